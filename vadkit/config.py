@@ -1,0 +1,263 @@
+"""Parameters: one flat, frozen, strict model; read from YAML, checked before anything runs.
+
+`Config` is the single list of parameters. Parameter files and the notebooks' `parameters` cell hold
+its keys and nothing else; a key missing from a parameter file takes its default here, the demo's.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from vadkit.errors import ConfigError
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+PositiveInt = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
+PositiveFloat = Annotated[float, Field(gt=0.0)]
+Weight = Annotated[float, Field(ge=0.0)]
+
+SAMPLING_PRESETS = {
+    # name: (frames per second inside hard anomalies, frames per second elsewhere)
+    "released": (3.0, 1.0),  # the released code: strides 10 and 30 at 30 fps
+    "section_4_2": (3.0, 10.0),  # the text of section 4.2
+    "section_5_3": (10.0, 2.5),  # strides 3 and 12: "1/3" and "less than 1/10", section 5.3
+}
+
+
+class Config(BaseModel):
+    """Every parameter of a run. Frozen; unknown names and silent type conversions are refused."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    # --- the run ---
+    profile: str = Field("demo", description="name of the run: results go to <output_root>/<profile>")
+    output_root: str = Field("outputs", description="folder of results; relative to the project's root")
+    cache_root: str = Field("cache", description="folder of cached samples, features and models")
+    seeds: list[int] = Field([0, 1, 2], description="one training run per seed")
+    workers: PositiveInt = Field(2, description="processes for rendering and sampling")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where networks run")
+    strict: bool = Field(False, description="stop at the first unusable video instead of leaving it out")
+
+    # --- the corpus ---
+    corpus: Literal["synthetic", "ucf_crime", "folder"] = Field("synthetic", description="where videos and labels come from")
+    data_root: str = Field("", description="folder of the videos; empty for the synthetic corpus")
+    split: Literal["official", "grouped_cv"] = Field("official", description="split lists, or cross-validation by source")
+    folds: PositiveInt = Field(5, description="folds of grouped_cv")
+    validation: Literal["train_cut", "test_parity"] = Field("train_cut", description="validation cut from training, or every other line of the test list as the paper does")
+    validation_fraction: Fraction = Field(0.2, description="share of the training sources held out by train_cut")
+    annotation_slack_frames: Count = Field(16, description="an annotation may pass the last frame by this many; it is clipped and noted")
+    world_seed: int = Field(7, description="seed of the synthetic corpus")
+    world_train_videos: PositiveInt = Field(96, description="synthetic training videos, half of them anomalous")
+    world_test_videos: PositiveInt = Field(72, description="synthetic test videos, half of them anomalous")
+    world_seconds: PositiveFloat = Field(20.0, description="mean length of a synthetic video")
+
+    # --- samples ---
+    sampling: Literal["released", "section_4_2", "section_5_3", "custom"] = Field("released", description="training frame rates: one of the paper's three readings, or the two below")
+    anomaly_fps: PositiveFloat = Field(3.0, description="training frames per second in hard anomalies (sampling: custom)")
+    normal_fps: PositiveFloat = Field(1.0, description="training frames per second elsewhere (sampling: custom)")
+    analysis_fps: PositiveFloat = Field(3.0, description="frames per second at which videos are scored")
+    image_size: Annotated[int, Field(ge=32, le=512)] = Field(160, description="side of the network's input, pixels")
+    flow_method: Literal["farneback", "dis"] = Field("farneback", description="optical flow: the paper's, or the fast one")
+    flow_pair: Literal["grid", "adjacent", "sampled"] = Field("grid", description="flow from the previous analysed frame, the previous video frame, or the previous training sample (as released)")
+    flow_scale: Literal["minmax", "fixed"] = Field("minmax", description="flow image's brightness: min-max per frame (as released), or a fixed scale that keeps speed")
+    flow_full_scale: PositiveFloat = Field(0.05, description="displacement, as a share of the frame's height, drawn at full brightness (flow_scale: fixed)")
+    detector_weights: str = Field("world", description="'world' (shipped, for the synthetic corpus), a path to .pt or .onnx, or 'none'")
+    detector_confidence: Fraction = Field(0.5, description="detections below it are not counted")
+    detector_size: Annotated[int, Field(ge=32, le=2048)] = Field(320, description="side of the detector's input, pixels")
+
+    # --- the model ---
+    backbone: Literal["efficientnet_lite0", "resnet50", "resnet18"] = Field("efficientnet_lite0", description="network of both streams; the paper's is resnet50")
+    backbone_weights: str = Field("imagenet", description="'imagenet', a path to a state dict, or 'random' (tests only)")
+    head_width: PositiveInt = Field(512, description="neurons of the two hidden layers; the paper's: 4096")
+    dropout: Fraction = Field(0.5, description="after each hidden layer")
+    output: Literal["sigmoid", "softmax"] = Field("sigmoid", description="one neuron as in the text, or two-way softmax as released")
+    bag_scale: Literal["raw", "log"] = Field("raw", description="bag of objects as raw counts (the paper's) or log(1 + count)")
+
+    # --- training ---
+    batch_size: PositiveInt = Field(16, description="K, samples of a batch")
+    hard_mining_alpha: PositiveInt = Field(3, description="candidates drawn per kept sample")
+    anomaly_weight: PositiveFloat = Field(2.0, description="class weight of anomaly; normal has 1")
+    head_epochs: Count = Field(40, description="at most, phase one: the head on frozen features")
+    head_lr: PositiveFloat = Field(3e-4, description="Adam, phase one; the paper's: 1e-5")
+    finetune_epochs: Count = Field(0, description="at most, phase two: all but batch normalisation; 0 leaves it out")
+    finetune_lr: PositiveFloat = Field(1e-5, description="Adam, phase two; the paper's: 1e-6")
+    weight_decay: Weight = Field(0.0, description="of Adam; the paper names none")
+    patience: PositiveInt = Field(5, description="epochs without a lower validation loss before stopping")
+
+    # --- the score ---
+    sas_tau: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.5, description="sensibility threshold of the sigmoidal anomaly score")
+    sas_reactivity: PositiveFloat = Field(2.0, description="v, step factor per analysed frame")
+    sas_bound: PositiveFloat = Field(7.0, description="the accumulator stays in [-bound, bound] and starts at -bound")
+    sas_variant: Literal["normalised", "as_printed", "as_released"] = Field("normalised", description="reading of the decrease and of the clamp")
+
+    # --- evaluation ---
+    bootstrap_resamples: PositiveInt = Field(1000, description="resamples of videos for each interval")
+    interval_level: Annotated[float, Field(gt=0.5, lt=1.0)] = Field(0.95, description="coverage of intervals")
+
+    @model_validator(mode="after")
+    def _combinations(self) -> Config:
+        problems = []
+        if not self.seeds:
+            problems.append("seeds is empty; give at least one, for example seeds: [0]")
+        if len(set(self.seeds)) != len(self.seeds):
+            problems.append(f"seeds {self.seeds} repeats a seed; each must be given once")
+        if self.corpus != "synthetic" and not self.data_root:
+            problems.append(f"corpus '{self.corpus}' needs data_root, the folder that holds the videos")
+        if self.corpus == "synthetic" and self.split == "grouped_cv":
+            problems.append("split 'grouped_cv' is for the folder corpus; the synthetic corpus has official lists")
+        if self.corpus == "folder" and self.split == "official":
+            problems.append("the folder corpus has no official lists; use split: grouped_cv")
+        if self.split == "grouped_cv" and self.folds < 2:
+            problems.append(f"folds is {self.folds}; cross-validation needs at least 2")
+        if self.validation == "test_parity" and self.split != "official":
+            problems.append("validation 'test_parity' cuts an official test list; use validation: train_cut")
+        if self.head_epochs + self.finetune_epochs == 0:
+            problems.append("head_epochs and finetune_epochs are both 0; nothing would be trained")
+        if not self.profile or any(c in self.profile for c in "/\\ "):
+            problems.append(f"profile '{self.profile}' must be a plain folder name")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    @property
+    def training_fps(self) -> tuple[float, float]:
+        """(inside hard anomalies, elsewhere), frames per second."""
+        if self.sampling == "custom":
+            return self.anomaly_fps, self.normal_fps
+        return SAMPLING_PRESETS[self.sampling]
+
+    @property
+    def output_dir(self) -> Path:
+        return resolve(self.output_root) / self.profile
+
+    @property
+    def cache_dir(self) -> Path:
+        return resolve(self.cache_root)
+
+    def fingerprint(self) -> str:
+        """Twelve hex digits that change with any parameter."""
+        return hashlib.sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()[:12]
+
+
+def project_root(start: Path | None = None) -> Path:
+    """The nearest folder upwards that holds `params/` and `notebooks/`, else the working directory.
+
+    A notebook run by JupyterLab starts in `notebooks/`, one run by papermill in the caller's folder;
+    relative paths mean the same in both.
+    """
+    start = (start or Path.cwd()).resolve()
+    for folder in (start, *start.parents):
+        if (folder / "params").is_dir() and (folder / "notebooks").is_dir():
+            return folder
+    return start
+
+
+def resolve(path: str) -> Path:
+    """A parameter's path: `~` expanded, relative ones from the project's root."""
+    expanded = Path(path).expanduser()
+    return expanded if expanded.is_absolute() else project_root() / expanded
+
+
+def make_config(values: dict[str, Any], where: str = "parameters") -> Config:
+    """Check every value and build the Config. Raises ConfigError naming every problem at once."""
+    problems = [_unknown(name) for name in values if name not in Config.model_fields]
+    known = {name: _int_to_float(name, value) for name, value in values.items() if name in Config.model_fields}
+    try:
+        config = Config(**known)
+    except ValidationError as error:
+        problems += [_explain(item) for item in error.errors()]
+        config = None
+    if problems or config is None:
+        raise ConfigError(f"{where}: " + "\n  ".join(["", *problems]).lstrip("\n") if len(problems) > 1 else f"{where}: {problems[0]}")
+    return config
+
+
+def load_params(path: str | Path, overrides: dict[str, Any] | None = None) -> Config:
+    """Read a flat YAML parameter file. Raises ConfigError for a missing, malformed or nested file."""
+    path = Path(path)
+    if not path.is_file():
+        found = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
+        hint = f"; {path.parent}/ has {', '.join(found)}" if found else ""
+        raise ConfigError(f"no parameter file {path}{hint}")
+    try:
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} must hold 'name: value' lines, got a {type(values).__name__}")
+    return make_config({**values, **(overrides or {})}, where=str(path))
+
+
+def parse_override(name: str, text: str) -> Any:
+    """The value of `-p name text`, read as YAML would read it in a parameter file."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"-p {name}: '{text}' is not a YAML value") from None
+
+
+def parameters_cell() -> str:
+    """Source of the notebooks' `parameters` cell: every key with the demo's value, one a line."""
+    lines = ["# The demo's values; papermill or `vadkit run` puts those of a parameter file below this cell."]
+    lines += [f"{name} = {field.default!r}  # {field.description}" for name, field in Config.model_fields.items()]
+    return "\n".join(lines)
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """SafeLoader that refuses a key given twice (YAML keeps the last one, silently)."""
+
+    def construct_mapping(self, node, deep=False):
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=deep)
+            if key in seen:
+                raise yaml.YAMLError(f"'{key}' is given twice, the second time on line {key_node.start_mark.line + 1}")
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(str(name), Config.model_fields, n=1, cutoff=0.6)
+    return f"unknown parameter '{name}'" + (f"; did you mean '{near[0]}'?" if near else "; `vadkit params` lists them all")
+
+
+def _int_to_float(name: str, value: Any) -> Any:
+    """Let `reactivity: 2` stand for 2.0, and nothing else: bool is not a number here."""
+    default = Config.model_fields[name].default
+    return float(value) if isinstance(default, float) and type(value) is int else value
+
+
+def _explain(item: dict[str, Any]) -> str:
+    if not item["loc"]:
+        return item["msg"].removeprefix("Value error, ")
+    name, value = str(item["loc"][0]), item["input"]
+    shown = f"{type(value).__name__} {value!r}"
+    text = f"{name}: {item['msg'][0].lower()}{item['msg'][1:]}, got {shown}"
+    if isinstance(value, str) and _is_number(value):
+        text += f"; YAML reads {value} as text, write it with a point: {_with_point(value)}"
+    elif isinstance(value, bool):
+        text += "; true and false are not numbers"
+    return text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _with_point(text: str) -> str:
+    mantissa, _, exponent = text.lower().partition("e")
+    mantissa = mantissa if "." in mantissa else mantissa + ".0"
+    if not exponent:
+        return mantissa
+    return f"{mantissa}e{exponent if exponent[0] in '+-' else '+' + exponent}"

@@ -1,0 +1,21 @@
+"""Errors a person can act on: each names what was expected, what came, and what to do."""
+
+
+class VadkitError(Exception):
+    """Base of all errors raised for a user's input; the command prints it without a traceback."""
+
+
+class ConfigError(VadkitError):
+    """A parameter is unknown, of the wrong type, out of range or in conflict with another."""
+
+
+class DataError(VadkitError):
+    """Videos, lists or annotations are missing, malformed or contradict each other."""
+
+
+class WeightsError(VadkitError):
+    """A weights file is missing, damaged, or belongs to another architecture."""
+
+
+class UndefinedMetricError(VadkitError):
+    """A metric has no value on this input (one class only, no positive frame); says why."""

@@ -1,0 +1,58 @@
+"""A confidence for every frame of a video.
+
+A system scores a video at its analysed frames; `VideoScores` holds those confidences beside the
+labels, and spreads them over all frames for evaluation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class VideoScores:
+    """What one trained system says of one video.
+
+    index: (n,) analysed frame numbers, rising; confidence: (n,) of the anomaly class, in [0, 1];
+    labels: (frames,) hard-anomaly label of every frame, 0 or 1.
+    """
+
+    name: str
+    category: str
+    source: str
+    fps: float
+    index: np.ndarray
+    confidence: np.ndarray
+    labels: np.ndarray
+
+    @property
+    def frames(self) -> int:
+        return len(self.labels)
+
+    @property
+    def label(self) -> int:
+        """1 for a video with an anomaly (by its category), 0 for a normal one."""
+        return int(self.category != "Normal")
+
+    def frame_scores(self) -> np.ndarray:
+        """A confidence for every frame. Shape: (frames,)."""
+        return hold(self.index, self.confidence, self.frames)
+
+
+def hold(index: np.ndarray, confidence: np.ndarray, frames: int) -> np.ndarray:
+    """Spread confidences over all frames: each holds until the next analysed frame.
+
+    Shape: index (n,) rising, confidence (n,) -> (frames,). Frames before the first analysed one take
+    its value. Causal, as an online detector shows it (our reading: the paper does not say how
+    sampled frames become all frames). Raises ValueError where nothing was analysed or an index is out
+    of range.
+    """
+    index = np.asarray(index)
+    if len(index) == 0 or len(index) != len(confidence):
+        raise ValueError(f"expected one confidence per analysed frame and at least one, got {len(index)} frames and {len(confidence)} confidences")
+    if np.any(np.diff(index) <= 0) or index[0] < 0 or index[-1] >= frames:
+        raise ValueError(f"analysed frames must rise within [0, {frames}), got {index[0]} to {index[-1]}")
+    position = np.searchsorted(index, np.arange(frames), side="right") - 1
+    return np.asarray(confidence)[np.maximum(position, 0)]

@@ -1,0 +1,145 @@
+"""A content-keyed, atomic cache: an entry is a folder that either is complete or does not exist.
+
+The name of an entry is the hash of everything it was made from. It is built in a temporary folder
+beside its place and moved there by one rename, so a killed process never leaves half an entry, and
+two processes that build the same one both end with a whole one.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+STALE_SECONDS = 24 * 3600
+
+
+class Store:
+    """A folder of finished entries, `<root>/<kind>/<digest>/`."""
+
+    def __init__(self, root: str | Path):
+        self.root = Path(root)
+
+    def path(self, kind: str, key: dict[str, Any]) -> Path:
+        """Where the entry of `key` is or would be."""
+        return self.root / kind / digest(key)
+
+    def has(self, kind: str, key: dict[str, Any]) -> bool:
+        return self.path(kind, key).is_dir()
+
+    def fetch(self, kind: str, key: dict[str, Any], build: Callable[[Path], None]) -> Path:
+        """The finished entry's folder; `build(folder)` fills it first where it is missing.
+
+        key: JSON-able, holding everything that the content depends on. An exception in `build`
+        leaves no entry.
+        """
+        final = self.path(kind, key)
+        if final.is_dir():
+            return final
+        final.parent.mkdir(parents=True, exist_ok=True)
+        self._sweep(final.parent)
+        scratch = Path(tempfile.mkdtemp(prefix=".building-", dir=final.parent))
+        try:
+            build(scratch)
+            (scratch / "key.json").write_text(json.dumps(key, indent=1, sort_keys=True, default=str))
+            _sync(scratch)
+            try:
+                os.rename(scratch, final)
+            except OSError:
+                if not final.is_dir():  # not a race that another process won
+                    raise
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        return final
+
+    def scratch(self, kind: str, key: dict[str, Any]) -> Path:
+        """A folder that survives a kill, for work that resumes (checkpoints); not an entry."""
+        folder = self.root / "unfinished" / kind / digest(key)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @staticmethod
+    def _sweep(folder: Path) -> None:
+        """Remove what killed processes left, once it is a day old."""
+        for left in folder.glob(".building-*"):
+            try:
+                if time.time() - left.stat().st_mtime > STALE_SECONDS:
+                    shutil.rmtree(left, ignore_errors=True)
+            except OSError:
+                continue
+
+
+def digest(key: Any) -> str:
+    """Twenty hex digits of a JSON-able key; the order of dictionary keys does not matter.
+
+    Raises TypeError for what JSON cannot hold, and ValueError for NaN.
+    """
+    text = json.dumps(key, sort_keys=True, allow_nan=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def file_digest(path: str | Path) -> str:
+    """Twenty hex digits of a file's content; remembered while its size and time stay the same."""
+    status = os.stat(path)
+    return _file_digest(os.fspath(path), status.st_size, status.st_mtime_ns)
+
+
+@cache
+def _file_digest(path: str, size: int, mtime_ns: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:20]
+
+
+@cache
+def code_version(*modules: str) -> str:
+    """Twelve hex digits of the modules' code; comments, docstrings and layout do not count."""
+    total = hashlib.sha256()
+    for name in modules:
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None:
+            raise ImportError(f"no source for module {name}")
+        total.update(name.encode() + b"\0" + _bare_code(Path(spec.origin).read_text(encoding="utf-8")).encode())
+    return total.hexdigest()[:12]
+
+
+def _bare_code(source: str) -> str:
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+            if isinstance(body[0].value.value, str):
+                body[0].value.value = ""
+    return ast.dump(tree)
+
+
+def write_atomic(path: str | Path, data: bytes | str) -> None:
+    """Write a whole file or nothing."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data.encode() if isinstance(data, str) else data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _sync(folder: Path) -> None:
+    """Push an entry's files to the disk before its rename, so that a power cut keeps the promise."""
+    paths: Iterable[Path] = (p for p in folder.rglob("*") if p.is_file())
+    for path in paths:
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())
