@@ -1,0 +1,63 @@
+"""Fixtures shared by the tests: real data where it stands, and tiny videos made on the spot."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared() -> Callable[[str], Path]:
+    """`shared("data/fights")` is that path under $VADKIT_SHARED or `../shared`; skips where it is absent."""
+    root = Path(os.environ.get("VADKIT_SHARED") or REPOSITORY.parent / "shared")
+
+    def find(relative: str) -> Path:
+        path = root / relative
+        if not path.exists():
+            pytest.skip(f"needs real data that is not here: {relative} (under $VADKIT_SHARED or ../shared)")
+        return path
+
+    return find
+
+
+def moving_square(frames: int, width: int = 64, height: int = 48) -> list[np.ndarray]:
+    """Frames with a bright square that moves over a textured background. Each: (H, W, 3) uint8 BGR."""
+    background = np.random.default_rng(0).integers(40, 120, (height, width, 3), dtype=np.uint8)
+    images = []
+    for number in range(frames):
+        image = background.copy()
+        left = 2 * number % max(1, width - 12)
+        image[8:20, left : left + 12] = (240, 220, 60)
+        images.append(image)
+    return images
+
+
+def write_video(path: Path, images: Iterable[np.ndarray], fps: float = 30.0) -> Path:
+    """An MPEG-4 part 2 file of BGR images with even sides."""
+    import cv2
+
+    images = list(images)
+    height, width = images[0].shape[:2]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), fps, (width, height))
+    assert writer.isOpened(), f"OpenCV cannot write {path}"
+    for image in images:
+        writer.write(image)
+    writer.release()
+    return path
+
+
+@pytest.fixture
+def tiny_video(tmp_path: Path) -> Callable[..., Path]:
+    """`tiny_video("a.mp4", frames=20, width=64, height=48, fps=30, images=None)` writes a video under tmp_path."""
+
+    def make(name: str = "tiny.mp4", frames: int = 20, width: int = 64, height: int = 48, fps: float = 30.0, images: Iterable[np.ndarray] | None = None) -> Path:
+        return write_video(tmp_path / name, moving_square(frames, width, height) if images is None else images, fps)
+
+    return make
