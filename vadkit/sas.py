@@ -1,0 +1,137 @@
+"""Sigmoidal anomaly score (SAS): a bounded accumulator of confidences behind a logistic function.
+
+Source: Petrocchi et al., section 3.5. Every step adds or takes away up to `reactivity`; an alarm is a
+score above 0.5, which is an accumulator above 0. One step is one analysed frame, so how fast the score
+reacts depends on the rate at which frames are analysed (the released code: 3 a second).
+
+Three readings of the formula, the parameter `variant`:
+
+normalised   the decrease is (tau - s) / tau, the mirror of the increase, so that both lie in [0, 1] for any
+             tau as the paper asks; the accumulator is held within its bounds at every step. Ours.
+as_printed   the decrease is (1 - s - tau) / (1 - tau), letter by letter. It equals the other only at
+             tau = 0.5. For a lower tau it does not go to 0 as s nears tau: the step jumps there. For a higher one
+             it is negative for s in (1 - tau, tau), and the score *rises* at a confidence below the
+             threshold. Computed as printed, not mended.
+as_released  the decrease of `normalised`, but the bounds are applied before an update instead of after it, as in
+             the released code: the accumulator can pass a bound by one step.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+VARIANTS = ("normalised", "as_printed", "as_released")
+ALARM = 0.5  # section 5.1: a video is anomalous where its score exceeds 0.5 at any point
+
+
+def sigmoidal_anomaly_score(confidence, tau=0.5, reactivity=2.0, bounds=(-7.0, 7.0), start=-7.0, variant="normalised") -> np.ndarray:
+    """Score every analysed frame of one video from the confidences up to it.
+
+    Shape: confidence (n,) in [0, 1], n >= 1 -> (n,) float64 in (0, 1). The first score has the first
+    confidence in it already. Raises ValueError for a confidence that is not such a vector, or for tau outside [0, 1),
+    reactivity <= 0, bounds that do not rise, a start outside them, or an unknown variant. With tau = 0 no confidence
+    lies below tau and the score never falls.
+    Source: section 3.5; defaults of section 5.1; start at the lower bound as released.
+    """
+    stream = SasStream(tau, reactivity, bounds, start, variant)
+    steps = _steps(_checked(confidence), stream.tau, stream.reactivity, variant)
+    return np.array([_logistic(stream._advance(step)) for step in steps.tolist()])
+
+
+@dataclass
+class SasStream:
+    """The same score, one confidence at a time, for a live stream: the numbers are the same.
+
+    Parameters and errors as for `sigmoidal_anomaly_score`. `accumulator` is x_t, `start` before the first update.
+    """
+
+    tau: float = 0.5
+    reactivity: float = 2.0
+    bounds: tuple[float, float] = (-7.0, 7.0)
+    start: float = -7.0
+    variant: str = "normalised"
+
+    def __post_init__(self):
+        lower, upper = self.bounds
+        if not (0.0 <= self.tau < 1.0):
+            raise ValueError(f"tau must lie in [0, 1), got {self.tau}")
+        if not (0.0 < self.reactivity < math.inf):
+            raise ValueError(f"reactivity must be positive and finite, got {self.reactivity}")
+        if not (-math.inf < lower < upper < math.inf):
+            raise ValueError(f"bounds must be finite and rise, got ({lower}, {upper})")
+        if not (lower <= self.start <= upper):
+            raise ValueError(f"start must lie within the bounds ({lower}, {upper}), got {self.start}")
+        if self.variant not in VARIANTS:
+            raise ValueError(f"variant must be one of {', '.join(VARIANTS)}, got '{self.variant}'")
+        self.reset()
+
+    def reset(self) -> None:
+        """Back to `start`, for the next video."""
+        self.accumulator = float(self.start)
+
+    def update(self, confidence: float) -> float:
+        """Take in the next analysed frame's confidence in [0, 1]; the score after it, in (0, 1)."""
+        step = _steps(_checked([confidence]), self.tau, self.reactivity, self.variant)[0]
+        return _logistic(self._advance(float(step)))
+
+    def _advance(self, step: float) -> float:
+        lower, upper = self.bounds
+        x = self.accumulator
+        if self.variant == "as_released":
+            x = min(max(x, lower), upper) + step
+        else:
+            x = min(max(x + step, lower), upper)
+        self.accumulator = x
+        return x
+
+
+def frames_to_alarm(confidence, tau=0.5, reactivity=2.0, bounds=(-7.0, 7.0), start=-7.0, variant="normalised") -> int | None:
+    """Analysed frames at one constant confidence until the score first exceeds 0.5; None where it never does.
+
+    Closed form: the smallest n with start + n * step > 0; 1 where the start is above 0 and the first step leaves it
+    there. A start of -7 with v = 2 needs 4 frames at confidence 1, which is 1.3 s at 3 frames a second. Raises
+    ValueError as `sigmoidal_anomaly_score` does.
+    """
+    stream = SasStream(tau, reactivity, bounds, start, variant)
+    step = float(_steps(_checked([confidence]), tau, reactivity, variant)[0])
+    if stream._advance(step) > 0:
+        return 1
+    reachable = bounds[1] > 0 or (variant == "as_released" and bounds[1] + step > 0)
+    if step <= 0 or not reachable:
+        return None
+    frames = -start / step
+    if abs(frames - round(frames)) < 1e-9:  # ends exactly on 0, which is no alarm yet: do not let rounding decide
+        frames = round(frames)
+    return math.floor(frames) + 1
+
+
+def _steps(confidence: np.ndarray, tau: float, reactivity: float, variant: str) -> np.ndarray:
+    """Signed change of the accumulator before any bound. Shape: (n,) -> (n,)."""
+    increase = (confidence - tau) / (1.0 - tau)
+    if variant == "as_printed":
+        decrease = (1.0 - confidence - tau) / (1.0 - tau)
+    elif tau > 0:
+        decrease = np.maximum(tau - confidence, 0.0) / tau
+    else:
+        decrease = np.zeros_like(confidence)  # never taken: no confidence is below 0
+    return np.where(confidence >= tau, increase, -decrease) * reactivity
+
+
+def _checked(confidence) -> np.ndarray:
+    values = np.asarray(confidence, dtype=np.float64)
+    if values.ndim != 1 or len(values) == 0:
+        raise ValueError(f"expected a vector of at least one confidence, got shape {values.shape}")
+    wrong = np.flatnonzero(~((values >= 0.0) & (values <= 1.0)))  # NaN fails both
+    if len(wrong):
+        raise ValueError(f"confidences must lie in [0, 1], got {values[wrong[0]]} at position {wrong[0]} ({len(wrong)} of {len(values)} do not)")
+    return values
+
+
+def _logistic(x: float) -> float:
+    if x >= 0:
+        return 1.0 / (1.0 + math.exp(-x))
+    e = math.exp(x)  # the other form overflows for very low bounds
+    return e / (1.0 + e)
