@@ -1,0 +1,131 @@
+"""Splits that keep a source whole: cuts of one recording never stand on two sides.
+
+Clips of one source share camera, place and people; a split that divides them lets a model recognise
+the place instead of the event, and its score on "unseen" clips is too good.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+
+from vadkit.corpora import Video
+from vadkit.errors import DataError
+
+ATTEMPTS = 50  # shuffles tried for folds in which every side has both classes
+CLASSES = {0: "normal", 1: "anomalous"}
+
+Fold = tuple[tuple[Video, ...], tuple[Video, ...], tuple[Video, ...]]
+
+
+def train_cut(videos: Sequence[Video], fraction: float, seed: int = 0) -> tuple[tuple[Video, ...], tuple[Video, ...]]:
+    """Cut a validation part off a training list: (kept, held out), whole sources, stratified by category.
+
+    fraction: share in [0, 1] of each category's videos to hold out, met as nearly as whole sources allow.
+    What is kept never loses its last normal or its last anomalous source; what is held out has both
+    classes wherever each has two sources. Our reading: the paper cuts the test list instead.
+    """
+    if not 0.0 <= fraction <= 1.0:
+        raise ValueError(f"fraction must be in [0, 1], got {fraction}")
+    held = _held_sources(videos, fraction, seed) if fraction > 0 else set()
+    return tuple(v for v in videos if v.source not in held), tuple(v for v in videos if v.source in held)
+
+
+def grouped_folds(videos: Sequence[Video], folds: int, seed: int, validation_fraction: float = 0.2) -> list[Fold]:
+    """Cross-validation by source: `folds` triples (train, validation, test), stratified by label.
+
+    Every video is tested exactly once, no source stands on two sides of a fold, and every side has both
+    classes. Raises DataError with the reason where the sources do not allow it. Our reading: the papers
+    have official lists; StratifiedGroupKFold deals the sources out, `train_cut` takes validation off training.
+    """
+    if folds < 2:
+        raise ValueError(f"cross-validation needs at least 2 folds, got {folds}")
+    if not 0.0 < validation_fraction < 1.0:
+        raise DataError(f"validation_fraction must lie between 0 and 1 to leave videos on both sides, got {validation_fraction}")
+    _check_sources(videos, folds)
+    reason = ""
+    for attempt in range(ATTEMPTS):
+        dealt = []
+        for rest, test in _deal(videos, folds, np.random.default_rng([seed, attempt]).integers(2**31)):
+            train, val = train_cut(rest, validation_fraction, seed)
+            dealt.append((train, val, test))
+        reason = _one_class_side(dealt)
+        if not reason:
+            return dealt
+    counts = ", ".join(f"{n} sources with {CLASSES[label]} videos" for label, n in _sources_of(videos).items())
+    raise DataError(
+        f"no {folds} folds by source with both classes on every side in {ATTEMPTS} shuffles: {reason}; "
+        f"there are {counts}; use fewer folds, or give more sources"
+    )
+
+
+def _held_sources(videos: Sequence[Video], fraction: float, seed: int) -> set[str]:
+    """Add the source that brings held-out counts nearest to their targets, until none brings them nearer."""
+    names = sorted({v.source for v in videos})
+    names = [names[i] for i in np.random.default_rng(seed).permutation(len(names))]
+    categories = sorted({v.category for v in videos})
+    row, column = {n: i for i, n in enumerate(names)}, {c: i for i, c in enumerate(categories)}
+    # per source: videos of each category, then of each label
+    counts = np.zeros((len(names), len(categories) + 2))
+    for video in videos:
+        counts[row[video.source], column[video.category]] += 1
+        counts[row[video.source], len(categories) + video.label] += 1
+    total = counts.sum(0)
+    target, weight = fraction * total, 1.0 / np.maximum(total, 1)
+    labels, present = counts[:, -2:], total[-2:] > 0
+    held, taken = np.zeros_like(total), np.zeros(len(names), bool)
+
+    def take(candidates: np.ndarray, must_gain: bool) -> bool:
+        nonlocal held
+        leaves_both = np.all((total[-2:] - held[-2:] - labels > 0) | ~present, axis=1)
+        cost = (((held + counts - target) ** 2) * weight).sum(1)
+        cost[taken | ~candidates | ~leaves_both] = np.inf
+        best = int(np.argmin(cost)) if len(cost) else 0
+        if not len(cost) or not np.isfinite(cost[best]):
+            return False
+        if must_gain and cost[best] >= (((held - target) ** 2) * weight).sum() - 1e-9:
+            return False
+        held, taken[best] = held + counts[best], True
+        return True
+
+    while take(np.ones(len(names), bool), must_gain=True):
+        pass
+    for label in (1, 0):  # a class too small to earn a place by its share still gets one
+        if present[label] and held[len(categories) + label] == 0:
+            take(labels[:, label] > 0, must_gain=False)
+    return {name for name, is_held in zip(names, taken, strict=True) if is_held}
+
+
+def _deal(videos: Sequence[Video], folds: int, state: int) -> list[tuple[tuple[Video, ...], tuple[Video, ...]]]:
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=int(state))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # few members in a class: _check_sources says it better
+        pairs = list(splitter.split(np.zeros(len(videos)), [v.label for v in videos], [v.source for v in videos]))
+    return [(tuple(videos[i] for i in rest), tuple(videos[i] for i in test)) for rest, test in pairs]
+
+
+def _sources_of(videos: Sequence[Video]) -> dict[int, int]:
+    return {label: len({v.source for v in videos if v.label == label}) for label in CLASSES}
+
+
+def _check_sources(videos: Sequence[Video], folds: int) -> None:
+    needed = max(folds, 3)  # one a fold; and test, validation and training each take one
+    for label, count in _sources_of(videos).items():
+        if count < needed:
+            raise DataError(
+                f"{folds} folds by source need at least {needed} sources with {CLASSES[label]} videos, got {count}; "
+                "use fewer folds, or give more sources"
+            )
+
+
+def _one_class_side(folds: list[Fold]) -> str:
+    for number, fold in enumerate(folds, 1):
+        for side, videos in zip(("training", "validation", "test"), fold, strict=True):
+            for label, name in CLASSES.items():
+                if not any(v.label == label for v in videos):
+                    return f"the {side} side of fold {number} has no {name} video"
+    return ""

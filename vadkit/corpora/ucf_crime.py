@@ -1,0 +1,309 @@
+"""UCF-Crime on disk, with UCFCrime2Local's annotations where they are: one reader for real and synthetic trees.
+
+Videos, lists and annotations are found by name anywhere below the root, so the official layout, the parts
+of the official archives and a tree moved by hand are all read. UCFCrime2Local's lists come first; without
+them the official lists and their temporal annotation serve.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vadkit.config import resolve
+from vadkit.corpora import NORMAL, Corpus, Problem, Video, splits, vatic
+from vadkit.errors import DataError
+
+if TYPE_CHECKING:
+    from vadkit.config import Config
+
+VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv", ".flv"})
+LOCAL_TRAIN, LOCAL_TEST = "train_split_ad.txt", "test_split_ad.txt"
+OFFICIAL_TRAIN, OFFICIAL_TEST, TEMPORAL = "anomaly_train.txt", "anomaly_test.txt", "temporal_anomaly_annotation.txt"
+NAME = re.compile(r"([A-Za-z]+(?:_[A-Za-z]+)*)_?\d+")  # class, then a number: Assault018, Normal_Videos_006
+
+Spans = tuple[tuple[int, int], ...]
+
+EXPECTED = """expected below it
+  videos, any folders:  Anomaly-Videos/<Class>/<Name>_x264.mp4, Training_Normal_Videos_Anomaly/, Testing_Normal_Videos_Anomaly/
+  and either            UCFCrime2Local/Train_split_AD.txt, Test_split_AD.txt, annotations/<Name>.txt
+  or                    Anomaly_Train.txt, Anomaly_Test.txt, Temporal_Anomaly_Annotation.txt
+The videos and the official lists are on the page of UCF-Crime, "Real-world Anomaly Detection in Surveillance Videos"
+(Center for Research in Computer Vision, University of Central Florida); the frame-level annotations on the page of
+UCFCrime2Local (ImageLab, University of Modena and Reggio Emilia)."""
+
+
+@dataclass
+class _Tree:
+    """What one walk below the root found, and the problems met while reading it."""
+
+    root: Path
+    strict: bool
+    videos: dict[str, list[Path]] = field(default_factory=dict)  # by name
+    texts: dict[str, list[Path]] = field(default_factory=dict)  # by lower-case file name
+    vatic: dict[str, list[Path]] = field(default_factory=dict)  # by name
+    problems: list[Problem] = field(default_factory=list)
+
+    def leave_out(self, where: str | Path, what: str) -> None:
+        if self.strict:
+            raise DataError(f"{where}: {what} (strict: true stops here; with strict: false it is left out)")
+        self.problems.append(Problem(str(where), what, left_out=True))
+
+    def note(self, where: str | Path, what: str) -> None:
+        self.problems.append(Problem(str(where), what, left_out=False))
+
+    def one(self, found: dict[str, list[Path]], key: str) -> Path | None:
+        """The file of that key, the first in sorted order where there are several."""
+        paths = found.get(key, [])
+        if len(paths) > 1:
+            self.note(paths[0], f"used, although the same name is also at {', '.join(map(str, paths[1:]))}; keep one")
+            del paths[1:]
+        return paths[0] if paths else None
+
+
+@dataclass(frozen=True)
+class _Entry:
+    name: str
+    category: str
+    where: str  # list file and line
+
+
+def load(config: Config) -> Corpus:
+    """The corpus at `config.data_root`. Raises DataError, saying what is expected where, if it is not there."""
+    return read_tree(resolve(config.data_root), config)
+
+
+def read_tree(root: str | Path, config: Config) -> Corpus:
+    """Videos, splits and hard-anomaly spans of a UCF-Crime tree; see the module's text for what is looked for.
+
+    With UCFCrime2Local, its lists are train and test, its Vatic files the spans; videos of the official lists whose
+    class it does not train on are "unseen" (all of them, section 4.7 of Petrocchi et al.), with their temporal
+    annotation where there is one, and so are official normal test videos that it does not list. Without it,
+    official training videos carry their video-level label only. Validation follows `config.validation`.
+    Raises DataError where tree or lists are missing, where not one listed video is there, and under
+    `config.strict` for the first unusable video.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise DataError(f"data_root: {root} is not a folder; {EXPECTED}")
+    tree = _walk(root, config.strict)
+    if LOCAL_TRAIN in tree.texts or LOCAL_TEST in tree.texts:
+        train, test = _lists(tree, LOCAL_TRAIN, LOCAL_TEST)
+        spans, listed = _vatic_spans(tree), {e.name for e in (*train, *test)}
+        unseen = _unseen(tree, {e.category for e in train}, listed)
+    else:
+        train, test = _lists(tree, OFFICIAL_TRAIN, OFFICIAL_TEST)
+        spans, unseen = _temporal_spans(tree, test_names={e.name for e in test}), []
+    temporal = _temporal_spans(tree, test_names=set()) if unseen else None
+    sources = _sources(tree)
+    parity = config.validation == "test_parity"
+    videos = [v for e in train if (v := _video(tree, e, "train", spans, sources))]
+    for position, entry in enumerate(test):  # parity counts listed lines, so that a missing video moves no other
+        videos += [v] if (v := _video(tree, entry, "val" if parity and position % 2 else "test", spans, sources)) else []
+    videos += [v for e in unseen if (v := _video(tree, e, "unseen", temporal, sources))]
+    if not videos:
+        raise DataError(f"none of the {len(train) + len(test) + len(unseen)} usable listed videos is below {root}; {_first(tree)}{EXPECTED}")
+    if not parity:
+        videos = _cut_validation(videos, config)
+    _check_sides(tree, videos)
+    return Corpus("ucf_crime", tuple(videos), tuple(tree.problems))
+
+
+def video_name(text: str) -> str:
+    """A listed or found video's name: no folder, no suffix, no `_x264`."""
+    stem = text.replace("\\", "/").rsplit("/", 1)[-1]
+    if Path(stem).suffix.lower() in VIDEO_SUFFIXES | {".txt"}:
+        stem = stem[: stem.rindex(".")]
+    return stem.removesuffix("_x264")
+
+
+def category_of(name: str) -> str | None:
+    """Class of a name such as Assault018 or Normal_Videos_006 (Normal); None where it has another form."""
+    match = NAME.fullmatch(name)
+    if match is None:
+        return None
+    return NORMAL if match[1].lower().startswith("normal") else match[1]
+
+
+def _walk(root: Path, strict: bool) -> _Tree:
+    tree, seen = _Tree(root, strict), set()
+    for folder, below, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:  # a link back up
+            below.clear()
+            continue
+        seen.add(real)
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        for name in sorted(files):
+            path = Path(folder, name)
+            if name.startswith("."):
+                continue
+            if path.suffix.lower() in VIDEO_SUFFIXES:
+                tree.videos.setdefault(video_name(name), []).append(path)
+            elif path.suffix.lower() in (".txt", ".csv"):
+                tree.texts.setdefault(name.lower(), []).append(path)
+                tree.vatic.setdefault(video_name(name), []).append(path)
+    for found in (tree.videos, tree.texts, tree.vatic):
+        for paths in found.values():
+            paths.sort()
+    return tree
+
+
+def _lists(tree: _Tree, train_file: str, test_file: str) -> tuple[list[_Entry], list[_Entry]]:
+    paths = [tree.one(tree.texts, name) for name in (train_file, test_file)]
+    missing = [name for name, path in zip((train_file, test_file), paths, strict=True) if path is None]
+    if missing:
+        raise DataError(f"no {' and no '.join(missing)} (any case) below {tree.root}; {EXPECTED}")
+    train, test = (_read_list(tree, path) for path in paths)
+    tested = {e.name for e in test}
+    for entry in train:
+        if entry.name in tested:
+            tree.note(entry.where, f"{entry.name} is in the test list too; it is kept for the test and not trained on")
+    return [e for e in train if e.name not in tested], test
+
+
+def _read_list(tree: _Tree, path: Path) -> list[_Entry]:
+    entries: dict[str, _Entry] = {}
+    for number, line in vatic.numbered_lines(path):
+        where, name = f"{path}, line {number}", video_name(line)
+        category = category_of(name)
+        if category is None:
+            tree.leave_out(where, f"expected a video's name, a class and a number as in Assault018_x264.mp4, got {line[:80]!r}")
+        elif name in entries:
+            tree.note(where, f"{name} is listed twice; the second line is ignored")
+        else:
+            entries[name] = _Entry(name, category, where)
+    if not entries:
+        raise DataError(f"{path}: expected one video name a line, got none; fetch the list again")
+    return list(entries.values())
+
+
+def _unseen(tree: _Tree, trained: set[str], listed: set[str]) -> list[_Entry]:
+    """Section 4.7: every video of the classes not trained on, and normal test videos that are in neither list."""
+    entries: dict[str, _Entry] = {}
+    for file in (OFFICIAL_TEST, OFFICIAL_TRAIN):
+        path = tree.one(tree.texts, file)
+        for entry in _read_list(tree, path) if path else []:
+            is_new = file == OFFICIAL_TEST if entry.category == NORMAL else entry.category not in trained
+            if is_new and entry.name not in listed:
+                entries.setdefault(entry.name, entry)
+    return list(entries.values())
+
+
+# Finds an anomalous video's (spans or None, Vatic file or None); raises AnnotationError where it is unusable.
+_Finder = Callable[[_Entry], tuple[Spans | None, Path | None]]
+
+
+def _vatic_spans(tree: _Tree) -> _Finder:
+    def find(entry: _Entry) -> tuple[Spans | None, Path | None]:
+        path = tree.one(tree.vatic, entry.name)
+        if path is None:
+            raise vatic.AnnotationError(entry.where, f"{entry.name} has no Vatic file; expected UCFCrime2Local/annotations/{entry.name}.txt")
+        return vatic.intervals(path), path
+
+    return find
+
+
+def _temporal_spans(tree: _Tree, test_names: set[str]) -> _Finder:
+    """Spans of the official temporal annotation; None for a video outside it that is not in `test_names`."""
+    path = tree.one(tree.texts, TEMPORAL)
+    found: dict[str, Spans | vatic.AnnotationError] = {}
+    for number, line in vatic.numbered_lines(path) if path else []:
+        try:
+            found[video_name(line.split()[0])] = temporal_spans(f"{path}, line {number}", line)
+        except vatic.AnnotationError as error:
+            found[video_name(line.split()[0])] = error
+    if path is None:
+        tree.note(tree.root, f"no {TEMPORAL} (any case): anomalous test videos carry their label on every frame, and frame-level figures say little")
+
+    def find(entry: _Entry) -> tuple[Spans | None, Path | None]:
+        spans = found.get(entry.name)
+        if isinstance(spans, vatic.AnnotationError):
+            raise spans
+        if path and not spans and entry.name in test_names:
+            raise vatic.AnnotationError(str(path), f"expected a line with the spans of the listed test video {entry.name}, got none")
+        return spans or None, None
+
+    return find
+
+
+def temporal_spans(where: str, line: str) -> Spans:
+    """Half-open spans from 0 of one line `<video> <class> start end start end`, where -1 -1 stands for no span.
+
+    Our reading: the numbers are 1-based and inclusive (the annotation comes from a MATLAB evaluation), so
+    165 240 becomes [164, 240). A reading from 0 moves one frame at each start. Raises AnnotationError.
+    """
+    fields = line.split()
+    try:
+        numbers = [int(text) for text in fields[2:]]
+    except ValueError:
+        numbers = []
+    if len(fields) != 6 or len(numbers) != 4:
+        raise vatic.AnnotationError(where, f"expected six fields, <video> <class> start end start end, got {line[:120]!r}")
+    spans = []
+    for start, end in (numbers[:2], numbers[2:]):
+        if (start, end) == (-1, -1):
+            continue
+        if start < 0 or end < start:
+            raise vatic.AnnotationError(where, f"expected -1 -1 or frames with 0 <= start <= end, got {start} {end}")
+        spans.append((max(start - 1, 0), end))
+    return vatic.merge(spans)
+
+
+def _video(tree: _Tree, entry: _Entry, split: str, spans: _Finder | None, sources: dict[str, str]) -> Video | None:
+    path = tree.one(tree.videos, entry.name)
+    if path is None:
+        tree.leave_out(entry.where, f"listed video {entry.name} is not below {tree.root}; add {entry.name}_x264.mp4, or take it off the list")
+        return None
+    intervals: Spans | None = ()
+    boxes: Path | None = None
+    if entry.category != NORMAL and spans is not None:
+        try:
+            intervals, boxes = spans(entry)
+        except vatic.AnnotationError as error:
+            tree.leave_out(error.where, f"{error.what} ({entry.name})")
+            return None
+    return Video(entry.name, path, entry.category, split, sources.get(entry.name, entry.name), intervals, boxes)
+
+
+def _sources(tree: _Tree) -> dict[str, str]:
+    path = tree.one(tree.texts, "sources.csv")
+    if path is None:
+        tree.note(tree.root, "no sources.csv (name,source): UCF-Crime does not say which videos are cuts of one recording, so each video is its own source")
+        return {}
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        rows = csv.DictReader(file)
+        if not {"name", "source"} <= set(rows.fieldnames or ()):
+            raise DataError(f"{path}: expected the columns name,source; got {','.join(rows.fieldnames or ()) or 'an empty file'}")
+        return {video_name(row["name"].strip()): (row["source"] or "").strip() or row["name"] for row in rows if row["name"]}
+
+
+def _cut_validation(videos: Iterable[Video], config: Config) -> list[Video]:
+    videos = list(videos)
+    _, held = splits.train_cut([v for v in videos if v.split == "train"], config.validation_fraction)
+    names = {v.name for v in held}
+    return [replace(v, split="val") if v.split == "train" and v.name in names else v for v in videos]
+
+
+def _check_sides(tree: _Tree, videos: list[Video]) -> None:
+    for split in ("train", "val", "test"):
+        labels = {v.label for v in videos if v.split == split}
+        for label, kind in ((0, "normal"), (1, "anomalous")):
+            if label not in labels:
+                tree.note(tree.root, f"the {split} side has no {kind} video")
+    places: dict[str, set[str]] = {}
+    for video in videos:
+        places.setdefault(video.source, set()).add("training" if video.split == "train" else "evaluation")
+    shared = sorted(source for source, sides in places.items() if len(sides) > 1)
+    if shared:
+        tree.note(tree.root, f"{len(shared)} sources have videos in training and in evaluation, as the lists say: {', '.join(shared[:5])}")
+
+
+def _first(tree: _Tree) -> str:
+    lost = [p for p in tree.problems if p.left_out]
+    return f"the first of {len(lost)} problems: {lost[0].where}: {lost[0].what}; " if lost else ""
