@@ -1,0 +1,68 @@
+"""What every notebook does in its second code cell, so that the cell stays two lines."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+from vadkit.config import Config, make_config
+
+SHOWN = ("torch", "torchvision", "opencv-python", "ultralytics", "numpy", "pandas", "scikit-learn")
+
+
+def start(namespace: Mapping[str, Any]) -> Config:
+    """The Config of a notebook's parameters cell; prints versions, device and where results go.
+
+    namespace: the notebook's `globals()`, after the parameters cell and papermill's injected one.
+    Raises ConfigError where a parameter is missing or wrong, so that a notebook run by hand is held to
+    the same rules as `vadkit run`.
+    """
+    missing = [name for name in Config.model_fields if name not in namespace]
+    if missing:
+        from vadkit.errors import ConfigError
+
+        raise ConfigError(f"the parameters cell lacks {', '.join(missing)}; run `make notebooks` to renew it")
+    config = make_config({name: namespace[name] for name in Config.model_fields}, where="the parameters cell")
+    print(f"profile {config.profile} (fingerprint {config.fingerprint()}), results in {config.output_dir}")
+    print(f"python {sys.version.split()[0]} on {platform.machine()}, " + ", ".join(f"{p} {version(p)}" for p in SHOWN))
+    print(f"device {torch_device(config)}")
+    if config.corpus != "ucf_crime":
+        print("These are not the papers' data: nothing here reproduces, or fails to reproduce, a printed number.")
+    return config
+
+
+def torch_device(config: Config) -> str:
+    """'cuda' or 'cpu': what `device: auto` means here. Raises ConfigError for a GPU that is not there."""
+    import torch
+
+    available = torch.cuda.is_available()
+    if config.device == "cuda" and not available:
+        from vadkit.errors import ConfigError
+
+        raise ConfigError("device is 'cuda' but torch sees no GPU; use device: auto or cpu")
+    return "cuda" if available and config.device != "cpu" else "cpu"
+
+
+class Progress:
+    """A bar for long steps: call it as progress(done, total, what)."""
+
+    def __init__(self):
+        self.bar = None
+
+    def __call__(self, done: int, total: int, what: str) -> None:
+        from tqdm.auto import tqdm
+
+        if self.bar is None or self.bar.desc.removesuffix(": ") != what or self.bar.total != total:
+            self.close()
+            self.bar = tqdm(total=total, desc=what, mininterval=2.0, file=sys.stdout, ncols=80)
+        self.bar.update(done - self.bar.n)
+        if done >= total:
+            self.close()
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None
