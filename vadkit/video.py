@@ -107,7 +107,7 @@ class Frames:
     def _retrieve(self, number: int) -> np.ndarray:
         done, image = self._capture.retrieve()
         if not done:
-            raise DataError(f"{self.path}: frame {number} was read but does not decode to an image; {_remedy(self.path)}")
+            raise DataError(f"{self.path}: frame {number} was read but does not decode to an image; {REMEDY}")
         return image
 
 
