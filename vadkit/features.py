@@ -1,0 +1,104 @@
+"""Pooled features of samples: each backbone sees each image once, and the cache remembers.
+
+Phase one of training, and every frozen-backbone comparison, needs nothing else of the images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vadkit.store import Store, code_version
+
+if TYPE_CHECKING:
+    from vadkit.config import Config
+    from vadkit.samples import Samples
+
+Progress = Callable[[int, int, str], None]
+
+BATCH = 32  # images; on two cores, more is not faster (benchmarks/samples.py)
+
+
+def pooled(samples: Samples, stream: str, config: Config, flip: bool = False) -> np.ndarray:
+    """Backbone features of every row of a video's samples, average-pooled over space (paper 3.2).
+
+    Shape: -> (n, D) float16, read-only, memory-mapped from the cache; computed first where it is missing. stream:
+    "frame" or "flow". flip: of the horizontally mirrored frames; a mirrored flow image also has its horizontal
+    direction reversed, so flip is refused for "flow" with ValueError. Batches never mix videos: a
+    video's features do not depend on what else is extracted.
+    """
+    if stream not in ("frame", "flow"):
+        raise ValueError(f"stream must be 'frame' or 'flow', got '{stream}'")
+    if flip and stream == "flow":
+        raise ValueError("a mirrored flow image is not the flow of a mirrored video: hue would name the wrong direction; use flip with stream 'frame'")
+    folder = Store(config.cache_dir).fetch("features", _key(samples, stream, config, flip), lambda scratch: _build(samples, stream, config, flip, scratch))
+    return np.load(folder / "features.npy", mmap_mode="r")
+
+
+def extract_features(samples: Sequence[Samples], streams: Sequence[str], config: Config, progress: Progress | None = None) -> dict[str, list[np.ndarray]]:
+    """Pooled features of many videos: stream -> one (n, D) float16 array per video, in order.
+
+    progress: called as progress(videos done, videos, what).
+    """
+    out: dict[str, list[np.ndarray]] = {stream: [] for stream in streams}
+    total, done = len(samples) * len(out), 0
+    for stream, arrays in out.items():
+        for one in samples:
+            arrays.append(pooled(one, stream, config))
+            done += 1
+            if progress is not None:
+                progress(done, total, f"{config.backbone} on {stream}s of {one.video.name}")
+    return out
+
+
+def device_of(config: Config) -> str:
+    """"cuda" or "cpu"; "auto" takes the first that works. Raises ConfigError for "cuda" without one."""
+    import torch
+
+    from vadkit.errors import ConfigError
+
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device is 'cuda' but torch sees no CUDA device; set device: cpu, or install a torch build for it")
+    return "cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def _key(samples: Samples, stream: str, config: Config, flip: bool) -> dict:
+    from vadkit.models.backbones import weights_digest
+
+    return {
+        "samples": samples.digest,
+        "stream": stream,
+        "flip": flip,
+        "backbone": config.backbone,
+        "weights": weights_digest(config.backbone, config.backbone_weights),
+        "code": code_version("vadkit.features", "vadkit.models.backbones"),
+    }
+
+
+def _build(samples: Samples, stream: str, config: Config, flip: bool, folder: Path) -> None:
+    import torch
+
+    from vadkit.models.backbones import preprocess
+
+    network = _network(config.backbone, config.backbone_weights, device_of(config))
+    features = np.empty((len(samples.index), network.feature_dim), np.float16)
+    with torch.inference_mode():
+        for start in range(0, len(features), BATCH):
+            rows = np.arange(start, min(start + BATCH, len(features)))
+            images = samples.images(stream, rows)
+            batch = preprocess(images[:, :, ::-1] if flip else images, config.backbone)
+            features[rows] = network(batch.to(device_of(config))).cpu().numpy()
+    if not np.isfinite(features).all():
+        raise FloatingPointError(f"{samples.video.name}: {config.backbone} gave features that are not finite in half precision; its weights do not fit this preprocessing")
+    np.save(folder / "features.npy", features)
+
+
+@lru_cache(maxsize=2)
+def _network(name: str, weights: str, device: str):
+    from vadkit.models.backbones import build_backbone
+
+    return build_backbone(name, weights, device)

@@ -1,0 +1,1 @@
+"""Networks: backbones of the streams, and what is built on them."""

