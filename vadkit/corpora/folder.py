@@ -1,0 +1,206 @@
+"""Any collection of labelled clips: `<data_root>/<class>/<clip>`, or a `clips.csv` that lists them.
+
+There are no official lists: every video has the split "all", and `vadkit.corpora.splits.grouped_folds` cuts
+folds by source. Without a CSV nobody has said which clips are cuts of one recording, so folds are by clip,
+and a score on them is too good wherever a recording was cut (the corpus says so in its problems).
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vadkit.config import resolve
+from vadkit.corpora import NORMAL, Corpus, Problem, Video, vatic
+from vadkit.corpora.ucf_crime import VIDEO_SUFFIXES
+from vadkit.errors import DataError
+
+if TYPE_CHECKING:
+    from vadkit.config import Config
+
+LIST = "clips.csv"
+COLUMNS = ("path", "label", "source", "start", "end", "category")
+NEGATIVE_NAMES = frozenset({"negative", "negatives", "background", "nonviolent", "nonviolence", "noviolence", "nofight", "nonfight", "noanomaly"})
+EXPECTED = f"""expected either
+  <data_root>/<class>/<clip>.mp4 with one folder of normal clips (named Normal..., noFight, NonViolence, negative, ...),
+  or <data_root>/{LIST} with the columns path,label and, where known, source,start,end,category: label 0 is normal,
+  1 anomalous; start,end are frame numbers from 0, end not included; a clip with several spans has several lines"""
+
+
+def load(config: Config) -> Corpus:
+    """The labelled clips below `config.data_root`.
+
+    An anomalous clip's `intervals` is None (the whole clip carries its label) unless the CSV gives spans.
+    Raises DataError where nothing usable is found, where no class or no anomalous class can be told from the
+    folders' names, and under `config.strict` for the first clip that is left out.
+    """
+    root = resolve(config.data_root)
+    if not root.is_dir():
+        raise DataError(f"data_root: {root} is not a folder; {EXPECTED}")
+    clips = _found(root)
+    listed = root / LIST
+    if not clips and not listed.is_file():
+        raise DataError(f"{root}: no clips found; {EXPECTED}")
+    reader = _Reader(root, config.strict, [])
+    videos = reader.from_csv(listed, clips) if listed.is_file() else reader.from_folders(clips)
+    kinds = {v.label for v in videos}
+    if len(kinds) < 2:
+        missing = "normal" if 1 in kinds else "anomalous" if kinds else "usable"
+        first = next((f"; the first problem: {p.where}: {p.what}" for p in reader.problems if p.left_out), "")
+        raise DataError(f"{root}: no {missing} clip, so there is nothing to tell apart{first}; {EXPECTED}")
+    return Corpus("folder", tuple(videos), tuple(reader.problems))
+
+
+def is_normal(folder: str, others: frozenset[str] | set[str] = frozenset()) -> bool:
+    """Whether a class folder's name says that nothing anomalous happens: Normal..., noFight, non_violence, or `no`
+    in front of another class folder's name (noTheft beside Theft)."""
+    plain = _plain(folder)
+    others = {_plain(other) for other in others}
+    return plain.startswith("normal") or plain in NEGATIVE_NAMES or any(plain in (f"no{o}", f"non{o}", f"not{o}") for o in others if o)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def _found(root: Path) -> list[Path]:
+    paths = []
+    for folder, below, files in os.walk(root, followlinks=True):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        if len(Path(folder).relative_to(root).parts) > 8:  # a link back up; no real tree is that deep
+            raise DataError(f"{folder}: folders nest more than 8 deep; a link may lead back up: remove it")
+        paths += [Path(folder, name) for name in sorted(files) if Path(name).suffix.lower() in VIDEO_SUFFIXES and not name.startswith(".")]
+    return sorted(paths)
+
+
+@dataclass
+class _Row:
+    """One clip of the CSV; several lines may have added spans."""
+
+    path: Path
+    where: str
+    label: int
+    source: str
+    category: str
+    spans: list[tuple[int, int]]
+
+
+@dataclass
+class _Reader:
+    root: Path
+    strict: bool
+    problems: list[Problem]
+
+    def leave_out(self, where: str | Path, what: str) -> None:
+        if self.strict:
+            raise DataError(f"{where}: {what} (strict: true stops here; with strict: false it is left out)")
+        self.problems.append(Problem(str(where), what, left_out=True))
+
+    def note(self, where: str | Path, what: str) -> None:
+        self.problems.append(Problem(str(where), what, left_out=False))
+
+    def from_folders(self, clips: list[Path]) -> list[Video]:
+        classes = {path.relative_to(self.root).parts[0] for path in clips if path.parent != self.root}
+        if not any(is_normal(name, classes) for name in classes):
+            raise DataError(f"{self.root}: none of the class folders ({', '.join(sorted(classes)) or 'there is none'}) is told to be normal; {EXPECTED}")
+        videos: dict[str, Video] = {}
+        for path in clips:
+            if path.parent == self.root:
+                self.leave_out(path, "expected the clip in its class's folder, got it beside the folders")
+                continue
+            folder = path.relative_to(self.root).parts[0]
+            category = NORMAL if is_normal(folder, classes) else folder
+            self._add(videos, str(path), Video(self._name(path), path, category, "all", self._name(path), () if category == NORMAL else None))
+        self.note(self.root, f"no {LIST} with sources: each clip is its own source and folds are by clip; cuts of one recording may stand on both sides")
+        return list(videos.values())
+
+    def from_csv(self, listed: Path, clips: list[Path]) -> list[Video]:
+        rows, has_sources = self._rows(listed)
+        folders = {row.path.parent.name for row in rows}
+        videos: dict[str, Video] = {}
+        for row in rows:
+            if not row.path.is_file():
+                self.leave_out(row.where, f"listed clip {row.path} does not exist; add it, or take its line out")
+            elif row.label == 1 and not row.category and (row.path.parent != self.root and is_normal(row.path.parent.name, folders)):
+                self.leave_out(row.where, f"label 1 contradicts the folder {row.path.parent.name}, whose name says normal; correct one of them, or give a category")
+            elif row.label == 0 and row.spans:
+                self.leave_out(row.where, "label 0 contradicts the anomalous span start,end on the same clip; correct one of them")
+            else:
+                category = NORMAL if row.label == 0 else row.category or (row.path.parent.name if row.path.parent != self.root else "Anomaly")
+                spans = () if row.label == 0 else vatic.merge(row.spans) or None
+                name = self._name(row.path)
+                self._add(videos, row.where, Video(name, row.path, category, "all", row.source or name, spans))
+        extra = set(clips) - {row.path for row in rows}
+        if extra:
+            self.note(listed, f"{len(extra)} clips in the folders are not listed and not used, the first: {min(extra)}")
+        if not has_sources:
+            self.note(listed, "no column source: each clip is its own source and folds are by clip; cuts of one recording may stand on both sides")
+        elif unsourced := sum(not row.source for row in rows):
+            self.note(listed, f"{unsourced} clips have no source; each of them is its own")
+        return list(videos.values())
+
+    def _rows(self, listed: Path) -> tuple[list[_Row], bool]:
+        rows: dict[Path, _Row] = {}
+        broken: set[Path] = set()
+        try:
+            with open(listed, newline="", encoding="utf-8-sig") as file:
+                reader = csv.DictReader(file, skipinitialspace=True)
+                columns = [(name or "").strip() for name in reader.fieldnames or ()]
+                reader.fieldnames = columns
+                unknown = sorted(set(columns) - set(COLUMNS))
+                if not {"path", "label"} <= set(columns) or ("start" in columns) != ("end" in columns):
+                    raise DataError(f"{listed}, line 1: expected the columns {','.join(COLUMNS)}, the first two at least, got {','.join(columns) or 'nothing'}")
+                if unknown:
+                    self.note(f"{listed}, line 1", f"the columns {', '.join(unknown)} are not used")
+                for fields in reader:
+                    where = f"{listed}, line {reader.line_num}"
+                    try:
+                        row = self._row(where, fields)
+                        before = rows.setdefault(row.path, row)
+                        if before is not row:
+                            self._join(before, row)
+                    except vatic.AnnotationError as error:
+                        broken.add(self.root / (fields.get("path") or "").strip())
+                        self.leave_out(error.where, error.what)
+        except UnicodeDecodeError:
+            raise DataError(f"{listed}: expected a CSV in UTF-8, got other bytes; save it as UTF-8") from None
+        return [row for path, row in rows.items() if path not in broken], "source" in columns
+
+    def _row(self, where: str, fields: dict[str, str | None]) -> _Row:
+        values = {name: (fields.get(name) or "").strip() for name in COLUMNS}
+        if not values["path"] or None in fields:
+            raise vatic.AnnotationError(where, f"expected a path and one value a column, got {[v for v in fields.values() if v]}")
+        if values["label"] not in ("0", "1"):
+            raise vatic.AnnotationError(where, f"expected the label 0 (normal) or 1 (anomalous), got {values['label']!r}")
+        if values["category"] and (values["label"] == "0") != is_normal(values["category"]):
+            raise vatic.AnnotationError(where, f"expected a category that fits label {values['label']}, got {values['category']!r}")
+        spans = []
+        if values["start"] or values["end"]:
+            if not (values["start"].isdecimal() and values["end"].isdecimal()) or int(values["start"]) >= int(values["end"]):
+                raise vatic.AnnotationError(where, f"expected frame numbers 0 <= start < end, got {values['start']!r} and {values['end']!r}")
+            spans = [(int(values["start"]), int(values["end"]))]
+        return _Row(self.root / values["path"].replace("\\", "/"), where, int(values["label"]), values["source"], values["category"], spans)
+
+    def _join(self, before: _Row, row: _Row) -> None:
+        if (before.label, before.source, before.category) != (row.label, row.source, row.category):
+            raise vatic.AnnotationError(row.where, f"expected label, source and category as on {before.where} for the same clip, got others")
+        if not (before.spans and row.spans):
+            raise vatic.AnnotationError(row.where, f"the clip is listed on {before.where} already; a second line must add a span to a first one")
+        before.spans += row.spans
+
+    def _add(self, videos: dict[str, Video], where: str, video: Video) -> None:
+        if video.name in videos:
+            self.leave_out(where, f"{video.path} has the name {video.name}, as has {videos[video.name].path}; rename one of them")
+        else:
+            videos[video.name] = video
+
+    def _name(self, path: Path) -> str:
+        try:
+            path = path.relative_to(self.root)
+        except ValueError:
+            pass  # listed by an absolute path: the whole of it names the clip
+        return path.with_suffix("").as_posix()
