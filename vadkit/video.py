@@ -188,8 +188,9 @@ def _check_complete(path: Path, says: Probe, times: list[float]) -> None:
     if says.frames - decoded <= tolerated:
         return
     # MP4 counts its frames. Others estimate them as duration times rate, too many where the rate varies:
-    # there a file is short only if its clock stops early as well.
-    ends_early = times[-1] / 1000 < (says.frames - 1 - tolerated) / says.fps
+    # there a file is short only if its clock stops early as well. The last frame may last as long as any.
+    last_ms = times[-1] + max(np.diff(times), default=0.0)
+    ends_early = last_ms / 1000 < (says.frames - tolerated) / says.fps
     if ends_early or _is_mp4(path):
         raise DataError(
             f"{path}: truncated or damaged: its container promises {says.frames} frames, {decoded} decode "
