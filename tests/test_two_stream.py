@@ -1,0 +1,129 @@
+"""The network: shapes, ranges, what is frozen, what it refuses; and the list of systems."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from vadkit.errors import ConfigError
+from vadkit.models.two_stream import Head, TwoStream, confidence
+from vadkit.systems import SYSTEMS, find_system
+
+
+def tiny_backbone(dim: int = 6) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, dim, 3), nn.BatchNorm2d(dim), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def tiny_model(streams: int = 2, **options) -> TwoStream:
+    torch.manual_seed(0)
+    return TwoStream([tiny_backbone() for _ in range(streams)], Head(6 * streams, width=16, **options))
+
+
+def inputs(n: int = 5):
+    generator = torch.Generator().manual_seed(1)
+    frames, flows = torch.rand(2, n, 3, 8, 8, generator=generator)
+    return frames, flows, torch.randint(0, 4, (n, 80), generator=generator).float()
+
+
+@pytest.mark.parametrize("streams", [1, 2])
+@pytest.mark.parametrize("bag", [True, False])
+@pytest.mark.parametrize(("output", "logits"), [("sigmoid", 1), ("softmax", 2)])
+def test_a_confidence_in_the_unit_interval_for_every_variant(streams, bag, output, logits):
+    model = tiny_model(streams, use_bag=bag, output=output).eval()
+    frames, flows, bags = inputs()
+    out = model(frames, flows if streams == 2 else None, bags if bag else None)
+    assert out.shape == (5, logits)
+    scores = confidence(out)
+    assert scores.shape == (5,) and scores.min() >= 0 and scores.max() <= 1
+
+
+def test_the_head_alone_agrees_with_the_whole_network():
+    model = tiny_model().eval()
+    frames, flows, bags = inputs()
+    with torch.no_grad():
+        assert torch.equal(model(frames, flows, bags), model.head(model.pooled(frames, flows), bags))
+
+
+@pytest.mark.parametrize(("streams", "stream"), [(1, 0), (2, 0), (2, 1)])
+def test_every_input_reaches_the_output(streams, stream):
+    model = tiny_model(streams).eval()
+    given = [*inputs()[:streams], inputs()[2]]
+    for changed in (stream, streams):  # an image, and the bag
+        other = list(given)
+        other[changed] = other[changed] + 1
+        both = [x if streams == 2 else (x[0], None, x[1]) for x in (given, other)]
+        assert not torch.allclose(model(*both[0]), model(*both[1]))
+
+
+def test_two_logits_and_one_give_the_same_confidence_for_the_same_margin():
+    one = torch.tensor([[-2.0], [0.0], [3.0]])
+    two = torch.cat([torch.zeros_like(one), one], dim=1)
+    assert torch.allclose(confidence(one), confidence(two))
+
+
+def test_log_bags_are_less_steep_than_raw_ones():
+    raw, log = Head(4, width=8, bag_scale="raw"), Head(4, width=8, bag_scale="log")
+    log.load_state_dict(raw.state_dict())
+    features, bags = torch.rand(2, 4), torch.full((2, 80), 7.0)
+    raw.eval(), log.eval()
+    assert torch.allclose(log(features, bags), raw(features, torch.log1p(bags)))
+    assert not torch.allclose(log(features, bags), raw(features, bags))
+
+
+def test_the_papers_head_has_its_size():
+    head = Head(2 * 2048, width=4096)
+    assert sum(p.numel() for p in head.parameters()) == (4096 + 80 + 1) * 4096 + (4096 + 1) * 4096 + 4096 + 1
+    assert [layer.p for layer in head.layers if isinstance(layer, nn.Dropout)] == [0.5, 0.5]
+
+
+def test_batch_normalisation_stays_as_pretrained():
+    model = tiny_model().train()
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    before = [m.running_mean.clone() for m in norms]
+    model(*inputs()).sum().backward()
+    assert len(norms) == 2 and model.head.training
+    for norm, mean in zip(norms, before, strict=True):
+        assert not norm.training and torch.equal(norm.running_mean, mean)
+        assert norm.weight.grad is None and not norm.bias.requires_grad
+    assert all(m.weight.grad is not None for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear))
+
+
+def test_what_does_not_fit_is_refused_with_its_shape():
+    model = tiny_model()
+    frames, flows, bags = inputs()
+    with pytest.raises(ValueError, match="two streams need as many flow images as frames"):
+        model(frames, None, bags)
+    with pytest.raises(ValueError, match=r"bags of shape \(5, 80\), got None"):
+        model(frames, flows)
+    with pytest.raises(ValueError, match=r"\(n, 12\), got \(5, 7\)"):
+        model.head(torch.zeros(5, 7), bags)
+    with pytest.raises(ValueError, match="one backbone"):
+        TwoStream([], Head(4))
+    with pytest.raises(ValueError, match="'sigmoid' or 'softmax'"):
+        Head(4, output="tanh")
+    with pytest.raises(ValueError, match="'raw' or 'log'"):
+        Head(4, bag_scale="sqrt")
+
+
+def test_the_papers_systems_differ_in_what_their_names_say():
+    assert list(SYSTEMS) == ["2S-bag", "2S-no-bag", "2S-bag-no-hm", "2S-bag-ha", "1S-bag", "1S-no-bag", "1S-bag-ha", "2S-bag-ha-no-es"]
+    for name, system in SYSTEMS.items():
+        assert system.streams == int(name[0])
+        assert system.stream_names == ("frame", "flow")[: system.streams]
+        assert system.bag == ("no-bag" not in name)
+        assert system.hard_mining == ("no-hm" not in name)
+        assert system.hard_only == ("-ha" in name)
+        assert system.early_stopping == ("no-es" not in name)
+    assert SYSTEMS["2S-bag-ha-no-es"].fixed_epochs == (5, 2)
+
+
+@pytest.mark.parametrize(("wrong", "near"), [("2s-bag-ha", "2S-bag-ha"), ("2S_bag", "2S-bag"), ("1S-nobag", "1S-no-bag")])
+def test_an_unknown_system_names_the_nearest(wrong, near):
+    with pytest.raises(ConfigError, match=f"did you mean '{near}'"):
+        find_system(wrong)
+
+
+def test_a_name_like_none_lists_them_all():
+    with pytest.raises(ConfigError, match="the systems are 2S-bag, "):
+        find_system("xyz")

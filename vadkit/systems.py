@@ -1,0 +1,58 @@
+"""The systems of the first paper: one row each, the same network with parts switched on or off."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+from vadkit.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class System:
+    """What distinguishes one row of the paper's table 1 or 2; all else is a parameter of the run.
+
+    fixed_epochs: epochs of (phase one, phase two) where early stopping is off.
+    """
+
+    name: str
+    description: str
+    streams: int = 2
+    bag: bool = True
+    hard_mining: bool = True
+    hard_only: bool = False
+    fixed_epochs: tuple[int, int] | None = None
+
+    @property
+    def early_stopping(self) -> bool:
+        return self.fixed_epochs is None
+
+    @property
+    def stream_names(self) -> tuple[str, ...]:
+        """What its streams see: the frame, and with two streams the flow image."""
+        return ("frame", "flow")[: self.streams]
+
+
+SYSTEMS: dict[str, System] = {
+    system.name: system
+    for system in (
+        System("2S-bag", "frame and flow streams with the bag of objects"),
+        System("2S-no-bag", "frame and flow streams alone", bag=False),
+        System("2S-bag-no-hm", "2S-bag trained on every sample, without hard mining", hard_mining=False),
+        System("2S-bag-ha", "2S-bag trained without the soft frames of anomalous videos", hard_only=True),
+        System("1S-bag", "frame stream with the bag of objects", streams=1),
+        System("1S-no-bag", "frame stream alone", streams=1, bag=False),
+        System("1S-bag-ha", "1S-bag trained without the soft frames of anomalous videos", streams=1, hard_only=True),
+        System("2S-bag-ha-no-es", "2S-bag-ha for 5 and 2 epochs, no early stopping, no validation set", hard_only=True, fixed_epochs=(5, 2)),
+    )
+}
+
+
+def find_system(name: str) -> System:
+    """The paper's system of that name (sections 4.2 to 4.6). Raises ConfigError with the nearest name."""
+    if name in SYSTEMS:
+        return SYSTEMS[name]
+    lower = {known.lower(): known for known in SYSTEMS}
+    near = difflib.get_close_matches(str(name).lower(), lower, n=1, cutoff=0.4)
+    hint = f"did you mean '{lower[near[0]]}'?" if near else f"the systems are {', '.join(SYSTEMS)}"
+    raise ConfigError(f"unknown system '{name}'; {hint}")
