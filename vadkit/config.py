@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,6 +23,7 @@ PositiveInt = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
 Weight = Annotated[float, Field(ge=0.0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what numpy and torch both take
 
 SAMPLING_PRESETS = {
     # name: (frames per second inside hard anomalies, frames per second elsewhere)
@@ -34,13 +36,13 @@ SAMPLING_PRESETS = {
 class Config(BaseModel):
     """Every parameter of a run. Frozen; unknown names and silent type conversions are refused."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
     # --- the run ---
     profile: str = Field("demo", description="name of the run: results go to <output_root>/<profile>")
     output_root: str = Field("outputs", description="folder of results; relative to the project's root")
     cache_root: str = Field("cache", description="folder of cached samples, features and models")
-    seeds: list[int] = Field([0, 1, 2], description="one training run per seed")
+    seeds: list[Seed] = Field([0, 1, 2], description="one training run per seed")
     workers: PositiveInt = Field(2, description="processes for rendering and sampling")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where networks run")
     strict: bool = Field(False, description="stop at the first unusable video instead of leaving it out")
@@ -53,7 +55,7 @@ class Config(BaseModel):
     validation: Literal["train_cut", "test_parity"] = Field("train_cut", description="validation cut from training, or every other line of the test list as the paper does")
     validation_fraction: Fraction = Field(0.2, description="share of the training sources held out by train_cut")
     annotation_slack_frames: Count = Field(16, description="an annotation may pass the last frame by this many; it is clipped and noted")
-    world_seed: int = Field(7, description="seed of the synthetic corpus")
+    world_seed: Seed = Field(7, description="seed of the synthetic corpus")
     world_train_videos: PositiveInt = Field(96, description="synthetic training videos, half of them anomalous")
     world_test_videos: PositiveInt = Field(72, description="synthetic test videos, half of them anomalous")
     world_seconds: PositiveFloat = Field(20.0, description="mean length of a synthetic video")
@@ -120,8 +122,8 @@ class Config(BaseModel):
             problems.append("validation 'test_parity' cuts an official test list; use validation: train_cut")
         if self.head_epochs + self.finetune_epochs == 0:
             problems.append("head_epochs and finetune_epochs are both 0; nothing would be trained")
-        if not self.profile or any(c in self.profile for c in "/\\ "):
-            problems.append(f"profile '{self.profile}' must be a plain folder name")
+        if not self.profile or self.profile.startswith(".") or any(c in self.profile for c in "/\\ "):
+            problems.append(f"profile '{self.profile}' must be a plain folder name, such as demo")
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -175,7 +177,7 @@ def make_config(values: dict[str, Any], where: str = "parameters") -> Config:
         problems += [_explain(item) for item in error.errors()]
         config = None
     if problems or config is None:
-        raise ConfigError(f"{where}: " + "\n  ".join(["", *problems]).lstrip("\n") if len(problems) > 1 else f"{where}: {problems[0]}")
+        raise ConfigError("\n  ".join([f"{where}:", *problems]) if len(problems) > 1 else f"{where}: {problems[0]}")
     return config
 
 
@@ -190,13 +192,17 @@ def load_params(path: str | Path, overrides: dict[str, Any] | None = None) -> Co
         values = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys) or {}
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path} must hold 'name: value' lines, got a {type(values).__name__}")
     return make_config({**values, **(overrides or {})}, where=str(path))
 
 
 def parse_override(name: str, text: str) -> Any:
-    """The value of `-p name text`, read as YAML would read it in a parameter file."""
+    """The value of `-p name text`, read as YAML would read it in a parameter file; no text is an empty text."""
+    if not text.strip():
+        return ""
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError:
@@ -217,6 +223,8 @@ class _UniqueKeys(yaml.SafeLoader):
         seen = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=deep)
+            if not isinstance(key, str):
+                raise yaml.YAMLError(f"line {key_node.start_mark.line + 1}: a parameter's name must be text, got {key!r}")
             if key in seen:
                 raise yaml.YAMLError(f"'{key}' is given twice, the second time on line {key_node.start_mark.line + 1}")
             seen.add(key)
@@ -238,21 +246,30 @@ def _explain(item: dict[str, Any]) -> str:
     if not item["loc"]:
         return item["msg"].removeprefix("Value error, ")
     name, value = str(item["loc"][0]), item["input"]
-    shown = f"{type(value).__name__} {value!r}"
-    text = f"{name}: {item['msg'][0].lower()}{item['msg'][1:]}, got {shown}"
-    if isinstance(value, str) and _is_number(value):
-        text += f"; YAML reads {value} as text, write it with a point: {_with_point(value)}"
-    elif isinstance(value, bool):
-        text += "; true and false are not numbers"
-    return text
+    text = f"{name}: {item['msg'][0].lower()}{item['msg'][1:]}, got {type(value).__name__} {value!r}"
+    return text + _advice(Config.model_fields[name].default, value)
+
+
+def _advice(default: Any, value: Any) -> str:
+    """What to write instead, where YAML read something else than was meant."""
+    if isinstance(default, str) and not isinstance(value, (str, dict, list)):
+        return "; YAML reads it as something else than text, put it in quotes"
+    if isinstance(value, str) and not isinstance(default, str) and _is_number(value):
+        if isinstance(yaml.safe_load(value), (int, float)):
+            return f"; write it without quotes: {value}"
+        number = float(value)
+        whole = not isinstance(default, float) and number.is_integer()
+        return f"; YAML reads {value} as text, write it as {int(number) if whole else _with_point(value)}"
+    if isinstance(value, bool):
+        return "; true and false are not numbers"
+    return ""
 
 
 def _is_number(text: str) -> bool:
     try:
-        float(text)
+        return math.isfinite(float(text))
     except ValueError:
         return False
-    return True
 
 
 def _with_point(text: str) -> str:

@@ -12,8 +12,8 @@ import hashlib
 import importlib.util
 import json
 import os
+import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterable
 from functools import cache
@@ -47,7 +47,8 @@ class Store:
             return final
         final.parent.mkdir(parents=True, exist_ok=True)
         self._sweep(final.parent)
-        scratch = Path(tempfile.mkdtemp(prefix=".building-", dir=final.parent))
+        scratch = final.parent / f".building-{os.getpid()}-{secrets.token_hex(4)}"  # not mkdtemp: others may read an entry
+        scratch.mkdir()
         try:
             build(scratch)
             (scratch / "key.json").write_text(json.dumps(key, indent=1, sort_keys=True, default=str))
@@ -125,15 +126,15 @@ def write_atomic(path: str | Path, data: bytes | str) -> None:
     """Write a whole file or nothing."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    scratch = path.with_name(f".{path.name}-{os.getpid()}-{secrets.token_hex(4)}")  # not mkstemp: others may read the file
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(scratch, "xb") as file:
             file.write(data.encode() if isinstance(data, str) else data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(name, path)
+        os.replace(scratch, path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        scratch.unlink(missing_ok=True)
         raise
 
 

