@@ -8,6 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine is no reason to fail: what is slow is left to pytest's own report of durations.
+settings.register_profile("vadkit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("vadkit")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -1,0 +1,90 @@
+"""Toy projects for the runner's tests: parameters and notebooks that need a second, not an hour."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+
+from vadkit.config import parameters_cell
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+# Like a real notebook: an expensive step in the cache, a row in results.csv, a figure.
+WORK = """
+import csv, os
+from pathlib import Path
+from vadkit.config import make_config, Config
+from vadkit.store import Store, write_atomic
+
+config = make_config({name: globals()[name] for name in Config.model_fields})
+name = NAME
+
+def build(folder):
+    for part in range(6):
+        (folder / f"part{part}.txt").write_text(f"{name} {part} {config.seeds}" * 2000)
+
+entry = Store(config.cache_dir).fetch("toy", {"name": name, "seeds": config.seeds}, build)
+value = sum(len(p.read_text()) for p in sorted(entry.glob("part*.txt")))
+"""
+SAVE = """
+path = config.output_dir / "results.csv"
+rows = list(csv.DictReader(path.open())) if path.exists() else []
+rows = sorted([r for r in rows if r["notebook"] != name] + [{"notebook": name, "value": str(value)}], key=lambda r: r["notebook"])
+write_atomic(path, "notebook,value\\n" + "".join(f"{r['notebook']},{r['value']}\\n" for r in rows))
+write_atomic(config.output_dir / "figures" / f"{name}.png", f"figure of {name}")
+print("rows", len(rows))
+"""
+
+
+def toy_notebook(folder: Path, name: str, *cells: str, needs: list[str] | None = None, parameters: str | None = None) -> Path:
+    """A notebook with a parameters cell and the given code cells, each under a heading."""
+    content = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}})
+    if needs is not None:
+        content.metadata["vadkit"] = {"needs": needs}
+    content.cells = [
+        nbformat.v4.new_markdown_cell(f"# {name}"),
+        nbformat.v4.new_code_cell(parameters_cell() if parameters is None else parameters, metadata={"tags": ["parameters"]}),
+    ]
+    for number, source in enumerate(cells, 1):
+        content.cells += [nbformat.v4.new_markdown_cell(f"## Step {number}"), nbformat.v4.new_code_cell(source)]
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.ipynb"
+    nbformat.write(content, path)
+    return path
+
+
+def working_notebook(project: Path, name: str, needs: list[str] | None = None) -> Path:
+    return toy_notebook(project / "notebooks", name, WORK.replace("NAME", repr(name)), SAVE, needs=needs)
+
+
+def toy_project(folder: Path, names: tuple[str, ...] = ("00_first", "01_second")) -> Path:
+    (folder / "params").mkdir(parents=True, exist_ok=True)
+    (folder / "params" / "toy.yaml").write_text("profile: toy\nseeds: [0]\ndetector_weights: toy.onnx\n")
+    (folder / "toy.onnx").write_text("only looked for")
+    for name in names:
+        working_notebook(folder, name, needs=[])
+    return folder
+
+
+def vadkit_process(project: Path, *arguments: str, **options) -> subprocess.Popen:
+    """`vadkit ...` in its own process, in the project's folder."""
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), **options.pop("env", {})}
+    return subprocess.Popen(
+        [sys.executable, "-m", "vadkit.cli", *arguments], cwd=project, env=environment,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options,
+    )  # fmt: skip
+
+
+def vadkit(project: Path, *arguments: str, timeout: float = 120, **options) -> tuple[int, str]:
+    """(exit code, what was printed) of `vadkit ...`."""
+    process = vadkit_process(project, *arguments, **options)
+    try:
+        text, _ = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    return process.returncode, text
