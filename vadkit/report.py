@@ -1,0 +1,320 @@
+"""Results: one row a number, beside the printed one, with its interval, verdict and provenance.
+
+`outputs/<profile>/results/<notebook>.csv` holds a notebook's rows and `outputs/<profile>/results.csv` those of all. Shares and
+areas are in percent, as the papers print them; everything else is in its `unit`.
+"""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import io
+from collections.abc import Iterable, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vadkit import published
+from vadkit.store import write_atomic
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from vadkit.config import Config
+    from vadkit.corpora import Problem
+    from vadkit.evaluation import Comparison, Metric
+
+FIGURE_DPI = 160
+SVG_BYTES = 300_000  # a vector file past this is slower to open than the picture
+LABELS = {
+    "fl_auc": "FL-AUC",
+    "ap": "average precision",
+    "anomalous_only_auc": "AUC, anomalous videos only",
+    "macro_class_auc": "AUC, mean of classes",
+    "false_alarm_rate": "false alarms, normal frames",
+    "vl_f1": "VL-F1",
+    "vl_tpr": "VL-TPR",
+    "vl_fpr": "VL-FPR",
+    "detection_delay_s": "delay of detected spans",
+    "spans_detected": "spans detected",
+    "video_auc": "video AUC, mean confidence",
+    "video_auc_sas": "video AUC, largest SAS",
+}
+
+
+@dataclass(frozen=True)
+class ResultRow:
+    """One number. None stands for "none"; `reason` then says why there is no value or no interval."""
+
+    paper: str
+    item: str
+    system: str
+    metric: str
+    unit: str
+    origin: str  # "ours", or "arithmetic" on the paper's own numbers
+    value: float | None
+    ci_low: float | None
+    ci_high: float | None
+    seeds: int
+    videos: int
+    published: str  # as printed; empty where nothing is printed
+    difference: float | None  # value minus published
+    verdict: str  # one of published.VERDICTS or of a claim's; empty where nothing is printed
+    reason: str
+    notebook: str
+    config: str  # the fingerprint of the parameters
+
+
+# --- rows --------------------------------------------------------------------------------------------------------
+
+
+def result_rows(config: Config, found: Iterable[Metric], paper: str, item: str, system: str) -> list[ResultRow]:
+    """A system's metrics as rows, each beside the printed number where the paper has one under `item` and `system`."""
+    rows = []
+    for m in found:
+        scale, unit = (1.0, m.unit) if m.unit else (100.0, "%")
+        value, low, high = (None if x is None else scale * x for x in (m.value, m.ci_low, m.ci_high))
+        rows.append(_row(config, paper, item, system, m.name, unit, value, low, high, len(m.per_seed), m.videos, m.reason))
+    return rows
+
+
+def change_rows(config: Config, found: Comparison, paper: str, item: str, system: str) -> list[ResultRow]:
+    """A comparison as two rows: the relative change, as the first paper counts, and the difference.
+
+    system: for a claim of the paper as printed there, "2S-bag / 2S-no-bag". Metrics `<metric>_relative_change` (%) and
+    `<metric>_difference` (points, or the metric's unit).
+    """
+    unit, scale = ("s", 1.0) if found.metric.endswith("_s") else ("%", 100.0)
+    parts = (
+        ("relative_change", "%", 100.0, (found.relative, found.relative_low, found.relative_high)),
+        ("difference", unit, scale, (found.difference, found.ci_low, found.ci_high)),
+    )
+    rows = []
+    for name, its_unit, factor, numbers in parts:
+        value, low, high = (None if x is None else factor * x for x in numbers)
+        reason = found.reason or (f"{system.split(' / ')[-1]} has 0: no multiple of it" if value is None else "")
+        rows.append(_row(config, paper, item, system, f"{found.metric}_{name}", its_unit, value, low, high, found.seeds, found.videos, reason))
+    return rows
+
+
+def number_row(config: Config, value: float, unit: str, paper: str, item: str, system: str, metric: str) -> ResultRow:
+    """A count, a time or a setting: no seeds, no interval."""
+    return _row(config, paper, item, system, metric, unit, float(value), None, None, 0, 0, "")
+
+
+def claim_rows(config: Config, paper: str | None = None) -> list[ResultRow]:
+    """Each claim of a paper (of both by default) beside what its own numbers give, origin "arithmetic"."""
+    rows = []
+    for check in published.check_claims(paper):
+        c = check.claim
+        rows.append(
+            ResultRow(
+                c.paper, c.item, c.system, c.metric, c.unit, "arithmetic", check.computed, check.low, check.high, 0, 0,
+                c.text, check.computed - c.value, check.verdict, c.note, "", config.fingerprint(),
+            )
+        )  # fmt: skip
+    return rows
+
+
+def _row(config, paper, item, system, metric, unit, value, low, high, seeds, videos, reason) -> ResultRow:
+    printed = published.lookup(paper, item, system, metric) if paper else None
+    difference = verdict = None
+    if printed is not None:
+        if printed.unit != unit:
+            raise ValueError(f"{paper}, {item}, {system}, {metric}: printed in '{printed.unit}', ours is in '{unit}'")
+        difference = None if value is None else value - printed.value
+        interval = None if low is None or high is None else (low, high)
+        comparable = config.corpus == "ucf_crime"  # the papers' data, and nothing else is
+        verdict = published.verdict(value, interval, printed.value, printed.decimals, comparable, printed.tolerance, printed.is_change)
+    text = printed.text if printed is not None else ""
+    return ResultRow(paper, item, system, metric, unit, "ours", value, low, high, seeds, videos, text, difference, verdict or "", reason, "", config.fingerprint())
+
+
+# --- files -------------------------------------------------------------------------------------------------------
+
+
+def save_rows(config: Config, notebook: str, rows: Sequence[ResultRow]) -> Path:
+    """Write a notebook's rows, rebuild results.csv from all notebooks' rows, and return the notebook's file.
+
+    Both files are replaced whole; two processes take turns. Raises ValueError for no row, a number given twice, or a
+    notebook name that is not a plain file name.
+    """
+    if not rows:
+        raise ValueError(f"{notebook}: no row to save")
+    _plain(notebook)
+    keys = [(r.paper, r.item, r.system, r.metric, r.origin) for r in rows]
+    twice = next((k for k in keys if keys.count(k) > 1), None)
+    if twice:
+        raise ValueError(f"{notebook}: {' | '.join(twice)} is given twice")
+    folder = config.output_dir / "results"
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / f"{notebook}.csv"
+    with _turn(folder / ".lock"):
+        write_atomic(part, _csv([replace(r, notebook=notebook) for r in rows]))
+        write_atomic(config.output_dir / "results.csv", _joined(sorted(folder.glob("*.csv"))))
+    return part
+
+
+def load_results(config: Config) -> pd.DataFrame:
+    """All saved rows of the profile, with `current`: whether a row was made with these very parameters.
+
+    Raises FileNotFoundError where nothing is saved yet.
+    """
+    import pandas as pd
+
+    path = config.output_dir / "results.csv"
+    if not path.is_file():
+        raise FileNotFoundError(f"no results of profile '{config.profile}' yet: {path} is written by the notebooks")
+    text = {f.name: str for f in fields(ResultRow) if f.type == "str"}
+    frame = pd.read_csv(path, dtype=text, keep_default_na=False, na_values={f.name: [""] for f in fields(ResultRow) if f.type != "str"})
+    frame["current"] = frame["config"] == config.fingerprint()
+    return frame
+
+
+def save_figure(config: Config, name: str, figure: Figure) -> Path:
+    """Write a figure to figures/<name>.png, and .svg where that is small, each whole; returns the PNG's path.
+
+    The same figure gives the same bytes: no date and no version is written into them.
+    """
+    import matplotlib
+
+    _plain(name)
+    path = config.output_dir / "figures" / f"{name}.png"
+    write_atomic(path, _rendered(figure, format="png", dpi=FIGURE_DPI, metadata={"Software": None}))
+    with matplotlib.rc_context({"svg.hashsalt": name}):
+        vector = _rendered(figure, format="svg", metadata={"Date": None, "Creator": None})
+    if len(vector) <= SVG_BYTES:
+        write_atomic(path.with_suffix(".svg"), vector)
+    else:
+        path.with_suffix(".svg").unlink(missing_ok=True)
+    return path
+
+
+def save_problems(config: Config, problems: Iterable[Problem]) -> Path:
+    """Write left_out.csv: what in the data was left out or mended, each once, what was left out first."""
+    unique = sorted(set(problems), key=lambda p: (not p.left_out, p.where, p.what))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["left_out", "where", "what"])
+    writer.writerows(["yes" if p.left_out else "no", p.where, p.what] for p in unique)
+    path = config.output_dir / "left_out.csv"
+    write_atomic(path, text.getvalue())
+    return path
+
+
+# --- for reading -------------------------------------------------------------------------------------------------
+
+
+def table(rows: Sequence[ResultRow] | pd.DataFrame) -> pd.DataFrame:
+    """Rows for a notebook's page: "ours [low, high]" beside the printed value. Takes rows or `load_results`' frame.
+
+    Columns that would be empty throughout are left out.
+    """
+    import pandas as pd
+
+    shown = [
+        {
+            "item": r.item,
+            "system": r.system,
+            "metric": f"{label(r.metric)} ({r.unit})" if r.unit else label(r.metric),
+            "ours [interval]" if r.origin == "ours" else "from the paper's numbers": number_text(r),
+            "printed": r.published,
+            "difference": "" if r.difference is None else f"{r.difference:+.{_decimals(r)}f}",
+            "verdict": r.verdict,
+            "reason": r.reason,
+        }
+        for r in _as_rows(rows)
+    ]
+    frame = pd.DataFrame(shown).fillna("")
+    return frame[[c for c in frame if c in ("system", "metric") or (frame[c] != "").any()]]
+
+
+def wide_table(rows: Sequence[ResultRow] | pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
+    """One line a system, as the papers' tables: for each metric ours and, where there is one, the printed value."""
+    import pandas as pd
+
+    lines: dict[str, dict[str, str]] = {}
+    for r in _as_rows(rows):
+        if r.metric in metrics and r.origin == "ours":
+            line = lines.setdefault(r.system, {})
+            line[f"{label(r.metric)} ({r.unit})"] = number_text(r)
+            line[f"{label(r.metric)}, printed"] = r.published
+    order = [c for m in metrics for line in lines.values() for c in line if c.startswith((f"{label(m)} (", f"{label(m)}, printed"))]
+    frame = pd.DataFrame.from_dict(lines, orient="index", columns=list(dict.fromkeys(order)) or None) if lines else pd.DataFrame()
+    frame = frame.fillna("")
+    frame.index.name = "system"
+    return frame[[c for c in frame if (frame[c] != "").any()]]
+
+
+def label(metric: str) -> str:
+    """A metric's name for a page."""
+    for suffix, text in (("_relative_change", "relative change of {}"), ("_difference", "difference of {}")):
+        if metric.endswith(suffix):
+            return text.format(label(metric.removesuffix(suffix)))
+    if metric.startswith("auc_"):
+        return f"AUC, {metric.removeprefix('auc_')}"
+    return LABELS.get(metric, metric.replace("_", " "))
+
+
+def number_text(row: ResultRow) -> str:
+    """"82.6 [78.0, 86.1]"; without brackets where there is no interval, "none" where there is no value."""
+    if row.value is None:
+        return "none"
+    digits = _decimals(row)
+    text = f"{row.value:.{digits}f}"
+    return text if row.ci_low is None or row.ci_high is None or row.ci_low == row.ci_high == row.value else f"{text} [{row.ci_low:.{digits}f}, {row.ci_high:.{digits}f}]"
+
+
+def _decimals(row: ResultRow) -> int:
+    printed = len(row.published.partition(".")[2]) if row.published else 0
+    whole = row.value is not None and float(row.value).is_integer() and row.ci_low is None
+    return printed if whole else max(printed, 2 if row.unit == "s" else 1)
+
+
+def _as_rows(rows: Sequence[ResultRow] | pd.DataFrame) -> list[ResultRow]:
+    if not hasattr(rows, "to_dict"):
+        return list(rows)
+    names = [f.name for f in fields(ResultRow)]
+    records = rows[names].to_dict("records")
+    return [ResultRow(**{k: None if v != v else v for k, v in record.items()}) for record in records]  # NaN differs from itself
+
+
+def _csv(rows: Sequence[ResultRow]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([f.name for f in fields(ResultRow)])
+    # one line a row, so that the file can be read with grep as well
+    writer.writerows([" ".join(v.split()) if isinstance(v, str) else "" if v is None else f"{v:.8g}" if isinstance(v, float) else v for v in asdict(r).values()] for r in rows)
+    return text.getvalue()
+
+
+def _joined(parts: Sequence[Path]) -> str:
+    """All parts under one header; by column name, so that a part written by an earlier version still fits."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [f.name for f in fields(ResultRow)], restval="", extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for part in parts:
+        with open(part, newline="", encoding="utf-8") as file:
+            writer.writerows(csv.DictReader(file))
+    return text.getvalue()
+
+
+def _rendered(figure: Figure, **options) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, **options)
+    return buffer.getvalue()
+
+
+def _plain(name: str) -> None:
+    if not name or name.startswith(".") or any(c in name for c in "/\\ "):
+        raise ValueError(f"expected a plain name without folders, spaces or a leading point, got '{name}'")
+
+
+@contextmanager
+def _turn(path: Path):
+    """Hold an exclusive lock on a file, released when the process ends however it ends."""
+    with open(path, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
