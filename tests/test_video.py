@@ -139,10 +139,10 @@ def test_an_mp4_with_damage_in_the_middle_is_refused(tmp_path):
 
 
 def test_a_container_without_one_frame_is_refused(tmp_path):
-    whole = write_av(tmp_path / "whole.mkv", noise(30))
-    path = tmp_path / "header.mkv"
-    path.write_bytes(whole.read_bytes()[:700])  # tracks are declared, no frame follows
-    with pytest.raises(DataError, match=r"header\.mkv: expected (at least one frame|a video|.*frames per second)"):
+    whole = write_av(tmp_path / "whole.mp4", noise(30), options={"movflags": "faststart"}).read_bytes()
+    path = tmp_path / "header.mp4"
+    path.write_bytes(whole[: whole.index(b"mdat") + 4])  # the index is whole, no frame follows
+    with pytest.raises(DataError, match=r"header\.mp4: expected at least one frame, none decodes"):
         count_frames(path)
 
 

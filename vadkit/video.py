@@ -86,13 +86,14 @@ class Frames:
 
     def _read(self) -> Iterator[tuple[int, np.ndarray]]:
         times: list[float] = []
-        flat, level, number = 0, 0.0, 0
+        flat, level, number, size = 0, 0.0, 0, (0, 0)
         try:
             while self._capture.grab():
                 times.append(self._capture.get(cv2.CAP_PROP_POS_MSEC))
                 is_wanted = self._wanted is None or self._wanted(number)
                 if is_wanted or flat == number:  # looked at until the first frame with a picture
                     image = self._retrieve(number)
+                    size = size if number else image.shape[1::-1]
                     if flat == number and (constant := _constant_level(image)) is not None:
                         flat, level = flat + 1, constant
                     if is_wanted:
@@ -101,8 +102,8 @@ class Frames:
         finally:
             self._capture.release()
         _check_complete(self.path, self.probe, times)
-        notes = _notes(self.probe, times) + _flat_note(flat, level, number)
-        self._decoded = Decoded(number, self.probe.fps, self.probe.width, self.probe.height, notes)
+        notes = _size_notes(self.probe, size) + _notes(self.probe, times) + _flat_note(flat, level, number)
+        self._decoded = Decoded(number, self.probe.fps, *size, notes)
 
     def _retrieve(self, number: int) -> np.ndarray:
         done, image = self._capture.retrieve()
@@ -198,12 +199,17 @@ def _check_complete(path: Path, says: Probe, times: list[float]) -> None:
         )
 
 
+def _size_notes(says: Probe, size: tuple[int, int]) -> tuple[str, ...]:
+    width, height = size
+    odd = (f"odd size {width}x{height}",) if width % 2 or height % 2 else ()
+    turned = (f"the container says {says.width}x{says.height}, frames are {width}x{height}",) if size != (says.width, says.height) else ()
+    return odd + turned
+
+
 def _notes(says: Probe, times: list[float]) -> tuple[str, ...]:
     notes = []
     if says.frames and says.frames != len(times):
         notes.append(f"the container says {says.frames} frames, {len(times)} decode")
-    if says.width % 2 or says.height % 2:
-        notes.append(f"odd size {says.width}x{says.height}")
     steps = np.diff(times)
     if len(steps) and times[-1] > times[0]:
         typical = float(np.median(steps))
@@ -237,8 +243,11 @@ def _is_mp4(path: Path) -> bool:
 
 
 def _what_instead(path: Path) -> str:
-    with open(path, "rb") as file:
-        head = file.read(512)
+    try:
+        with open(path, "rb") as file:
+            head = file.read(512)
+    except OSError as error:
+        return f"a file that cannot be read ({error.strerror})"
     if head[4:8] == b"ftyp" and not _has_moov(path):
         return "an MP4 that broke off: its index (the moov box) is missing"
     if b"\0" not in head and all(byte >= 32 or byte in b"\t\r\n\f" for byte in head):
