@@ -75,6 +75,7 @@ def _key(samples: Samples, stream: str, config: Config, flip: bool) -> dict:
         "flip": flip,
         "backbone": config.backbone,
         "weights": weights_digest(config.backbone, config.backbone_weights),
+        "device": device_of(config),  # a GPU rounds differently
         "code": code_version("vadkit.features", "vadkit.models.backbones"),
     }
 
@@ -82,23 +83,25 @@ def _key(samples: Samples, stream: str, config: Config, flip: bool) -> dict:
 def _build(samples: Samples, stream: str, config: Config, flip: bool, folder: Path) -> None:
     import torch
 
-    from vadkit.models.backbones import preprocess
+    from vadkit.models.backbones import preprocess, weights_digest
 
-    network = _network(config.backbone, config.backbone_weights, device_of(config))
+    device = device_of(config)
+    network = _network(config.backbone, config.backbone_weights, weights_digest(config.backbone, config.backbone_weights), device)
     features = np.empty((len(samples.index), network.feature_dim), np.float16)
     with torch.inference_mode():
         for start in range(0, len(features), BATCH):
             rows = np.arange(start, min(start + BATCH, len(features)))
             images = samples.images(stream, rows)
             batch = preprocess(images[:, :, ::-1] if flip else images, config.backbone)
-            features[rows] = network(batch.to(device_of(config))).cpu().numpy()
+            features[rows] = network(batch.to(device)).cpu().numpy()
     if not np.isfinite(features).all():
         raise FloatingPointError(f"{samples.video.name}: {config.backbone} gave features that are not finite in half precision; its weights do not fit this preprocessing")
     np.save(folder / "features.npy", features)
 
 
 @lru_cache(maxsize=2)
-def _network(name: str, weights: str, device: str):
+def _network(name: str, weights: str, content: str, device: str):
+    """The network, built once; `content` tells a file that has changed since from the one that was loaded."""
     from vadkit.models.backbones import build_backbone
 
     return build_backbone(name, weights, device)

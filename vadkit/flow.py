@@ -59,7 +59,8 @@ def flow_image(flow: np.ndarray, scale: str = "minmax", full_scale: float = 0.05
     Shape: (H, W, 2) float32 -> (H, W, 3) uint8 RGB, or (size, size, 3) resized. Hue is the angle in
     degrees / 2 (OpenCV's range): motion to the right is red, downwards yellow-green (y points down). scale
     "minmax": the frame's magnitudes from smallest to largest over 0..255, as released, so that absolute speed is
-    lost and noise fills the range in a still scene; a frame of one magnitude is black. "fixed": min(1,
+    lost and noise fills the range in a still scene (two equal frames: a fifth of a pixel, Farneback's, at the borders); a
+    frame of one magnitude is black. "fixed": min(1,
     magnitude / (full_scale * H)) * 255, which keeps speed. Raises ValueError for another scale or shape, and for
     values that are not finite.
 

@@ -1,12 +1,12 @@
 """From videos to samples: one pass over a video gives frames, flow images and bags of objects, cached.
 
-Which frames: the training rows follow the paper's adaptive sampling rates, the scoring rows are an even grid
-over the whole video. Images are read lazily from the cache.
+Which frames is `vadkit.sampling`'s answer. Images are read lazily from the cache.
 """
 
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -22,6 +22,7 @@ from vadkit.corpora.vatic import clip_intervals
 from vadkit.errors import DataError
 from vadkit.flow import flow, flow_image, gray, no_flow, resized, standard_size
 from vadkit.objects import COCO_CLASSES, Detector, detector_key
+from vadkit.sampling import PURPOSES, Walk, plan
 from vadkit.store import Store, code_version, digest, file_digest
 from vadkit.video import read_frames
 
@@ -30,9 +31,8 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int, str], None]
 
-PURPOSES = ("train", "score", "both")
 STREAMS = ("frame", "flow")
-CODE = ("vadkit.samples", "vadkit.flow", "vadkit.objects", "vadkit.video")
+CODE = ("vadkit.samples", "vadkit.sampling", "vadkit.flow", "vadkit.objects", "vadkit.video")
 
 DETECTOR_BATCH = 8  # frames handed to the detector at once
 
@@ -118,45 +118,6 @@ class Samples:
             return {stream: arrays[f"{stream}_offsets"] for stream in STREAMS}
 
 
-def stride_frames(fps: float, rate: float) -> int:
-    """Frames between samples at `rate` a second: fps / rate rounded half up, at least 1 (a rate above the video's
-    takes every frame). Released: 30 fps at 3 and 1 a second, strides 10 and 30."""
-    return max(1, int(fps / rate + 0.5))
-
-
-def plan(video: Video, frames: int, fps: float, config: Config, purpose: str) -> tuple[np.ndarray, np.ndarray]:
-    """The frames to sample and, for each, the earlier frame that its flow starts from.
-
-    Shape: -> (n,) int64 and (n,) int64, ordered. "score": every stride-th frame from 0. "train": inside each hard
-    anomaly every stride-th frame from its first, elsewhere likewise with the other stride, so that no span goes
-    unseen (paper 3.3; counting from a span's start is our reading). "both": the union. Flow: by config.flow_pair, the
-    frame one scoring stride earlier ("grid"), the frame before ("adjacent"), or the previous frame of the same plan
-    ("sampled", as released: the gap then differs between anomalous and normal frames, and gives the class away).
-    Never before frame 0; frame 0 itself has no flow. The plan of a shorter video is the head of a longer one's.
-    """
-    if purpose not in PURPOSES:
-        raise ValueError(f"purpose must be one of {', '.join(PURPOSES)}, got '{purpose}'")
-    grid = stride_frames(fps, config.analysis_fps)
-    pairs: set[tuple[int, int]] = set()
-    for one in ("train", "score") if purpose == "both" else (purpose,):
-        index = np.arange(0, frames, grid) if one == "score" else _training_frames(video.frame_labels(frames), fps, config)
-        if config.flow_pair == "sampled":
-            flow_from = np.concatenate([index[:1], index[:-1]])
-        else:
-            flow_from = np.maximum(index - (grid if config.flow_pair == "grid" else 1), 0)
-        pairs.update(zip(index.tolist(), flow_from.tolist(), strict=True))
-    table = np.array(sorted(pairs), np.int64).reshape(-1, 2)
-    return table[:, 0].copy(), table[:, 1].copy()
-
-
-def _training_frames(labels: np.ndarray, fps: float, config: Config) -> np.ndarray:
-    strides = [stride_frames(fps, rate) for rate in config.training_fps]  # in hard anomalies, elsewhere
-    starts = np.flatnonzero(np.diff(labels, prepend=2))  # 2: the first frame always starts a span
-    ends = np.append(starts[1:], len(labels))
-    spans = [np.arange(start, end, strides[0 if labels[start] else 1]) for start, end in zip(starts, ends, strict=True)]
-    return np.concatenate(spans) if spans else np.empty(0, np.int64)
-
-
 def extract(videos: Sequence[Video], config: Config, progress: Progress | None = None, purpose: str | None = None) -> tuple[list[Samples], list[Problem]]:
     """Samples of many videos, computed in config.workers processes where the cache lacks them.
 
@@ -165,7 +126,11 @@ def extract(videos: Sequence[Video], config: Config, progress: Progress | None =
     that cannot be used is left out and named in the problems, or raises DataError where config.strict; oddities
     that were lived with are problems too (left_out False). progress: progress(videos done, videos, name).
     """
+    if progress is not None and videos:
+        progress(0, len(videos), "looking for samples in the cache")
     store = Store(config.cache_dir)
+    if purpose is not None and purpose not in PURPOSES:
+        raise ValueError(f"purpose must be one of {', '.join(PURPOSES)} or None, got '{purpose}'")
     purposes = [purpose or _purpose_of(video) for video in videos]
     outcomes: list[str | None] = [None] * len(videos)  # why a video cannot be used
     keys: list[dict | None] = []
@@ -175,7 +140,7 @@ def extract(videos: Sequence[Video], config: Config, progress: Progress | None =
             outcomes[position] = f"no file {video.path}; put the video there or take it off its list"
     missing = [n for n, key in enumerate(keys) if key is not None and not store.has("samples", key)]
     done = len(videos) - len(missing)
-    if progress is not None and videos:
+    if progress is not None and done:
         progress(done, len(videos), "samples in the cache")
     for position, error in _run([(n, videos[n], keys[n], purposes[n]) for n in missing], config):
         outcomes[position] = error
@@ -248,7 +213,14 @@ def _run(tasks: list[tuple[int, Video, dict, str]], config: Config) -> Iterator[
     # Fresh processes, not forks: torch and OpenCV do not survive a fork with their threads running.
     workers = min(config.workers, len(tasks))
     parallel = Parallel(n_jobs=workers, backend="loky", return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
-    yield from parallel(delayed(_extract)(*task, config, workers) for task in tasks)
+    outcomes = parallel(delayed(_extract)(*task, config, workers) for task in tasks)
+    try:
+        for outcome in outcomes:  # noqa: UP028 - `yield from` would close it before the filter below
+            yield outcome
+    finally:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # joblib warns that tasks were cancelled, which is what strict wants
+            outcomes.close()
 
 
 def _extract(position: int, video: Video, key: dict, purpose: str, config: Config, workers: int) -> tuple[int, str | None]:
@@ -271,7 +243,7 @@ def _build(video: Video, purpose: str, config: Config, folder: Path, workers: in
         frames = read_frames(video.path, lambda number: walk.wants(number))
         stack.callback(frames.close)
         files = {stream: stack.enter_context(open(folder / f"{stream}.bin", "wb")) for stream in STREAMS}
-        walk = _Walk(video, frames.probe.fps, config, purpose, frames.probe.frames)
+        walk = Walk(video, frames.probe.fps, config, purpose, frames.probe.frames)
         grays: dict[int, np.ndarray] = {}
         for number, frame in frames:
             grays[number] = gray(frame)
@@ -301,40 +273,6 @@ def _build(video: Video, purpose: str, config: Config, folder: Path, workers: in
     )
     facts = {"frames": found.frames, "fps": found.fps, "width": found.width, "height": found.height, "notes": list(found.notes)}
     (folder / "facts.json").write_text(json.dumps(facts, indent=1))
-
-
-class _Walk:
-    """The plan of a video whose length is not known yet: it grows ahead of the decoder.
-
-    Sound because the plan of a shorter video is the head of a longer one's.
-    """
-
-    def __init__(self, video: Video, fps: float, config: Config, purpose: str, expected_frames: int):
-        self._plan = lambda frames: plan(video, frames, fps, config, purpose)
-        # No flow spans more frames than the longest stride
-        self._reach = max(stride_frames(fps, rate) for rate in (config.analysis_fps, *config.training_fps))
-        self._grow(expected_frames)
-
-    def wants(self, number: int) -> bool:
-        if number + self._reach >= self._frames:
-            self._grow(2 * number)
-        return number in self._flows or number in self._last_use
-
-    def flows_to(self, number: int) -> list[int]:
-        """The frames from which flows to this one start, one a row; itself where there is no flow."""
-        return self._flows.get(number, [])
-
-    def last_use(self, number: int) -> int:
-        """The last frame whose flow starts from this one."""
-        return self._last_use.get(number, -1)
-
-    def _grow(self, frames: int) -> None:
-        self._frames = frames + 2 * self._reach + 1
-        self._flows: dict[int, list[int]] = {}
-        self._last_use: dict[int, int] = {}
-        for number, start in zip(*(array.tolist() for array in self._plan(self._frames)), strict=True):
-            self._flows.setdefault(number, []).append(start)
-            self._last_use[start] = number
 
 
 def _append(file, offsets: list[int], image: np.ndarray) -> None:
