@@ -1,0 +1,313 @@
+"""Figures in one house style: readable at page width, axes with units, colours that a colour-blind reader can tell apart.
+
+Every function returns a matplotlib Figure and changes no global setting; `vadkit.report.save_figure` writes it. In a
+notebook the inline backend shows it at the end of its cell.
+"""
+
+from __future__ import annotations
+
+import functools
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import ConnectionPatch, Patch, Rectangle
+from matplotlib.ticker import MaxNLocator
+
+from vadkit import metrics, published
+from vadkit.report import label as metric_label
+from vadkit.scoring import VideoScores, hold
+
+if TYPE_CHECKING:
+    from vadkit.evaluation import Metric
+    from vadkit.training import Epoch
+
+# Okabe and Ito 2008: told apart with any common colour vision; lines differ in dash as well
+BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#333333"
+COLOURS = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY, BLACK)
+DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (2, 1)))
+STYLE = {
+    "figure.constrained_layout.use": True,
+    "font.size": 10,
+    "axes.titlesize": 10.5,
+    "axes.labelsize": 10,
+    "legend.fontsize": 9,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "lines.linewidth": 1.6,
+}
+PAGE_WIDTH = 7.2  # inches
+
+
+def _styled(function):
+    """Draw under STYLE and put back what was set before."""
+
+    @functools.wraps(function)
+    def wrapped(*args, **options):
+        with mpl.rc_context(STYLE):
+            figure = function(*args, **options)
+            figure.draw_without_rendering()  # ticks are made when first drawn, with the settings of that moment
+            return figure
+
+    return wrapped
+
+
+@_styled
+def roc_curves(systems: Mapping[str, Mapping[int, Sequence[VideoScores]]], printed: Mapping[str, float] | None = None) -> Figure:
+    """ROC over pooled frames, one line a system: the mean over seeds, with a band from the lowest to the highest seed.
+
+    printed: AUC in percent by system, named in the legend. Raises UndefinedMetricError as `frame_auc` does.
+    Source: figure 2.
+    """
+    figure, axes = plt.subplots(figsize=(5.4, 5.2))
+    grid = np.linspace(0, 1, 401)
+    for number, (name, seeds) in enumerate(systems.items()):
+        curves, areas = [], []
+        for videos in seeds.values():
+            labels, scores = metrics.pool(videos)
+            curves.append(_interpolated(grid, *metrics.roc_points(labels, scores)))
+            areas.append(100 * metrics.frame_auc(labels, scores))
+        colour = COLOURS[number % len(COLOURS)]
+        text = f"{name}: AUC {np.mean(areas):.1f}%"
+        if printed and name in printed:
+            text += f" (printed: {printed[name]:g}%)"
+        axes.plot(grid, np.mean(curves, axis=0), color=colour, linestyle=DASHES[number % len(DASHES)], label=text)
+        if len(curves) > 1:
+            axes.fill_between(grid, np.min(curves, axis=0), np.max(curves, axis=0), color=colour, alpha=0.15, linewidth=0)
+    axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle=(0, (1, 2)), label="chance: 50%")
+    axes.set(xlim=(0, 1), ylim=(0, 1.005), xlabel="false-positive rate, frames", ylabel="true-positive rate, frames", aspect="equal")
+    axes.legend(loc="lower right")
+    return figure
+
+
+def _interpolated(grid: np.ndarray, fpr: np.ndarray, tpr: np.ndarray) -> np.ndarray:
+    """The curve at `grid`; at a vertical piece its top, as `np.interp` alone would not."""
+    last = np.append(np.flatnonzero(np.diff(fpr) > 0), len(fpr) - 1)
+    return np.interp(grid, fpr[last], tpr[last])
+
+
+@_styled
+def timeline(video: VideoScores, sas, images: Mapping[int, np.ndarray] | None = None, title: str | None = None) -> Figure:
+    """One video over time: label, confidence, SAS and the alarm's threshold, as in figure 3.
+
+    sas: (analysed frames,). images: a few frames by number, (H, W, 3) uint8 RGB, shown above with a line to their place.
+    Raises ValueError for a malformed video, a SAS of another length, or an image of a frame that is not there.
+    """
+    return _timelines([(video, sas, images, title)], columns=1, letters=False)
+
+
+@_styled
+def timelines(panels: Sequence[tuple], columns: int = 2) -> Figure:
+    """A grid of timelines, lettered (a), (b), ...; figure 3 has eight.
+
+    panels: (video, sas), (video, sas, images) or (video, sas, images, title) each, as for `timeline`. Raises ValueError
+    as `timeline` does, and for no panel.
+    """
+    if not panels:
+        raise ValueError("expected at least one panel, got none")
+    return _timelines([(*p, None, None)[:4] for p in panels], columns, letters=True)
+
+
+def _timelines(panels: Sequence[tuple], columns: int, letters: bool) -> Figure:
+    # placed by hand, in inches from the top left: a layout engine lets pictures push the plots out of line
+    left, gap, title_room, picture, plot, below = 0.55, 0.65, 0.28, 0.85, 1.15, 0.62
+    lines = -(-len(panels) // columns)
+    pictures = [any(p[2] for p in panels[k * columns : (k + 1) * columns]) for k in range(lines)]
+    heights = [title_room + (picture + 0.14 if has else 0) + plot + below for has in pictures]
+    width = PAGE_WIDTH if columns == 1 else 5.0 * columns
+    each = (width - left - 0.15 - gap * (columns - 1)) / columns
+    total = sum(heights) + 0.3
+    figure = plt.figure(figsize=(width, total), layout="none")
+
+    def place(x: float, top: float, w: float, h: float) -> Axes:
+        return figure.add_axes((x / width, 1 - (top + h) / total, w / width, h / total))
+
+    for number, (video, sas, images, title) in enumerate(panels):
+        line, column = divmod(number, columns)
+        x, top = left + column * (each + gap), sum(heights[:line])
+        name = (f"({chr(ord('a') + number)}) " if letters and number < 26 else "") + (title or _title(video))
+        bare = 0 if images else heights[line] - below - plot - title_room  # beside panels with pictures: keep the title at the plot
+        figure.text(x / width, 1 - (top + bare + 0.2) / total, name, fontsize=STYLE["axes.titlesize"])
+        axes = place(x, top + heights[line] - below - plot, each, plot)
+        _score_lines(axes, video, sas)
+        shown = sorted((images or {}).items())
+        for k, (frame, image) in enumerate(shown):
+            if not 0 <= frame < video.frames:
+                raise ValueError(f"{video.name}: there is no frame {frame} to show, it has {video.frames}")
+            room = each / len(shown)
+            w = min(picture * image.shape[1] / image.shape[0], 0.95 * room)
+            h = w * image.shape[0] / image.shape[1]
+            thumbnail = place(x + (k + 0.5) * room - w / 2, top + title_room + picture - h, w, h)
+            thumbnail.imshow(image, aspect="auto")
+            thumbnail.set_axis_off()
+            link = ConnectionPatch((0.5, 0), (frame / video.fps, 1.0), "axes fraction", "data", axesA=thumbnail, axesB=axes, color="#777777", linewidth=0.7)
+            figure.add_artist(link)
+    handles = [
+        Patch(color=ORANGE, alpha=0.35, linewidth=0, label="labelled anomalous"),
+        Patch(facecolor=SKY, alpha=0.6, edgecolor=BLUE, linewidth=0.8, label="SAS"),
+        Line2D([], [], color=GREEN, linewidth=1.2, label="confidence"),
+        Line2D([], [], color=RED, linewidth=1.2, linestyle="--", label=f"alarm: SAS over {metrics.THRESHOLD}"),
+    ]
+    figure.legend(handles=handles, loc="lower center", ncols=4, bbox_to_anchor=(0.5, 0.0), columnspacing=1.4)
+    return figure
+
+
+def _score_lines(axes: Axes, video: VideoScores, sas) -> None:
+    metrics.check_video(video)
+    ends = np.append(video.index, video.frames) / video.fps
+    for start, end in metrics.spans(video.labels):
+        axes.axvspan(start / video.fps, end / video.fps, color=ORANGE, alpha=0.35, linewidth=0)
+    held = hold(video.index, np.asarray(sas), video.frames)[video.index]
+    axes.fill_between(ends, 0, np.append(held, held[-1]), step="post", color=SKY, alpha=0.6, linewidth=0)
+    axes.plot(ends, np.append(held, held[-1]), drawstyle="steps-post", color=BLUE, linewidth=0.8)
+    axes.plot(ends, np.append(video.confidence, video.confidence[-1]), drawstyle="steps-post", color=GREEN, linewidth=1.2)
+    axes.axhline(metrics.THRESHOLD, color=RED, linewidth=1.2, linestyle="--")
+    axes.set(xlim=(0, video.frames / video.fps), ylim=(0, 1.02), xlabel="time (s)", ylabel="score", yticks=(0, 0.5, 1))
+
+
+def _title(video: VideoScores) -> str:
+    return f"{video.name}, {video.category}" if video.category not in video.name else video.name
+
+
+@_styled
+def ablation_bars(found: Mapping[str, Sequence[Metric]], names: Sequence[str] = ("fl_auc", "vl_f1"), paper: str = "", item: str = "") -> Figure:
+    """Systems down the page, a panel for each metric: mean with its interval, each seed, and the printed value.
+
+    found: `evaluate`'s list by system. paper, item: where printed values are looked up ("petrocchi2021", "table 1").
+    A metric without a value is written as "none". Points and intervals rather than bars, whose length from 0 says nothing of
+    an area that starts at one half.
+    """
+    systems = list(found)
+    figure, panels = plt.subplots(1, len(names), figsize=(PAGE_WIDTH, 1.5 + 0.38 * len(systems)), sharey=True, squeeze=False)
+    marks: dict[str, Line2D] = {}
+    for axes, name in zip(panels[0], names, strict=True):
+        for row, system in enumerate(systems):
+            metric = next((m for m in found[system] if m.name == name), None)
+            printed = published.lookup(paper, item, system, name) if paper else None
+            if metric is None or metric.value is None:
+                axes.text(0.02, row, "none", transform=axes.get_yaxis_transform(), va="center", color="#777777")
+            else:
+                scale = 1 if metric.unit else 100
+                if metric.ci_low is not None:
+                    axes.plot([scale * metric.ci_low, scale * metric.ci_high], [row, row], color=BLUE, linewidth=2.6, alpha=0.45, solid_capstyle="butt")
+                    marks["interval over videos"] = Line2D([], [], color=BLUE, linewidth=2.6, alpha=0.45)
+                seeds = [scale * v for v in metric.per_seed if v is not None]
+                if len(seeds) > 1:
+                    axes.plot(seeds, np.full(len(seeds), row - 0.22), "|", color=BLACK, markersize=6, markeredgewidth=1)
+                    marks["each seed"] = Line2D([], [], color=BLACK, marker="|", linestyle="", markersize=6)
+                axes.plot(scale * metric.value, row, "o", color=BLUE, markersize=6)
+                marks["mean of seeds"] = Line2D([], [], color=BLUE, marker="o", linestyle="", markersize=6)
+            if printed is not None:
+                axes.plot(printed.value, row + 0.22, "D", markerfacecolor="none", color=RED, markersize=5)
+                marks["printed"] = Line2D([], [], color=RED, marker="D", markerfacecolor="none", linestyle="", markersize=5)
+        unit = next((m.unit for ms in found.values() for m in ms if m.name == name), "") or "%"
+        axes.set(xlabel=f"{metric_label(name)} ({unit})", ylim=(len(systems) - 0.5, -0.5))
+        axes.margins(x=0.08)
+        axes.grid(axis="y", visible=False)
+    panels[0][0].set_yticks(range(len(systems)), systems)
+    order = [k for k in ("mean of seeds", "interval over videos", "each seed", "printed") if k in marks]
+    figure.legend([marks[k] for k in order], order, loc="outside lower center", ncols=4)
+    return figure
+
+
+@_styled
+def learning_curves(histories: Mapping[str, Sequence[Sequence[Epoch]]]) -> Figure:
+    """Loss and validation AUC over the epochs of each system, a line for each seed (and fold).
+
+    histories: by system, then one list of epochs a run. A dot marks where the second phase starts. Where nothing was
+    validated the panel says so.
+    """
+    figure, (loss, auc) = plt.subplots(1, 2, figsize=(PAGE_WIDTH, 3.2))
+    handles, second, validated = [], False, False
+    for number, (name, runs) in enumerate(histories.items()):
+        colour = COLOURS[number % len(COLOURS)]
+        handles.append(Line2D([], [], color=colour, label=name))
+        for run in runs:
+            x = np.arange(1, len(run) + 1)
+            start = [k for k, e in enumerate(run) if e.phase > 1][:1] if run and run[0].phase == 1 else []
+            second |= bool(start)
+            marked = {"color": colour, "marker": "o", "markersize": 4, "markevery": start}
+            loss.plot(x, [e.train_loss for e in run], linestyle=":", linewidth=1.1, **marked)
+            loss.plot(x, [_or_nan(e.validation_loss) for e in run], linewidth=1.3, **marked)
+            auc.plot(x, [100 * _or_nan(e.validation_auc) for e in run], linewidth=1.3, **marked)
+            validated |= any(e.validation_auc is not None for e in run)
+    for axes in (loss, auc):
+        axes.set(xlabel="epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    loss.set(ylabel="loss", ylim=(0, None))
+    auc.set(ylabel="validation AUC, frames (%)")
+    if not validated:
+        auc.set(xticks=[], yticks=[])
+        auc.text(0.5, 0.5, "nothing was validated", transform=auc.transAxes, ha="center", color="#777777")
+    kinds = [Line2D([], [], color="#555555", linestyle=":", label="training loss"), Line2D([], [], color="#555555", label="validation")]
+    if second:
+        kinds.append(Line2D([], [], color="#555555", marker="o", markersize=4, linestyle="", label="second phase starts"))
+    figure.legend(handles=handles + kinds, loc="outside lower center", ncols=min(5, len(handles + kinds)))
+    return figure
+
+
+@_styled
+def sample_grid(images: Sequence[np.ndarray], titles: Sequence[str] | None = None, columns: int = 4) -> Figure:
+    """Pictures in a grid, each under its title. images: (H, W, 3) uint8 RGB or (H, W) grey.
+
+    Raises ValueError for no image, or for a number of titles that differs.
+    """
+    if len(images) == 0 or (titles is not None and len(titles) != len(images)):
+        raise ValueError(f"expected at least one image and a title for each, got {len(images)} images and {len(titles or [])} titles")
+    columns = min(columns, len(images))
+    lines = -(-len(images) // columns)
+    cell = PAGE_WIDTH / columns
+    tallest = max(i.shape[0] / i.shape[1] for i in images)
+    wrap = max(8, int(cell * 11))
+    texts = [textwrap.fill(t, wrap) for t in titles] if titles is not None else [""] * len(images)
+    figure, grid = plt.subplots(lines, columns, figsize=(PAGE_WIDTH, lines * (cell * tallest + 0.17 * max(t.count("\n") + 1 for t in texts) + 0.12)), squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for axes, image, text in zip(grid.flat, images, texts, strict=False):
+        axes.imshow(image, cmap="gray" if image.ndim == 2 else None)
+        axes.set_title(text, fontsize=8.5)
+    return figure
+
+
+@_styled
+def sas_sensitivity(values, taus: Sequence[float], reactivities: Sequence[float], metric: str = "vl_f1", mark: tuple[float, float] | None = (0.5, 2.0)) -> Figure:
+    """A metric over the two parameters of SAS, as a map with its numbers written in.
+
+    values: (taus, reactivities) in [0, 1], NaN where the metric has no value. mark: the (tau, v) to frame, the paper's
+    by default, where it is on the map. Raises ValueError for another shape.
+    """
+    values = 100 * np.asarray(values, dtype=float)
+    if values.shape != (len(taus), len(reactivities)):
+        raise ValueError(f"expected values of shape {(len(taus), len(reactivities))} for {len(taus)} taus and {len(reactivities)} reactivities, got {values.shape}")
+    figure, axes = plt.subplots(figsize=(1.9 + 0.62 * len(reactivities), 1.4 + 0.36 * len(taus)))
+    picture = axes.imshow(values, cmap="cividis", aspect="auto", origin="lower")
+    middle = (np.nanmin(values) + np.nanmax(values)) / 2 if np.isfinite(values).any() else 0
+    for (row, column), value in np.ndenumerate(values):
+        text = "none" if np.isnan(value) else f"{value:.0f}"
+        axes.text(column, row, text, ha="center", va="center", fontsize=8.5, color="black" if np.isnan(value) or value > middle else "white")
+    axes.set_xticks(range(len(reactivities)), [f"{v:g}" for v in reactivities])
+    axes.set_yticks(range(len(taus)), [f"{t:g}" for t in taus])
+    axes.set(xlabel="reactivity v (per analysed frame)", ylabel="sensibility threshold τ")
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+    if mark and mark[0] in taus and mark[1] in reactivities:
+        corner = (list(reactivities).index(mark[1]) - 0.5, list(taus).index(mark[0]) - 0.5)
+        axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=RED, linewidth=2.4, clip_on=False))
+        axes.set_title("framed: the paper's parameters" if mark == (0.5, 2.0) else f"framed: τ = {mark[0]:g}, v = {mark[1]:g}", loc="left", fontsize=9)
+    figure.colorbar(picture, ax=axes, label=f"{metric_label(metric)} (%)")
+    return figure
+
+
+def _or_nan(value: float | None) -> float:
+    return np.nan if value is None else value
