@@ -95,7 +95,7 @@ def test_undefined_resamples_are_counted_and_too_many_leave_no_interval():
     assert f"undefined in {result.undefined} of 400 resamples" in result.reason
     four = [np.array([0, 1])] * 4 + [np.zeros(2, int)] * 4
     enough = intervals.bootstrap_interval(four, [np.array([0.1, 0.9])] * 4 + [np.array([0.2, 0.3])] * 4, resamples=400)
-    assert enough.low == 1 and enough.reason == ""
+    assert enough.low == enough.high == 1 and enough.undefined < 40 and enough.reason == "the same in every resample, which leaves no interval"
 
 
 def test_a_metric_undefined_on_the_videos_says_so():

@@ -52,6 +52,11 @@ def test_other_data_never_claim_to_reproduce(demo):
     assert {r.verdict for r in rows(demo)} == {"not comparable", ""}
 
 
+def test_an_interval_of_no_width_settles_nothing(real):
+    never = Metric("vl_fpr", 0.18, 0.18, 0.18, (0.18,), 3, "the same in every resample, which leaves no interval")
+    assert report.result_rows(real, [never], P, "table 3", "2S-bag-ha")[0].verdict == "inconclusive"
+
+
 def test_a_claim_is_judged_by_the_paired_relative_change(real):
     found = Comparison("fl_auc", 0.80, 0.75, 0.05, 0.02, 0.08, 0.0667, 0.03, 0.11, 3, 45)
     relative, difference = report.change_rows(real, found, P, "claim 5.2a", "2S-bag / 2S-no-bag")

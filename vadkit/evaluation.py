@@ -189,7 +189,7 @@ class _Run:
                 lambda: intervals.average_precision([v.labels for v in videos], self.held),
             ),
             "anomalous_only_auc": _Definition(lambda: metrics.anomalous_only_auc(videos), lambda: self.pairs.auc(anomalous, anomalous)),
-            "macro_class_auc": _Definition(lambda: metrics.macro_class_auc(videos), lambda: intervals.mean_of([self._class_auc(c) for c in classes])),
+            "macro_class_auc": _Definition(self._macro, lambda: intervals.mean_of([self._class_auc(c) for c in classes])),
             "false_alarm_rate": _Definition(
                 lambda: metrics.false_alarm_rate(videos),
                 lambda: intervals.ratio([(s > metrics.THRESHOLD).sum() for s in self.held] * ~anomalous, [len(s) for s in self.held] * ~anomalous),
@@ -211,7 +211,7 @@ class _Run:
         }
         for category in classes:
             found[f"auc_{category}"] = _Definition(
-                lambda c=category: metrics.class_auc(videos, c),
+                lambda c=category: self._class_point(c),
                 lambda c=category: self._class_auc(c),
             )
         return found
@@ -219,6 +219,15 @@ class _Run:
     def _class_auc(self, category: str) -> intervals.Statistic:
         mine = np.array([v.category == category for v in self.videos])
         return self.pairs.auc(mine, mine | (self.labels == 0))
+
+    def _class_point(self, category: str) -> float:
+        """`metrics.class_auc`, from the pairs that are counted already: pooling a million frames for each class takes seconds."""
+        value = float(self._class_auc(category)(np.ones((1, len(self.videos))))[0])
+        return metrics.class_auc(self.videos, category) if np.isnan(value) else value  # which says why there is none
+
+    def _macro(self) -> float:
+        values = [self._class_point(c) for c in metrics.anomaly_classes(self.videos)]
+        return float(np.mean(values)) if values else metrics.macro_class_auc(self.videos)
 
     def _video_auc(self, scores: np.ndarray) -> intervals.Statistic:
         return intervals.PairCounts(self.labels[:, None], scores[:, None]).auc()

@@ -28,7 +28,11 @@ Statistic = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Interval:
-    """A percentile interval; `low` and `high` are None where it is undefined, and `reason` says why."""
+    """A percentile interval; `low` and `high` are None where it is undefined, and `reason` says why.
+
+    Where every resample gives one value (a rate of 0, an area of 1), `low` equals `high`: such an interval says nothing
+    about how sure the value is, and `reason` says so.
+    """
 
     value: float
     low: float | None
@@ -102,7 +106,8 @@ def interval(value: float, resampled: np.ndarray, level: float) -> Interval:
         return Interval(value, None, None, total, undefined, reason)
     tail = (1 - level) / 2
     low, high = np.nanquantile(resampled, [tail, 1 - tail])
-    return Interval(value, float(low), float(high), total, undefined)
+    reason = "the same in every resample, which leaves no interval" if low == high else ""
+    return Interval(value, float(low), float(high), total, undefined, reason)
 
 
 def mean_of(statistics: Sequence[Statistic]) -> Statistic:

@@ -125,7 +125,7 @@ def _row(config, paper, item, system, metric, unit, value, low, high, seeds, vid
         if printed.unit != unit:
             raise ValueError(f"{paper}, {item}, {system}, {metric}: printed in '{printed.unit}', ours is in '{unit}'")
         difference = None if value is None else value - printed.value
-        interval = None if low is None or high is None else (low, high)
+        interval = None if low is None or high is None or low == high else (low, high)  # of no width: no interval
         comparable = config.corpus == "ucf_crime"  # the papers' data, and nothing else is
         verdict = published.verdict(value, interval, printed.value, printed.decimals, comparable, printed.tolerance, printed.is_change)
     text = printed.text if printed is not None else ""
