@@ -28,7 +28,6 @@ COME_FROM = {
     "ucf_crime": "UCF-Crime (Sultani et al. 2018): https://www.crcv.ucf.edu/projects/real-world/ ; frame labels of UCFCrime2Local (Landi et al. 2019): https://github.com/FedericoLandi/UCFCrime2Local",
     "folder": "videos of your own, or the Surveillance Camera Fight Dataset (Akti et al. 2019): https://github.com/seymanurakti/fight-detection-surv-dataset",
 }
-WORLD_DETECTOR = Path(__file__).parent / "assets" / "world_yolo.onnx"
 
 
 @dataclass(frozen=True)
@@ -92,24 +91,21 @@ def _data(config: Config) -> Iterator[Finding]:
 
 
 def _detector(config: Config) -> Iterator[Finding]:
+    from vadkit.objects import detector_key
+
     name = config.detector_weights
-    path = WORLD_DETECTOR if name == "world" else resolve(name)
-    if name == "none":
-        yield Finding("detector_weights is 'none', but the notebooks' systems count objects; give 'world' or a path to .pt or .onnx", problem=True)
-    elif name != "world" and path.suffix not in {".pt", ".onnx"}:
-        yield Finding(f"detector_weights: expected 'world' or a path to .pt or .onnx, got '{name}'", problem=True)
-    elif not path.is_file() and name == "world":
-        yield Finding(f"detector_weights: the packaged detector is not at {path}; install vadkit again", problem=True)
-    elif not path.is_file():
-        yield Finding(
-            f"detector_weights: no file {path}; put YOLO weights for COCO there, for example "
-            f"https://github.com/ultralytics/assets/releases/download/v8.3.0/yolov8n.pt (AGPL-3.0), or set detector_weights",
-            problem=True,
-        )
-    else:
-        yield Finding(f"detector: {path}")
-        if name == "world" and config.corpus != "synthetic":
-            yield Finding("detector: 'world' was trained on the synthetic world; on real videos its counts mean little, use YOLO weights for COCO")
+    try:
+        key = detector_key(config)
+    except VadkitError as error:
+        yield Finding(str(error), problem=True)
+        return
+    if key is None:
+        yield Finding("detector_weights is 'none', but the notebooks' systems count objects; give 'world', 'yolov8n.pt' or a path to .pt or .onnx", problem=True)
+        return
+    fetched = " (fetched by ultralytics into cache_root where it is not there yet)" if key["weights"] == name else ""
+    yield Finding(f"detector: {name}{fetched}")
+    if name == "world" and config.corpus != "synthetic":
+        yield Finding("detector: 'world' was trained on the synthetic world; on real videos its counts mean little, use YOLO weights for COCO")
 
 
 def _backbone(config: Config) -> Iterator[Finding]:

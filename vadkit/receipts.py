@@ -41,10 +41,12 @@ def make_fingerprint(notebook: Mapping[str, Any], parameters: Mapping[str, Any],
 def context_digest(config: Config) -> str:
     """What all notebooks of a run share: the package's code and assets, its libraries, the data, the weights.
 
-    Data are known by path, size and time, since reading a corpus of 100 GB at every start is not an option.
+    Data are known by path, size and time, since reading a corpus of 100 GB at every start is not an option;
+    weights by their content.
     """
     data = file_times(resolve(config.data_root)) if config.data_root else []
-    weights = [file_times(resolve(name)) for name in (config.detector_weights, config.backbone_weights)]
+    paths = [resolve(name) for name in (config.detector_weights, config.backbone_weights)]
+    weights = [file_digest(path) if path.is_file() else "" for path in paths]
     libraries = {name: _version(name) for name in PACKAGES}
     return digest({"package": package_digest(), "libraries": libraries, "data": data, "weights": weights})
 

@@ -1,0 +1,130 @@
+"""What every committed notebook and parameter file must be, seen without running it."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from vadkit.config import Config, load_params, parameters_cell
+from vadkit.notebook_files import find_notebooks, needs, parameters_problems
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
+PARAMS = sorted((REPOSITORY / "params").glob("*.yaml"))
+FIRST_LINES, CELL_LINES, DEF_LINES = 2, 25, 15
+MACHINE_PATH = re.compile(r"(?<![\w.])/(?:home|Users|root|tmp|work|mnt)/|[A-Z]:\\\\Users")
+
+pytestmark = pytest.mark.skipif(not NOTEBOOKS, reason="no notebooks in this checkout")
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def path(request) -> Path:
+    return request.param
+
+
+@pytest.fixture
+def notebook(path):
+    content = nbformat.read(path, as_version=4)
+    nbformat.validate(content)
+    return content
+
+
+def code_of(notebook) -> list:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def python_of(source: str) -> ast.Module:
+    """The cell's syntax tree; lines of IPython's own (%, !, trailing ?) are left out."""
+    return ast.parse("\n".join("pass" if re.match(r"\s*[%!]", line) else line for line in source.splitlines()))
+
+
+def test_it_is_a_notebook_of_the_series(path):
+    assert re.fullmatch(r"\d\d_[a-z0-9_]+\.ipynb", path.name)
+
+
+def test_it_carries_no_results(path, notebook):
+    for cell in code_of(notebook):
+        assert not cell.outputs and cell.execution_count is None
+    assert json.loads(path.read_text(encoding="utf-8"))["metadata"].get("papermill") is None
+    assert not any("injected-parameters" in cell.metadata.get("tags", []) for cell in notebook.cells)
+
+
+def test_its_kernel_is_the_plain_one(notebook):
+    assert notebook.metadata.kernelspec.name == "python3"
+
+
+def test_its_parameters_are_the_packages(notebook):
+    first = code_of(notebook)[0]
+    assert first.metadata.get("tags") == ["parameters"]
+    assert first.source == parameters_cell(), "run `make notebooks`"
+    assert parameters_problems(notebook) == []
+
+
+def test_no_cell_but_the_first_sets_a_parameter(notebook):
+    for cell in code_of(notebook)[1:]:
+        names = {node.id for node in ast.walk(python_of(cell.source)) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+        assert not names & set(Config.model_fields), cell.source
+
+
+def test_it_opens_with_a_question_and_ends_with_exercises(notebook):
+    opening, prose = notebook.cells[0], [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    assert opening.cell_type == "markdown" and opening.source.startswith("# ") and "?" in opening.source
+    assert re.search(r"^#+ Exercises", prose[-1], re.MULTILINE)
+    assert len(re.findall(r"^\d\. ", prose[-1], re.MULTILINE)) >= 2
+    assert notebook.cells[-1].cell_type == "markdown"
+
+
+def test_every_step_is_explained(notebook):
+    """No two code cells in a row after the set-up: prose says why before, or what to notice after."""
+    kinds = [cell.cell_type for cell in notebook.cells]
+    setup = next(i for i, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", [])) + 2
+    assert all(pair != ("code", "code") for pair in zip(kinds[setup:], kinds[setup + 1 :], strict=False))
+
+
+def test_its_cells_are_short_python(notebook):
+    for cell in code_of(notebook)[1:]:
+        tree = python_of(cell.source)
+        lines = [line for line in cell.source.splitlines() if line.strip()]
+        assert len(lines) <= CELL_LINES, f"{len(lines)} lines:\n{cell.source}"
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                assert node.end_lineno - node.lineno < DEF_LINES, f"{node.name} belongs into the package"
+
+
+def test_it_names_no_machine(notebook):
+    for cell in notebook.cells:
+        assert not MACHINE_PATH.search(cell.source), cell.source
+
+
+def test_numbers_are_unique_and_needs_point_back():
+    notebooks = find_notebooks(REPOSITORY / "notebooks")
+    numbers = [n.number for n in notebooks]
+    for notebook in notebooks:
+        assert all(number in numbers and number < notebook.number for number in needs(notebook, notebooks))
+
+
+def test_notebooks_keep_their_needs_declared():
+    """An undeclared one would run again whenever any earlier one did; it has to say so to be believed."""
+    for notebook in find_notebooks(REPOSITORY / "notebooks"):
+        assert "needs" in notebook.content["metadata"].get("vadkit", {}), notebook.name
+
+
+@pytest.mark.parametrize("params", PARAMS, ids=lambda path: path.stem)
+def test_parameter_files(params):
+    config = load_params(params)
+    assert config.profile == params.stem
+    text = params.read_text(encoding="utf-8")
+    assert text.startswith("# ")
+    for line in text.splitlines():
+        if re.match(r"\w", line):
+            assert re.fullmatch(r"\w+:\s.*\S\s+# \S.*", line), f"no comment: {line}"
+    assert not MACHINE_PATH.search(text)
+
+
+def test_the_demo_states_the_packages_defaults():
+    assert load_params(REPOSITORY / "params" / "demo.yaml") == Config()
