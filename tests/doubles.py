@@ -1,0 +1,92 @@
+"""Stand-ins for samples and features: videos that exist as numbers only, so that experiments take a second."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vadkit.corpora import Corpus, Video
+from vadkit.store import digest
+
+DIM = 8
+
+
+@dataclass(frozen=True, eq=False)
+class FakeSamples:
+    """What the experiment asks of a video's samples; 60 frames at 10 fps, one row in three frames."""
+
+    video: Video
+    signal: float
+    salt: int = 0
+
+    frames = 60
+    fps = 10.0
+
+    @property
+    def index(self) -> np.ndarray:
+        return np.arange(0, self.frames, 3)
+
+    @property
+    def labels(self) -> np.ndarray:
+        return self.video.frame_labels(self.frames)[self.index]
+
+    @property
+    def bags(self) -> np.ndarray:
+        return self._random(1).poisson(0.3, (len(self.index), 80)).astype(np.float32)
+
+    @property
+    def digest(self) -> str:
+        return digest([self.video.name, self.signal, self.salt])
+
+    def rows(self, purpose, config, hard_only=False) -> np.ndarray:
+        rows = np.arange(len(self.index))
+        if purpose == "train" and hard_only and self.video.label:
+            rows = rows[self.labels == 1]
+        return rows
+
+    def features(self, stream: str) -> np.ndarray:
+        """Noise, and the label (as the pixels would show it) in the first number, `signal` deviations high."""
+        noise = self._random(2 + (stream == "flow")).normal(size=(len(self.index), DIM))
+        noise[:, 0] += self.signal * self.labels
+        return noise.astype(np.float16)
+
+    def _random(self, kind: int) -> np.random.Generator:
+        return np.random.default_rng([int(digest(self.video.name), 16) % 2**32, kind, self.salt])
+
+
+def fake_corpus(official: bool = True, videos: int = 24) -> Corpus:
+    """Half of the videos anomalous, from frame 21 to 42, where rows stand; official lists, or one source per two videos for folds."""
+    made = []
+    for number in range(videos):
+        category = ("Normal", "Fighting", "Normal", "Robbery")[number % 4]
+        split = ("train", "train", "train", "train", "val", "val", "test", "test")[number % 8] if official else "all"
+        intervals = () if category == "Normal" else ((21, 42),)
+        made.append(Video(f"{category}{number:03d}", Path(f"{category}{number:03d}.mp4"), category, split, f"source{number // 2}", intervals))
+    return Corpus("fake", tuple(made))
+
+
+def fake_world(monkeypatch: pytest.MonkeyPatch, signal: float = 2.0) -> dict:
+    """Put the stand-ins in the place of extraction and features; returns counters and knobs of the world."""
+    from vadkit import baselines, experiment, training
+
+    world = {"signal": signal, "trained": 0, "problems": []}
+
+    def extract(videos, config, progress=None, purpose=None):
+        return [FakeSamples(v, world["signal"]) for v in videos], list(world["problems"])
+
+    def pooled(samples, stream, config):
+        return samples.features(stream)
+
+    def count(*args, **kwargs):
+        world["trained"] += 1
+        return training.train(*args, **kwargs)
+
+    monkeypatch.setattr(experiment, "extract", extract)
+    monkeypatch.setattr(experiment, "pooled", pooled)
+    monkeypatch.setattr(baselines, "pooled", pooled)
+    monkeypatch.setattr(experiment, "extract_features", lambda *args: None)
+    monkeypatch.setattr(experiment, "train", count)
+    return world

@@ -1,0 +1,382 @@
+"""Train and score a system of the paper on a corpus, once per seed and fold; the cache remembers each.
+
+    run = run_system(config, load_corpus(config), "2S-bag-ha")
+    run.by_seed()  # {seed: [VideoScores, ...]}, what vadkit.evaluation takes
+
+Validation samples are drawn as training samples are, soft frames counted as normal, the same for every
+system, so that validation losses can be compared (our reading; section 4.2 only says half of the test set).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vadkit.config import Config
+from vadkit.corpora import Corpus, Problem, Video
+from vadkit.corpora.splits import grouped_folds
+from vadkit.errors import ConfigError, DataError, WeightsError
+from vadkit.features import device_of, extract_features, pooled
+from vadkit.models.backbones import build_backbone, preprocess, weights_digest
+from vadkit.models.two_stream import Head, TwoStream, confidence
+from vadkit.samples import Samples, extract
+from vadkit.scoring import VideoScores
+from vadkit.store import Store, code_version, digest
+from vadkit.systems import System, find_system
+from vadkit.training import EVALUATION_ROWS, Epoch, Examples, Trained, make_head, train
+
+Progress = Callable[[int, int, str], None]
+CODE = ("vadkit.experiment", "vadkit.training", "vadkit.models.two_stream")
+
+# Parameters that a trained model does not depend on, or that already count through its samples, their rows and
+# labels, or the backbone's weights. Every other parameter, also one added later, trains anew when it changes.
+NOT_OF_TRAINING = frozenset(
+    """profile output_root cache_root seeds workers device strict
+    corpus data_root split folds validation validation_fraction annotation_slack_frames
+    world_seed world_train_videos world_test_videos world_seconds
+    sampling anomaly_fps normal_fps analysis_fps image_size
+    flow_method flow_pair flow_scale flow_full_scale detector_weights detector_confidence detector_size
+    backbone backbone_weights
+    sas_tau sas_reactivity sas_bound sas_variant bootstrap_resamples interval_level""".split()
+)
+
+
+@dataclass(frozen=True)
+class SeedRun:
+    """One seed: the test videos' scores (with cross-validation, each from the fold that did not train on it).
+
+    histories, model_paths, training_samples: one a fold.
+    """
+
+    seed: int
+    scores: tuple[VideoScores, ...]
+    histories: tuple[tuple[Epoch, ...], ...]
+    model_paths: tuple[Path, ...]
+    training_samples: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class SystemRun:
+    system: System
+    seeds: tuple[SeedRun, ...]
+    problems: tuple[Problem, ...]
+
+    def by_seed(self) -> dict[int, list[VideoScores]]:
+        return {run.seed: list(run.scores) for run in self.seeds}
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Names of the videos on each side; validation is empty for a system without early stopping."""
+
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+    test: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Material:
+    """The samples of a corpus's usable videos, by name in the corpus's order, and what was wrong with the others."""
+
+    samples: dict[str, Samples]
+    problems: tuple[Problem, ...]
+
+
+def run_system(config: Config, corpus: Corpus, name: str, progress: Progress | None = None) -> SystemRun:
+    """Train a system with every seed (and fold) and score its test videos; what the cache has is not done again.
+
+    Raises ConfigError for an unknown system or one whose bag of objects has no detector, DataError where a
+    side of a split has no usable video.
+    """
+    system = find_system(name)
+    if system.bag and config.detector_weights == "none":
+        raise ConfigError(f"{name} needs a bag of objects but detector_weights is 'none'; give a detector's weights, or run a system without a bag (2S-no-bag, 1S-no-bag)")
+    material = prepare(config, corpus, progress)
+    tasks = [_Task(config, system, seed, *sides_of(fold, material)) for seed in config.seeds for fold in plan_folds(config, corpus, seed, system.early_stopping)]
+    _train_missing(tasks, progress)
+    seeds = []
+    for seed in config.seeds:
+        mine = [task for task in tasks if task.seed == seed]
+        scored = {one.name: one for task in mine for one in _score(config, system, task.path, task.test)}
+        seeds.append(
+            SeedRun(
+                seed,
+                tuple(scored[name] for name in material.samples if name in scored),
+                tuple(tuple(Epoch(**line) for line in json.loads((task.path / "history.json").read_text())) for task in mine),
+                tuple(task.path for task in mine),
+                tuple(json.loads((task.path / "model.json").read_text())["training_samples"] for task in mine),
+            )
+        )
+    return SystemRun(system, tuple(seeds), material.problems)
+
+
+def score_videos(config: Config, run: SystemRun, videos: Sequence[Video], progress: Progress | None = None) -> dict[int, list[VideoScores]]:
+    """Scores of videos beyond a run's test set, such as the classes it never saw (section 4.7), by seed.
+
+    Raises ConfigError for a cross-validated run, which has no one model per seed, and DataError without videos.
+    """
+    if any(len(seed.model_paths) != 1 for seed in run.seeds):
+        raise ConfigError("other videos are scored by one model a seed, a cross-validated run has one a fold; use split: official")
+    samples, _ = extract(videos, config, progress, purpose="score")
+    if not samples:
+        raise DataError(f"{run.system.name}: none of the {len(videos)} videos to score can be used; the problems that `extract` returns say why")
+    return {seed.seed: _score(config, run.system, seed.model_paths[0], samples) for seed in run.seeds}
+
+
+def prepare(config: Config, corpus: Corpus, progress: Progress | None = None) -> Material:
+    """Samples of all videos that training and testing use, as every system uses them.
+
+    Validation videos serve training rows; under test_parity scoring rows as well, for the system without a
+    validation set is tested on the whole test list. Raises DataError where no video can be used.
+    """
+    if config.split == "grouped_cv":
+        wanted = [(corpus.of("all"), "both")]
+    else:
+        wanted = [(corpus.of("train"), "train"), (corpus.of("val"), "both" if config.validation == "test_parity" else "train"), (corpus.of("test"), "score")]
+    found: dict[str, Samples] = {}
+    problems: list[Problem] = []
+    for videos, purpose in wanted:
+        samples, wrong = extract(videos, config, progress, purpose=purpose)
+        found |= {one.video.name: one for one in samples}
+        problems += wrong
+    if not found:
+        first = f"; the first problem: {problems[0].where}: {problems[0].what}" if problems else ""
+        raise DataError(f"corpus {corpus.name} has no usable video for split '{config.split}'{first}")
+    return Material({v.name: found[v.name] for v in corpus.videos if v.name in found}, tuple(problems))
+
+
+def plan_folds(config: Config, corpus: Corpus, seed: int, early_stopping: bool = True) -> list[Fold]:
+    """Who trains, validates and tests: one fold by the official lists, or config.folds by source.
+
+    Without early stopping the validation videos return to the list they were cut from, so that training and
+    test lists are whole (section 4.6). The official lists do not depend on the seed.
+    """
+    if config.split == "grouped_cv":
+        sides = grouped_folds(corpus.of("all"), config.folds, seed, config.validation_fraction)
+    else:
+        sides = [(corpus.of("train"), corpus.of("val"), corpus.of("test"))]
+    folds = []
+    for train_videos, val, test in sides:
+        if not early_stopping and config.validation == "test_parity":
+            val, test = (), (*val, *test)
+        elif not early_stopping:
+            train_videos, val = (*train_videos, *val), ()
+        folds.append(Fold(*(tuple(v.name for v in side) for side in (train_videos, val, test))))
+    return folds
+
+
+def sides_of(fold: Fold, material: Material) -> list[tuple[Samples, ...]]:
+    """Usable samples of the (training, validation, test) side. Raises DataError where training or test has none."""
+    sides = [tuple(material.samples[name] for name in side if name in material.samples) for side in (fold.train, fold.val, fold.test)]
+    for side, what in ((0, "training"), (2, "test")):
+        if not sides[side]:
+            lost = [p for p in material.problems if p.left_out]
+            why = f"; {len(lost)} were left out, the first: {lost[0].where}: {lost[0].what}" if lost else ""
+            raise DataError(f"the {what} side has no usable video{why}")
+    return sides
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A trained network with its pretrained streams, ready for images; see `load_model`."""
+
+    model: TwoStream
+    system: System
+    backbone: str
+
+    def confidence(self, frames: np.ndarray, flows: np.ndarray | None = None, bags: np.ndarray | None = None) -> np.ndarray:
+        """Confidence of the anomaly class. Shape: (n, S, S, 3) uint8 RGB each, (n, 80) -> (n,) in [0, 1]."""
+        device = next(self.model.parameters()).device
+        images = [preprocess(i, self.backbone).to(device) for i in (frames, flows)[: self.system.streams] if i is not None]
+        with torch.no_grad():
+            logits = self.model(images[0], images[1] if len(images) == 2 else None, None if bags is None else torch.as_tensor(bags, device=device))
+        return confidence(logits).cpu().numpy()
+
+
+def load_model(path: str | Path, device: str = "cpu") -> Scorer:
+    """Rebuild a trained network from a run's model folder, in evaluation mode.
+
+    Raises DataError where the folder holds no model, WeightsError where the backbone's weights are no
+    longer those that it was trained with.
+    """
+    path = Path(path)
+    facts, state = _facts(path), _state(path)
+    name, weights = facts["backbone"], facts["backbone_weights"]
+    now = weights_digest(name, weights)
+    if now != facts["weights_digest"]:
+        raise WeightsError(f"{path} was trained on {name} weights {facts['weights_digest']}, '{weights}' now gives {now}; put the former weights back, or train again")
+    system = System(**{**facts["system"], "fixed_epochs": facts["system"]["fixed_epochs"] and tuple(facts["system"]["fixed_epochs"])})
+    model = TwoStream([build_backbone(name, weights) for _ in range(system.streams)], Head(**facts["head"]))
+    (model if facts["finetuned"] else model.head).load_state_dict(state)
+    return Scorer(model.to(device).eval(), system, name)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One model to train: a system, a seed, a fold."""
+
+    config: Config
+    system: System
+    seed: int
+    train: tuple[Samples, ...]
+    val: tuple[Samples, ...]
+    test: tuple[Samples, ...]
+
+    @cached_property
+    def key(self) -> dict:
+        config, system = self.config, self.system
+        return {
+            "system": {k: v for k, v in asdict(system).items() if k not in ("name", "description")},
+            "parameters": {k: v for k, v in config.model_dump().items() if k not in NOT_OF_TRAINING},
+            "seed": self.seed,
+            "train": [_identity(s, s.rows("train", config, system.hard_only)) for s in self.train],
+            "val": [_identity(s, s.rows("train", config)) for s in self.val],
+            "backbone": [config.backbone, weights_digest(config.backbone, config.backbone_weights)],
+            "device": device_of(config),
+            "torch": torch.__version__,
+            "code": code_version(*CODE),
+        }
+
+    @cached_property
+    def path(self) -> Path:
+        return Store(self.config.cache_dir).path("models", self.key)
+
+
+def _identity(samples: Samples, rows: np.ndarray) -> list[str]:
+    """What a video gives to training: its samples, the rows taken and their labels."""
+    taken = hashlib.sha256(np.asarray(rows, np.int64).tobytes() + samples.labels[rows].tobytes()).hexdigest()
+    return [samples.digest, taken[:20]]
+
+
+def _train_missing(tasks: Sequence[_Task], progress: Progress | None) -> None:
+    """Train what the cache lacks, in config.workers processes where that pays: a small head leaves cores idle."""
+    missing = [task for task in tasks if not task.path.is_dir()]
+    if not missing:
+        return
+    config, system = missing[0].config, missing[0].system
+    used = {one.digest: one for task in missing for side in (task.train, task.val, task.test) for one in side}
+    extract_features(list(used.values()), system.stream_names, config, progress)  # first, so that every process finds them
+    if config.workers == 1 or len(missing) == 1 or config.finetune_epochs or device_of(config) != "cpu":
+        for task in missing:
+            _train_task(task, progress)
+        return
+    from joblib import Parallel, delayed
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "A worker stopped", UserWarning)  # processes of the extraction that idled too long
+        parallel = Parallel(n_jobs=min(config.workers, len(missing)), backend="loky", return_as="generator_unordered", batch_size=1)
+        for done, what in enumerate(parallel(delayed(_train_task)(task, None) for task in missing), 1):
+            if progress is not None:
+                progress(done, len(missing), what)
+
+
+def _train_task(task: _Task, progress: Progress | None) -> str:
+    store, key = Store(task.config.cache_dir), task.key
+    store.fetch("models", key, lambda folder: _build(task, folder, store.scratch("models", key), progress))
+    return f"{task.system.name} seed {task.seed}"
+
+
+def _build(task: _Task, folder: Path, checkpoints: Path, progress: Progress | None) -> None:
+    config, system = task.config, task.system
+    training = _examples(task.train, config, system, system.hard_only)
+    validation = _examples(task.val, config, system, False) if task.val else None
+    name, weights, device = config.backbone, config.backbone_weights, device_of(config)
+
+    def backbones() -> list[torch.nn.Module]:
+        return [build_backbone(name, weights, device) for _ in range(system.streams)]
+
+    trained: Trained = train(config, system, training, validation, task.seed, backbones=backbones, checkpoint_dir=checkpoints, device=device, progress=progress)
+    head = make_head(config, system, training.features.shape[1])
+    facts = {
+        "system": asdict(system),
+        "backbone": name,
+        "backbone_weights": weights,
+        "weights_digest": weights_digest(name, weights),
+        "head": {"feature_dim": head.feature_dim, "use_bag": system.bag, "width": config.head_width, "dropout": config.dropout, "output": config.output, "bag_scale": config.bag_scale},
+        "finetuned": trained.finetuned,
+        "training_samples": len(training),
+        "training_anomalous": int(training.labels.sum()),
+    }
+    torch.save(trained.state, folder / "model.pt")
+    (folder / "model.json").write_text(json.dumps(facts, indent=1))
+    (folder / "history.json").write_text(json.dumps([asdict(line) for line in trained.history], indent=1, allow_nan=False))
+    if not any(checkpoints.iterdir()):
+        checkpoints.rmdir()
+
+
+def _examples(samples: Sequence[Samples], config: Config, system: System, hard_only: bool) -> Examples:
+    """The training rows of the given videos, one after the other."""
+    rows = [one.rows("train", config, hard_only) for one in samples]
+    features = [torch.from_numpy(_features(one, r, config, system)) for one, r in zip(samples, rows, strict=True)]
+    owner = np.repeat(np.arange(len(samples)), [len(r) for r in rows])
+    local = np.concatenate(rows)
+
+    def images(wanted: np.ndarray) -> Iterator[torch.Tensor]:
+        for stream in system.stream_names:
+            yield preprocess(np.concatenate([samples[owner[i]].images(stream, [local[i]]) for i in wanted]), config.backbone)
+
+    bags = np.concatenate([one.bags[r] for one, r in zip(samples, rows, strict=True)])
+    labels = np.concatenate([one.labels[r] for one, r in zip(samples, rows, strict=True)])
+    return Examples(torch.cat(features), torch.from_numpy(bags), torch.from_numpy(labels), images)
+
+
+def _features(samples: Samples, rows: np.ndarray, config: Config, system: System) -> np.ndarray:
+    return np.concatenate([pooled(samples, stream, config)[rows] for stream in system.stream_names], axis=1)
+
+
+def _score(config: Config, system: System, model_path: Path, samples: Sequence[Samples]) -> list[VideoScores]:
+    """Scores of videos by one model; the confidences are cached, the labels come with the samples."""
+    rows = [one.rows("score", config) for one in samples]
+    key = {"model": model_path.name, "videos": [[one.digest, digest(r.tolist())] for one, r in zip(samples, rows, strict=True)], "code": code_version(*CODE)}
+
+    def build(folder: Path) -> None:
+        confident = _confidences(config, system, model_path)
+        np.savez(folder / "scores.npz", **{str(n): confident(one, r) for n, (one, r) in enumerate(zip(samples, rows, strict=True))})
+
+    with np.load(Store(config.cache_dir).fetch("scores", key, build) / "scores.npz") as arrays:
+        confidences = [arrays[str(n)] for n in range(len(samples))]
+    return [
+        VideoScores(one.video.name, one.video.category, one.video.source, one.fps, one.index[r], c, one.video.frame_labels(one.frames))
+        for one, r, c in zip(samples, rows, confidences, strict=True)
+    ]
+
+
+def _confidences(config: Config, system: System, model_path: Path) -> Callable[[Samples, np.ndarray], np.ndarray]:
+    """(samples, rows) -> confidences: from cached features where the streams are as pretrained, else from images."""
+    if _facts(model_path)["finetuned"]:
+        scorer = load_model(model_path, device_of(config))
+
+        def from_images(one: Samples, rows: np.ndarray) -> np.ndarray:
+            parts = np.split(rows, range(EVALUATION_ROWS[2], len(rows), EVALUATION_ROWS[2]))
+            return np.concatenate([scorer.confidence(one.images("frame", p), one.images("flow", p) if system.streams == 2 else None, one.bags[p]) for p in parts])
+
+        return from_images
+    head = Head(**_facts(model_path)["head"]).eval()
+    head.load_state_dict(_state(model_path))
+
+    def from_features(one: Samples, rows: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return confidence(head(torch.from_numpy(_features(one, rows, config, system)), torch.from_numpy(one.bags[rows]))).numpy()
+
+    return from_features
+
+
+def _facts(path: Path) -> dict:
+    if not (path / "model.json").is_file():
+        raise DataError(f"{path} holds no model (model.json is missing); take a path from SeedRun.model_paths, or run the system again")
+    return json.loads((path / "model.json").read_text())
+
+
+def _state(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        return torch.load(path / "model.pt", map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many types for a file that is cut short
+        raise DataError(f"{path}/model.pt cannot be read ({type(error).__name__}: {error}); delete the folder and run the system again") from None
