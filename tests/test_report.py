@@ -171,3 +171,15 @@ def test_problems_are_listed_once_left_out_first(demo):
     with open(report.save_problems(demo, [mended, lost, mended]), newline="") as file:
         assert list(csv.reader(file)) == [["left_out", "where", "what"], ["yes", "b.mp4", "is empty"], ["no", "a.txt, line 3", "clipped, by 2"]]
     assert report.save_problems(demo, []).read_text() == "left_out,where,what\n"
+
+
+def test_a_sentence_says_what_follows_from_the_interval_and_not_more():
+    def said(low, high, metric="fl_auc"):
+        return report.sentence("A", Comparison(metric, 0.8, 0.7, 0.1, low, high, 0.14, 0.0, 0.3, 3, 40))
+
+    assert "+10.0 points [-2.0, +22.0]; the interval holds zero" in said(-0.02, 0.22)
+    assert "leaves zero out: higher" in said(0.02, 0.22)
+    assert "leaves zero out: lower" in said(-0.3, -0.1)
+    assert "+0.1 s" in said(0.05, 0.2, "detection_delay_s")
+    nothing = Comparison("vl_f1", None, None, None, None, None, None, None, None, 3, 40, "one class only")
+    assert report.sentence("A", nothing) == "A: no statement on VL-F1: one class only."

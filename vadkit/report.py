@@ -248,6 +248,23 @@ def wide_table(rows: Sequence[ResultRow] | pd.DataFrame, metrics: Sequence[str])
     return frame[[c for c in frame if (frame[c] != "").any()]]
 
 
+def sentence(what: str, found: Comparison) -> str:
+    """A comparison in plain words: how much, how sure, and what follows.
+
+    what: its subject, "Training on hard anomalies only". The change is system a's against system b's.
+    """
+    name = label(found.metric)
+    if found.difference is None or found.ci_low is None or found.ci_high is None:
+        return f"{what}: no statement on {name}: {found.reason}."
+    factor, unit = (1.0, "s") if found.metric.endswith("_s") else (100.0, "points")
+    change, low, high = (factor * x for x in (found.difference, found.ci_low, found.ci_high))
+    if low <= 0 <= high:
+        follows = "the interval holds zero, so these videos cannot tell the two apart"
+    else:
+        follows = f"the interval leaves zero out: {'higher' if low > 0 else 'lower'} on these videos"
+    return f"{what} changes {name} by {change:+.1f} {unit} [{low:+.1f}, {high:+.1f}]; {follows}."
+
+
 def label(metric: str) -> str:
     """A metric's name for a page."""
     for suffix, text in (("_relative_change", "relative change of {}"), ("_difference", "difference of {}")):
