@@ -56,7 +56,7 @@ class Detector:
         side = self._check_onnx(session) if self._onnx else self._check_pt()
         self.batched = side is None  # a static model takes one image of its own size
         self.input_size = side or config.detector_size
-        self._device = "cpu" if self._onnx else ("cuda" if config.device != "cpu" and _has_cuda() else "cpu")
+        self._device = "cpu" if self._onnx else _device(config)  # the onnxruntime that the project asks for has no CUDA
         if session is not None:
             self._limit_threads(session)
 
@@ -229,7 +229,9 @@ def _check_classes(names: dict[int, str] | list[str], task: str, path: Path) -> 
         raise WeightsError(f"{path} detects {len(given)} classes, expected COCO's 80 in their order ({first}); give a detector trained on COCO")
 
 
-def _has_cuda() -> bool:
+def _device(config: Config) -> str:
     import torch
 
-    return torch.cuda.is_available()
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device is 'cuda' but torch sees no GPU; use device: auto or cpu")
+    return "cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu"
