@@ -71,7 +71,7 @@ def stage_times(path: Path, config) -> tuple[dict[str, float], dict[str, float]]
     """Milliseconds of processor time a row, one thread, and the bytes of a row's images."""
     import torch
 
-    from vadkit.models.backbones import build_backbone, preprocess
+    from vadkit.models.backbones import build_backbone, fused, preprocess
 
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
@@ -103,7 +103,7 @@ def stage_times(path: Path, config) -> tuple[dict[str, float], dict[str, float]]
     if config.detector_weights != "none":
         detector = Detector(config, threads=1)
         stages["detector"] = clocked(lambda: [detector.bags(frames[start : start + 8]) for start in range(0, len(frames), 8)], len(frames))
-    network = build_backbone(config.backbone, config.backbone_weights)
+    network = fused(build_backbone(config.backbone, config.backbone_weights))
     batch = np.stack(pictures)
     with torch.inference_mode():
         stages[f"{config.backbone}, two streams"] = 2 * clocked(lambda: network(preprocess(batch, config.backbone)), len(batch))

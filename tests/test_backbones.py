@@ -6,7 +6,7 @@ import torch
 
 from vadkit.errors import ConfigError, WeightsError
 from vadkit.models import backbones
-from vadkit.models.backbones import FEATURE_DIMS, NORMALISATION, build_backbone, preprocess, weights_digest
+from vadkit.models.backbones import FEATURE_DIMS, NORMALISATION, build_backbone, fused, preprocess, weights_digest
 
 
 def images(count: int = 2, side: int = 64, seed: int = 0) -> np.ndarray:
@@ -60,6 +60,22 @@ def test_lite_pads_by_the_input_and_not_by_224(side):
     batch = preprocess(images(1, side), "efficientnet_lite0")
     with torch.no_grad():
         assert torch.allclose(reference.extract_features(batch), build_backbone("efficientnet_lite0").features(batch), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", FEATURE_DIMS)
+def test_folding_batch_normalisation_changes_nothing_but_the_time(name):
+    network = build_backbone(name, "random" if name != "efficientnet_lite0" else "imagenet")
+    generator = torch.Generator().manual_seed(4)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d) and name != "efficientnet_lite0":  # a fresh one would be the identity
+            module.running_mean.copy_(0.2 * torch.randn(module.num_features, generator=generator))
+            module.running_var.copy_(0.5 + torch.rand(module.num_features, generator=generator))
+    quick, batch = fused(network), preprocess(images(), name)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in quick.modules())
+    assert any(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())  # the original stays
+    with torch.no_grad():
+        expected, got = network(batch), quick(batch)
+    assert torch.allclose(expected, got, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
 
 
 def test_preprocessing_is_each_networks_own():

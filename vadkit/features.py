@@ -102,6 +102,6 @@ def _build(samples: Samples, stream: str, config: Config, flip: bool, folder: Pa
 @lru_cache(maxsize=2)
 def _network(name: str, weights: str, content: str, device: str):
     """The network, built once; `content` tells a file that has changed since from the one that was loaded."""
-    from vadkit.models.backbones import build_backbone
+    from vadkit.models.backbones import build_backbone, fused
 
-    return build_backbone(name, weights, device)
+    return fused(build_backbone(name, weights, device))
