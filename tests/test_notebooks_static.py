@@ -16,7 +16,7 @@ from vadkit.notebook_files import find_notebooks, needs, parameters_problems
 REPOSITORY = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 PARAMS = sorted((REPOSITORY / "params").glob("*.yaml"))
-FIRST_LINES, CELL_LINES, DEF_LINES = 2, 25, 15
+CELL_LINES, DEF_LINES = 20, 15
 MACHINE_PATH = re.compile(r"(?<![\w.])/(?:home|Users|root|tmp|work|mnt)/|[A-Z]:\\\\Users")
 
 pytestmark = pytest.mark.skipif(not NOTEBOOKS, reason="no notebooks in this checkout")
@@ -68,7 +68,7 @@ def test_its_parameters_are_the_packages(notebook):
 def test_no_cell_but_the_first_sets_a_parameter(notebook):
     for cell in code_of(notebook)[1:]:
         names = {node.id for node in ast.walk(python_of(cell.source)) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-        assert not names & set(Config.model_fields), cell.source
+        assert not names & set(Config.model_fields) - {"corpus"}, cell.source  # after the set-up, it is the corpus itself
 
 
 def test_it_opens_with_a_question_and_ends_with_exercises(notebook):
@@ -80,10 +80,9 @@ def test_it_opens_with_a_question_and_ends_with_exercises(notebook):
 
 
 def test_every_step_is_explained(notebook):
-    """No two code cells in a row after the set-up: prose says why before, or what to notice after."""
-    kinds = [cell.cell_type for cell in notebook.cells]
-    setup = next(i for i, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", [])) + 2
-    assert all(pair != ("code", "code") for pair in zip(kinds[setup:], kinds[setup + 1 :], strict=False))
+    """At most three code cells in a row: prose says why before, or what to notice after."""
+    kinds = "".join(cell.cell_type[0] for cell in notebook.cells)
+    assert "cccc" not in kinds
 
 
 def test_its_cells_are_short_python(notebook):
@@ -101,17 +100,18 @@ def test_it_names_no_machine(notebook):
         assert not MACHINE_PATH.search(cell.source), cell.source
 
 
-def test_numbers_are_unique_and_needs_point_back():
+def test_numbers_are_unique_and_the_summary_reads_all():
     notebooks = find_notebooks(REPOSITORY / "notebooks")
-    numbers = [n.number for n in notebooks]
-    for notebook in notebooks:
-        assert all(number in numbers and number < notebook.number for number in needs(notebook, notebooks))
+    by_number = {n.number: n for n in notebooks}
+    assert [n.number for n in needs(by_number["14"], notebooks)] == [number for number in by_number if number < "14"]
+    assert needs(by_number["01"], notebooks) == []
 
 
-def test_notebooks_keep_their_needs_declared():
-    """An undeclared one would run again whenever any earlier one did; it has to say so to be believed."""
-    for notebook in find_notebooks(REPOSITORY / "notebooks"):
-        assert "needs" in notebook.content["metadata"].get("vadkit", {}), notebook.name
+def test_saved_results_are_read_in_one_way(notebook):
+    """`load_results` is how the runner knows that a notebook builds on earlier ones; a file read by hand would hide it."""
+    code = "\n".join(cell.source for cell in code_of(notebook)[1:])
+    if "load_results" not in code:
+        assert "results.csv" not in code and "output_dir" not in code
 
 
 @pytest.mark.parametrize("params", PARAMS, ids=lambda path: path.stem)

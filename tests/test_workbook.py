@@ -113,7 +113,7 @@ def test_the_fingerprint_follows_code_parameters_context_and_upstream_but_not_pr
 
 
 def test_a_notebook_that_reads_others_runs_after_them(project):
-    working_notebook(project, "02_summary")  # needs is not declared: all earlier ones
+    working_notebook(project, "02_summary", "from vadkit.report import load_results")
     assert vadkit(project, "run", "toy", "--only", "00,02")[0] == 0
     assert executed(vadkit(project, "run", "toy")[1]) == ["01_second", "02_summary"]
     assert executed(vadkit(project, "run", "toy")[1]) == []
@@ -122,7 +122,7 @@ def test_a_notebook_that_reads_others_runs_after_them(project):
 def test_a_failing_cell_stops_the_run_and_is_named(project):
     folder = project / "notebooks"
     toy_notebook(folder, "01_second", "a = 1", "print('shown')\n1 / 0", "b = 2")
-    working_notebook(project, "02_third", needs=[])
+    working_notebook(project, "02_third")
     code, text = vadkit(project, "run", "toy")
     assert code == 1 and executed(text) == ["00_first", "01_second"]
     assert "01_second failed in code cell 3" in text and "error: ZeroDivisionError: division by zero" in text
@@ -136,7 +136,7 @@ def test_a_failing_cell_stops_the_run_and_is_named(project):
     assert code == 1 and executed(text) == ["01_second"]
     assert "error: no clip; put it there" in text and "Traceback" not in text
 
-    working_notebook(project, "01_second", needs=[])
+    working_notebook(project, "01_second")
     code, text = vadkit(project, "run", "toy")
     assert code == 0 and executed(text) == ["01_second", "02_third"]
     assert not kept.exists()
@@ -302,7 +302,7 @@ def test_two_runs_of_one_profile_exclude_each_other_and_a_killed_one_frees_it(pr
     first.stdout.close()
     wait_for(lambda: not alive(kernel), 20)  # it looks after its parent
     assert alive(worker)  # nobody looks after it but the next run
-    working_notebook(project, "00_first", needs=[])
+    working_notebook(project, "00_first")
     code, text = vadkit(project, "run", "toy")
     assert code == 0 and executed(text) == ["00_first", "01_second"], text
     assert not alive(worker)

@@ -40,11 +40,9 @@ print("rows", len(rows))
 """
 
 
-def toy_notebook(folder: Path, name: str, *cells: str, needs: list[str] | None = None, parameters: str | None = None) -> Path:
+def toy_notebook(folder: Path, name: str, *cells: str, parameters: str | None = None) -> Path:
     """A notebook with a parameters cell and the given code cells, each under a heading."""
     content = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}})
-    if needs is not None:
-        content.metadata["vadkit"] = {"needs": needs}
     content.cells = [
         nbformat.v4.new_markdown_cell(f"# {name}"),
         nbformat.v4.new_code_cell(parameters_cell() if parameters is None else parameters, metadata={"tags": ["parameters"]}),
@@ -57,8 +55,8 @@ def toy_notebook(folder: Path, name: str, *cells: str, needs: list[str] | None =
     return path
 
 
-def working_notebook(project: Path, name: str, needs: list[str] | None = None) -> Path:
-    return toy_notebook(project / "notebooks", name, WORK.replace("NAME", repr(name)), SAVE, needs=needs)
+def working_notebook(project: Path, name: str, *more: str) -> Path:
+    return toy_notebook(project / "notebooks", name, WORK.replace("NAME", repr(name)), SAVE, *more)
 
 
 def toy_project(folder: Path, names: tuple[str, ...] = ("00_first", "01_second")) -> Path:
@@ -66,7 +64,7 @@ def toy_project(folder: Path, names: tuple[str, ...] = ("00_first", "01_second")
     (folder / "params" / "toy.yaml").write_text("profile: toy\nseeds: [0]\ndetector_weights: toy.onnx\n")
     (folder / "toy.onnx").write_text("only looked for")
     for name in names:
-        working_notebook(folder, name, needs=[])
+        working_notebook(folder, name)
     return folder
 
 

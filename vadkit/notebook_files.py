@@ -111,10 +111,10 @@ def renew_parameters_cells(folder: Path) -> list[Path]:
     return changed
 
 
-def needs(notebook: Notebook, notebooks: Sequence[Notebook]) -> list[str]:
-    """Numbers of the notebooks whose results this one reads: its metadata's `vadkit.needs`, or all earlier ones.
+def needs(notebook: Notebook, notebooks: Sequence[Notebook]) -> list[Notebook]:
+    """The notebooks whose results this one reads: all earlier ones where its code calls `load_results`, else none.
 
-    Notebooks compute what they lack, so most need none: `"vadkit": {"needs": []}`. The summary reads all.
+    Notebooks compute what they lack, so that any runs by itself; saved results are all that passes between them.
     """
-    declared = notebook.content["metadata"].get("vadkit", {}).get("needs")
-    return [n.number for n in notebooks if n.number < notebook.number] if declared is None else list(declared)
+    code = "\n".join(cell["source"] for cell in notebook.content["cells"] if cell["cell_type"] == "code")
+    return [n for n in notebooks if n.number < notebook.number] if re.search(r"\bload_results\b", code) else []

@@ -126,7 +126,7 @@ def _ended_early(executed: Path) -> Failure | None:
 
 
 def _fingerprint(out: Path, notebooks: list[Notebook], notebook: Notebook, values: dict[str, Any], context: str) -> str:
-    upstream = {n.name: receipts.left_by(out, n.name) for n in notebooks if n.number in notebook_files.needs(notebook, notebooks)}
+    upstream = {n.name: receipts.left_by(out, n.name) for n in notebook_files.needs(notebook, notebooks)}
     return receipts.make_fingerprint(notebook.content, values, context, upstream)
 
 
