@@ -9,6 +9,15 @@ from vadkit.models import backbones
 from vadkit.models.backbones import FEATURE_DIMS, NORMALISATION, build_backbone, fused, preprocess, weights_digest
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Threads that wait for each other make tiny networks slow on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def images(count: int = 2, side: int = 64, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
 
@@ -49,7 +58,7 @@ def test_the_packages_weights_load_whole_and_need_no_network():
         assert torch.allclose(whole._fc(network(batch)), whole(batch), atol=1e-4)
 
 
-@pytest.mark.parametrize("side", [100, 160, 224])
+@pytest.mark.parametrize("side", [100, 160])
 def test_lite_pads_by_the_input_and_not_by_224(side):
     """At 224 the package's own padding is right; elsewhere ours must follow the input (TensorFlow's SAME)."""
     from efficientnet_lite_pytorch import EfficientNet

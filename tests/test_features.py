@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from vadkit import features as module
 from vadkit.config import make_config
@@ -10,6 +11,15 @@ from vadkit.errors import ConfigError
 from vadkit.features import device_of, extract_features, pooled
 from vadkit.models import backbones
 from vadkit.samples import extract
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Threads that wait for each other make tiny networks slow on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def quick(tmp_path, **values):
@@ -23,8 +33,6 @@ def samples(tmp_path, tiny_video):
 
 
 def test_features_are_the_backbones_of_each_image(tmp_path, samples):
-    import torch
-
     config = quick(tmp_path)
     network = backbones.build_backbone(config.backbone)
     for stream in ("frame", "flow"):
@@ -48,6 +56,16 @@ def test_features_are_computed_once_and_the_same_each_time(tmp_path, samples, mo
     assert np.array_equal(pooled(samples[0], "frame", config), first)
 
 
+def test_threads_do_not_matter_and_are_left_as_they_were(tmp_path, samples):
+    torch.set_num_threads(2)
+    try:
+        two = np.array(pooled(samples[0], "frame", quick(tmp_path / "two")))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+    assert np.array_equal(two, pooled(samples[0], "frame", quick(tmp_path / "one")))
+
+
 def test_the_cache_is_read_only(tmp_path, samples):
     found = pooled(samples[0], "frame", quick(tmp_path))
     with pytest.raises(ValueError, match="read-only"):
@@ -63,8 +81,6 @@ def test_batches_do_not_matter(tmp_path, samples, monkeypatch):
 
 
 def test_a_mirrored_frame_has_its_own_features_and_a_mirrored_flow_is_refused(tmp_path, samples):
-    import torch
-
     config = quick(tmp_path)
     mirrored = pooled(samples[0], "frame", config, flip=True)
     network = backbones.build_backbone(config.backbone)
@@ -86,6 +102,20 @@ def test_extracting_many_keeps_their_order_and_reports(tmp_path, samples):
     assert "v0" in seen[0][2] and "flow" in seen[-1][2]
 
 
+def test_processes_give_what_one_process_gives(tmp_path, samples, monkeypatch):
+    import shutil
+
+    alone = extract_features(samples, ("frame", "flow"), quick(tmp_path))
+    alone = {stream: [np.array(one) for one in arrays] for stream, arrays in alone.items()}
+    shutil.rmtree(tmp_path / "cache" / "features")
+    monkeypatch.setattr(module, "WORTH_PROCESSES", 0)
+    seen = []
+    together = extract_features(samples, ("frame", "flow"), quick(tmp_path, workers=2), lambda done, total, what: seen.append(done))
+    for stream, arrays in alone.items():
+        assert all(np.array_equal(one, other) for one, other in zip(arrays, together[stream], strict=True))
+    assert seen == [1, 2, 3, 4]
+
+
 def test_a_key_follows_weights_and_samples_and_nothing_else(tmp_path, samples):
     def key(sample=samples[0], stream="frame", **values):
         return module._key(sample, stream, quick(tmp_path, **values), False)
@@ -96,8 +126,6 @@ def test_a_key_follows_weights_and_samples_and_nothing_else(tmp_path, samples):
 
 
 def test_features_that_overflow_are_an_error_and_leave_no_entry(tmp_path, samples, monkeypatch):
-    import torch
-
     config = quick(tmp_path)
     broken = backbones.build_backbone(config.backbone)
     broken.forward = lambda images: torch.full((len(images), broken.feature_dim), 1e9)
@@ -108,8 +136,6 @@ def test_features_that_overflow_are_an_error_and_leave_no_entry(tmp_path, sample
 
 
 def test_a_device_that_is_not_there_is_an_error(tmp_path):
-    import torch
-
     assert device_of(quick(tmp_path)) == "cpu"
     if torch.cuda.is_available():
         assert device_of(quick(tmp_path, device="cuda")) == device_of(quick(tmp_path, device="auto")) == "cuda"

@@ -5,7 +5,8 @@ Phase one of training, and every frozen-backbone comparison, needs nothing else 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int, str], None]
 
-BATCH = 32  # images; on two cores, more is not faster (benchmarks/samples.py)
+BATCH = 32  # images; more is not faster on a CPU
+WORTH_PROCESSES = 200  # images; fewer take less time than processes take to start
 
 
 def pooled(samples: Samples, stream: str, config: Config, flip: bool = False) -> np.ndarray:
@@ -42,17 +44,20 @@ def pooled(samples: Samples, stream: str, config: Config, flip: bool = False) ->
 def extract_features(samples: Sequence[Samples], streams: Sequence[str], config: Config, progress: Progress | None = None) -> dict[str, list[np.ndarray]]:
     """Pooled features of many videos: stream -> one (n, D) float16 array per video, in order.
 
-    progress: called as progress(videos done, videos, what).
+    What the cache lacks is computed in config.workers processes of one thread each, which waste less than threads
+    that wait for each other; on a GPU, in this process. progress: progress(done, total, what), over videos and streams.
     """
-    out: dict[str, list[np.ndarray]] = {stream: [] for stream in streams}
-    total, done = len(samples) * len(out), 0
-    for stream, arrays in out.items():
-        for one in samples:
-            arrays.append(pooled(one, stream, config))
-            done += 1
-            if progress is not None:
-                progress(done, total, f"{config.backbone} on {stream}s of {one.video.name}")
-    return out
+    store = Store(config.cache_dir)
+    tasks = [(one, stream) for stream in streams for one in samples]
+    missing = [task for task in tasks if not store.has("features", _key(*task, config, False))]
+    done = len(tasks) - len(missing)
+    if progress is not None and done:
+        progress(done, len(tasks), "features in the cache")
+    for what in _run(missing, config):
+        done += 1
+        if progress is not None:
+            progress(done, len(tasks), what)
+    return {stream: [pooled(one, stream, config) for one in samples] for stream in streams}
 
 
 def device_of(config: Config) -> str:
@@ -64,6 +69,23 @@ def device_of(config: Config) -> str:
     if config.device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device is 'cuda' but torch sees no CUDA device; set device: cpu, or install a torch build for it")
     return "cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def _run(tasks: list[tuple[Samples, str]], config: Config) -> Iterator[str]:
+    """Compute features that are missing; yields what was done."""
+    rows = sum(len(one) for one, _ in tasks)
+    if config.workers == 1 or len(tasks) < 2 or rows < WORTH_PROCESSES or device_of(config) != "cpu":
+        yield from (_compute(*task, config) for task in tasks)
+        return
+    from joblib import Parallel, delayed
+
+    parallel = Parallel(n_jobs=min(config.workers, len(tasks)), backend="loky", return_as="generator_unordered")
+    yield from parallel(delayed(_compute)(*task, config) for task in tasks)
+
+
+def _compute(samples: Samples, stream: str, config: Config) -> str:
+    pooled(samples, stream, config)
+    return f"{config.backbone} on {stream}s of {samples.video.name}"
 
 
 def _key(samples: Samples, stream: str, config: Config, flip: bool) -> dict:
@@ -88,7 +110,7 @@ def _build(samples: Samples, stream: str, config: Config, flip: bool, folder: Pa
     device = device_of(config)
     network = _network(config.backbone, config.backbone_weights, weights_digest(config.backbone, config.backbone_weights), device)
     features = np.empty((len(samples.index), network.feature_dim), np.float16)
-    with torch.inference_mode():
+    with torch.inference_mode(), _one_thread():
         for start in range(0, len(features), BATCH):
             rows = np.arange(start, min(start + BATCH, len(features)))
             images = samples.images(stream, rows)
@@ -97,6 +119,19 @@ def _build(samples: Samples, stream: str, config: Config, flip: bool, folder: Pa
     if not np.isfinite(features).all():
         raise FloatingPointError(f"{samples.video.name}: {config.backbone} gave features that are not finite in half precision; its weights do not fit this preprocessing")
     np.save(folder / "features.npy", features)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums then do not depend on how many threads there are, nor features on where they were computed."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @lru_cache(maxsize=2)
