@@ -185,7 +185,7 @@ def burglary(stage: Stage, t: Times) -> None:
     burglar = stage.arrive(stage.camera.clamp_x(dx + side * 1.6, dz), dz - stage.u(0.6, 1.2), t.before, side)
     stage.involved.append(burglar)
     tool = "bat" if stage.chance(0.6) else ""
-    inside = t.start + stage.u(0.45, 0.6) * (t.end - t.start)
+    inside = t.start + stage.u(0.5, 0.62) * (t.end - t.start)
     if tool:
         burglar.hold("bat", t.before - 5 if stage.chance(0.3) else t.start - 0.3, inside)
     burglar.act("look", t.before + 0.6 * (t.start - t.before), (dx, dz))

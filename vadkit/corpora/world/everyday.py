@@ -7,10 +7,14 @@ a bat to a game, cuts fruit with a knife, stumbles and is helped up.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from vadkit.corpora.world.camera import OUTDOOR
-from vadkit.corpora.world.stage import Actor, Stage
+from vadkit.corpora.world.stage import Actor, Effect, Stage
 
 WEARABLE = (("backpack", 0.2), ("handbag", 0.24), ("umbrella", 0.07), ("suitcase", 0.08), ("phone", 0.12), ("bottle", 0.08))
+
+COATS = ((30, 35, 45), (50, 85, 130), (90, 130, 175), (185, 195, 205), (110, 112, 115))
 
 
 def dress(stage: Stage, actor: Actor, share: float = 0.8) -> Actor:
@@ -46,9 +50,9 @@ def passers_by(stage: Stage, count: int) -> None:
 
 def dog(stage: Stage, owner: Actor) -> Actor:
     """A dog that follows its owner's path a step behind."""
-    animal = Actor(owner.look, owner.x, owner.z, 0.0, stage.rng, dog=True)
-    animal.look = owner.look.__class__(**{**owner.look.__dict__, "height": 0.8, "top": tuple(int(v) for v in stage.rng.integers(30, 170, 3) * (1, 1, 1))})
-    animal.segments = [s.__class__(**{**s.__dict__, "x0": s.x0 + 0.6, "x1": s.x1 + 0.6, "z0": s.z0 - 0.35, "z1": s.z1 - 0.35}) for s in owner.segments]
+    coat = COATS[stage.rng.integers(len(COATS))]
+    animal = Actor(replace(owner.look, height=0.8, top=coat), owner.x, owner.z, 0.0, stage.rng, dog=True)
+    animal.segments = [replace(s, x0=s.x0 + 0.6, x1=s.x1 + 0.6, z0=s.z0 - 0.35, z1=s.z1 - 0.35) for s in owner.segments]
     animal.starts, animal.vanish = list(owner.starts), owner.vanish
     stage.actors.append(animal)
     return animal
@@ -262,16 +266,10 @@ def patrol(stage, t0, t1, x, z):
 
 def lights(stage, t0, t1, x, z):
     """Fireworks or headlights flicker over two people who look on."""
-    stage.effects.append(_effect("flicker", t0, t1, x, z, stage.u(0.5, 1.0), stage.u(0, 100)))
+    stage.effects.append(Effect("flicker", t0, t1, x, z, stage.u(0.5, 1.0), stage.u(0, 100)))
     a, b = _pair(stage, t0, x, z)
     _face(a, b, ("hands_up", "talk"), t1, 0.4, 0.8)
     _part(stage, a, b)
-
-
-def _effect(*args):
-    from vadkit.corpora.world.stage import Effect
-
-    return Effect(*args)
 
 
 # name: (encounter, weight, outdoor only)

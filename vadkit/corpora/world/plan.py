@@ -16,7 +16,7 @@ from vadkit.corpora.world.crimes import CRIMES, Times
 from vadkit.corpora.world.everyday import episode, everyday, passers_by, traffic
 from vadkit.corpora.world.scenes import make_scene
 from vadkit.corpora.world.stage import Stage
-from vadkit.corpora.world.unseen import UNSEEN
+from vadkit.corpora.world.unseen import STEADY, UNSEEN
 
 VIDEOS_PER_CAMERA = 4
 _SPLITS = {"train": 1, "test": 2, "unseen": 3, "detector": 4}
@@ -85,8 +85,11 @@ def _plan_split(seed, split, anomalous, normal, classes, seconds, numbers) -> li
     return plans
 
 
-def times(seconds: float, rng: np.random.Generator) -> Times:
-    """When an anomaly happens: 4 to 9 seconds hard, 2 to 3.5 soft on either side, less in short videos."""
+def times(seconds: float, rng: np.random.Generator, pausing: bool = True) -> Times:
+    """When an anomaly happens: 4 to 9 seconds hard, 2 to 3.5 soft on either side, less in short videos.
+
+    pausing: the act may hold for about a second, which makes two hard spans of it.
+    """
     k = min(1.0, seconds / 18)
     hard, before, after = rng.uniform(4, 9) * k, rng.uniform(2, 3.5) * k, rng.uniform(2, 3.5) * k
     slack = max(seconds - hard - before - after, 0.0)
@@ -94,9 +97,9 @@ def times(seconds: float, rng: np.random.Generator) -> Times:
     start = first + before
     end = start + hard
     pause = None
-    if hard > 5.0 and rng.random() < 0.5:
-        middle = start + hard * rng.uniform(0.35, 0.5)
-        pause = (middle, middle + rng.uniform(1.0, 1.6))
+    if pausing and hard > 5.0 and rng.random() < 0.5:  # over before the first half of the act is
+        middle = start + hard * rng.uniform(0.15, 0.25)
+        pause = (middle, middle + rng.uniform(0.8, 1.2))
     return Times(first, start, pause, end, end + after, seconds)
 
 
@@ -108,7 +111,7 @@ def direct(camera: Camera, category: str, seconds: float, seed: tuple[int, ...])
     if category == NORMAL:
         everyday(stage, max(1, round(seconds / rng.uniform(7, 11))))
     else:
-        t = times(seconds, rng)
+        t = times(seconds, rng, category not in STEADY)
         script = (CRIMES.get(category) or UNSEEN[category])[0]
         script(stage, t)
         stage.hard = [(t.start, t.pause[0]), (t.pause[1], t.end)] if t.pause else [(t.start, t.end)]

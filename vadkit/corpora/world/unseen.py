@@ -149,3 +149,6 @@ UNSEEN = {
     "Shooting": (shooting, ("street", "car_park", "shop", "lobby", "cash_machine")),
     "Shoplifting": (shoplifting, ("shop",)),
 }
+
+# classes whose act runs its course without a pause
+STEADY = frozenset({"Arson", "Explosion", "RoadAccidents", "Shooting", "Shoplifting"})
