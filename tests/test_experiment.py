@@ -256,20 +256,20 @@ def test_other_backbone_weights_than_those_of_the_training_are_refused(tmp_path,
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory):
-    """Sixteen videos: a square that moves, or one that stands and flashes; resnet18 with random weights."""
+    """Eight videos: a square that moves, or one that stands and flashes; resnet18 with random weights."""
     from conftest import moving_square, write_video
 
     root = tmp_path_factory.mktemp("videos")
     rng = np.random.default_rng(0)
     videos = []
-    for number in range(16):
+    for number in range(8):
         label = number % 2
-        images = moving_square(24)
+        images = moving_square(18)
         if label:
             images = [np.clip(i.astype(int) + rng.integers(0, 120), 0, 255).astype(np.uint8) for i in images]
         path = write_video(root / f"v{number:02d}.mp4", images)
         split = ("train", "train", "train", "train", "val", "val", "test", "test")[number % 8]
-        videos.append(Video(path.stem, path, "Fighting" if label else "Normal", split, path.stem, ((6, 24),) if label else ()))
+        videos.append(Video(path.stem, path, "Fighting" if label else "Normal", split, path.stem, ((6, 18),) if label else ()))
     return Corpus("tiny", tuple(videos)), root
 
 
@@ -279,9 +279,10 @@ def real_config(root: Path, **changes) -> Config:
 
 def test_real_modules_in_processes_and_in_one_agree(real):
     corpus, root = real
+    experiment.prepare(real_config(root), corpus)  # so that the two processes start once, to train
     config = real_config(root, seeds=[0, 1], workers=2)
     run = run_system(config, corpus, "2S-no-bag")
-    assert [one.name for one in run.seeds[0].scores] == ["v06", "v07", "v14", "v15"]
+    assert [one.name for one in run.seeds[0].scores] == ["v06", "v07"]
     alone = run_system(real_config(root / "alone", seeds=[1]), corpus, "2S-no-bag").seeds[0]
     assert alone.model_paths[0].name == run.seeds[1].model_paths[0].name
     assert all(np.array_equal(a.confidence, b.confidence) for a, b in zip(alone.scores, run.seeds[1].scores, strict=True))

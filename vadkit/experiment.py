@@ -13,6 +13,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -128,6 +129,8 @@ def score_videos(config: Config, run: SystemRun, videos: Sequence[Video], progre
     samples, _ = extract(videos, config, progress, purpose="score")
     if not samples:
         raise DataError(f"{run.system.name}: none of the {len(videos)} videos to score can be used; the problems that `extract` returns say why")
+    if not config.finetune_epochs:
+        extract_features(samples, run.system.stream_names, config, progress)
     return {seed.seed: _score(config, run.system, seed.model_paths[0], samples) for seed in run.seeds}
 
 
@@ -308,7 +311,7 @@ def _build(task: _Task, folder: Path, checkpoints: Path, progress: Progress | No
     torch.save(trained.state, folder / "model.pt")
     (folder / "model.json").write_text(json.dumps(facts, indent=1))
     (folder / "history.json").write_text(json.dumps([asdict(line) for line in trained.history], indent=1, allow_nan=False))
-    if not any(checkpoints.iterdir()):
+    with suppress(OSError):  # another process may be training the same model
         checkpoints.rmdir()
 
 
