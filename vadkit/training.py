@@ -341,7 +341,7 @@ def _reproducible(device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def _threads_for(head: nn.Module) -> Iterator[None]:
-    """One thread for a small head: measured 8 to 12 times faster than two on a machine with other work.
+    """One thread for a small head: measured 6 to 12 times faster than two on a machine with other work.
 
     (`benchmarks/training.py`; on an idle machine there is little between them.)
     """
