@@ -22,6 +22,7 @@ from typing import Any
 from vadkit.errors import VadkitError
 
 TOKEN = "VADKIT_RUN"  # environment variable by which a run's processes are known
+BAR = re.compile(r"(\d+%)\|.*\|\s*(\S+).*")  # tqdm's: the share and the count say enough
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -119,7 +120,7 @@ class _Said:
     def write(self, text: str) -> None:
         lines = [line.strip() for line in re.split(r"[\r\n]", ANSI.sub("", text)) if line.strip()]
         if lines:
-            self.doing.said = lines[-1]
+            self.doing.said = BAR.sub(r"\1 \2", lines[-1])[:100]
 
     def flush(self) -> None:
         """papermill calls it; there is nothing to flush."""
