@@ -45,7 +45,7 @@ lab: $(READY)
 	$(BIN)/jupyter lab notebooks
 
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist worksteal tests/test_kill.py tests  # the longest first
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(READY)
 	$(BIN)/ruff check .
