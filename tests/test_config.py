@@ -106,7 +106,7 @@ def test_sampling_presets_and_custom_rates():
     assert make_config({"sampling": "custom", "anomaly_fps": 4.0, "normal_fps": 2.0}).training_fps == (4.0, 2.0)
 
 
-OTHER = {str: lambda v: v + "x", int: lambda v: v + 1, float: lambda v: v * 0.9 + 0.01, bool: lambda v: not v, list: lambda v: [*v, 9]}
+OTHER = {str: lambda v: v + "x", int: lambda v: v + 1, float: lambda v: v + 0.0123, bool: lambda v: not v, list: lambda v: [*v, 9]}
 
 
 @pytest.mark.parametrize("name", Config.model_fields)
