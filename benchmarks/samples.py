@@ -25,8 +25,9 @@ from vadkit.corpora import Video
 from vadkit.features import extract_features
 from vadkit.flow import flow, flow_image, gray
 from vadkit.objects import WORLD_WEIGHTS, Detector
-from vadkit.samples import PNG, extract, frame_image
+from vadkit.samples import PNG, extract
 from vadkit.sampling import stride_frames
+from vadkit.streams import frame_image
 from vadkit.video import read_frames
 
 

@@ -291,7 +291,7 @@ def test_real_modules_in_processes_and_in_one_agree(real):
     samples, _ = experiment.extract(corpus.of("test"), config, purpose="score")
     one = next(s for s in samples if s.video.name == first.name)
     rows = one.rows("score", config)
-    again = scorer.confidence(one.images("frame", rows), one.images("flow", rows), None)
+    again = scorer.confidence({s: one.images(s, rows) for s in scorer.streams})
     assert np.allclose(again, first.confidence, atol=5e-3)  # float32 from images against float16 features
 
 
@@ -306,4 +306,4 @@ def test_real_fine_tuning_changes_the_streams_and_scores_from_images(real):
     scorer = load_model(path)
     samples, _ = experiment.extract(corpus.of("test"), config, purpose="score")
     rows = samples[0].rows("score", config)
-    assert np.allclose(scorer.confidence(samples[0].images("frame", rows)), run.seeds[0].scores[0].confidence, atol=1e-4)
+    assert np.allclose(scorer.confidence({"frame": samples[0].images("frame", rows)}), run.seeds[0].scores[0].confidence, atol=1e-4)

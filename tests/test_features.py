@@ -90,7 +90,7 @@ def test_a_mirrored_frame_has_its_own_features_and_a_mirrored_flow_is_refused(tm
     assert not np.array_equal(mirrored, pooled(samples[0], "frame", config))
     with pytest.raises(ValueError, match="wrong direction"):
         pooled(samples[0], "flow", config, flip=True)
-    with pytest.raises(ValueError, match="'frame' or 'flow'"):
+    with pytest.raises(ValueError, match="one of frame, flow"):
         pooled(samples[0], "bag", config)
 
 

@@ -14,8 +14,9 @@ from vadkit.config import make_config
 from vadkit.corpora import Video
 from vadkit.errors import DataError
 from vadkit.flow import flow, flow_image, gray
-from vadkit.samples import Samples, extract, frame_image
+from vadkit.samples import Samples, extract
 from vadkit.sampling import plan
+from vadkit.streams import frame_image
 from vadkit.video import read_frames
 
 
@@ -79,7 +80,7 @@ def test_rows_that_were_not_extracted_are_an_error(tmp_path, tiny_video):
         trained.rows("train", quick(tmp_path, sampling="section_4_2"))
     with pytest.raises(ValueError, match="'train' or 'score'"):
         trained.rows("both", config)
-    with pytest.raises(ValueError, match="'frame' or 'flow'"):
+    with pytest.raises(ValueError, match="one of frame, flow"):
         trained.images("rgb", [0])
     with pytest.raises(IndexError, match="row 99"):
         trained.images("frame", [99])
@@ -167,7 +168,7 @@ def test_an_interrupted_video_leaves_nothing_and_is_made_again(tmp_path, tiny_vi
     config = quick(tmp_path)
     video = video_at(tiny_video(frames=90), split="test")
     with monkeypatch.context() as patch:
-        patch.setattr(module, "flow_image", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt()))
+        patch.setattr("vadkit.streams.flow_image", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt()))
         with pytest.raises(KeyboardInterrupt):
             extract([video], config)
     assert [path for path in (tmp_path / "cache" / "samples").iterdir()] == []

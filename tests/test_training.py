@@ -257,7 +257,7 @@ def test_training_on_cached_features_equals_recomputing_them_each_step():
     for epoch in (1, 2):
         for rows in torch.randperm(90, generator=torch.Generator().manual_seed(derived_seed(0, 1, epoch))).split(16):
             images = exact.images(rows.numpy())
-            losses = sample_losses(model(*images, training.bags[rows]), training.labels[rows])
+            losses = sample_losses(model(list(images), training.bags[rows]), training.labels[rows])
             loss = (losses * torch.where(training.labels[rows] == 1, 2.0, 1.0)).mean()
             optimiser.zero_grad()
             loss.backward()
@@ -266,7 +266,7 @@ def test_training_on_cached_features_equals_recomputing_them_each_step():
     head.load_state_dict(cached.state)
     with torch.no_grad():
         ours = confidence(head.eval()(validation.features, validation.bags))
-        theirs = confidence(model.eval()(*validation.images(np.arange(40)), validation.bags))
+        theirs = confidence(model.eval()(list(validation.images(np.arange(40))), validation.bags))
     assert cached.history[-1].validation_loss == min(line.validation_loss for line in cached.history)
     assert torch.allclose(ours, theirs, atol=5e-3)
     assert ours.std() > 0.01

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from vadkit.config import make_config
 from vadkit.errors import ConfigError
 from vadkit.models.two_stream import Head, TwoStream, confidence
 from vadkit.systems import SYSTEMS, find_system
@@ -32,7 +33,7 @@ def inputs(n: int = 5):
 def test_a_confidence_in_the_unit_interval_for_every_variant(streams, bag, output, logits):
     model = tiny_model(streams, use_bag=bag, output=output).eval()
     frames, flows, bags = inputs()
-    out = model(frames, flows if streams == 2 else None, bags if bag else None)
+    out = model([frames, flows][:streams], bags if bag else None)
     assert out.shape == (5, logits)
     scores = confidence(out)
     assert scores.shape == (5,) and scores.min() >= 0 and scores.max() <= 1
@@ -42,18 +43,36 @@ def test_the_head_alone_agrees_with_the_whole_network():
     model = tiny_model().eval()
     frames, flows, bags = inputs()
     with torch.no_grad():
-        assert torch.equal(model(frames, flows, bags), model.head(model.pooled(frames, flows), bags))
+        assert torch.equal(model([frames, flows], bags), model.head(model.pooled([frames, flows]), bags))
 
 
-@pytest.mark.parametrize(("streams", "stream"), [(1, 0), (2, 0), (2, 1)])
+@pytest.mark.parametrize(("streams", "stream"), [(1, 0), (2, 0), (2, 1), (3, 2)])
 def test_every_input_reaches_the_output(streams, stream):
     model = tiny_model(streams).eval()
-    given = [*inputs()[:streams], inputs()[2]]
+    frames, flows, bags = inputs()
+    given = [*(frames, flows, frames + 2)[:streams], bags]
     for changed in (stream, streams):  # an image, and the bag
         other = list(given)
         other[changed] = other[changed] + 1
-        both = [x if streams == 2 else (x[0], None, x[1]) for x in (given, other)]
-        assert not torch.allclose(model(*both[0]), model(*both[1]))
+        assert not torch.allclose(model(given[:-1], given[-1]), model(other[:-1], other[-1]))
+
+
+def test_the_standard_scale_is_that_of_the_samples_it_was_fitted_to():
+    generator = torch.Generator().manual_seed(3)
+    features, bags = torch.rand(200, 12, generator=generator) * torch.logspace(-2, 1, 12), inputs(200)[2]
+    features[:, 5] = 0.25  # says nothing
+    head = Head(12, width=8, feature_scale="standard").eval()
+    head.fit(features, bags)
+    seen = []
+    head.layers[0].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    head(features, bags)
+    head(features * 1e6, bags)
+    varying = seen[0].std(dim=0) > 0
+    assert varying.sum() == 12 - 1 + 80 and torch.allclose(seen[0].mean(dim=0), torch.zeros(92), atol=0.1)
+    assert seen[0][:, 5].abs().max() == 0 and seen[1].abs().max() == 5
+    loaded = Head(12, width=8, feature_scale="standard").eval()
+    loaded.load_state_dict(head.state_dict())
+    assert torch.equal(loaded(features, bags), head(features, bags))
 
 
 def test_two_logits_and_one_give_the_same_confidence_for_the_same_margin():
@@ -81,7 +100,8 @@ def test_batch_normalisation_stays_as_pretrained():
     model = tiny_model().train()
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
     before = [m.running_mean.clone() for m in norms]
-    model(*inputs()).sum().backward()
+    frames, flows, bags = inputs()
+    model([frames, flows], bags).sum().backward()
     assert len(norms) == 2 and model.head.training
     for norm, mean in zip(norms, before, strict=True):
         assert not norm.training and torch.equal(norm.running_mean, mean)
@@ -92,13 +112,13 @@ def test_batch_normalisation_stays_as_pretrained():
 def test_what_does_not_fit_is_refused_with_its_shape():
     model = tiny_model()
     frames, flows, bags = inputs()
-    with pytest.raises(ValueError, match="two streams need as many flow images as frames"):
-        model(frames, None, bags)
+    with pytest.raises(ValueError, match="2 streams need as many images each, got 5"):
+        model([frames], bags)
     with pytest.raises(ValueError, match=r"bags of shape \(5, 80\), got None"):
-        model(frames, flows)
+        model([frames, flows])
     with pytest.raises(ValueError, match=r"\(n, 12\), got \(5, 7\)"):
         model.head(torch.zeros(5, 7), bags)
-    with pytest.raises(ValueError, match="one backbone"):
+    with pytest.raises(ValueError, match="a backbone for each stream"):
         TwoStream([], Head(4))
     with pytest.raises(ValueError, match="'sigmoid' or 'softmax'"):
         Head(4, output="tanh")
@@ -110,7 +130,7 @@ def test_the_papers_systems_differ_in_what_their_names_say():
     assert list(SYSTEMS) == ["2S-bag", "2S-no-bag", "2S-bag-no-hm", "2S-bag-ha", "1S-bag", "1S-no-bag", "1S-bag-ha", "2S-bag-ha-no-es"]
     for name, system in SYSTEMS.items():
         assert system.streams == int(name[0])
-        assert system.stream_names == ("frame", "flow")[: system.streams]
+        assert system.stream_names(make_config({})) == ("frame", "flow")[: system.streams]
         assert system.bag == ("no-bag" not in name)
         assert system.hard_mining == ("no-hm" not in name)
         assert system.hard_only == ("-ha" in name)

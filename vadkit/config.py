@@ -67,9 +67,12 @@ class Config(BaseModel):
     analysis_fps: PositiveFloat = Field(3.0, description="frames per second at which videos are scored")
     image_size: Annotated[int, Field(ge=32, le=512)] = Field(160, description="side of the network's input, pixels")
     flow_method: Literal["farneback", "dis"] = Field("farneback", description="optical flow: the paper's, or the fast one")
-    flow_pair: Literal["grid", "adjacent", "sampled"] = Field("grid", description="flow from the previous analysed frame, the previous video frame, or the previous training sample (as released)")
+    flow_pair: Literal["grid", "adjacent", "sampled", "gap"] = Field("grid", description="flow from the previous analysed frame, the previous video frame, the previous training sample (as released), or a fixed time earlier")
+    flow_gap_seconds: PositiveFloat = Field(0.1, description="that time (flow_pair: gap)")
     flow_scale: Literal["minmax", "fixed"] = Field("minmax", description="flow image's brightness: min-max per frame (as released), or a fixed scale that keeps speed")
     flow_full_scale: PositiveFloat = Field(0.05, description="displacement, as a share of the frame's height, drawn at full brightness (flow_scale: fixed)")
+    frame_window: bool = Field(False, description="the frame stream sees the window with the most motion, half as wide and high, not the whole frame")
+    speed_stream: bool = Field(False, description="two-stream systems see motion a second time: three successive speeds in that window")
     detector_weights: str = Field("world", description="'world' (shipped, for the synthetic corpus), a path to .pt or .onnx, or 'none'")
     detector_confidence: Fraction = Field(0.5, description="detections below it are not counted")
     detector_size: Annotated[int, Field(ge=32, le=2048)] = Field(320, description="side of the detector's input, pixels")
@@ -81,6 +84,7 @@ class Config(BaseModel):
     dropout: Fraction = Field(0.5, description="after each hidden layer")
     output: Literal["sigmoid", "softmax"] = Field("sigmoid", description="one neuron as in the text, or two-way softmax as released")
     bag_scale: Literal["raw", "log"] = Field("raw", description="bag of objects as raw counts (the paper's) or log(1 + count)")
+    feature_scale: Literal["raw", "standard"] = Field("raw", description="pooled features as they are (the paper's), or their logarithm standardised on the training samples")
 
     # --- training ---
     batch_size: PositiveInt = Field(16, description="K, samples of a batch")
@@ -91,6 +95,7 @@ class Config(BaseModel):
     finetune_epochs: Count = Field(0, description="at most, phase two: all but batch normalisation; 0 leaves it out")
     finetune_lr: PositiveFloat = Field(1e-5, description="Adam, phase two; the paper's: 1e-6")
     weight_decay: Weight = Field(0.0, description="of Adam; the paper names none")
+    early_stopping: bool = Field(True, description="stop by the validation loss; false trains exactly the epochs above, on the validation videos as well")
     patience: PositiveInt = Field(5, description="epochs without a lower validation loss before stopping")
 
     # --- the score ---
@@ -120,6 +125,8 @@ class Config(BaseModel):
             problems.append(f"folds is {self.folds}; cross-validation needs at least 2")
         if self.validation == "test_parity" and self.split != "official":
             problems.append("validation 'test_parity' cuts an official test list; use validation: train_cut")
+        if self.feature_scale == "standard" and self.finetune_epochs:
+            problems.append("feature_scale 'standard' fixes the features' scale before phase two would change them; set finetune_epochs: 0")
         if self.head_epochs + self.finetune_epochs == 0:
             problems.append("head_epochs and finetune_epochs are both 0; nothing would be trained")
         if not self.profile or self.profile.startswith(".") or any(c in self.profile for c in "/\\ "):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -31,8 +31,8 @@ from vadkit.models.two_stream import Head, TwoStream, confidence
 from vadkit.samples import Samples, extract
 from vadkit.scoring import VideoScores
 from vadkit.store import Store, code_version, digest
-from vadkit.systems import System, find_system
-from vadkit.training import EVALUATION_ROWS, Epoch, Examples, Trained, make_head, train
+from vadkit.systems import System, system_for
+from vadkit.training import EVALUATION_ROWS, Epoch, Examples, Trained, head_options, make_head, train
 
 Progress = Callable[[int, int, str], None]
 CODE = ("vadkit.experiment", "vadkit.training", "vadkit.models.two_stream")
@@ -44,7 +44,7 @@ NOT_OF_TRAINING = frozenset(
     corpus data_root split folds validation validation_fraction annotation_slack_frames
     world_seed world_train_videos world_test_videos world_seconds
     sampling anomaly_fps normal_fps analysis_fps image_size
-    flow_method flow_pair flow_scale flow_full_scale detector_weights detector_confidence detector_size
+    flow_method flow_pair flow_gap_seconds flow_scale flow_full_scale frame_window detector_weights detector_confidence detector_size
     backbone backbone_weights
     sas_tau sas_reactivity sas_bound sas_variant bootstrap_resamples interval_level""".split()
 )
@@ -97,7 +97,7 @@ def run_system(config: Config, corpus: Corpus, name: str, progress: Progress | N
     Raises ConfigError for an unknown system or one whose bag of objects has no detector, DataError where a
     side of a split has no usable video.
     """
-    system = find_system(name)
+    system = system_for(config, name)
     if system.bag and config.detector_weights == "none":
         raise ConfigError(f"{name} needs a bag of objects but detector_weights is 'none'; give a detector's weights, or run a system without a bag (2S-no-bag, 1S-no-bag)")
     material = prepare(config, corpus, progress)
@@ -130,7 +130,7 @@ def score_videos(config: Config, run: SystemRun, videos: Sequence[Video], progre
     if not samples:
         raise DataError(f"{run.system.name}: none of the {len(videos)} videos to score can be used; the problems that `extract` returns say why")
     if not config.finetune_epochs:
-        extract_features(samples, run.system.stream_names, config, progress)
+        extract_features(samples, run.system.stream_names(config), config, progress)
     return {seed.seed: _score(config, run.system, seed.model_paths[0], samples) for seed in run.seeds}
 
 
@@ -194,13 +194,17 @@ class Scorer:
     model: TwoStream
     system: System
     backbone: str
+    streams: tuple[str, ...]
 
-    def confidence(self, frames: np.ndarray, flows: np.ndarray | None = None, bags: np.ndarray | None = None) -> np.ndarray:
-        """Confidence of the anomaly class. Shape: (n, S, S, 3) uint8 RGB each, (n, 80) -> (n,) in [0, 1]."""
+    def confidence(self, images: Mapping[str, np.ndarray], bags: np.ndarray | None = None) -> np.ndarray:
+        """Confidence of the anomaly class. Shape: (n, S, S, 3) uint8 RGB for each of `streams`, (n, 80) -> (n,) in [0, 1].
+
+        Raises KeyError for a stream without images.
+        """
         device = next(self.model.parameters()).device
-        images = [preprocess(i, self.backbone).to(device) for i in (frames, flows)[: self.system.streams] if i is not None]
+        tensors = [preprocess(images[stream], self.backbone).to(device) for stream in self.streams]
         with torch.no_grad():
-            logits = self.model(images[0], images[1] if len(images) == 2 else None, None if bags is None else torch.as_tensor(bags, device=device))
+            logits = self.model(tensors, None if bags is None else torch.as_tensor(bags, device=device))
         return confidence(logits).cpu().numpy()
 
 
@@ -217,9 +221,9 @@ def load_model(path: str | Path, device: str = "cpu") -> Scorer:
     if now != facts["weights_digest"]:
         raise WeightsError(f"{path} was trained on {name} weights {facts['weights_digest']}, '{weights}' now gives {now}; put the former weights back, or train again")
     system = System(**{**facts["system"], "fixed_epochs": facts["system"]["fixed_epochs"] and tuple(facts["system"]["fixed_epochs"])})
-    model = TwoStream([build_backbone(name, weights) for _ in range(system.streams)], Head(**facts["head"]))
+    model = TwoStream([build_backbone(name, weights) for _ in facts["streams"]], Head(**facts["head"]))
     (model if facts["finetuned"] else model.head).load_state_dict(state)
-    return Scorer(model.to(device).eval(), system, name)
+    return Scorer(model.to(device).eval(), system, name, tuple(facts["streams"]))
 
 
 @dataclass(frozen=True)
@@ -266,7 +270,7 @@ def _train_missing(tasks: Sequence[_Task], progress: Progress | None) -> None:
         return
     config, system = missing[0].config, missing[0].system
     used = {one.digest: one for task in missing for side in (task.train, task.val, task.test) for one in side}
-    extract_features(list(used.values()), system.stream_names, config, progress)  # first, so that every process finds them
+    extract_features(list(used.values()), system.stream_names(config), config, progress)  # first, so that every process finds them
     if config.workers == 1 or len(missing) == 1 or config.finetune_epochs or device_of(config) != "cpu":
         for task in missing:
             _train_task(task, progress)
@@ -294,7 +298,7 @@ def _build(task: _Task, folder: Path, checkpoints: Path, progress: Progress | No
     name, weights, device = config.backbone, config.backbone_weights, device_of(config)
 
     def backbones() -> list[torch.nn.Module]:
-        return [build_backbone(name, weights, device) for _ in range(system.streams)]
+        return [build_backbone(name, weights, device) for _ in system.stream_names(config)]
 
     trained: Trained = train(config, system, training, validation, task.seed, backbones=backbones, checkpoint_dir=checkpoints, device=device, progress=progress)
     head = make_head(config, system, training.features.shape[1])
@@ -303,7 +307,8 @@ def _build(task: _Task, folder: Path, checkpoints: Path, progress: Progress | No
         "backbone": name,
         "backbone_weights": weights,
         "weights_digest": weights_digest(name, weights),
-        "head": {"feature_dim": head.feature_dim, "use_bag": system.bag, "width": config.head_width, "dropout": config.dropout, "output": config.output, "bag_scale": config.bag_scale},
+        "streams": system.stream_names(config),
+        "head": {"feature_dim": head.feature_dim, "use_bag": system.bag, **head_options(config)},
         "finetuned": trained.finetuned,
         "training_samples": len(training),
         "training_anomalous": int(training.labels.sum()),
@@ -323,7 +328,7 @@ def _examples(samples: Sequence[Samples], config: Config, system: System, hard_o
     local = np.concatenate(rows)
 
     def images(wanted: np.ndarray) -> Iterator[torch.Tensor]:
-        for stream in system.stream_names:
+        for stream in system.stream_names(config):
             yield preprocess(np.concatenate([samples[owner[i]].images(stream, [local[i]]) for i in wanted]), config.backbone)
 
     bags = np.concatenate([one.bags[r] for one, r in zip(samples, rows, strict=True)])
@@ -332,7 +337,7 @@ def _examples(samples: Sequence[Samples], config: Config, system: System, hard_o
 
 
 def _features(samples: Samples, rows: np.ndarray, config: Config, system: System) -> np.ndarray:
-    return np.concatenate([pooled(samples, stream, config)[rows] for stream in system.stream_names], axis=1)
+    return np.concatenate([pooled(samples, stream, config)[rows] for stream in system.stream_names(config)], axis=1)
 
 
 def _score(config: Config, system: System, model_path: Path, samples: Sequence[Samples]) -> list[VideoScores]:
@@ -359,7 +364,7 @@ def _confidences(config: Config, system: System, model_path: Path) -> Callable[[
 
         def from_images(one: Samples, rows: np.ndarray) -> np.ndarray:
             parts = np.split(rows, range(EVALUATION_ROWS[2], len(rows), EVALUATION_ROWS[2]))
-            return np.concatenate([scorer.confidence(one.images("frame", p), one.images("flow", p) if system.streams == 2 else None, one.bags[p]) for p in parts])
+            return np.concatenate([scorer.confidence({stream: one.images(stream, p) for stream in scorer.streams}, one.bags[p]) for p in parts])
 
         return from_images
     head = Head(**_facts(model_path)["head"]).eval()

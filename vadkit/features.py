@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vadkit.store import Store, code_version
+from vadkit.streams import STREAMS
 
 if TYPE_CHECKING:
     from vadkit.config import Config
@@ -29,12 +30,12 @@ def pooled(samples: Samples, stream: str, config: Config, flip: bool = False) ->
     """Backbone features of every row of a video's samples, average-pooled over space (paper 3.2).
 
     Shape: -> (n, D) float16, read-only, memory-mapped from the cache; computed first where it is missing. stream:
-    "frame" or "flow". flip: of the horizontally mirrored frames; a mirrored flow image also has its horizontal
+    one that the samples hold. flip: of the horizontally mirrored images; a mirrored flow image also has its horizontal
     direction reversed, so flip is refused for "flow" with ValueError. Batches never mix videos: a
     video's features do not depend on what else is extracted.
     """
-    if stream not in ("frame", "flow"):
-        raise ValueError(f"stream must be 'frame' or 'flow', got '{stream}'")
+    if stream not in STREAMS:
+        raise ValueError(f"stream must be one of {', '.join(STREAMS)}, got '{stream}'")
     if flip and stream == "flow":
         raise ValueError("a mirrored flow image is not the flow of a mirrored video: hue would name the wrong direction; use flip with stream 'frame'")
     folder = Store(config.cache_dir).fetch("features", _key(samples, stream, config, flip), lambda scratch: _build(samples, stream, config, flip, scratch))

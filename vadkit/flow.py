@@ -6,12 +6,14 @@ displacement here, and a displacement is that between the two frames given, howe
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 
 import cv2
 import numpy as np
 
 FLOW_WIDTH, FLOW_HEIGHT = 320, 240
+WINDOW_GRID = 4  # pixels between the places a motion window may take
 
 
 def resized(image: np.ndarray, width: int, height: int) -> np.ndarray:
@@ -81,6 +83,53 @@ def flow_image(flow: np.ndarray, scale: str = "minmax", full_scale: float = 0.05
     hsv[..., 2] = _minmax(magnitude) if scale == "minmax" else np.minimum(magnitude / (full_scale * flow.shape[0]), 1.0) * 255
     image = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
     return image if size is None else resized(image, size, size)
+
+
+def speed_image(flows: list[np.ndarray], full_scale: float, size: int, window: Window | None = None) -> np.ndarray:
+    """Three successive speeds as red, green and blue, the latest blue: a motion that goes on is grey, a sudden one coloured.
+
+    Shape: one to three flows (H, W, 2) in order -> (size, size, 3) uint8. Each channel is the fixed scale of
+    `flow_image`, without direction; where there are fewer than three, the earliest stands for those before it. Our own
+    addition, in neither paper.
+    """
+    if not flows:
+        return no_flow(size)
+    flows = [flows[0]] * (3 - len(flows)) + list(flows)[-3:]
+    speeds = [np.minimum(np.hypot(f[..., 0], f[..., 1]) / (full_scale * f.shape[0]), 1.0) * 255 for f in flows]
+    image = np.stack(speeds, axis=-1).astype(np.uint8)
+    return resized(image if window is None else window.crop(image), size, size)
+
+
+@dataclass(frozen=True)
+class Window:
+    """A part of a frame, half as wide and half as high; x and y of its corner are shares of width and height."""
+
+    x: float
+    y: float
+
+    def crop(self, image: np.ndarray) -> np.ndarray:
+        """That part of an image of any size. Shape: (H, W, ...) -> (H // 2, W // 2, ...)."""
+        height, width = image.shape[:2]
+        top, left = round(self.y * height), round(self.x * width)
+        return image[top : top + height // 2, left : left + width // 2]
+
+
+def motion_window(flows: list[np.ndarray], full_scale: float) -> Window:
+    """The half-size window with the most motion in the given flows; the middle of the frame where there are none.
+
+    Speeds count up to full_scale of the height, so that one fast speck does not outweigh two people. It looks
+    back only. Our own addition, in neither paper.
+    """
+    if not flows:
+        return Window(0.25, 0.25)
+    height, width = (side // WINDOW_GRID for side in flows[0].shape[:2])
+    limit = full_scale * flows[0].shape[0]
+    speed = np.mean([np.minimum(np.hypot(f[..., 0], f[..., 1]), limit) for f in flows], axis=0, dtype=np.float32)
+    coarse = cv2.resize(speed, (width, height), interpolation=cv2.INTER_AREA)
+    sums = cv2.boxFilter(coarse, -1, (width // 2, height // 2), anchor=(0, 0), normalize=False, borderType=cv2.BORDER_CONSTANT)
+    sums = sums[: height - height // 2 + 1, : width - width // 2 + 1]
+    y, x = np.unravel_index(int(sums.argmax()), sums.shape)
+    return Window(x / width, y / height)
 
 
 def no_flow(size: int = FLOW_HEIGHT) -> np.ndarray:

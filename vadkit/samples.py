@@ -20,10 +20,10 @@ import numpy as np
 from vadkit.corpora import Problem, Video
 from vadkit.corpora.vatic import clip_intervals
 from vadkit.errors import DataError
-from vadkit.flow import flow, flow_image, gray, no_flow, resized, standard_size
 from vadkit.objects import COCO_CLASSES, Detector, detector_key
 from vadkit.sampling import PURPOSES, Walk, plan
 from vadkit.store import Store, code_version, digest, file_digest
+from vadkit.streams import STREAMS, Streams, stream_names
 from vadkit.video import read_frames
 
 if TYPE_CHECKING:
@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int, str], None]
 
-STREAMS = ("frame", "flow")
-CODE = ("vadkit.samples", "vadkit.sampling", "vadkit.flow", "vadkit.objects", "vadkit.video")
+CODE = ("vadkit.samples", "vadkit.sampling", "vadkit.streams", "vadkit.flow", "vadkit.objects", "vadkit.video")
 
 DETECTOR_BATCH = 8  # frames handed to the detector at once
 
@@ -68,11 +67,11 @@ class Samples:
     def images(self, stream: str, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """Images of the given rows, in their order, read from the cache. Shape: (k, S, S, 3) uint8 RGB.
 
-        stream: "frame" or "flow". Raises ValueError for another stream or no rows, IndexError for a row
-        out of range, DataError where the cache entry is damaged.
+        stream: "frame", "flow", or "speed" where speed_stream was set. Raises ValueError for another stream or no
+        rows, IndexError for a row out of range, DataError where the cache entry is damaged.
         """
-        if stream not in STREAMS:
-            raise ValueError(f"stream must be 'frame' or 'flow', got '{stream}'")
+        if stream not in self._offsets:
+            raise ValueError(f"stream must be one of {', '.join(self._offsets)} (speed_stream adds 'speed'), got '{stream}'")
         if len(rows) == 0:
             raise ValueError("no rows were asked for; an image array needs at least one")
         offsets = self._offsets[stream]
@@ -116,7 +115,7 @@ class Samples:
     @cached_property
     def _offsets(self) -> dict[str, np.ndarray]:
         with np.load(self.folder / "rows.npz") as arrays:
-            return {stream: arrays[f"{stream}_offsets"] for stream in STREAMS}
+            return {stream: arrays[f"{stream}_offsets"] for stream in STREAMS if f"{stream}_offsets" in arrays}
 
 
 def extract(videos: Sequence[Video], config: Config, progress: Progress | None = None, purpose: str | None = None) -> tuple[list[Samples], list[Problem]]:
@@ -169,11 +168,6 @@ def extract(videos: Sequence[Video], config: Config, progress: Progress | None =
     return samples, problems
 
 
-def frame_image(frame: np.ndarray, size: int) -> np.ndarray:
-    """The first stream's image of a decoded frame. Shape: (H, W, 3) BGR -> (size, size, 3) RGB, uint8."""
-    return cv2.cvtColor(resized(standard_size(frame), size, size), cv2.COLOR_BGR2RGB)
-
-
 def _purpose_of(video: Video) -> str:
     return {"train": "train", "all": "both"}.get(video.split, "score")
 
@@ -193,8 +187,12 @@ def _key(video: Video, config: Config, purpose: str) -> dict:
         "opencv": cv2.__version__,
         "code": code_version(*CODE),
     }
-    if config.flow_scale == "fixed":
+    if config.frame_window or config.speed_stream:
+        key["window"] = [config.frame_window, config.speed_stream]
+    if config.flow_scale == "fixed" or "window" in key:
         key["flow_full_scale"] = config.flow_full_scale
+    if config.flow_pair == "gap":
+        key["flow_gap_seconds"] = config.flow_gap_seconds
     if purpose != "train" or config.flow_pair == "grid":
         key["analysis_fps"] = config.analysis_fps
     if training:
@@ -239,23 +237,20 @@ def _build(video: Video, purpose: str, config: Config, folder: Path, workers: in
     """One pass over a video: write its images, and the arrays and facts beside them."""
     detector = None if config.detector_weights == "none" else _detector(config, workers)
     bags, queue = [], []
-    offsets: dict[str, list[int]] = {stream: [0] for stream in STREAMS}
+    offsets: dict[str, list[int]] = {stream: [0] for stream in stream_names(config)}
     with ExitStack() as stack:
         frames = read_frames(video.path, lambda number: walk.wants(number))
         stack.callback(frames.close)
-        files = {stream: stack.enter_context(open(folder / f"{stream}.bin", "wb")) for stream in STREAMS}
+        files = {stream: stack.enter_context(open(folder / f"{stream}.bin", "wb")) for stream in offsets}
         walk = Walk(video, frames.probe.fps, config, purpose, frames.probe.frames)
-        grays: dict[int, np.ndarray] = {}
+        streams = Streams(config, frames.probe.fps)
         for number, frame in frames:
-            grays[number] = gray(frame)
+            streams.see(number, frame)
             for start in walk.flows_to(number):
-                image = no_flow(config.image_size)
-                if start < number:
-                    image = flow_image(flow(grays[start], grays[number], config.flow_method), config.flow_scale, config.flow_full_scale, config.image_size)
-                _append(files["flow"], offsets["flow"], image)
-                _append(files["frame"], offsets["frame"], frame_image(frame, config.image_size))
+                for stream, image in streams.images(number, start, frame).items():
+                    _append(files[stream], offsets[stream], image)
                 queue.append(frame)
-            grays = {seen: grays[seen] for seen in grays if walk.last_use(seen) > number}
+            streams.forget(lambda seen, now=number: walk.last_use(seen) > now)
             if detector is not None and len(queue) >= DETECTOR_BATCH:
                 bags.append(detector.bags(queue))
                 queue = []

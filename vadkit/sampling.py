@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from vadkit.corpora import Video
 
 PURPOSES = ("train", "score", "both")
+FLOWS_OF_A_WINDOW = 3  # successive flows that place the motion window and make the speed image
 
 
 def stride_frames(fps: float, rate: float) -> int:
@@ -22,14 +23,32 @@ def stride_frames(fps: float, rate: float) -> int:
     return max(1, int(fps / rate + 0.5))
 
 
+def gap_frames(fps: float, config: Config) -> int:
+    """Frames nearest to config.flow_gap_seconds, at least 1."""
+    return max(1, int(config.flow_gap_seconds * fps + 0.5))
+
+
+def flows_of(start: int, number: int, count: int) -> list[tuple[int, int]]:
+    """The last `count` successive flows up to a row's own, which goes from `start` to `number`: pairs of frames, rising.
+
+    All span the row's own gap; those that would start before the video are left out. Empty for a row
+    without flow.
+    """
+    gap = number - start
+    if gap == 0:
+        return []
+    return [(number - k * gap, number - (k - 1) * gap) for k in range(count, 0, -1) if number - k * gap >= 0]
+
+
 def plan(video: Video, frames: int, fps: float, config: Config, purpose: str) -> tuple[np.ndarray, np.ndarray]:
     """The frames to sample and, for each, the earlier frame that its flow starts from.
 
     Shape: -> (n,) int64 and (n,) int64, ordered. "score": every stride-th frame from 0. "train": inside each hard
     anomaly every stride-th frame from its first, elsewhere likewise with the other stride, so that no span goes
     unseen (paper 3.3; counting from a span's start is our reading). "both": the union. Flow: by config.flow_pair, the
-    frame one scoring stride earlier ("grid"), the frame before ("adjacent"), or the previous frame of the same plan
-    ("sampled", as released: the gap then differs between anomalous and normal frames, and gives the class away).
+    frame one scoring stride earlier ("grid"), the frame before ("adjacent"), config.flow_gap_seconds earlier ("gap"), or
+    the previous frame of the same plan ("sampled", as released: the gap then differs between anomalous and normal
+    frames, and gives the class away).
     Never before frame 0; frame 0 itself has no flow. The plan of a shorter video is the head of a longer one's.
     """
     if purpose not in PURPOSES:
@@ -41,7 +60,8 @@ def plan(video: Video, frames: int, fps: float, config: Config, purpose: str) ->
         if config.flow_pair == "sampled":
             flow_from = np.concatenate([index[:1], index[:-1]])
         else:
-            flow_from = np.maximum(index - (grid if config.flow_pair == "grid" else 1), 0)
+            gap = {"grid": grid, "adjacent": 1, "gap": gap_frames(fps, config)}[config.flow_pair]
+            flow_from = np.maximum(index - gap, 0)
         pairs.update(zip(index.tolist(), flow_from.tolist(), strict=True))
     table = np.array(sorted(pairs), np.int64).reshape(-1, 2)
     return table[:, 0].copy(), table[:, 1].copy()
@@ -63,8 +83,10 @@ class Walk:
 
     def __init__(self, video: Video, fps: float, config: Config, purpose: str, expected_frames: int):
         self._plan = lambda frames: plan(video, frames, fps, config, purpose)
-        # No flow spans more frames than the longest stride
-        self._reach = max(stride_frames(fps, rate) for rate in (config.analysis_fps, *config.training_fps))
+        self.flows = FLOWS_OF_A_WINDOW if config.frame_window or config.speed_stream else 1  # of each row
+        # No flow spans more frames than the longest stride or the fixed gap
+        longest = max(*(stride_frames(fps, rate) for rate in (config.analysis_fps, *config.training_fps)), gap_frames(fps, config))
+        self._reach = self.flows * longest
         self._grow(expected_frames)
 
     def wants(self, number: int) -> bool:
@@ -77,7 +99,7 @@ class Walk:
         return self._flows.get(number, [])
 
     def last_use(self, number: int) -> int:
-        """The last frame whose flow starts from this one."""
+        """The last row that needs this frame for one of its flows."""
         return self._last_use.get(number, -1)
 
     def _grow(self, frames: int) -> None:
@@ -86,4 +108,7 @@ class Walk:
         self._last_use: dict[int, int] = {}
         for number, start in zip(*(array.tolist() for array in self._plan(self._frames)), strict=True):
             self._flows.setdefault(number, []).append(start)
-            self._last_use[start] = number
+            for first, second in flows_of(start, number, self.flows):
+                self._last_use[first] = number
+                self._last_use[second] = number
+            self._last_use.setdefault(number, number)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from vadkit.config import Config
 from vadkit.errors import ConfigError
+from vadkit.streams import stream_names
 
 
 @dataclass(frozen=True)
@@ -27,10 +29,9 @@ class System:
     def early_stopping(self) -> bool:
         return self.fixed_epochs is None
 
-    @property
-    def stream_names(self) -> tuple[str, ...]:
-        """What its streams see: the frame, and with two streams the flow image."""
-        return ("frame", "flow")[: self.streams]
+    def stream_names(self, config: Config) -> tuple[str, ...]:
+        """What its streams see: the frame; with two, motion as well, once or (config.speed_stream) twice."""
+        return stream_names(config)[: 1 if self.streams == 1 else None]
 
 
 SYSTEMS: dict[str, System] = {
@@ -46,6 +47,14 @@ SYSTEMS: dict[str, System] = {
         System("2S-bag-ha-no-es", "2S-bag-ha for 5 and 2 epochs, no early stopping, no validation set", hard_only=True, fixed_epochs=(5, 2)),
     )
 }
+
+
+def system_for(config: Config, name: str) -> System:
+    """The system of that name as a run trains it: for exactly the run's epochs where config.early_stopping is off."""
+    system = find_system(name)
+    if config.early_stopping or system.fixed_epochs is not None:
+        return system
+    return replace(system, fixed_epochs=(config.head_epochs, config.finetune_epochs))
 
 
 def find_system(name: str) -> System:

@@ -81,7 +81,12 @@ class Trained:
 
 def make_head(config: Config, system: System, feature_dim: int, bag_dim: int = BAG_DIM) -> Head:
     """The head that the parameters describe, for features of `feature_dim`."""
-    return Head(feature_dim, use_bag=system.bag, width=config.head_width, dropout=config.dropout, output=config.output, bag_scale=config.bag_scale, bag_dim=bag_dim)
+    return Head(feature_dim, use_bag=system.bag, bag_dim=bag_dim, **head_options(config))
+
+
+def head_options(config: Config) -> dict[str, Any]:
+    """The head's parameters among the run's."""
+    return {"width": config.head_width, "dropout": config.dropout, "output": config.output, "bag_scale": config.bag_scale, "feature_scale": config.feature_scale}
 
 
 def sample_losses(logits: Tensor, labels: Tensor) -> Tensor:
@@ -137,6 +142,7 @@ def train(
     with _reproducible(device):
         torch.manual_seed(derived_seed(seed, 0, 0))
         head = make_head(config, system, training.features.shape[1], training.bags.shape[1]).to(device)
+        head.fit(training.features, training.bags)
         run = _Run(config, system, training, validation, seed, checkpoint_dir, checkpoint_seconds, device, progress)
         run.restore()
         finetuning = config.finetune_epochs > 0
@@ -151,8 +157,7 @@ def train(
         model = TwoStream(backbones(), head).to(device)
 
         def from_images(examples: Examples, rows: Tensor) -> Tensor:
-            images = [i.to(device) for i in examples.images(rows.cpu().numpy())]
-            return model(images[0], images[1] if len(images) == 2 else None, examples.bags[rows])
+            return model([i.to(device) for i in examples.images(rows.cpu().numpy())], examples.bags[rows])
 
         run.phase_of(2, model, from_images)
         run.finish()

@@ -1,4 +1,4 @@
-"""The paper's network: one or two pretrained streams, a bag of objects, a fully connected head (section 3.2, figure 1)."""
+"""The paper's network: pretrained streams, a bag of objects, a fully connected head (section 3.2, figure 1)."""
 
 from __future__ import annotations
 
@@ -14,18 +14,36 @@ class Head(nn.Module):
     """Linear-ReLU-Dropout, twice, then the output; takes pooled features with the bag beside them.
 
     outputs: 1 logit ("sigmoid", the paper's text) or 2 ("softmax", as released: normal, anomaly).
-    bag_scale: "raw" counts (the paper's) or "log", log(1 + count).
+    bag_scale: "raw" counts (the paper's) or "log", log(1 + count). feature_scale: "raw" (the paper's) or
+    "standard": log(1 + 20 x) of the features, then inputs standardised and cut at 5 deviations; `fit` sets the scale.
     """
 
-    def __init__(self, feature_dim: int, *, use_bag: bool = True, width: int = 4096, dropout: float = 0.5, output: str = "sigmoid", bag_scale: str = "raw", bag_dim: int = BAG_DIM):
+    def __init__(
+        self,
+        feature_dim: int,
+        *,
+        use_bag: bool = True,
+        width: int = 4096,
+        dropout: float = 0.5,
+        output: str = "sigmoid",
+        bag_scale: str = "raw",
+        feature_scale: str = "raw",
+        bag_dim: int = BAG_DIM,
+    ):
         super().__init__()
         if output not in ("sigmoid", "softmax"):
             raise ValueError(f"output must be 'sigmoid' or 'softmax', got '{output}'")
         if bag_scale not in ("raw", "log"):
             raise ValueError(f"bag_scale must be 'raw' or 'log', got '{bag_scale}'")
-        self.feature_dim, self.use_bag, self.bag_scale, self.bag_dim = feature_dim, use_bag, bag_scale, bag_dim
+        if feature_scale not in ("raw", "standard"):
+            raise ValueError(f"feature_scale must be 'raw' or 'standard', got '{feature_scale}'")
+        self.feature_dim, self.use_bag, self.bag_scale, self.bag_dim, self.feature_scale = feature_dim, use_bag, bag_scale, bag_dim, feature_scale
+        inputs = feature_dim + (bag_dim if use_bag else 0)
+        if feature_scale == "standard":
+            self.register_buffer("center", torch.zeros(inputs))
+            self.register_buffer("spread", torch.ones(inputs))
         self.layers = nn.Sequential(
-            nn.Linear(feature_dim + (bag_dim if use_bag else 0), width),
+            nn.Linear(inputs, width),
             nn.ReLU(inplace=True),
             nn.Dropout(dropout),
             nn.Linear(width, width),
@@ -39,19 +57,38 @@ class Head(nn.Module):
 
         Raises ValueError where the features have another width or a bag is wanted and missing.
         """
+        inputs = self._inputs(features, bags)
+        if self.feature_scale == "standard":
+            inputs = ((inputs - self.center) / self.spread).clamp(-5.0, 5.0)
+        return self.layers(inputs)
+
+    def fit(self, features: Tensor, bags: Tensor | None = None) -> None:
+        """Set the scale of "standard" from the training samples, shapes as for `forward`; nothing to do for "raw".
+
+        An input that never varies there says nothing: it is left at 0.
+        """
+        if self.feature_scale == "standard":
+            inputs = self._inputs(features, bags).double()
+            spread = inputs.std(dim=0, correction=0)
+            self.center.copy_(inputs.mean(dim=0))
+            self.spread.copy_(torch.where(spread > 1e-6, spread, torch.inf))
+
+    def _inputs(self, features: Tensor, bags: Tensor | None) -> Tensor:
         if features.ndim != 2 or features.shape[1] != self.feature_dim:
             raise ValueError(f"expected features of shape (n, {self.feature_dim}), got {tuple(features.shape)}")
         inputs = features.float()
+        if self.feature_scale == "standard":
+            inputs = torch.log1p(20.0 * inputs.clamp(min=0.0))  # pooled after a ReLU: skewed, near zero for most
         if self.use_bag:
             if bags is None or tuple(bags.shape) != (len(features), self.bag_dim):
                 raise ValueError(f"this head takes bags of shape ({len(features)}, {self.bag_dim}), got {None if bags is None else tuple(bags.shape)}")
             bags = bags.float()
             inputs = torch.cat([inputs, torch.log1p(bags) if self.bag_scale == "log" else bags], dim=1)
-        return self.layers(inputs)
+        return inputs
 
 
 class TwoStream(nn.Module):
-    """Backbones of the frame and, with two, of the flow image; their pooled features feed the head.
+    """A backbone for each stream (the frame; the flow image; perhaps the speeds); their pooled features feed the head.
 
     Batch normalisation stays as pretrained: its modules never leave eval mode and its parameters take
     no gradient (section 4.2 fine-tunes everything; the released code leaves batch normalisation out).
@@ -59,8 +96,8 @@ class TwoStream(nn.Module):
 
     def __init__(self, backbones: Sequence[nn.Module], head: Head):
         super().__init__()
-        if len(backbones) not in (1, 2):
-            raise ValueError(f"expected one backbone (frame) or two (frame, flow), got {len(backbones)}")
+        if not backbones:
+            raise ValueError("expected a backbone for each stream, got none")
         self.backbones = nn.ModuleList(backbones)
         self.head = head
         for module in self._normalisations():
@@ -73,20 +110,18 @@ class TwoStream(nn.Module):
             module.eval()
         return self
 
-    def pooled(self, frames: Tensor, flows: Tensor | None = None) -> Tensor:
-        """Features of preprocessed images, streams side by side. Shape: (n, 3, S, S) each -> (n, sum of D).
+    def pooled(self, images: Sequence[Tensor]) -> Tensor:
+        """Features of preprocessed images, streams side by side. Shape: (n, 3, S, S) a stream -> (n, sum of D).
 
-        Raises ValueError where a stream's images are missing; a model with one stream ignores flows.
+        Raises ValueError where a stream's images are missing or differ in number.
         """
-        if len(self.backbones) == 1:
-            return self.backbones[0](frames)
-        if flows is None or len(flows) != len(frames):
-            raise ValueError(f"two streams need as many flow images as frames ({len(frames)}), got {None if flows is None else len(flows)}")
-        return torch.cat([self.backbones[0](frames), self.backbones[1](flows)], dim=1)
+        if [len(i) for i in images] != [len(images[0])] * len(self.backbones):
+            raise ValueError(f"{len(self.backbones)} streams need as many images each, got {' and '.join(str(len(i)) for i in images)}")
+        return torch.cat([backbone(i) for backbone, i in zip(self.backbones, images, strict=True)], dim=1)
 
-    def forward(self, frames: Tensor, flows: Tensor | None = None, bags: Tensor | None = None) -> Tensor:
-        """Logits of preprocessed images. Shape: (n, 3, S, S), (n, 3, S, S), (n, 80) -> (n, 1 or 2)."""
-        return self.head(self.pooled(frames, flows), bags)
+    def forward(self, images: Sequence[Tensor], bags: Tensor | None = None) -> Tensor:
+        """Logits of preprocessed images. Shape: (n, 3, S, S) a stream, (n, 80) -> (n, 1 or 2)."""
+        return self.head(self.pooled(images), bags)
 
     def _normalisations(self):
         return (m for m in self.backbones.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm))
