@@ -61,14 +61,14 @@ def make_camera(seed: tuple[int, ...], scene: str, name: str) -> Camera:
     """A camera of one of the six scenes; the same seed gives the same camera."""
     rng = np.random.default_rng([*seed, 11])
     if scene in ("street", "car_park", "yard"):
-        horizon, height = rng.uniform(-20, 25), rng.uniform(4.6, 5.6)
-        stage_row, back_row = rng.uniform(188, 208), rng.uniform(84, 104)
+        horizon, height = rng.uniform(-45, -15), rng.uniform(4.0, 4.7)
+        stage_row, back_row = rng.uniform(196, 214), (rng.uniform(108, 124) if scene == "yard" else rng.uniform(84, 102))
     elif scene == "cash_machine":
-        horizon, height = rng.uniform(-45, -10), rng.uniform(4.2, 4.8)
-        stage_row, back_row = rng.uniform(186, 204), rng.uniform(118, 134)
+        horizon, height = rng.uniform(-60, -35), rng.uniform(3.7, 4.2)
+        stage_row, back_row = rng.uniform(198, 214), rng.uniform(118, 134)
     else:
-        horizon, height = rng.uniform(-45, -5), rng.uniform(3.9, 4.7)
-        stage_row, back_row = rng.uniform(188, 208), rng.uniform(96, 116)
+        horizon, height = rng.uniform(-60, -35), rng.uniform(3.6, 4.2)
+        stage_row, back_row = rng.uniform(198, 214), rng.uniform(96, 116)
 
     def depth(row: float) -> float:
         return FOCAL * height / (row - horizon)

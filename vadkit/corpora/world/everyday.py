@@ -112,7 +112,7 @@ def greet(stage, t0, t1, x, z):
     a, b = _pair(stage, t0, x, z, gap=stage.u(0.6, 0.85))
     dress(stage, b, 0.7)
     span = t1 - t0
-    _face(a, b, "exchange", t0 + 0.35 * span, stage.u(0.25, 0.5), stage.u(0.7, 1.0), 0.04)
+    _face(a, b, "exchange", t0 + 0.35 * span, stage.u(0.25, 0.45), stage.u(0.5, 0.9), 0.03)
     _face(a, b, "hug" if stage.chance(0.6) else "exchange", t0 + 0.65 * span, 0.3, 1.0, 0.03)
     _face(a, b, ("exchange", "guard") if stage.chance(0.5) else "talk", t1, stage.u(0.3, 0.5), 0.8, 0.04)
     _part(stage, a, b)
@@ -274,10 +274,10 @@ def lights(stage, t0, t1, x, z):
 
 # name: (encounter, weight, outdoor only)
 EPISODES = {
-    "greet": (greet, 2.2, False), "quarrel_in_fun": (quarrel_in_fun, 1.3, False), "children": (children, 1.1, False), "sport": (sport, 0.6, True),
-    "to_the_game": (to_the_game, 0.5, False), "delivery": (delivery, 1.3, False), "late": (late, 1.2, False), "waiting": (waiting, 1.2, False),
-    "shoelace": (shoelace, 0.9, False), "stumble": (stumble, 0.7, False), "at_the_door": (at_the_door, 1.2, False), "fruit": (fruit, 0.35, False),
-    "wave": (wave, 0.8, False), "patrol": (patrol, 0.7, False), "lights": (lights, 0.3, True),
+    "greet": (greet, 2.0, False), "quarrel_in_fun": (quarrel_in_fun, 1.2, False), "children": (children, 1.2, False), "sport": (sport, 0.4, True),
+    "to_the_game": (to_the_game, 0.35, False), "delivery": (delivery, 1.0, False), "late": (late, 1.2, False), "waiting": (waiting, 1.6, False),
+    "shoelace": (shoelace, 0.9, False), "stumble": (stumble, 0.5, False), "at_the_door": (at_the_door, 1.4, False), "fruit": (fruit, 0.25, False),
+    "wave": (wave, 0.5, False), "patrol": (patrol, 0.7, False), "lights": (lights, 0.3, True),
 }  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from vadkit.corpora.world.scenes import make_scene
 from vadkit.corpora.world.stage import Stage
 from vadkit.corpora.world.unseen import STEADY, UNSEEN
 
-VIDEOS_PER_CAMERA = 4
+VIDEOS_PER_CAMERA = 2
 _SPLITS = {"train": 1, "test": 2, "unseen": 3, "detector": 4}
 
 
@@ -107,7 +107,7 @@ def direct(camera: Camera, category: str, seconds: float, seed: tuple[int, ...])
     """Stage one video of a category in front of a camera."""
     rng = np.random.default_rng([*seed, 20])
     stage = Stage(make_scene(camera), seconds, rng)
-    crowd, cars = int(rng.integers(1, 4)), int(rng.integers(1, 4))
+    crowd, cars = int(rng.integers(0, 3)), int(rng.integers(0, 2))
     if category == NORMAL:
         everyday(stage, max(1, round(seconds / rng.uniform(7, 11))))
     else:

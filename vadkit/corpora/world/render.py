@@ -59,20 +59,23 @@ class Renderer:
         for frame in range(self.frames):
             yield self.draw(frame)[0]
 
-    def draw(self, frame: int) -> tuple[np.ndarray, list[Box], dict[int, tuple[float, float, float, float]]]:
-        """One frame: picture (240, 320, 3) uint8 BGR, boxes of COCO objects, boxes of involved people by their number."""
+    def draw(self, frame: int, with_boxes: bool = False) -> tuple[np.ndarray, list[Box], dict[int, tuple[float, float, float, float]]]:
+        """One frame: picture (240, 320, 3) uint8 BGR, boxes of COCO objects, boxes of involved people by their number.
+
+        The objects' boxes are left empty unless with_boxes: only the detector's training needs them.
+        """
         t = frame / FPS
         image = self.stage.scene.image.copy()
-        boxes: list[Box] = list(self.stage.scene.boxes)
-        owners: list[int] = [-1] * len(boxes)
+        seen = [Seen(box, image) for box in self.stage.scene.boxes] if with_boxes else []
         people: dict[int, tuple[float, float, float, float]] = {}
         for effect in self.stage.effects:
             if effect.kind == "glass" and effect.start <= t < effect.end:
                 _glass(image, self.camera, effect)
-        for number, (_, what) in enumerate(self._order(t)):
+        for _, what in self._order(t):
             found = self._draw_one(image, what, t, people)
-            boxes += found
-            owners += [number] * len(found)
+            if with_boxes:
+                seen += [Seen(box, image) for box in found]
+        boxes = [box for thing in seen if (box := thing.box_if_visible(image))]
         gain = None
         for effect in self.stage.effects:
             if effect.start <= t < effect.end and effect.kind != "glass":
@@ -92,7 +95,7 @@ class Renderer:
         for text, corner in ((stamp, (5, 12)), (self.label, (WIDTH - 54, HEIGHT - 6))):
             cv2.rectangle(image, (corner[0] - 3, corner[1] - 10), (corner[0] + round(6.0 * len(text)), corner[1] + 4), (16, 16, 16), -1)
             cv2.putText(image, text, corner, cv2.FONT_HERSHEY_SIMPLEX, 0.36, (230, 230, 230), 1, AA)
-        return image, visible(boxes, owners), people
+        return image, boxes, people
 
     def _order(self, t: float):
         """What is there at a time, the farthest first."""
@@ -182,29 +185,24 @@ def _carry(pose, items, actor, t):
     return pose
 
 
-def visible(boxes: list[Box], owners: list[int]) -> list[Box]:
-    """Boxes clipped to the picture, without those that are outside it or behind something nearer.
+class Seen:
+    """A box and the pixels in it once its object was drawn; what is drawn later may hide them."""
 
-    boxes in drawing order; owners: boxes with one number belong to one person and do not hide each other.
-    """
-    kept = []
-    for k, (kind, x1, y1, x2, y2) in enumerate(boxes):
-        area = max(x2 - x1, 0.1) * max(y2 - y1, 0.1)
-        a, b, c, d = max(x1, 0.0), max(y1, 0.0), min(x2, WIDTH), min(y2, HEIGHT)
-        if c - a < 4 or d - b < 4 or (c - a) * (d - b) < 0.4 * area:
-            continue
-        hidden = 0.0
-        for j in range(k + 1, len(boxes)):
-            if owners[j] == owners[k] and owners[k] >= 0:
-                continue
-            other, p, q, r, s = boxes[j]
-            w, h = min(c, r) - max(a, p), min(d, s) - max(b, q)
-            if w > 0 and h > 0:
-                solid = 0.6 if other in (0, 1, 13, 56, 58) else 0.9
-                hidden = max(hidden, solid * w * h / ((c - a) * (d - b)))
-        if hidden < 0.5:
-            kept.append((kind, a, b, c, d))
-    return kept
+    def __init__(self, box: Box, image: np.ndarray):
+        kind, x1, y1, x2, y2 = box
+        a, b, c, d = max(x1, 0.0), max(y1, 0.0), min(x2, float(WIDTH)), min(y2, float(HEIGHT))
+        self.box = (kind, a, b, c, d)
+        self.share = max(c - a, 0.0) * max(d - b, 0.0) / (max(x2 - x1, 0.1) * max(y2 - y1, 0.1))
+        self.part = (slice(int(b), max(int(math.ceil(d)), int(b))), slice(int(a), max(int(math.ceil(c)), int(a))))
+        self.pixels = image[self.part].copy()
+
+    def box_if_visible(self, image: np.ndarray) -> Box | None:
+        """The box clipped to the picture; None where most of it is outside or was drawn over, or it is tiny."""
+        _, a, b, c, d = self.box
+        if self.share < 0.4 or c - a < 4 or d - b < 4:
+            return None
+        kept = np.all(image[self.part] == self.pixels, axis=2).mean()
+        return self.box if kept >= 0.45 else None
 
 
 # --- effects: (image, camera, effect, time) -> (gain, offset) of the whole picture, or None ---

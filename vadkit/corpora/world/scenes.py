@@ -134,7 +134,7 @@ def _car_park(b: _Brush, stand, spots):
     spots["kerb"] = (0.0, c.stage_z + 0.5)
     target = min(bays + width / 2, key=lambda x: abs(x - c.door_x))
     for x in bays + width / 2:
-        if x == target or b.rng.random() < 0.45:
+        if x == target or b.rng.random() < 0.25:
             stand("vehicle", "car_front", x, rear)
     spots["car"] = (float(target), rear - 0.9)
 
@@ -154,7 +154,8 @@ def _shop(b: _Brush, stand, spots):
                     b.wall(k, y, k + 0.16, y + tall, b.colour((110, 120, 130), 95))
     b.image[: max(row - int(3.2 * c.scale(c.back_z)), 0)] = (225, 228, 230)
     side = int(b.rng.choice([-1, 1]))
-    stand("laptop", None, c.edge(c.back_z - 1.0, side, -1.0), c.back_z - 1.2)
+    if b.rng.random() < 0.3:
+        stand("laptop", None, c.edge(c.back_z - 1.0, side, -1.0), c.back_z - 1.2)
     if b.rng.random() < 0.5:
         stand("plant", None, c.edge(c.back_z - 0.6, -side, -0.7), c.back_z - 0.6)
 
@@ -171,7 +172,7 @@ def _lobby(b: _Brush, stand, spots):
     side = int(b.rng.choice([-1, 1]))
     stand("plant", None, c.edge(c.back_z - 0.5, side, -0.8), c.back_z - 0.5)
     stand(str(b.rng.choice(["bench", "chair"])), None, c.edge(c.back_z - 0.8, -side, -1.3), c.back_z - 0.8)
-    if b.rng.random() < 0.7:
+    if b.rng.random() < 0.3:
         stand("tv", None, c.door_x + side * 2.6, c.back_z - 0.3)
 
 

@@ -129,8 +129,9 @@ class Actor:
             return x, z, gait(segment.phase + 2 * math.pi * travelled / self._stride(speed), speed)
         if segment.sway:
             a = 2 * math.pi * segment.rate * t + segment.phase
-            x += segment.sway * math.sin(a * 0.55)
-            z += 0.6 * segment.sway * math.sin(a * 0.41 + 1.0)
+            sway = segment.sway * min(max(min(t - segment.start, segment.end - t), 0.0) / 0.3, 1.0)  # from rest and back to it
+            x += sway * math.sin(a * 0.55)
+            z += 0.6 * sway * math.sin(a * 0.41 + 1.0)
         return x, z, ACTS[segment.act](t - segment.start, segment.rate, segment.size, segment.phase)
 
 

@@ -110,7 +110,7 @@ def _write_stage(job: tuple[Path, str, int]) -> None:
     rng = np.random.default_rng([*seed, 31])
     renderer = Renderer(training_stage(seed), seed)
     for frame in rng.choice(renderer.frames, FRAMES_PER_STAGE, replace=False):
-        image, boxes, _ = renderer.draw(int(frame))
+        image, boxes, _ = renderer.draw(int(frame), with_boxes=True)
         stem = f"{number:05d}_{int(frame):03d}"
         # a video's compression is seen by the detector too
         cv2.imwrite(str(root / "images" / part / f"{stem}.jpg"), image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(55, 95))])

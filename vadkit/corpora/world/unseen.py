@@ -19,8 +19,8 @@ def abuse(stage: Stage, t: Times) -> None:
     stage.involved += [child, adult]
     child.act("talk", t.start, (adult.x, z), 0.35)
     adult.act("talk", t.start, (x, z), 0.35)
-    acts(adult, t, ("exchange" if stage.chance(0.6) else "grab", stage.u(1.2, 2.0), 1.0, 0.1), ("talk", 0.3, 0.6), (x, z))
-    acts(child, t, ("guard" if stage.chance(0.6) else "crouch", 1.3, 0.9, 0.08), ("guard", 0.3, 0.6), (adult.x, z))
+    acts(adult, t, ("exchange" if stage.chance(0.6) else "grab", stage.u(1.2, 2.0), 1.0, 0.22), ("talk", 0.3, 0.6), (x, z))
+    acts(child, t, ("guard" if stage.chance(0.6) else "crouch", 1.3, 0.9, 0.2), ("guard", 0.3, 0.6), (adult.x, z))
     adult.act("talk", t.after, (x, z), 0.3)
     child.act("crouch", t.after, (adult.x, z), 0.3, 0.5)
     stage.leave(adult, side)
@@ -72,7 +72,7 @@ def fighting(stage: Stage, t: Times) -> None:
         other = people[k ^ 1 if (k ^ 1) < len(people) else 0]
         goal = (x + spots[people.index(other)][0], z + spots[people.index(other)][1])
         actor.act("exchange" if k % 2 else "talk", t.start, goal, 0.4, 0.9, 0.03)
-        acts(actor, t, ("exchange" if stage.chance(0.7) else "kick", stage.u(1.3, 2.2), 1.0, 0.16), ("exchange", 0.35, 0.8), goal)
+        acts(actor, t, ("exchange" if stage.chance(0.7) else "kick", stage.u(1.3, 2.2), 1.0, 0.28), ("exchange", 0.35, 0.8), goal)
         actor.act("exchange", t.after, goal, 0.35, 0.8, 0.03)
         stage.leave(actor)
 
