@@ -106,6 +106,7 @@ def test_a_second_run_trains_nothing_and_gives_the_same(tmp_path, world):
         ({"head_lr": 1e-3}, True),
         ({"anomaly_weight": 3.0}, True),
         ({"weight_decay": 0.1}, True),
+        ({"mil_lr": 0.1, "mil_segments": 8}, False),
     ],
 )
 def test_only_what_matters_trains_again(tmp_path, world, change, trains):

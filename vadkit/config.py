@@ -98,6 +98,16 @@ class Config(BaseModel):
     early_stopping: bool = Field(True, description="stop by the validation loss; false trains exactly the epochs above, on the validation videos as well")
     patience: PositiveInt = Field(5, description="epochs without a lower validation loss before stopping")
 
+    # --- multiple-instance learning (the second paper) ---
+    mil_segments: Count = Field(32, description="instances of a video: equal segments, the last with the remainder; 0 takes every analysed frame")
+    mil_fps: PositiveFloat = Field(1.5, description="frames per second that segments average over, at most analysis_fps (official split)")
+    mil_pairs: PositiveInt = Field(8, description="pairs of an anomalous and a normal video in a batch; Sultani et al.: 30")
+    mil_epochs: PositiveInt = Field(30, description="at most: passes over the training videos")
+    mil_optimiser: Literal["adagrad", "adam"] = Field("adagrad", description="Adagrad as Sultani et al., or Adam")
+    mil_lr: PositiveFloat = Field(1e-3, description="its learning rate")
+    mil_weight_decay: Weight = Field(1e-3, description="its weight decay")
+    mil_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.6, description="after each hidden layer of the Learner")
+
     # --- the score ---
     sas_tau: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.5, description="sensibility threshold of the sigmoidal anomaly score")
     sas_reactivity: PositiveFloat = Field(2.0, description="v, step factor per analysed frame")
@@ -106,6 +116,7 @@ class Config(BaseModel):
 
     # --- evaluation ---
     bootstrap_resamples: PositiveInt = Field(1000, description="resamples of videos for each interval")
+    interval_over: Literal["videos", "sources"] = Field("videos", description="what resamples draw: videos, or all videos of a source together where they are cuts of one recording")
     interval_level: Annotated[float, Field(gt=0.5, lt=1.0)] = Field(0.95, description="coverage of intervals")
 
     @model_validator(mode="after")

@@ -38,7 +38,8 @@ Progress = Callable[[int, int, str], None]
 CODE = ("vadkit.experiment", "vadkit.training", "vadkit.models.two_stream")
 
 # Parameters that a trained model does not depend on, or that already count through its samples, their rows and
-# labels, or the backbone's weights. Every other parameter, also one added later, trains anew when it changes.
+# labels, or the backbone's weights. Every other parameter, also one added later, trains anew when it changes, but for
+# those of the second paper's models, `mil_*`.
 NOT_OF_TRAINING = frozenset(
     """profile output_root cache_root seeds workers device strict
     corpus data_root split folds validation validation_fraction annotation_slack_frames
@@ -46,7 +47,7 @@ NOT_OF_TRAINING = frozenset(
     sampling anomaly_fps normal_fps analysis_fps image_size
     flow_method flow_pair flow_gap_seconds flow_scale flow_full_scale frame_window detector_weights detector_confidence detector_size
     backbone backbone_weights
-    sas_tau sas_reactivity sas_bound sas_variant bootstrap_resamples interval_level""".split()
+    sas_tau sas_reactivity sas_bound sas_variant bootstrap_resamples interval_over interval_level""".split()
 )
 
 
@@ -242,7 +243,7 @@ class _Task:
         config, system = self.config, self.system
         return {
             "system": {k: v for k, v in asdict(system).items() if k not in ("name", "description")},
-            "parameters": {k: v for k, v in config.model_dump().items() if k not in NOT_OF_TRAINING},
+            "parameters": {k: v for k, v in config.model_dump().items() if k not in NOT_OF_TRAINING and not k.startswith("mil_")},
             "seed": self.seed,
             "train": [_identity(s, s.rows("train", config, system.hard_only)) for s in self.train],
             "val": [_identity(s, s.rows("train", config)) for s in self.val],

@@ -56,3 +56,26 @@ def hold(index: np.ndarray, confidence: np.ndarray, frames: int) -> np.ndarray:
         raise ValueError(f"analysed frames must rise within [0, {frames}), got {index[0]} to {index[-1]}")
     position = np.searchsorted(index, np.arange(frames), side="right") - 1
     return np.asarray(confidence)[np.maximum(position, 0)]
+
+
+def segment_starts(frames: int, segments: int) -> np.ndarray:
+    """First frame of each of `segments` equal parts of a video; the last part takes the remainder.
+
+    Shape: -> (segments,) int64. Raises ValueError where frames < segments. Source: Sultani et al. 2018 cut videos
+    into 32; that the last takes the remainder is our reading.
+    """
+    if segments < 1 or frames < segments:
+        raise ValueError(f"{frames} frames cannot be cut into {segments} segments of at least one frame; ask for fewer segments")
+    return np.arange(segments, dtype=np.int64) * (frames // segments)
+
+
+def expand_segments(scores: np.ndarray, frames: int) -> np.ndarray:
+    """Spread segment scores over a video's frames.
+
+    Shape: (segments,) in [0, 1] -> (frames,). Raises ValueError where frames < segments.
+    Source: Raqeeb, V.B; the last segment takes the remainder (our reading).
+    """
+    scores = np.asarray(scores)
+    if scores.ndim != 1:
+        raise ValueError(f"expected one score per segment, got shape {scores.shape}")
+    return hold(segment_starts(frames, len(scores)), scores, frames)
