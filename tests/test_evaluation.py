@@ -142,3 +142,20 @@ def test_what_does_not_match_is_named():
         compare({0: videos}, {0: videos}, CONFIG, "auc")
     with pytest.raises(ValueError, match="v2: .*nan"):
         evaluate({0: [*videos[:2], replace(videos[2], confidence=np.full(24, np.nan)), *videos[3:]]}, CONFIG)
+
+
+def test_intervals_over_sources_draw_a_recordings_cuts_together():
+    rng = np.random.default_rng(0)
+    videos = []
+    for source in range(12):  # every cut of a recording is as hard as the others
+        shift = rng.normal(0, 0.2)
+        for cut in range(6):
+            label, score = cut % 2, np.clip(0.5 + 0.15 * (cut % 2) + shift + rng.normal(0, 0.02, 4), 0, 1)
+            videos.append(VideoScores(f"{source}-{cut}", "Assault" if label else "Normal", f"s{source}", 10.0, np.arange(4) * 5, score, np.full(20, label, np.uint8)))
+    widths = {}
+    for over in ("videos", "sources"):
+        found = {m.name: m for m in evaluate({0: videos}, make_config({"interval_over": over}))}
+        widths[over] = found["false_alarm_rate"].ci_high - found["false_alarm_rate"].ci_low
+        alone = {m.name: m for m in evaluate({0: [replace(v, source=v.name) for v in videos]}, make_config({"interval_over": over}))}
+        assert alone["fl_auc"].value == found["fl_auc"].value
+    assert widths["sources"] > 1.3 * widths["videos"]

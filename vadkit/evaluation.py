@@ -1,7 +1,7 @@
 """One evaluator for all systems: every metric with its interval, and paired differences between two systems.
 
 A system's scores are `{seed: [VideoScores]}`, the same videos for every seed. The value of a metric is the mean over
-seeds; its interval is a bootstrap over videos of that mean, so it holds the chance of which videos were filmed, not
+seeds; its interval is a bootstrap over videos (config.interval_over: or over whole sources) of that mean, so it holds the chance of which videos were filmed, not
 that of which seeds were run (those are in `per_seed`).
 
 | metric | of what | range |
@@ -88,7 +88,7 @@ def evaluate(scores: SeedScores, config: Config) -> list[Metric]:
     the message names the video. A metric without a value is in the list, with None and the reason.
     """
     runs = _prepare(scores, config)
-    counts = intervals.draw(len(runs[0].videos), config.bootstrap_resamples, RESAMPLING_SEED)
+    counts = _resamples(runs[0].videos, config)
     return [_metric(name, [run.definitions[name] for run in runs], runs[0].names, counts, config, tuple(scores)) for name in runs[0].definitions]
 
 
@@ -103,7 +103,7 @@ def compare(a: SeedScores, b: SeedScores, config: Config, metric: str = "fl_auc"
     if metric not in known:
         raise ValueError(f"no metric '{metric}' on these videos; there are {', '.join(known)}")
     videos = len(runs_a[0].videos)
-    counts = intervals.draw(videos, config.bootstrap_resamples, RESAMPLING_SEED)
+    counts = _resamples(runs_a[0].videos, config)
     sides = [[run.definitions[metric] for run in runs] for runs in (runs_a, runs_b)]
     (value_a, _, why_a), (value_b, _, why_b) = (_point(side, tuple(seeds)) for side, seeds in zip(sides, (a, b), strict=True))
     seeds = min(len(runs_a), len(runs_b))
@@ -126,6 +126,14 @@ def compare(a: SeedScores, b: SeedScores, config: Config, metric: str = "fl_auc"
         videos,
         difference.reason or why_a or why_b,
     )
+
+
+def _resamples(videos: Sequence[VideoScores], config: Config) -> np.ndarray:
+    """How often each video is drawn. Shape: (resamples, videos). By sources, all videos of a source come together."""
+    if config.interval_over == "videos":
+        return intervals.draw(len(videos), config.bootstrap_resamples, RESAMPLING_SEED)
+    sources, source_of = np.unique([v.source for v in videos], return_inverse=True)
+    return intervals.draw(len(sources), config.bootstrap_resamples, RESAMPLING_SEED)[:, source_of]
 
 
 # --- one seed ----------------------------------------------------------------------------------------------------

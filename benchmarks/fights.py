@@ -1,0 +1,78 @@
+"""What each choice of params/fights.yaml is worth on the real clips: clip AUC, and the paired change without it.
+
+    python benchmarks/fights.py --data-root data/fights --detector weights/yolov8n.pt [--images]
+
+Clip AUC is the AUC of a clip's mean confidence, out of fold, by source; the interval resamples clips. --images adds the
+variants that need other images, each a pass over all clips. Prints a table and a JSON line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from vadkit import baselines, evaluation, experiment
+from vadkit.config import Config, load_params
+from vadkit.corpora import load_corpus
+
+PARAMS = Path(__file__).resolve().parents[1] / "params" / "fights.yaml"
+SYSTEM = "2S-bag"  # clips have no soft frames: 2S-bag-ha is the same system
+RELEASED = {"frame_window": False, "speed_stream": False, "flow_scale": "minmax", "feature_scale": "raw"}
+VARIANTS = [  # (what, system, parameters that replace the profile's)
+    ("without the bag", "2S-no-bag", {}),
+    ("frame stream and bag alone", "1S-bag", {}),
+    ("frame stream alone", "1S-no-bag", {}),
+    ("features as they are", SYSTEM, {"feature_scale": "raw"}),
+    ("early stopping on a fifth of the sources", SYSTEM, {"early_stopping": True, "head_epochs": 40}),
+    ("hard mining, alpha 3", SYSTEM, {"hard_mining_alpha": 3}),
+    ("class weight 2", SYSTEM, {"anomaly_weight": 2.0}),
+    ("linear-sized head, 64 neurons", SYSTEM, {"head_width": 64}),
+]
+IMAGE_VARIANTS = [
+    ("without the speed stream", SYSTEM, {"speed_stream": False}),
+    ("whole frame, no speed stream", SYSTEM, {"frame_window": False, "speed_stream": False}),
+    ("the same, min-max flow, features as they are (as released)", SYSTEM, RELEASED),
+    ("as released, early stopping, mining and class weight too", SYSTEM, RELEASED | {"early_stopping": True, "head_epochs": 40, "hard_mining_alpha": 3, "anomaly_weight": 2.0}),
+]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-root", required=True)
+    parser.add_argument("--detector", required=True)
+    parser.add_argument("--cache-root", default="cache")
+    parser.add_argument("--images", action="store_true", help="also the variants that need other images")
+    options = parser.parse_args()
+    fixed = {"data_root": options.data_root, "detector_weights": options.detector, "cache_root": options.cache_root}
+
+    def config_of(changed: dict) -> Config:
+        return load_params(PARAMS, {**fixed, **changed})
+
+    config = config_of({})
+    corpus = load_corpus(config)
+    full = experiment.run_system(config, corpus, SYSTEM).by_seed()
+    lines = [line_of(f"{SYSTEM}, params/fights.yaml", full, config)]
+    lines.append(line_of("container facts, forest", baselines.metadata_baseline(config, corpus), config, full))
+    lines += [line_of(f"linear probe of six frames, {what}", baselines.linear_probe(config, corpus, what), config, full) for what in baselines.PROBES]
+    lines += [line_of(f"linear probe of single frames, {what}", baselines.frame_probe(config, corpus, what), config, full) for what in ("frame", "flow", "both")]
+    for what, system, changed in VARIANTS + (IMAGE_VARIANTS if options.images else []):
+        lines.append(line_of(what, experiment.run_system(config_of(changed), corpus, system).by_seed(), config, full))
+    print(json.dumps({"clips": len(corpus.videos), "results": lines}))
+
+
+def line_of(what: str, scores: evaluation.SeedScores, config: Config, full: evaluation.SeedScores | None = None) -> dict:
+    """One variant's clip AUC, beside the full recipe's where that is given; printed as it comes."""
+    auc = next(m for m in evaluation.evaluate(scores, config) if m.name == "video_auc")
+    line = {"what": what, "auc": auc.value, "interval": [auc.ci_low, auc.ci_high], "seeds": auc.per_seed}
+    text = f"{what:<58} {auc.value:.3f} [{auc.ci_low:.3f}, {auc.ci_high:.3f}]  seeds {' '.join(f'{v:.3f}' for v in auc.per_seed)}"
+    if full is not None:
+        change = evaluation.compare(scores, full, config, "video_auc")
+        line["change"] = [change.difference, change.ci_low, change.ci_high]
+        text += f"  change {change.difference:+.3f} [{change.ci_low:+.3f}, {change.ci_high:+.3f}]"
+    print(text, flush=True)
+    return line
+
+
+if __name__ == "__main__":
+    main()
