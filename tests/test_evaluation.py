@@ -159,3 +159,10 @@ def test_intervals_over_sources_draw_a_recordings_cuts_together():
         alone = {m.name: m for m in evaluate({0: [replace(v, source=v.name) for v in videos]}, make_config({"interval_over": over}))}
         assert alone["fl_auc"].value == found["fl_auc"].value
     assert widths["sources"] > 1.3 * widths["videos"]
+
+
+def test_only_wanted_metrics_are_computed():
+    scores = {0: make_test_set(0)}
+    everything = evaluate(scores, CONFIG)
+    some = evaluate(scores, CONFIG, wanted=lambda name: name in ("ap", "vl_f1"))
+    assert some == [m for m in everything if m.name in ("ap", "vl_f1")]

@@ -81,15 +81,16 @@ def video_sas(video: VideoScores, config: Config) -> np.ndarray:
     return sigmoidal_anomaly_score(video.confidence, config.sas_tau, config.sas_reactivity, (-bound, bound), -bound, config.sas_variant)
 
 
-def evaluate(scores: SeedScores, config: Config) -> list[Metric]:
-    """Every metric of the table above, classes in alphabetical order.
+def evaluate(scores: SeedScores, config: Config, wanted: Callable[[str], bool] | None = None) -> list[Metric]:
+    """Every metric of the table above, or those whose name is `wanted`; classes in alphabetical order.
 
     Raises ValueError where there is no seed or no video, a video is malformed, or seeds differ in their videos;
     the message names the video. A metric without a value is in the list, with None and the reason.
     """
     runs = _prepare(scores, config)
-    counts = _resamples(runs[0].videos, config)
-    return [_metric(name, [run.definitions[name] for run in runs], runs[0].names, counts, config, tuple(scores)) for name in runs[0].definitions]
+    counts = resamples(runs[0].videos, config)
+    chosen = [name for name in runs[0].definitions if wanted is None or wanted(name)]
+    return [_metric(name, [run.definitions[name] for run in runs], runs[0].names, counts, config, tuple(scores)) for name in chosen]
 
 
 def compare(a: SeedScores, b: SeedScores, config: Config, metric: str = "fl_auc") -> Comparison:
@@ -103,7 +104,7 @@ def compare(a: SeedScores, b: SeedScores, config: Config, metric: str = "fl_auc"
     if metric not in known:
         raise ValueError(f"no metric '{metric}' on these videos; there are {', '.join(known)}")
     videos = len(runs_a[0].videos)
-    counts = _resamples(runs_a[0].videos, config)
+    counts = resamples(runs_a[0].videos, config)
     sides = [[run.definitions[metric] for run in runs] for runs in (runs_a, runs_b)]
     (value_a, _, why_a), (value_b, _, why_b) = (_point(side, tuple(seeds)) for side, seeds in zip(sides, (a, b), strict=True))
     seeds = min(len(runs_a), len(runs_b))
@@ -128,7 +129,7 @@ def compare(a: SeedScores, b: SeedScores, config: Config, metric: str = "fl_auc"
     )
 
 
-def _resamples(videos: Sequence[VideoScores], config: Config) -> np.ndarray:
+def resamples(videos: Sequence[VideoScores], config: Config) -> np.ndarray:
     """How often each video is drawn. Shape: (resamples, videos). By sources, all videos of a source come together."""
     if config.interval_over == "videos":
         return intervals.draw(len(videos), config.bootstrap_resamples, RESAMPLING_SEED)
@@ -173,6 +174,10 @@ class _Run:
         return np.array([s.max() for s in self.sas])
 
     @cached_property
+    def called(self) -> np.ndarray:
+        return self.peaks > metrics.THRESHOLD
+
+    @cached_property
     def means(self) -> np.ndarray:
         return np.array([s.mean() for s in self.held])
 
@@ -188,7 +193,6 @@ class _Run:
     def definitions(self) -> dict[str, _Definition]:
         """Each metric twice: from its definition in `metrics`, and as a statistic of counts for the interval."""
         videos, anomalous = self.videos, self.labels == 1
-        called = self.peaks > metrics.THRESHOLD
         classes = metrics.anomaly_classes(videos)
         found = {
             "fl_auc": _Definition(lambda: metrics.frame_auc(*metrics.pool(videos)), lambda: self.pairs.auc()),
@@ -204,10 +208,10 @@ class _Run:
             ),
             "vl_f1": _Definition(
                 lambda: metrics.video_f1(self.labels, self.peaks),
-                lambda: _both_classes(intervals.ratio(2 * (called & anomalous), called * 1 + anomalous), anomalous),
+                lambda: _both_classes(intervals.ratio(2 * (self.called & anomalous), self.called * 1 + anomalous), anomalous),
             ),
-            "vl_tpr": _Definition(lambda: metrics.video_tpr(self.labels, self.peaks), lambda: intervals.ratio(called & anomalous, anomalous)),
-            "vl_fpr": _Definition(lambda: metrics.video_fpr(self.labels, self.peaks), lambda: intervals.ratio(called & ~anomalous, ~anomalous)),
+            "vl_tpr": _Definition(lambda: metrics.video_tpr(self.labels, self.peaks), lambda: intervals.ratio(self.called & anomalous, anomalous)),
+            "vl_fpr": _Definition(lambda: metrics.video_fpr(self.labels, self.peaks), lambda: intervals.ratio(self.called & ~anomalous, ~anomalous)),
             "detection_delay_s": _Definition(
                 self._mean_delay, lambda: intervals.ratio([sum(d.seconds) for d in self.delays], [len(d.seconds) for d in self.delays])
             ),
