@@ -25,6 +25,7 @@ from vadkit.report import label as metric_label
 from vadkit.scoring import VideoScores, hold
 
 if TYPE_CHECKING:
+    from vadkit.ablation import Mined, ObjectCount
     from vadkit.evaluation import Metric
     from vadkit.training import Epoch
 
@@ -222,19 +223,22 @@ def ablation_bars(found: Mapping[str, Sequence[Metric]], names: Sequence[str] = 
 
 
 @_styled
-def learning_curves(histories: Mapping[str, Sequence[Sequence[Epoch]]]) -> Figure:
+def learning_curves(histories: Mapping[str, Sequence[Sequence[Epoch]]], against: str = "epochs") -> Figure:
     """Loss and validation AUC over the epochs of each system, a line for each seed (and fold).
 
-    histories: by system, then one list of epochs a run. A dot marks where the second phase starts. Where nothing was
-    validated the panel says so.
+    histories: by system, then one list of epochs a run. against: "epochs", or "samples" trained on so far, for systems whose
+    epochs differ in length. A dot marks where the second phase starts. Where nothing was validated the panel says so.
+    Raises ValueError for another `against`.
     """
+    if against not in ("epochs", "samples"):
+        raise ValueError(f"against must be 'epochs' or 'samples', got '{against}'")
     figure, (loss, auc) = plt.subplots(1, 2, figsize=(PAGE_WIDTH, 3.2))
     handles, second, validated = [], False, False
     for number, (name, runs) in enumerate(histories.items()):
         colour = COLOURS[number % len(COLOURS)]
         handles.append(Line2D([], [], color=colour, label=name))
         for run in runs:
-            x = np.arange(1, len(run) + 1)
+            x = np.arange(1, len(run) + 1) if against == "epochs" else np.cumsum([e.samples for e in run]) / 1000
             start = [k for k, e in enumerate(run) if e.phase > 1][:1] if run and run[0].phase == 1 else []
             second |= bool(start)
             marked = {"color": colour, "marker": "o", "markersize": 4, "markevery": start}
@@ -243,8 +247,8 @@ def learning_curves(histories: Mapping[str, Sequence[Sequence[Epoch]]]) -> Figur
             auc.plot(x, [100 * _or_nan(e.validation_auc) for e in run], linewidth=1.3, **marked)
             validated |= any(e.validation_auc is not None for e in run)
     for axes in (loss, auc):
-        axes.set(xlabel="epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set(xlabel="epoch" if against == "epochs" else "samples trained on (thousands)")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=against == "epochs"))
     loss.set(ylabel="loss", ylim=(0, None))
     auc.set(ylabel="validation AUC, frames (%)")
     if not validated:
@@ -306,6 +310,61 @@ def sas_sensitivity(values, taus: Sequence[float], reactivities: Sequence[float]
         axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=RED, linewidth=2.4, clip_on=False))
         axes.set_title("framed: the paper's parameters" if mark == (0.5, 2.0) else f"framed: τ = {mark[0]:g}, v = {mark[1]:g}", loc="left", fontsize=9)
     figure.colorbar(picture, ax=axes, label=f"{metric_label(metric)} (%)")
+    return figure
+
+
+@_styled
+def object_counts(found: Sequence[ObjectCount], classes: int = 8) -> Figure:
+    """Objects per frame in hard frames and in the rest, and their difference with its interval; the first `classes` of `found`.
+
+    Raises ValueError where there is none: the detector saw nothing.
+    """
+    if not found:
+        raise ValueError("no object was seen in any frame: there are no counts to draw")
+    shown = found[:classes]
+    figure, (means, change) = plt.subplots(1, 2, figsize=(PAGE_WIDTH, 1.6 + 0.34 * len(shown)), sharey=True)
+    places = np.arange(len(shown))
+    means.hlines(places, [c.hard for c in shown], [c.rest for c in shown], color="#bbbbbb", linewidth=1.2)
+    means.plot([c.hard for c in shown], places, "o", color=RED, label="hard frames")
+    means.plot([c.rest for c in shown], places, "s", markerfacecolor="none", color=BLUE, label="all other frames")
+    for place, c in zip(places, shown, strict=True):
+        if c.difference.low is not None:
+            change.plot([c.difference.low, c.difference.high], [place, place], color=BLACK, linewidth=2.6, alpha=0.45, solid_capstyle="butt")
+        change.plot(c.difference.value, place, "o", color=BLACK)
+    change.axvline(0, color="#777777", linewidth=1)
+    means.set(xlabel="objects per frame, mean", xlim=(0, None), ylim=(len(shown) - 0.5, -0.5))
+    means.set_yticks(places, [c.name for c in shown])
+    change.set(xlabel="hard frames minus the rest, interval over videos")
+    for axes in (means, change):
+        axes.grid(axis="y", visible=False)
+    figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
+@_styled
+def mined_shares(found: Sequence[Mined]) -> Figure:
+    """Each kind's share of the samples offered to hard mining and of those that it keeps: mean over models, a tick for each.
+
+    Raises ValueError where `found` is empty.
+    """
+    if not found:
+        raise ValueError("expected the shares of at least one kind, got none")
+    kinds, moments = list(dict.fromkeys(m.kind for m in found)), list(dict.fromkeys(m.moment for m in found))
+    figure, axes = plt.subplots(figsize=(PAGE_WIDTH, 1.4 + 0.5 * len(kinds)))
+    height = 0.8 / (len(moments) + 1)
+    sides = [("offered", "#bbbbbb", lambda m: m.offered, moments[0])]
+    sides += [(f"kept, {moment}", colour, lambda m: m.kept, moment) for moment, colour in zip(moments, (SKY, BLUE), strict=False)]
+    for number, (label, colour, values, moment) in enumerate(sides):
+        places = np.arange(len(kinds)) + (number - len(moments) / 2) * height
+        shares = [[100 * v for m in found if m.moment == moment and m.kind == kind for v in values(m)] for kind in kinds]
+        axes.barh(places, [np.mean(s) for s in shares], 0.9 * height, color=colour, label=label)
+        for place, share in zip(places, shares, strict=True):
+            if len(share) > 1:
+                axes.plot(share, np.full(len(share), place), "|", color=BLACK, markersize=6)
+    axes.set_yticks(range(len(kinds)), kinds)
+    axes.set(xlabel="share of the samples (%)", xlim=(0, None), ylim=(len(kinds) - 0.5, -0.5))
+    axes.grid(axis="y", visible=False)
+    figure.legend(loc="outside lower center", ncols=3)
     return figure
 
 

@@ -1,0 +1,123 @@
+"""Ablations: each difference beside the paper's claim, what mining keeps, which objects stand in hard frames."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from doubles import FakeSamples, fake_corpus, fake_world
+
+from vadkit import ablation, evaluation
+from vadkit.config import Config
+from vadkit.objects import COCO_CLASSES
+
+
+def make(tmp_path, **changes) -> Config:
+    values = {"cache_root": str(tmp_path), "workers": 1, "seeds": [0, 1], "head_width": 16, "head_epochs": 12, "head_lr": 3e-3, "backbone": "resnet18", "backbone_weights": "random", "bootstrap_resamples": 60}
+    return Config(**{**values, **changes})
+
+
+@pytest.fixture
+def world(monkeypatch):
+    found = fake_world(monkeypatch)
+    monkeypatch.setattr(ablation, "pooled", lambda samples, stream, config: samples.features(stream))
+    return found
+
+
+def test_a_study_compares_systems_as_the_evaluator_does_and_under_the_papers_claims(tmp_path, world):
+    config = make(tmp_path)
+    study = ablation.run(config, fake_corpus(), ["2S-bag", "2S-no-bag"])
+    changes = study.changes({"The bag": ("2S-bag", "2S-no-bag")}, ["fl_auc", "ap"])
+    expected = evaluation.compare(study.runs["2S-bag"].by_seed(), study.runs["2S-no-bag"].by_seed(), config, "fl_auc")
+    assert changes.comparisons[0] == expected
+    by_name = {row.metric: row for row in changes.rows}
+    assert by_name["fl_auc_difference"].value == pytest.approx(100 * expected.difference)
+    assert (by_name["fl_auc_relative_change"].item, by_name["fl_auc_relative_change"].published) == ("claim 5.2a", "6.4")
+    assert by_name["ap_difference"].item == "ablation"  # the paper claims nothing about it
+    assert len(changes.sentences) == 2 and all(s.startswith("The bag changes") for s in changes.sentences)
+
+
+def test_rows_stand_beside_table_1(tmp_path, world):
+    study = ablation.run(make(tmp_path), fake_corpus(), ["1S-bag", "1S-no-bag"])
+    printed = {(r.system, r.metric): r.published for r in study.rows("table 1") if r.published}
+    assert printed == {("1S-bag", "fl_auc"): "78.6", ("1S-bag", "vl_f1"): "74.1", ("1S-no-bag", "fl_auc"): "75.3", ("1S-no-bag", "vl_f1"): "58.3"}
+
+
+def test_a_system_trained_for_one_notebook_is_found_by_another(tmp_path, world):
+    config, corpus = make(tmp_path), fake_corpus()
+    ablation.run(config, corpus, ["2S-bag", "2S-no-bag"])
+    trained = world["trained"]
+    study = ablation.run(config, corpus, ["2S-bag", "2S-bag-no-hm"])
+    assert world["trained"] - trained == len(config.seeds)  # one system, not two
+    assert set(study.histories()) == {"2S-bag", "2S-bag-no-hm"} and len(study.histories()["2S-bag"]) == 2
+
+
+def test_mining_keeps_a_third_and_the_samples_that_the_model_gets_wrong(tmp_path, world):
+    """Easy labels, weight 1: what a trained model still finds hard is not what an untrained one does."""
+    world["signal"] = 8.0
+    config = make(tmp_path, anomaly_weight=1.0, batch_size=8)
+    corpus = fake_corpus()
+    study = ablation.run(config, corpus, ["2S-bag"])
+    found = ablation.mined(config, corpus, study.runs["2S-bag"])
+    assert {(m.moment, m.kind) for m in found} == {(moment, kind) for moment in ("before training", "after training") for kind in ablation.KINDS}
+    for moment in ("before training", "after training"):
+        for model in range(2):
+            assert sum(m.kept[model] for m in found if m.moment == moment) == pytest.approx(1)
+            assert sum(m.offered[model] for m in found if m.moment == moment) == pytest.approx(1)
+    # half of the training videos are normal; of an anomalous one's 20 rows 7 are hard
+    assert [m.offered[0] for m in found[:3]] == pytest.approx([0.5 * 7 / 20, 0.5 * 13 / 20, 0.5])
+
+
+def test_a_heavy_weight_on_anomalies_makes_mining_keep_them(tmp_path, world):
+    world["signal"] = 0.0
+    corpus = fake_corpus()
+
+    def kept(weight: float) -> float:
+        config = make(tmp_path, anomaly_weight=weight, seeds=[0])
+        study = ablation.run(config, corpus, ["2S-bag"])
+        return next(m.kept[0] for m in ablation.mined(config, corpus, study.runs["2S-bag"]) if m.kind == "hard anomaly" and m.moment == "before training")
+
+    assert kept(50.0) > 0.4 > kept(0.02) == 0.0  # they are 17.5 % of the candidates, a third is kept
+
+
+class Counted(FakeSamples):
+    """Two more people in hard frames, and a dog everywhere."""
+
+    @property
+    def bags(self) -> np.ndarray:
+        bags = np.zeros((len(self.index), 80), np.float32)
+        bags[:, COCO_CLASSES.index("person")] = np.arange(len(self.index)) % 2 + 2 * self.labels
+        bags[:, COCO_CLASSES.index("dog")] = np.arange(len(self.index)) % 3 == 0
+        return bags
+
+
+def test_the_object_of_hard_frames_comes_first(tmp_path):
+    found = ablation.object_counts(make(tmp_path), [Counted(v, 0.0) for v in fake_corpus().of("train")])
+    assert [c.name for c in found] == ["person", "dog"]  # what is never seen is left out
+    person = found[0]
+    assert person.difference.value == pytest.approx(person.hard - person.rest) and person.hard - person.rest == pytest.approx(2, abs=0.3)
+    assert person.difference.low <= person.difference.value <= person.difference.high and person.effect > 1
+
+
+def test_counts_need_both_sides(tmp_path):
+    normal = [Counted(v, 0.0) for v in fake_corpus().of("train") if not v.label]
+    with pytest.raises(ValueError, match="hard frames"):
+        ablation.object_counts(make(tmp_path), normal)
+
+
+def test_the_figures_hold_what_they_are_given(tmp_path, world):
+    from vadkit import plots
+
+    config, corpus = make(tmp_path), fake_corpus()
+    study = ablation.run(config, corpus, ["2S-bag", "2S-bag-no-hm"])
+    shares = plots.mined_shares(ablation.mined(config, corpus, study.runs["2S-bag"]))
+    assert [t.get_text() for t in shares.axes[0].get_yticklabels()] == list(ablation.KINDS)
+    counts = plots.object_counts(ablation.object_counts(config, [Counted(v, 0.0) for v in corpus.of("train")]))
+    assert [t.get_text() for t in counts.axes[0].get_yticklabels()] == ["person", "dog"]
+    curves = plots.learning_curves(study.histories(), against="samples")
+    history = study.histories()["2S-bag"][0]
+    assert curves.axes[0].lines[0].get_xdata()[-1] == pytest.approx(sum(e.samples for e in history) / 1000)
+    for draw in (plots.mined_shares, plots.object_counts):
+        with pytest.raises(ValueError):
+            draw([])
+    with pytest.raises(ValueError, match="epochs"):
+        plots.learning_curves(study.histories(), against="hours")
