@@ -1,0 +1,243 @@
+"""Grad-CAM: evidence at a known place gives its peak there, a network that forgot looks elsewhere, and the checks count rightly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import moving_square, write_video
+from torch import nn
+
+from vadkit import experiment, explain, explain_checks
+from vadkit.config import Config
+from vadkit.corpora import Corpus, Video
+from vadkit.experiment import Scorer, load_model, run_system
+from vadkit.explain import Explained, explain_video, heat_maps, in_frame, peak
+from vadkit.explain_checks import agreement, pointing_game, randomised
+from vadkit.models.two_stream import Head, TwoStream
+from vadkit.systems import SYSTEMS
+
+SIZE, DIM = 64, 4
+CONFIG = Config(bootstrap_resamples=50)
+
+
+class RedFinder(nn.Module):
+    """A stream with maps of 8x8 whose first channel is how red a place is; the other channels are texture."""
+
+    def __init__(self):
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            conv = nn.Conv2d(3, DIM, 8, stride=8, bias=False)
+            conv.weight.data = 0.02 * conv.weight.data.abs()
+            conv.weight.data[0] = torch.tensor([1.0, -1.0, -1.0])[:, None, None] / 64
+        self.body = nn.Sequential(conv, nn.ReLU())
+        self.target_layer = nn.Identity()
+
+    def forward(self, images):
+        return self.target_layer(self.body(images)).mean(dim=(2, 3))
+
+
+def toy_scorer(output: str = "sigmoid") -> Scorer:
+    """Calls a frame anomalous by how much red each of its two streams shows."""
+    head = Head(2 * DIM, use_bag=False, width=2, dropout=0.0, output=output)
+    with torch.no_grad():
+        for layer in head.layers:
+            if isinstance(layer, nn.Linear):
+                layer.weight.zero_()
+                layer.bias.fill_(1.0)
+        head.layers[0].weight[:, 0] = head.layers[0].weight[:, DIM] = 3.0
+        head.layers[3].weight[:] = torch.eye(2)
+        head.layers[6].weight[-1] = 1.0
+    model = TwoStream([RedFinder(), RedFinder()], head).eval()
+    return Scorer(model, SYSTEMS["2S-no-bag"], "resnet18", ("frame", "flow"))
+
+
+def red_at(*places: tuple[int, int]) -> np.ndarray:
+    """Noise with a red patch at each (x, y), one image each. Shape: (n, SIZE, SIZE, 3) uint8."""
+    images = np.random.default_rng(0).integers(90, 110, (len(places), SIZE, SIZE, 3), dtype=np.uint8)
+    for image, (x, y) in zip(images, places, strict=True):
+        image[y - 4 : y + 4, x - 4 : x + 4] = (250, 10, 10)
+    return images
+
+
+@pytest.mark.parametrize("output", ["sigmoid", "softmax"])
+def test_the_peak_is_where_the_evidence_is_in_each_stream_by_itself(output):
+    frames, flows = [(12, 20), (44, 52), (36, 4)], [(52, 12), (12, 60), (4, 36)]
+    images = {"frame": red_at(*frames), "flow": red_at(*flows)}
+    for stream, places in (("frame", frames), ("flow", flows)):
+        heat = heat_maps(toy_scorer(output), stream, images)
+        assert heat.shape == (3, SIZE, SIZE) and heat.dtype == np.float32
+        assert heat.min() >= 0 and heat.max(axis=(1, 2)) == pytest.approx([1, 1, 1])
+        for one, (x, y) in zip(heat, places, strict=True):
+            assert peak(one) == pytest.approx((x / SIZE, y / SIZE), abs=0.07)
+
+
+def test_looking_leaves_the_network_as_it_was():
+    scorer, images = toy_scorer(), {"frame": red_at((12, 20)), "flow": red_at((52, 12))}
+    before = scorer.confidence(images)
+    first = heat_maps(scorer, "frame", images)
+    assert np.array_equal(scorer.confidence(images), before) and np.array_equal(heat_maps(scorer, "frame", images), first)
+    assert not any(m._forward_hooks for m in scorer.model.modules())
+    assert all(p.grad is None for p in scorer.model.parameters())
+
+
+def test_an_unknown_stream_is_refused():
+    with pytest.raises(ValueError, match="frame, flow"):
+        heat_maps(toy_scorer(), "speed", {"frame": red_at((12, 20)), "flow": red_at((52, 12))})
+
+
+def test_a_network_that_takes_a_bag_is_explained_with_it():
+    head = Head(2 * DIM, width=4, dropout=0.0)
+    scorer = Scorer(TwoStream([RedFinder(), RedFinder()], head).eval(), SYSTEMS["2S-bag"], "resnet18", ("frame", "flow"))
+    images = {"frame": red_at((12, 20)), "flow": red_at((52, 12))}
+    with pytest.raises(ValueError, match="bags"):
+        heat_maps(scorer, "frame", images)
+    assert heat_maps(scorer, "frame", images, np.ones((1, 80), np.float32)).shape == (1, SIZE, SIZE)
+
+
+def test_nothing_that_speaks_for_an_anomaly_gives_no_peak():
+    scorer = toy_scorer()
+    with torch.no_grad():
+        scorer.model.head.layers[0].weight[:, 0] = -3.0  # red in the frame now speaks against it
+    heat = heat_maps(scorer, "frame", {"frame": red_at((12, 20)), "flow": red_at((52, 12))})
+    assert heat.max() == 0 and peak(heat[0]) is None
+
+
+def test_a_flat_top_at_the_border_counts_by_its_middle():
+    heat = np.zeros((60, 80), np.float32)
+    heat[:10, 70:] = 1
+    assert peak(heat) == pytest.approx((75 / 80, 5 / 60))
+
+
+@pytest.mark.parametrize("part", explain_checks.PARTS)
+def test_a_network_that_forgot_has_other_maps_and_the_trained_one_keeps_its_own(part):
+    scorer, images = toy_scorer(), {"frame": red_at((12, 20), (44, 52)), "flow": red_at((52, 12), (12, 60))}
+    before = heat_maps(scorer, "frame", images)
+    other = randomised(scorer, part, seed=3)
+    assert not np.allclose(heat_maps(other, "frame", images), before, atol=0.05)
+    assert np.array_equal(heat_maps(scorer, "frame", images), before)
+    for trained, forgot in zip(scorer.model.parameters(), other.model.parameters(), strict=True):
+        assert torch.equal(trained.flatten().sort().values, forgot.flatten().sort().values)  # shuffled, not drawn anew
+    with pytest.raises(ValueError, match="head, streams"):
+        randomised(scorer, "bag")
+
+
+def explained(name: str, at: tuple[float, float] | None, boxes, seen=explain.WHOLE, heat=None) -> Explained:
+    if heat is None:
+        heat = np.zeros((50, 50), np.float32)
+        if at is not None:
+            heat[int(at[1] * 50), int(at[0] * 50)] = 1
+    return Explained(Video(name, Path(f"{name}.mp4"), "Assault", "test", name), 0, 0, 0.5, {"frame": heat}, {"frame": seen}, np.array(boxes, float).reshape(-1, 4))
+
+
+LEFT, MIDDLE = [0.0, 0.0, 0.4, 0.5], [0.3, 0.4, 0.6, 0.6]
+
+
+def test_the_pointing_game_counts_hits_and_its_baselines():
+    found = [explained("a", (0.2, 0.2), [LEFT]), explained("a", (0.9, 0.9), [LEFT]), explained("b", (0.5, 0.5), [LEFT, MIDDLE]), explained("c", None, [LEFT])]
+    values = {m.what: m.interval.value for m in pointing_game(CONFIG, {0: found})}
+    assert values["Grad-CAM, frame stream"] == 2 / 4  # a map without a peak misses
+    assert values["middle of the frame"] == 1 / 4
+    assert values["random place"] == pytest.approx((3 * 0.2 + 0.25) / 4)  # boxes that overlap count once
+    assert values["frame stream minus middle"] == 1 / 4
+
+
+def test_the_pointing_game_averages_seeds_and_leaves_out_frames_without_a_box():
+    hit, miss = explained("a", (0.2, 0.2), [LEFT]), explained("a", (0.9, 0.9), [LEFT])
+    bare = explained("b", (0.2, 0.2), [])
+    found = pointing_game(CONFIG, {0: [hit, bare], 1: [miss, bare]})[0]
+    assert (found.interval.value, found.seeds, found.videos) == (0.5, 2, 1)
+    with pytest.raises(ValueError, match="box"):
+        pointing_game(CONFIG, {0: [bare]})
+
+
+def test_a_map_of_a_window_points_and_is_drawn_where_the_window_is():
+    one = explained("a", (0.5, 0.5), [LEFT], seen=(0.5, 0.0, 1.0, 0.5))
+    assert one.points_at("frame") == pytest.approx((0.75, 0.25), abs=0.02)
+    heat = in_frame(one, "frame", 320, 240)
+    assert heat.shape == (240, 320)
+    y, x = np.unravel_index(heat.argmax(), heat.shape)
+    assert (x / 320, y / 240) == pytest.approx((0.75, 0.25), abs=0.02) and not heat[120:].any() and not heat[:, :160].any()
+
+
+def test_agreement_is_one_for_the_same_maps_and_undefined_for_constant_ones():
+    rng = np.random.default_rng(0)
+    a = [explained(name, None, [], heat=rng.random((20, 20), np.float32)) for name in "abcd"]
+    flat = [explained(name, None, [], heat=np.zeros((20, 20), np.float32)) for name in "abcd"]
+    other = [explained(name, None, [], heat=rng.random((20, 20), np.float32)) for name in "abcd"]
+    assert agreement(CONFIG, a, a, "frame", "x").interval.value == pytest.approx(1)
+    assert abs(agreement(CONFIG, a, other, "frame", "x").interval.value) < 0.2
+    nothing = agreement(CONFIG, a, flat, "frame", "two seeds")
+    assert np.isnan(nothing.interval.value)
+    row = nothing.row(CONFIG, "Grad-CAM", "2S-bag-ha", "map_correlation", "")
+    assert row.value is None and "constant" in row.reason
+    with pytest.raises(ValueError, match="same frames"):
+        agreement(CONFIG, a, a[1:], "frame", "x")
+
+
+def test_frames_to_show_go_from_the_surest_to_the_least_sure():
+    found = [explained(f"v{n}", None, []) for n in range(7)]
+    for n, one in enumerate(found):
+        object.__setattr__(one, "confidence", (3 * n % 7) / 7)
+    shown = explain.choose([*found, *found], 3)
+    assert [one.confidence for one in shown] == pytest.approx([6 / 7, 3 / 7, 0])
+    assert explain.choose([], 3) == []
+
+
+# --- a trained network on real files ---------------------------------------------------------------------------------
+
+
+def tiny_corpus(folder: Path) -> Corpus:
+    videos = []
+    for number, split in enumerate(["train", "train", "val", "val", "test", "test"]):
+        category = "Assault" if number % 2 == 0 else "Normal"
+        path = write_video(folder / f"{category}{number:03d}.mp4", moving_square(60))
+        boxes = None
+        if category == "Assault":
+            boxes = folder / f"{category}{number:03d}.txt"
+            boxes.write_text("".join(f'0 16 12 48 36 {frame} {int(frame >= 45)} 0 0 "Assault"\n' for frame in range(15, 60)))
+        videos.append(Video(f"{category}{number:03d}", path, category, split, f"s{number}", ((15, 45),) if boxes else (), boxes))
+    return Corpus("tiny", tuple(videos))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("explain")
+    config = Config(
+        cache_root=str(folder / "cache"), workers=1, seeds=[0], image_size=64, head_width=8, head_epochs=1, backbone="resnet18", backbone_weights="random",
+        detector_weights="none", flow_method="dis", frame_window=True, batch_size=4, bootstrap_resamples=20,
+    )  # fmt: skip
+    corpus = tiny_corpus(folder)
+    return config, corpus, run_system(config, corpus, "2S-no-bag")
+
+
+def test_test_videos_are_explained_at_their_boxed_frames(trained):
+    config, corpus, run = trained
+    found = explain.explain_run(config, corpus, run, per_video=2)
+    assert [(one.video.name, one.frame) for one in found] == [("Assault004", 20), ("Assault004", 40)]  # analysed every tenth frame, boxes from 15 to 45
+    for one in found:
+        assert one.boxes == pytest.approx(np.array([[0.25, 0.25, 0.75, 0.75]]))
+        assert one.heat["frame"].shape == (64, 64) and one.seen["flow"] == explain.WHOLE
+        left, top, right, bottom = one.seen["frame"]
+        assert (right - left, bottom - top) == (0.5, 0.5) and top < 0.2  # the square moves at the top
+    scores = {v.name: v for v in run.seeds[0].scores}["Assault004"]
+    assert found[0].confidence == pytest.approx(scores.confidence[list(scores.index).index(20)], abs=1e-3)
+    assert pointing_game(config, {0: found})[0].videos == 1
+
+
+def test_panels_are_figure_4s(trained):
+    config, corpus, run = trained
+    one = explain.explain_run(config, corpus, run, per_video=1)[0]
+    samples = experiment.prepare(config, corpus).samples[one.video.name]
+    pictures = explain.panels(one, samples)
+    assert [p.shape for p in pictures] == [(240, 320, 3)] * 4 and all(p.dtype == np.uint8 for p in pictures)
+    assert (pictures[2][60, 80:240] == 255).all()  # the box's upper edge
+
+
+def test_a_normal_video_has_nothing_to_explain(trained):
+    config, corpus, run = trained
+    samples = experiment.prepare(config, corpus).samples["Normal005"]
+    assert explain_video(config, load_model(run.seeds[0].model_paths[0]), samples) == []

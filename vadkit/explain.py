@@ -1,0 +1,249 @@
+"""Grad-CAM: which place of a frame speaks for "anomalous", and whether that place is where the anomaly is.
+
+Section 5.5 and figure 4 of the first paper show two pictures; `vadkit.explain_checks` measures what they suggest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from pytorch_grad_cam import GradCAM
+from torch import Tensor, nn
+
+from vadkit import experiment
+from vadkit.config import Config
+from vadkit.corpora import Corpus, Video, vatic
+from vadkit.experiment import Scorer, SystemRun
+from vadkit.features import device_of
+from vadkit.flow import motion_window
+from vadkit.models.backbones import preprocess
+from vadkit.models.two_stream import TwoStream
+from vadkit.samples import Samples
+from vadkit.sampling import FLOWS_OF_A_WINDOW, flows_of
+from vadkit.streams import Streams
+from vadkit.video import probe, read_frames
+
+Progress = Callable[[int, int, str], None]
+
+WHOLE = (0.0, 0.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Explained:
+    """One frame of a test video with its maps.
+
+    heat: (S, S) in [0, 1] by stream, over the stream's own image; seen: the part of the frame that this image shows,
+    (left, top, right, bottom); boxes: (k, 4) likewise. All places are shares of the frame's width and height.
+    """
+
+    video: Video
+    row: int
+    frame: int
+    confidence: float
+    heat: Mapping[str, np.ndarray]
+    seen: Mapping[str, tuple[float, float, float, float]]
+    boxes: np.ndarray
+
+    def points_at(self, stream: str) -> tuple[float, float] | None:
+        """The peak of a stream's map in the frame, (x, y); None where nothing speaks for an anomaly."""
+        at = peak(self.heat[stream])
+        left, top, right, bottom = self.seen[stream]
+        return None if at is None else (left + at[0] * (right - left), top + at[1] * (bottom - top))
+
+
+# --- maps --------------------------------------------------------------------------------------------------------
+
+
+class OneStream(nn.Module):
+    """A trained network as a function of one stream's images; the other streams' features and the bags are held fixed.
+
+    Shape: (n, 3, S, S) -> (n, 1), the logit of "anomalous"; of a two-way output the difference of its two logits, which is
+    the same quantity. Gradients reach back to the last convolution block, no further.
+    """
+
+    def __init__(self, model: TwoStream, stream: int, images: Sequence[Tensor], bags: Tensor | None):
+        super().__init__()
+        self.model, self.stream, self.bags = model, stream, bags
+        with torch.no_grad():
+            self.features = [None if number == stream else backbone(own) for number, (backbone, own) in enumerate(zip(model.backbones, images, strict=True))]
+
+    @property
+    def backbone(self) -> nn.Module:
+        return self.model.backbones[self.stream]
+
+    def forward(self, images: Tensor) -> Tensor:
+        with torch.no_grad():
+            maps = self.backbone.body(images)
+        maps = self.backbone.target_layer(maps.requires_grad_())
+        features = [*self.features[: self.stream], maps.mean(dim=(2, 3)), *self.features[self.stream + 1 :]]
+        logits = self.model.head(torch.cat(features, dim=1), self.bags)
+        return logits if logits.shape[1] == 1 else logits[:, 1:] - logits[:, :1]
+
+
+def heat_maps(scorer: Scorer, stream: str, images: Mapping[str, np.ndarray], bags: np.ndarray | None = None) -> np.ndarray:
+    """Grad-CAM of the last convolution block of one stream, for the logit of "anomalous".
+
+    Shape: (n, S, S, 3) uint8 RGB for each of the scorer's streams, (n, 80) -> (n, S, S) float32. Each map goes from 0 to 1, or is 0
+    throughout where no place speaks for an anomaly. Raises ValueError for a stream that the network does not have.
+    Source: section 5.5; Selvaraju et al. 2017.
+    """
+    if stream not in scorer.streams:
+        raise ValueError(f"stream must be one of {', '.join(scorer.streams)}, got '{stream}'")
+    device = next(scorer.model.parameters()).device
+    tensors = [preprocess(images[name], scorer.backbone).to(device) for name in scorer.streams]
+    number = scorer.streams.index(stream)
+    network = OneStream(scorer.model, number, tensors, None if bags is None else torch.as_tensor(bags, device=device))
+    cam = GradCAM(network, [network.backbone.target_layer])  # not in a `with`: its exit hides IndexError
+    try:
+        heat = cam(tensors[number], targets=[_logit] * len(tensors[number]))
+    finally:
+        cam.activations_and_grads.release()
+        scorer.model.zero_grad(set_to_none=True)
+    return (heat / np.maximum(heat.max(axis=(1, 2), keepdims=True), 1e-12)).astype(np.float32)
+
+
+def _logit(output: Tensor) -> Tensor:
+    return output[0]
+
+
+def peak(heat: np.ndarray) -> tuple[float, float] | None:
+    """Where a map is largest, (x, y) as shares of width and height; None for a map that is 0 throughout.
+
+    Shape: (H, W). At the border a coarse map that was enlarged has a flat top: the middle of it counts.
+    """
+    if heat.max() <= 0:
+        return None
+    y, x = np.nonzero(heat >= heat.max() - 1e-6)
+    return float((x.mean() + 0.5) / heat.shape[1]), float((y.mean() + 0.5) / heat.shape[0])
+
+
+def in_frame(explained: Explained, stream: str, width: int, height: int) -> np.ndarray:
+    """A stream's map over the whole frame, 0 where its image does not reach. Shape: -> (height, width) float32."""
+    left, top, right, bottom = (round(share * side) for share, side in zip(explained.seen[stream], (width, height) * 2, strict=True))
+    found = np.zeros((height, width), np.float32)
+    found[top:bottom, left:right] = cv2.resize(explained.heat[stream], (right - left, bottom - top))
+    return found
+
+
+# --- which frames ------------------------------------------------------------------------------------------------
+
+
+def explain_run(config: Config, corpus: Corpus, run: SystemRun, per_video: int = 4, seed: int = 0, change: Callable[[Scorer], Scorer] | None = None, progress: Progress | None = None) -> list[Explained]:
+    """Maps of the anomalous test videos, each by the model that did not train on it.
+
+    per_video: hard frames of a video, evenly spaced among the analysed ones; those with a box where the video has
+    boxes. seed: which of the run's seeds, by place. change: what is done to each model first (`randomised`).
+    """
+    material = experiment.prepare(config, corpus, progress)
+    one = run.seeds[seed]
+    folds = experiment.plan_folds(config, corpus, one.seed, run.system.early_stopping)
+    found, done, total = {}, 0, sum(len(fold.test) for fold in folds)
+    for fold, path in zip(folds, one.model_paths, strict=True):
+        scorer = experiment.load_model(path, device_of(config))
+        scorer = change(scorer) if change else scorer
+        for samples in experiment.sides_of(fold, material)[2]:
+            found[samples.video.name] = explain_video(config, scorer, samples, per_video)
+            done += 1
+            if progress is not None:
+                progress(done, total, f"Grad-CAM, seed {one.seed}")
+    return [frame for name in material.samples for frame in found.get(name, ())]
+
+
+def explain_video(config: Config, scorer: Scorer, samples: Samples, per_video: int = 4) -> list[Explained]:
+    """Maps of one video's hard frames, as for `explain_run`; none for a normal video."""
+    rows = samples.rows("score", config)
+    rows = rows[samples.labels[rows] == 1]
+    boxes = _boxes(samples.video)
+    if boxes:
+        rows = rows[[int(frame) in boxes for frame in samples.index[rows]]]
+    if len(rows) == 0:
+        return []
+    rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(per_video, len(rows))).round().astype(int))]
+    images = {stream: samples.images(stream, rows) for stream in scorer.streams}
+    bags = samples.bags[rows] if scorer.system.bag else None
+    confidences = scorer.confidence(images, bags)
+    heat = {stream: heat_maps(scorer, stream, images, bags) for stream in scorer.streams}
+    seen = _seen(config, samples, rows)
+    return [
+        Explained(
+            samples.video, int(row), int(samples.index[row]), float(confidences[n]), {stream: maps[n] for stream, maps in heat.items()},
+            seen[n], boxes.get(int(samples.index[row]), np.empty((0, 4))),
+        )
+        for n, row in enumerate(rows)
+    ]  # fmt: skip
+
+
+def _boxes(video: Video) -> dict[int, np.ndarray]:
+    """The annotated boxes of each frame as shares of the frame; empty where the video has none."""
+    if video.boxes_path is None:
+        return {}
+    facts = probe(video.path)
+    sides = np.array([facts.width, facts.height] * 2, float)
+    return {frame: np.array([[b.xmin, b.ymin, b.xmax, b.ymax] for b in found]) / sides for frame, found in vatic.boxes(video.boxes_path).items()}
+
+
+def _seen(config: Config, samples: Samples, rows: np.ndarray) -> list[dict[str, tuple[float, float, float, float]]]:
+    """By row, the part of the frame that each stream's image shows."""
+    windowed = [name for name, on in (("frame", config.frame_window), ("speed", config.speed_stream)) if on]
+    plain = dict.fromkeys(("frame", "flow", "speed"), WHOLE)
+    if not windowed:
+        return [plain] * len(rows)
+    pairs = [flows_of(int(samples.flow_from[row]), int(samples.index[row]), FLOWS_OF_A_WINDOW) for row in rows]
+    wanted = {number for several in pairs for pair in several for number in pair}
+    streams = Streams(config, samples.fps)
+    for number, frame in read_frames(samples.video.path, wanted.__contains__):
+        streams.see(number, frame)
+    found = []
+    for row, several in zip(rows, pairs, strict=True):
+        flows = [streams._flow(*pair) for pair in several]  # as `Streams.images` places its window
+        window = motion_window(flows, streams._full_scale(int(samples.index[row] - samples.flow_from[row])))
+        found.append({**plain, **dict.fromkeys(windowed, (window.x, window.y, window.x + 0.5, window.y + 0.5))})
+    return found
+
+
+def choose(explained: Sequence[Explained], count: int = 4) -> list[Explained]:
+    """Frames to show, by a rule: of each video its most confident frame; of these, evenly spaced from the surest to the least sure."""
+    best: dict[str, Explained] = {}
+    for one in explained:
+        if one.video.name not in best or one.confidence > best[one.video.name].confidence:
+            best[one.video.name] = one
+    ordered = sorted(best.values(), key=lambda one: (-one.confidence, one.video.name))
+    return [ordered[place] for place in np.unique(np.linspace(0, len(ordered) - 1, min(count, len(ordered))).round().astype(int))] if ordered else []
+
+
+# --- figure 4 ----------------------------------------------------------------------------------------------------
+
+
+def panels(explained: Explained, samples: Samples, width: int = 320, height: int = 240) -> list[np.ndarray]:
+    """Flow, Grad-CAM on the flow, frame, Grad-CAM on the frame; the boxes in white. Shape: (height, width, 3) uint8 RGB each.
+
+    As in figure 4; a network with one stream gives the last two alone. Raises DataError where the video cannot be read.
+    """
+    frame = next(image for _, image in read_frames(samples.video.path, lambda number: number == explained.frame))
+    whole = {"flow": samples.images("flow", [explained.row])[0], "frame": frame[:, :, ::-1]}
+    found = []
+    for stream in ("flow", "frame"):
+        if stream in explained.heat:
+            picture = cv2.resize(whole[stream], (width, height), interpolation=cv2.INTER_AREA)
+            found += [_boxed(picture, explained), _boxed(overlay(picture, in_frame(explained, stream, width, height)), explained)]
+    return found
+
+
+def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """A map over its picture, dark violet for 0 to yellow for 1. Shape: (H, W, 3) uint8 RGB, (H, W) in [0, 1] -> (H, W, 3) uint8."""
+    colours = cv2.applyColorMap(np.uint8(255 * np.clip(heat, 0, 1)), cv2.COLORMAP_PLASMA)[:, :, ::-1]
+    return np.uint8(0.5 * image + 0.5 * colours)
+
+
+def _boxed(picture: np.ndarray, explained: Explained) -> np.ndarray:
+    picture = np.ascontiguousarray(picture)
+    height, width = picture.shape[:2]
+    for left, top, right, bottom in explained.boxes * [width, height, width, height]:
+        corners = (round(left), round(top)), (round(right), round(bottom))
+        cv2.rectangle(picture, *corners, (0, 0, 0), 4)
+        cv2.rectangle(picture, *corners, (255, 255, 255), 2)
+    return picture
