@@ -92,6 +92,30 @@ def data(params: str, parameters: Iterable[tuple[str, str]]) -> None:
         print(line)
 
 
+@app.command()
+@click.argument("scores", metavar="SCORES")
+@click.option("--annotations", required=True, metavar="FILE", help="UCF-Crime's temporal annotation: <video> <class> start end start end.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a page.")
+@click.option("--frames", "lengths", metavar="FILE", help="CSV (name, frames) of the videos' true lengths; else the scores' count.")
+@click.option("--fps", default=30.0, show_default=True, help="Frame rate of the videos.")
+@click.option("--slack", type=int, metavar="FRAMES", help="Lengths may differ by this; default: one segment, 16 for frame scores.")
+@click.option("--leave-out", is_flag=True, help="Go on without the videos at fault, naming each.")
+@click.option("--resamples", type=click.IntRange(min=1), default=1000, show_default=True, help="Resamples of videos for the intervals.")
+def evaluate(scores: str, annotations: str, as_json: bool, lengths: str | None, fps: float, slack: int | None, leave_out: bool, resamples: int) -> None:
+    """Anybody's scores through our evaluator.
+
+    SCORES is a CSV, one row a video (name, class where given, frames, then equal segments), or a folder of <name>.npy with a
+    score for each frame.
+    """
+    from vadkit import external, external_report
+    from vadkit.config import make_config
+
+    config = make_config({"bootstrap_resamples": resamples})
+    given = external.read(scores, annotations, fps, slack, lengths, leave_out)
+    write = external_report.as_json if as_json else external_report.as_text
+    print(write(given, external_report.evaluate(given, config), config))
+
+
 @app.command("params")
 def params_() -> None:
     """List every parameter with its default."""

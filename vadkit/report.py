@@ -30,6 +30,7 @@ FIGURE_DPI = 160
 SVG_BYTES = 300_000  # a vector file past this is slower to open than the picture
 LABELS = {
     "fl_auc": "FL-AUC",
+    "pair_averaged_auc": "AUC, mean over pairs of videos",
     "ap": "average precision",
     "anomalous_only_auc": "AUC, anomalous videos only",
     "macro_class_auc": "AUC, mean of classes",
