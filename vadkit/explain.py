@@ -21,7 +21,7 @@ from vadkit.experiment import Scorer, SystemRun
 from vadkit.features import device_of
 from vadkit.flow import motion_window
 from vadkit.models.backbones import preprocess
-from vadkit.models.two_stream import TwoStream
+from vadkit.models.two_stream import TwoStream, confidence
 from vadkit.samples import Samples
 from vadkit.sampling import FLOWS_OF_A_WINDOW, flows_of
 from vadkit.streams import Streams
@@ -36,7 +36,7 @@ WHOLE = (0.0, 0.0, 1.0, 1.0)
 class Explained:
     """One frame of a test video with its maps.
 
-    heat: (S, S) in [0, 1] by stream, over the stream's own image; seen: the part of the frame that this image shows,
+    heat: (h, w) in [0, 1] by stream, over the stream's own image; seen: the part of the frame that this image shows,
     (left, top, right, bottom); boxes: (k, 4) likewise. All places are shares of the frame's width and height.
     """
 
@@ -59,51 +59,51 @@ class Explained:
 
 
 class OneStream(nn.Module):
-    """A trained network as a function of one stream's images; the other streams' features and the bags are held fixed.
+    """A trained network as a function of the last maps of one stream; the other streams' maps and the bags are held fixed.
 
-    Shape: (n, 3, S, S) -> (n, 1), the logit of "anomalous"; of a two-way output the difference of its two logits, which is
-    the same quantity. Gradients reach back to the last convolution block, no further.
+    Shape: (n, D, h, w) -> (n, 1), the logit of "anomalous"; of a two-way output the difference of its two logits, which is
+    the same quantity. maps: those of every stream.
     """
 
-    def __init__(self, model: TwoStream, stream: int, images: Sequence[Tensor], bags: Tensor | None):
+    def __init__(self, model: TwoStream, stream: int, maps: Sequence[Tensor], bags: Tensor | None):
         super().__init__()
         self.model, self.stream, self.bags = model, stream, bags
-        with torch.no_grad():
-            self.features = [None if number == stream else backbone(own) for number, (backbone, own) in enumerate(zip(model.backbones, images, strict=True))]
+        self.pooled = [one.mean(dim=(2, 3)) for one in maps]
 
     @property
-    def backbone(self) -> nn.Module:
-        return self.model.backbones[self.stream]
+    def target_layer(self) -> nn.Module:
+        return self.model.backbones[self.stream].target_layer
 
-    def forward(self, images: Tensor) -> Tensor:
-        with torch.no_grad():
-            maps = self.backbone.body(images)
-        maps = self.backbone.target_layer(maps.requires_grad_())
-        features = [*self.features[: self.stream], maps.mean(dim=(2, 3)), *self.features[self.stream + 1 :]]
+    def forward(self, maps: Tensor) -> Tensor:
+        own = self.target_layer(maps).mean(dim=(2, 3))
+        features = [*self.pooled[: self.stream], own, *self.pooled[self.stream + 1 :]]
         logits = self.model.head(torch.cat(features, dim=1), self.bags)
         return logits if logits.shape[1] == 1 else logits[:, 1:] - logits[:, :1]
 
 
-def heat_maps(scorer: Scorer, stream: str, images: Mapping[str, np.ndarray], bags: np.ndarray | None = None) -> np.ndarray:
-    """Grad-CAM of the last convolution block of one stream, for the logit of "anomalous".
+def heat_maps(scorer: Scorer, images: Mapping[str, np.ndarray], bags: np.ndarray | None = None) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Grad-CAM of the last convolution block of each stream, for the logit of "anomalous", and the confidences.
 
-    Shape: (n, S, S, 3) uint8 RGB for each of the scorer's streams, (n, 80) -> (n, S, S) float32. Each map goes from 0 to 1, or is 0
-    throughout where no place speaks for an anomaly. Raises ValueError for a stream that the network does not have.
-    Source: section 5.5; Selvaraju et al. 2017.
+    Shape: (n, S, S, 3) uint8 RGB for each of the scorer's streams, (n, 80) -> (n, h, w) float32 a stream, as fine as the block's maps;
+    (n,). Each map goes from 0 to 1, or is 0 throughout where no place speaks for an anomaly. Raises KeyError for a stream without
+    images. Source: section 5.5; Selvaraju et al. 2017.
     """
-    if stream not in scorer.streams:
-        raise ValueError(f"stream must be one of {', '.join(scorer.streams)}, got '{stream}'")
-    device = next(scorer.model.parameters()).device
-    tensors = [preprocess(images[name], scorer.backbone).to(device) for name in scorer.streams]
-    number = scorer.streams.index(stream)
-    network = OneStream(scorer.model, number, tensors, None if bags is None else torch.as_tensor(bags, device=device))
-    cam = GradCAM(network, [network.backbone.target_layer])  # not in a `with`: its exit hides IndexError
-    try:
-        heat = cam(tensors[number], targets=[_logit] * len(tensors[number]))
-    finally:
-        cam.activations_and_grads.release()
-        scorer.model.zero_grad(set_to_none=True)
-    return (heat / np.maximum(heat.max(axis=(1, 2), keepdims=True), 1e-12)).astype(np.float32)
+    model, device = scorer.model, next(scorer.model.parameters()).device
+    with torch.no_grad():  # the gradient is wanted at the last maps and no further back
+        maps = [backbone.body(preprocess(images[name], scorer.backbone).to(device)) for backbone, name in zip(model.backbones, scorer.streams, strict=True)]
+    held = None if bags is None else torch.as_tensor(bags, device=device)
+    found = {}
+    for number, name in enumerate(scorer.streams):
+        network = OneStream(model, number, maps, held)
+        cam = GradCAM(network, [network.target_layer])  # not in a `with`: its exit hides IndexError
+        try:
+            heat = cam(maps[number].clone().requires_grad_(), targets=[_logit] * len(maps[number]))
+            logits = cam.outputs.detach()
+        finally:
+            cam.activations_and_grads.release()
+            model.zero_grad(set_to_none=True)
+        found[name] = (heat / np.maximum(heat.max(axis=(1, 2), keepdims=True), 1e-12)).astype(np.float32)
+    return found, confidence(logits).cpu().numpy()
 
 
 def _logit(output: Tensor) -> Tensor:
@@ -113,7 +113,7 @@ def _logit(output: Tensor) -> Tensor:
 def peak(heat: np.ndarray) -> tuple[float, float] | None:
     """Where a map is largest, (x, y) as shares of width and height; None for a map that is 0 throughout.
 
-    Shape: (H, W). At the border a coarse map that was enlarged has a flat top: the middle of it counts.
+    Shape: (H, W). The middle of the largest cell, of several equal ones their common middle.
     """
     if heat.max() <= 0:
         return None
@@ -125,7 +125,7 @@ def in_frame(explained: Explained, stream: str, width: int, height: int) -> np.n
     """A stream's map over the whole frame, 0 where its image does not reach. Shape: -> (height, width) float32."""
     left, top, right, bottom = (round(share * side) for share, side in zip(explained.seen[stream], (width, height) * 2, strict=True))
     found = np.zeros((height, width), np.float32)
-    found[top:bottom, left:right] = cv2.resize(explained.heat[stream], (right - left, bottom - top))
+    found[top:bottom, left:right] = cv2.resize(explained.heat[stream], (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
     return found
 
 
@@ -165,8 +165,7 @@ def explain_video(config: Config, scorer: Scorer, samples: Samples, per_video: i
     rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(per_video, len(rows))).round().astype(int))]
     images = {stream: samples.images(stream, rows) for stream in scorer.streams}
     bags = samples.bags[rows] if scorer.system.bag else None
-    confidences = scorer.confidence(images, bags)
-    heat = {stream: heat_maps(scorer, stream, images, bags) for stream in scorer.streams}
+    heat, confidences = heat_maps(scorer, images, bags)
     seen = _seen(config, samples, rows)
     return [
         Explained(
