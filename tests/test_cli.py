@@ -41,7 +41,7 @@ def test_version_and_help(capsys):
     ("arguments", "said"),
     [
         (["rnu", "demo"], "did you mean 'run'?"),
-        (["zzz"], "the commands are run, check, data, params, sync"),
+        (["zzz"], "the commands are run, check, data"),
         (["run", "toy", "--ony", "3"], "--only"),
         (["run"], "PARAMS"),
         (["run", "toy", "-p", "seeds"], "2 arguments"),

@@ -189,3 +189,9 @@ def test_relative_paths_mean_the_projects_root(tmp_path, monkeypatch):
         assert project_root() == tmp_path.resolve() and resolve("cache") == tmp_path.resolve() / "cache"
     assert resolve("~/x") == Path.home() / "x"
     assert resolve("/x") == Path("/x")
+
+
+def test_scores_to_evaluate_come_with_their_annotation():
+    with pytest.raises(ConfigError, match="belong together"):
+        make_config({"evaluate_scores": "scores.csv"})
+    assert make_config({"evaluate_scores": "a.csv", "evaluate_annotations": "b.txt"}).evaluate_scores == "a.csv"

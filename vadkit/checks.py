@@ -38,7 +38,7 @@ class Finding:
 
 def findings(config: Config) -> list[Finding]:
     """Everything that can be said of data, weights and device before a run; problems name their remedy."""
-    return [*_data(config), *_detector(config), *_backbone(config), *_device(config)]
+    return [*_data(config), *_detector(config), *_backbone(config), *_device(config), *_given_scores(config)]
 
 
 def require(config: Config) -> None:
@@ -128,6 +128,24 @@ def _backbone(config: Config) -> Iterator[Finding]:
             yield Finding(f"backbone: {name}, ImageNet weights in {folder}")
         else:
             yield Finding(f"backbone: {name}'s ImageNet weights are not in {folder} yet; torchvision downloads them when first needed (no network: put {name}-*.pth there)")
+
+
+def _given_scores(config: Config) -> Iterator[Finding]:
+    if not config.evaluate_scores:
+        return
+    for name in ("evaluate_scores", "evaluate_annotations"):
+        path = resolve(getattr(config, name))
+        if not path.exists():
+            yield Finding(f"{name}: there is no {path}; set it to where the file is, or leave both empty for our own system's scores", problem=True)
+            return
+    from vadkit import external
+
+    try:
+        given = external.read(resolve(config.evaluate_scores), resolve(config.evaluate_annotations))
+    except VadkitError as error:
+        yield Finding(f"evaluate_scores: {error}", problem=True)
+        return
+    yield Finding(f"evaluate_scores: {len(given.videos)} videos, {given.layout}")
 
 
 def _device(config: Config) -> Iterator[Finding]:

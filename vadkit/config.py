@@ -118,6 +118,8 @@ class Config(BaseModel):
     bootstrap_resamples: PositiveInt = Field(1000, description="resamples of videos for each interval")
     interval_over: Literal["videos", "sources"] = Field("videos", description="what resamples draw: videos, or all videos of a source together where they are cuts of one recording")
     interval_level: Annotated[float, Field(gt=0.5, lt=1.0)] = Field(0.95, description="coverage of intervals")
+    evaluate_scores: str = Field("", description="notebook 12: somebody's scores, a CSV or a folder of .npy, instead of our own system's")
+    evaluate_annotations: str = Field("", description="and UCF-Crime's temporal annotation of the same videos")
 
     @model_validator(mode="after")
     def _combinations(self) -> Config:
@@ -136,6 +138,8 @@ class Config(BaseModel):
             problems.append(f"folds is {self.folds}; cross-validation needs at least 2")
         if self.validation == "test_parity" and self.split != "official":
             problems.append("validation 'test_parity' cuts an official test list; use validation: train_cut")
+        if bool(self.evaluate_scores) != bool(self.evaluate_annotations):
+            problems.append("evaluate_scores and evaluate_annotations belong together; give both, or neither")
         if self.feature_scale == "standard" and self.finetune_epochs:
             problems.append("feature_scale 'standard' fixes the features' scale before phase two would change them; set finetune_epochs: 0")
         if self.head_epochs + self.finetune_epochs == 0:

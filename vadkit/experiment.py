@@ -47,7 +47,8 @@ NOT_OF_TRAINING = frozenset(
     sampling anomaly_fps normal_fps analysis_fps image_size
     flow_method flow_pair flow_gap_seconds flow_scale flow_full_scale frame_window detector_weights detector_confidence detector_size
     backbone backbone_weights
-    sas_tau sas_reactivity sas_bound sas_variant bootstrap_resamples interval_over interval_level""".split()
+    sas_tau sas_reactivity sas_bound sas_variant bootstrap_resamples interval_over interval_level
+    evaluate_scores evaluate_annotations""".split()
 )
 
 

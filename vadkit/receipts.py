@@ -45,6 +45,7 @@ def context_digest(config: Config) -> str:
     weights by their content.
     """
     data = file_times(resolve(config.data_root)) if config.data_root else []
+    data += [line for path in (config.evaluate_scores, config.evaluate_annotations) if path for line in file_times(resolve(path))]
     paths = [resolve(name) for name in (config.detector_weights, config.backbone_weights)]
     weights = [file_digest(path) if path.is_file() else "" for path in paths]
     libraries = {name: _version(name) for name in PACKAGES}
