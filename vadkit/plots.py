@@ -238,7 +238,7 @@ def learning_curves(histories: Mapping[str, Sequence[Sequence[Epoch]]], against:
         colour = COLOURS[number % len(COLOURS)]
         handles.append(Line2D([], [], color=colour, label=name))
         for run in runs:
-            x = np.arange(1, len(run) + 1) if against == "epochs" else np.cumsum([e.samples for e in run]) / 1000
+            x = np.arange(1, len(run) + 1) if against == "epochs" else np.cumsum([e.samples for e in run])
             start = [k for k, e in enumerate(run) if e.phase > 1][:1] if run and run[0].phase == 1 else []
             second |= bool(start)
             marked = {"color": colour, "marker": "o", "markersize": 4, "markevery": start}
@@ -247,8 +247,8 @@ def learning_curves(histories: Mapping[str, Sequence[Sequence[Epoch]]], against:
             auc.plot(x, [100 * _or_nan(e.validation_auc) for e in run], linewidth=1.3, **marked)
             validated |= any(e.validation_auc is not None for e in run)
     for axes in (loss, auc):
-        axes.set(xlabel="epoch" if against == "epochs" else "samples trained on (thousands)")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=against == "epochs"))
+        axes.set(xlabel="epoch" if against == "epochs" else "samples trained on")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins="auto" if against == "epochs" else 5))
     loss.set(ylabel="loss", ylim=(0, None))
     auc.set(ylabel="validation AUC, frames (%)")
     if not validated:
@@ -257,7 +257,8 @@ def learning_curves(histories: Mapping[str, Sequence[Sequence[Epoch]]], against:
     kinds = [Line2D([], [], color="#555555", linestyle=":", label="training loss"), Line2D([], [], color="#555555", label="validation")]
     if second:
         kinds.append(Line2D([], [], color="#555555", marker="o", markersize=4, linestyle="", label="second phase starts"))
-    figure.legend(handles=handles + kinds, loc="outside lower center", ncols=min(5, len(handles + kinds)))
+    entries = len(handles + kinds)
+    figure.legend(handles=handles + kinds, loc="outside lower center", ncols=entries if entries <= 5 else -(-entries // 2))
     return figure
 
 
@@ -325,8 +326,8 @@ def object_counts(found: Sequence[ObjectCount], classes: int = 8) -> Figure:
     figure, (means, change) = plt.subplots(1, 2, figsize=(PAGE_WIDTH, 1.6 + 0.34 * len(shown)), sharey=True)
     places = np.arange(len(shown))
     means.hlines(places, [c.hard for c in shown], [c.rest for c in shown], color="#bbbbbb", linewidth=1.2)
-    means.plot([c.hard for c in shown], places, "o", color=RED, label="hard frames")
-    means.plot([c.rest for c in shown], places, "s", markerfacecolor="none", color=BLUE, label="all other frames")
+    means.plot([c.hard for c in shown], places, "o", color=RED, clip_on=False, label="hard frames")
+    means.plot([c.rest for c in shown], places, "s", markerfacecolor="none", color=BLUE, clip_on=False, label="all other frames")
     for place, c in zip(places, shown, strict=True):
         if c.difference.low is not None:
             change.plot([c.difference.low, c.difference.high], [place, place], color=BLACK, linewidth=2.6, alpha=0.45, solid_capstyle="butt")
@@ -334,7 +335,7 @@ def object_counts(found: Sequence[ObjectCount], classes: int = 8) -> Figure:
     change.axvline(0, color="#777777", linewidth=1)
     means.set(xlabel="objects per frame, mean", xlim=(0, None), ylim=(len(shown) - 0.5, -0.5))
     means.set_yticks(places, [c.name for c in shown])
-    change.set(xlabel="hard frames minus the rest, interval over videos")
+    change.set(xlabel="difference, interval over videos")
     for axes in (means, change):
         axes.grid(axis="y", visible=False)
     figure.legend(loc="outside lower center", ncols=2)
@@ -360,11 +361,12 @@ def mined_shares(found: Sequence[Mined]) -> Figure:
         axes.barh(places, [np.mean(s) for s in shares], 0.9 * height, color=colour, label=label)
         for place, share in zip(places, shares, strict=True):
             if len(share) > 1:
-                axes.plot(share, np.full(len(share), place), "|", color=BLACK, markersize=6)
+                axes.plot(share, np.full(len(share), place), "|", color=BLACK, markersize=6, clip_on=False, label="each model")
     axes.set_yticks(range(len(kinds)), kinds)
     axes.set(xlabel="share of the samples (%)", xlim=(0, None), ylim=(len(kinds) - 0.5, -0.5))
     axes.grid(axis="y", visible=False)
-    figure.legend(loc="outside lower center", ncols=3)
+    named = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))  # each label once
+    figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=4)
     return figure
 
 
