@@ -134,7 +134,7 @@ def anomalous_only(counted: PairCounts, videos: Sequence[VideoScores]) -> Statis
 def over_segments(videos: Sequence[VideoScores], segments: int = SEGMENTS) -> Statistic:
     """Pooled over equal segments instead of frames, so that a video of an hour counts as much as one of five seconds.
 
-    A segment's score is the mean of its frames', its label that of most of its frames. Videos shorter than `segments` have one
+    A segment's score is the mean of its frames', and it is anomalous where at least half of its frames are. Videos shorter than `segments` have one
     segment a frame.
     """
     labels, scores = [], []
