@@ -13,6 +13,7 @@ from torch import nn
 from vadkit import experiment, explain, explain_checks
 from vadkit.config import Config
 from vadkit.corpora import Corpus, Video
+from vadkit.errors import DataError
 from vadkit.experiment import Scorer, load_model, run_system
 from vadkit.explain import Explained, explain_video, heat_maps, in_frame, peak
 from vadkit.explain_checks import agreement, pointing_game, randomised
@@ -174,8 +175,10 @@ def test_agreement_is_one_for_the_same_maps_and_undefined_for_constant_ones():
     assert abs(agreement(CONFIG, a, other, "frame", "x").interval.value) < 0.2
     nothing = agreement(CONFIG, a, flat, "frame", "two seeds")
     assert np.isnan(nothing.interval.value)
-    row = nothing.row(CONFIG, "Grad-CAM", "2S-bag-ha", "map_correlation", "")
+    row = nothing.row(CONFIG, "Grad-CAM", "2S-bag-ha", "map_correlation")
     assert row.value is None and "constant" in row.reason
+    some = agreement(CONFIG, a, [*a[:3], flat[3]], "frame", "x").interval
+    assert some.value == pytest.approx(1) and "1 of 4 frames left out" in some.reason
     with pytest.raises(ValueError, match="same frames"):
         agreement(CONFIG, a, a[1:], "frame", "x")
 
@@ -239,7 +242,10 @@ def test_panels_are_figure_4s(trained):
     assert (pictures[2][60, 80:240] == 255).all()  # the box's upper edge
 
 
-def test_a_normal_video_has_nothing_to_explain(trained):
+def test_a_normal_video_has_nothing_to_explain(trained, monkeypatch):
     config, corpus, run = trained
     samples = experiment.prepare(config, corpus).samples["Normal005"]
     assert explain_video(config, load_model(run.seeds[0].model_paths[0]), samples) == []
+    monkeypatch.setattr(explain, "explain_video", lambda *args: [])
+    with pytest.raises(DataError, match="none of 2 test videos"):
+        explain.explain_run(config, corpus, run)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from vadkit import experiment
 from vadkit.config import Config
 from vadkit.corpora import Corpus, Video, vatic
+from vadkit.errors import DataError
 from vadkit.experiment import Scorer, SystemRun
 from vadkit.features import device_of
 from vadkit.flow import motion_window
@@ -136,9 +137,10 @@ def explain_run(config: Config, corpus: Corpus, run: SystemRun, per_video: int =
     """Maps of the anomalous test videos, each by the model that did not train on it.
 
     per_video: hard frames of a video, evenly spaced among the analysed ones; those with a box where the video has
-    boxes. seed: which of the run's seeds, by place. change: what is done to each model first (`randomised`).
+    boxes. seed: which of the run's seeds, by place. change: what is done to each model first (`randomised`). Raises
+    DataError where no test video has a hard frame among the analysed ones.
     """
-    material = experiment.prepare(config, corpus, progress)
+    material = experiment.prepare(config, corpus)
     one = run.seeds[seed]
     folds = experiment.plan_folds(config, corpus, one.seed, run.system.early_stopping)
     found, done, total = {}, 0, sum(len(fold.test) for fold in folds)
@@ -150,7 +152,10 @@ def explain_run(config: Config, corpus: Corpus, run: SystemRun, per_video: int =
             done += 1
             if progress is not None:
                 progress(done, total, f"Grad-CAM, seed {one.seed}")
-    return [frame for name in material.samples for frame in found.get(name, ())]
+    frames = [frame for name in material.samples for frame in found.get(name, ())]
+    if not frames:
+        raise DataError(f"none of {total} test videos has an analysed frame inside a hard anomaly: there is nothing to explain; raise analysis_fps, or look at the annotations")
+    return frames
 
 
 def explain_video(config: Config, scorer: Scorer, samples: Samples, per_video: int = 4) -> list[Explained]:

@@ -35,11 +35,11 @@ class Measured:
     seeds: int
     videos: int
 
-    def row(self, config: Config, item: str, system: str, metric: str, unit: str = "%") -> ResultRow:
-        scale = 100.0 if unit == "%" else 1.0
+    def row(self, config: Config, item: str, system: str, metric: str) -> ResultRow:
+        """A row of results.csv, in per cent."""
         found = self.interval
-        value, low, high = (None if x is None or np.isnan(x) else scale * float(x) for x in (found.value, found.low, found.high))
-        row = number_row(config, value or 0.0, unit, "", item, f"{system}, {self.what}", metric)
+        value, low, high = (None if x is None or np.isnan(x) else 100.0 * float(x) for x in (found.value, found.low, found.high))
+        row = number_row(config, value or 0.0, "%", "", item, f"{system}, {self.what}", metric)
         return replace(row, value=value, ci_low=low, ci_high=high, seeds=self.seeds, videos=self.videos, reason=found.reason)
 
 
@@ -127,7 +127,10 @@ def agreement(config: Config, a: Sequence[Explained], b: Sequence[Explained], st
     function = intervals.ratio([sum(v) for v in found.values()], [len(v) for v in found.values()])
     value = float(function(np.ones((1, len(names))))[0])
     counts = intervals.draw(len(names), config.bootstrap_resamples, RESAMPLING_SEED)
-    return Measured(what, intervals.interval(value, function(counts), config.interval_level), 1, len(names))
+    interval, left_out = intervals.interval(value, function(counts), config.interval_level), len(a) - sum(len(v) for v in found.values())
+    if left_out:
+        interval = replace(interval, reason="; ".join(r for r in (interval.reason, f"{left_out} of {len(a)} frames left out: a map is constant") if r))
+    return Measured(what, interval, 1, len(names))
 
 
 def _rank_correlation(a: np.ndarray, b: np.ndarray) -> float | None:
