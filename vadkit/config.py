@@ -102,9 +102,9 @@ class Config(BaseModel):
     mil_segments: Count = Field(32, description="instances of a video: equal segments, the last with the remainder; 0 takes every analysed frame")
     mil_fps: PositiveFloat = Field(1.5, description="frames per second that segments average over, at most analysis_fps (official split)")
     mil_pairs: PositiveInt = Field(8, description="pairs of an anomalous and a normal video in a batch; Sultani et al.: 30")
-    mil_epochs: PositiveInt = Field(30, description="at most: passes over the training videos")
+    mil_epochs: PositiveInt = Field(30, description="passes over the training videos; the best on validation videos is kept")
     mil_optimiser: Literal["adagrad", "adam"] = Field("adagrad", description="Adagrad as Sultani et al., or Adam")
-    mil_lr: PositiveFloat = Field(1e-3, description="its learning rate")
+    mil_lr: PositiveFloat = Field(1e-2, description="its learning rate; Sultani et al.: 0.01")
     mil_weight_decay: Weight = Field(1e-3, description="its weight decay")
     mil_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.6, description="after each hidden layer of the Learner")
 

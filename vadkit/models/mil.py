@@ -1,0 +1,113 @@
+"""The second paper's Learner and its ranking loss over bags of video segments (section V.B).
+
+A bag is a video, an instance one of its segments; only the bag has a label. Scores are in [0, 1], anomalous near 1.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+VARIANTS = ("sultani", "as_printed")
+WIDTHS = (512, 32)  # hidden layers; the paper names none, these are Sultani et al. 2018's and the widespread PyTorch code's
+
+
+class Learner(nn.Module):
+    """Linear-ReLU-Dropout, twice, then linear-sigmoid; one score for each instance on its own.
+
+    Xavier normal weights, as the paper says; biases start at zero (our reading: it does not say). The widespread
+    PyTorch code leaves out the second ReLU, this follows the paper's text. normalise: bring each stream's features
+    to length 1 first, as Sultani et al. 2018 do.
+    """
+
+    def __init__(self, feature_dim: int, *, streams: int = 1, dropout: float = 0.6, widths: tuple[int, int] = WIDTHS, normalise: bool = True):
+        super().__init__()
+        if feature_dim % streams:
+            raise ValueError(f"{feature_dim} features cannot be {streams} streams of equal width")
+        self.feature_dim, self.streams, self.normalise = feature_dim, streams, normalise
+        self.layers = nn.Sequential(
+            nn.Linear(feature_dim, widths[0]),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(widths[0], widths[1]),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(widths[1], 1),
+            nn.Sigmoid(),
+        )
+        for layer in self.layers:
+            if isinstance(layer, nn.Linear):
+                nn.init.xavier_normal_(layer.weight)
+                nn.init.zeros_(layer.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Scores of instances. Shape: (..., feature_dim) -> (...,) in [0, 1].
+
+        Raises ValueError where the features have another width.
+        """
+        if features.shape[-1] != self.feature_dim:
+            raise ValueError(f"expected features of width {self.feature_dim}, got shape {tuple(features.shape)}")
+        features = features.float()
+        if self.normalise:
+            features = nn.functional.normalize(features.unflatten(-1, (self.streams, -1)), dim=-1).flatten(-2)
+        return self.layers(features).squeeze(-1)
+
+
+def ranking_loss(
+    anomaly_scores: Tensor,
+    normal_scores: Tensor,
+    sparsity: float = 8e-5,
+    smoothness: float = 8e-5,
+    variant: str = "sultani",
+    top_k: int = 1,
+    anomaly_mask: Tensor | None = None,
+    normal_mask: Tensor | None = None,
+) -> Tensor:
+    """Mean ranking loss over pairs of an anomalous and a normal bag, plus two penalties on the anomalous one.
+
+    Shape: (pairs, instances) and (pairs, instances') in [0, 1], rows in time order -> a scalar >= 0. With M_a and M_n
+    the largest scores of a pair:
+
+    sultani      max(0, 1 - M_a + M_n): the anomalous bag's best instance should lead by a margin of 1.
+    as_printed   max(0, M_a - M_n), section V.B of the second paper: zero as soon as the anomalous bag is *not* ahead, so
+                 that it teaches the reverse order or nothing; kept to show that it cannot train.
+
+    sparsity weighs the sum of the anomalous scores (P_s), smoothness that of the squares of their steps in time (P_m);
+    the paper names the two penalties, Sultani et al. 2018 give forms and weights. top_k: M is the mean of the k largest
+    scores instead of the largest (all of them in a shorter bag). masks: bool, true where an instance is real, for
+    bags of different lengths. Raises ValueError for shapes that do not fit, an empty bag, a variant or a k that there is not.
+    """
+    if variant not in VARIANTS:
+        raise ValueError(f"variant must be one of {', '.join(VARIANTS)}, got '{variant}'")
+    if anomaly_scores.ndim != 2 or normal_scores.ndim != 2 or len(anomaly_scores) != len(normal_scores) or not len(anomaly_scores):
+        raise ValueError(f"expected (pairs, instances) twice, with as many pairs, got {tuple(anomaly_scores.shape)} and {tuple(normal_scores.shape)}")
+    anomaly_mask, normal_mask = (_mask(*side) for side in ((anomaly_scores, anomaly_mask), (normal_scores, normal_mask)))
+    lead = bag_scores(anomaly_scores, top_k, anomaly_mask) - bag_scores(normal_scores, top_k, normal_mask)
+    ranking = torch.relu(1 - lead) if variant == "sultani" else torch.relu(lead)
+    both = anomaly_mask[:, 1:] & anomaly_mask[:, :-1]
+    steps = (anomaly_scores[:, 1:] - anomaly_scores[:, :-1]) * both
+    penalties = sparsity * (anomaly_scores * anomaly_mask).sum(dim=1) + smoothness * steps.square().sum(dim=1)
+    return (ranking + penalties).mean()
+
+
+def bag_scores(scores: Tensor, top_k: int = 1, mask: Tensor | None = None) -> Tensor:
+    """A bag's score: the mean of its k largest instance scores. Shape: (bags, instances) -> (bags,).
+
+    Raises ValueError for a k below 1 or an empty bag.
+    """
+    if top_k < 1:
+        raise ValueError(f"top_k must be at least 1, got {top_k}")
+    mask = _mask(scores, mask)
+    values = torch.where(mask, scores, -torch.inf).topk(min(top_k, scores.shape[1]), dim=1).values
+    real = values > -torch.inf
+    return torch.where(real, values, 0.0).sum(dim=1) / real.sum(dim=1)
+
+
+def _mask(scores: Tensor, mask: Tensor | None) -> Tensor:
+    if mask is None:
+        mask = torch.ones_like(scores, dtype=torch.bool)
+    if mask.shape != scores.shape or mask.dtype != torch.bool:
+        raise ValueError(f"expected a bool mask of shape {tuple(scores.shape)}, got {mask.dtype} of {tuple(mask.shape)}")
+    if not mask.any(dim=1).all():
+        raise ValueError("a bag holds no instance")
+    return mask

@@ -1,0 +1,52 @@
+"""F1 over thresholds of a confidence, of frames and of videos, and a threshold chosen on validation videos (figure 3 of the second paper).
+
+The paper prints an F1 of 85% without saying of what and at which threshold; both readings are here. An alarm is a
+score strictly above the threshold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from vadkit.errors import UndefinedMetricError
+from vadkit.metrics import pool, runs
+from vadkit.scoring import VideoScores
+
+GRID = np.linspace(0.0, 1.0, 201)[:-1]  # at 1 nothing can be above
+
+
+def f1_over_thresholds(labels, scores, thresholds=GRID) -> np.ndarray:
+    """F1 at each threshold, 0 where nothing true is found. Shape: (n,), (n,), (k,) -> (k,) in [0, 1].
+
+    Raises UndefinedMetricError where there is no positive.
+    """
+    labels = np.asarray(labels)
+    values, positives, negatives = runs(labels, np.asarray(scores, np.float64))
+    if positives.sum() == 0:
+        raise UndefinedMetricError(f"no positive among {len(labels)}: there is no F1")
+    above = np.searchsorted(values, thresholds, side="right")
+    found, false = (np.append(np.cumsum(side[::-1])[::-1], 0)[above] for side in (positives, negatives))
+    return 2 * found / (found + false + positives.sum())
+
+
+def frame_f1(videos: Sequence[VideoScores], thresholds=GRID) -> np.ndarray:
+    """F1 of pooled frames at each threshold. Shape: (k,) -> (k,). Raises UndefinedMetricError as above."""
+    return f1_over_thresholds(*pool(videos), thresholds)
+
+
+def video_f1(videos: Sequence[VideoScores], thresholds=GRID) -> np.ndarray:
+    """F1 of videos, by their largest confidence, at each threshold. Shape: (k,) -> (k,). Raises UndefinedMetricError as above."""
+    return f1_over_thresholds([v.label for v in videos], [v.confidence.max() for v in videos], thresholds)
+
+
+def choose_threshold(validation: Sequence[VideoScores], thresholds=GRID) -> float:
+    """The threshold with the highest F1 of validation videos, the middle one among equals.
+
+    From video labels alone, as training: a weakly labelled validation set has no frame labels. Raises
+    UndefinedMetricError where no validation video is anomalous.
+    """
+    values = video_f1(validation, thresholds)
+    best = np.flatnonzero(values >= values.max() - 1e-12)
+    return float(np.asarray(thresholds)[best[len(best) // 2]])
