@@ -37,6 +37,12 @@ class Way:
     auc: Metric
     change: Comparison
 
+    @property
+    def shown(self) -> list[Metric]:
+        """AUC and difference as `plots.ablation_bars` takes them."""
+        c = self.change
+        return [self.auc, Metric("fl_auc_difference", c.difference, c.ci_low, c.ci_high, (c.difference,), c.videos, c.reason)]
+
 
 @dataclass(frozen=True)
 class Bench:
