@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from doubles import FakeSamples, fake_corpus, fake_world
+from tiny import tiny_corpus
 
 from vadkit import ablation, evaluation
 from vadkit.config import Config
@@ -77,6 +78,16 @@ def test_a_heavy_weight_on_anomalies_makes_mining_keep_them(tmp_path, world):
         return next(m.kept[0] for m in ablation.mined(config, corpus, study.runs["2S-bag"]) if m.kind == "hard anomaly" and m.moment == "before training")
 
     assert kept(50.0) > 0.4 > kept(0.02) == 0.0  # they are 17.5 % of the candidates, a third is kept
+
+
+def test_streams_that_were_trained_too_are_asked_from_images(tmp_path):
+    """With phase two the stored features are no longer what the network sees."""
+    config = make(tmp_path / "cache", seeds=[0], image_size=64, finetune_epochs=1, finetune_lr=0.01, head_epochs=1, detector_weights="none", flow_method="dis", batch_size=4)
+    corpus = tiny_corpus(tmp_path)
+    study = ablation.run(config, corpus, ["2S-no-bag"])
+    found = ablation.mined(config, corpus, study.runs["2S-no-bag"])
+    for moment in ("before training", "after training"):
+        assert sum(m.kept[0] for m in found if m.moment == moment) == pytest.approx(1)
 
 
 class Counted(FakeSamples):

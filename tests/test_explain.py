@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import moving_square, write_video
+from tiny import tiny_corpus
 from torch import nn
 
 from vadkit import experiment, explain, explain_checks
 from vadkit.config import Config
-from vadkit.corpora import Corpus, Video
+from vadkit.corpora import Video
 from vadkit.errors import DataError
 from vadkit.experiment import Scorer, load_model, run_system
 from vadkit.explain import Explained, explain_video, heat_maps, in_frame, peak
@@ -193,19 +193,6 @@ def test_frames_to_show_go_from_the_surest_to_the_least_sure():
 
 
 # --- a trained network on real files ---------------------------------------------------------------------------------
-
-
-def tiny_corpus(folder: Path) -> Corpus:
-    videos = []
-    for number, split in enumerate(["train", "train", "val", "val", "test", "test"]):
-        category = "Assault" if number % 2 == 0 else "Normal"
-        path = write_video(folder / f"{category}{number:03d}.mp4", moving_square(60))
-        boxes = None
-        if category == "Assault":
-            boxes = folder / f"{category}{number:03d}.txt"
-            boxes.write_text("".join(f'0 16 12 48 36 {frame} {int(frame >= 45)} 0 0 "Assault"\n' for frame in range(15, 60)))
-        videos.append(Video(f"{category}{number:03d}", path, category, split, f"s{number}", ((15, 45),) if boxes else (), boxes))
-    return Corpus("tiny", tuple(videos))
 
 
 @pytest.fixture(scope="module")
