@@ -65,14 +65,14 @@ def _turn(d, angle):
 
 def knife(image, body, colour):
     d = _turn(_along(body), -0.35 if body.facing > 0 else 0.35)
-    n, s = max(11.0, 0.36 * body.scale), body.scale
+    n, s = max(14.0, 0.46 * body.scale), body.scale
     x, y = body.hand_r
     tip, mid = (x + d[0] * n, y + d[1] * n), (x + d[0] * n * 0.22, y + d[1] * n * 0.22)
-    w = max(1.3, 0.035 * s)
+    w = max(2.0, 0.055 * s)
     normal = (-d[1] * w, d[0] * w)
     _poly(image, [(mid[0] + normal[0], mid[1] + normal[1]), tip, (mid[0] - normal[0], mid[1] - normal[1])], (235, 232, 225))
     _line(image, (x - d[0] * n * 0.1, y - d[1] * n * 0.1), mid, (25, 25, 30), max(2, 0.05 * s))
-    return _box([tip, (x - d[0] * n * 0.1, y - d[1] * n * 0.1)], 1.5)
+    return _box([tip, (x - d[0] * n * 0.1, y - d[1] * n * 0.1)], 1 + w)
 
 
 def baseball_bat(image, body, colour):
@@ -150,11 +150,11 @@ def suitcase(image, body, colour):
 
 
 def bottle(image, body, colour):
-    return _bottle_at(image, body.hand_r[0], body.hand_r[1] + 0.1 * body.scale, body.scale, colour)
+    return _bottle_at(image, body.hand_r[0], body.hand_r[1] + 0.1 * body.scale, body.scale)
 
 
-def _bottle_at(image, x, base, s, colour):
-    h, w = max(12.0, 0.36 * s), max(2.2, 0.065 * s)
+def _bottle_at(image, x, base, s, colour=(70, 150, 40)):
+    h, w = max(13.0, 0.38 * s), max(2.6, 0.075 * s)
     _poly(image, [(x - w, base), (x - w, base - h * 0.58), (x - w * 0.4, base - h * 0.75), (x - w * 0.4, base - h), (x + w * 0.4, base - h), (x + w * 0.4, base - h * 0.75), (x + w, base - h * 0.58), (x + w, base)], colour)
     _poly(image, [(x - w, base - h * 0.2), (x - w, base - h * 0.45), (x + w, base - h * 0.45), (x + w, base - h * 0.2)], (215, 225, 230))
     return x - w - 1, base - h - 0.5, x + w + 1, base + 0.5
@@ -271,7 +271,7 @@ def laptop_table(image, u, v, s, colour):
 
 
 def standing_bottle(image, u, v, s, colour):
-    return _bottle_at(image, u, v, s, colour)
+    return _bottle_at(image, u, v, s)
 
 
 def standing_suitcase(image, u, v, s, colour):

@@ -16,16 +16,16 @@ import os
 import shutil
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import cv2
 import numpy as np
+from joblib import Parallel, delayed
 
 from vadkit.corpora.world import HEIGHT, WIDTH
 from vadkit.corpora.world.camera import SCENES, make_camera
 from vadkit.corpora.world.crimes import CRIMES
-from vadkit.corpora.world.everyday import ride
+from vadkit.corpora.world.everyday import dog, ride
 from vadkit.corpora.world.figures import ACTS
 from vadkit.corpora.world.plan import NORMAL, direct
 from vadkit.corpora.world.props import CARRIED, STANDING
@@ -81,21 +81,23 @@ def training_stage(seed: tuple[int, ...]) -> Stage:
     category = NORMAL if rng.random() < 0.4 else str(rng.choice(fitting))
     stage = direct(make_camera(seed, scene, "detector"), category, 16.0, seed)
     camera = stage.camera
-    for _ in range(rng.integers(1, 4)):
+    for _ in range(rng.integers(2, 5)):
         z = stage.u(camera.stage_z * 0.95, max(camera.stage_z * 1.3, camera.back_z - 0.8))
         x = camera.clamp_x(stage.u(-6, 6), z)
         actor = stage.person(x, z, -1.0, str(rng.choice(["adult", "adult", "child", "officer", "worker"])))
-        actor.hold(str(rng.choice(list(CARRIED))))
+        actor.hold(str(rng.choice(list(CARRIED) + ["knife", "knife", "bat", "handbag", "bottle"])))  # the hard ones more often
         act = str(rng.choice([a for a in ACTS if a != "lie"]))
         while actor.t < stage.seconds:
             actor.act(act, actor.t + 2.0, (x + stage.u(-1, 1), z + stage.u(-0.6, 0.6)), stage.u(0.3, 1.5))
+        if rng.random() < 0.15:
+            dog(stage, actor)
     for _ in range(rng.integers(0, 3)):
         z = stage.u(camera.stage_z, camera.back_z)
         colour = (60, 130, 70) if rng.random() < 0.3 else None
         stage.thing(str(rng.choice(list(STANDING))), camera.clamp_x(stage.u(-7, 7), z), z, colour=colour)
     if rng.random() < 0.5:
         z = stage.u(camera.stage_z * 1.2, camera.back_z)
-        kind = str(rng.choice(list(VEHICLES)))
+        kind = str(rng.choice([*VEHICLES, "bicycle", "motorcycle"]))
         if rng.random() < 0.5:
             ride(stage, "car" if kind == "car_front" else kind, stage.side(), z, stage.u(-4, 8), stage.u(1.5, 5))
         else:
@@ -105,7 +107,6 @@ def training_stage(seed: tuple[int, ...]) -> Stage:
 
 def _write_stage(job: tuple[Path, str, int]) -> None:
     root, part, number = job
-    cv2.setNumThreads(1)
     seed = (0 if part == "train" else 1, DETECTOR_SPLIT, number)
     rng = np.random.default_rng([*seed, 31])
     renderer = Renderer(training_stage(seed), seed)
@@ -124,9 +125,7 @@ def write_dataset(root: Path, train: int, val: int, workers: int) -> Path:
     for part in ("train", "val"):
         (root / "images" / part).mkdir(parents=True, exist_ok=True)
         (root / "labels" / part).mkdir(parents=True, exist_ok=True)
-    with ProcessPoolExecutor(workers) as pool:
-        for _ in pool.map(_write_stage, jobs, chunksize=16):
-            pass
+    Parallel(n_jobs=workers)(delayed(_write_stage)(job) for job in jobs)
     from vadkit.objects import COCO_CLASSES
 
     data = root / "data.yaml"
@@ -242,6 +241,7 @@ def export(weights: Path, folder: Path, out: Path) -> None:
     yolo = YOLO(str(description), task="detect")
     yolo.model = network()
     yolo.model.load_state_dict(torch.load(weights, weights_only=True))
+    yolo.model.args = vars(yolo.model.args)  # the form that a loaded checkpoint has
     yolo.model.pt_path = str(folder / "world_yolo.pt")
     yolo.model.task = "detect"
     exported = yolo.export(format="onnx", imgsz=(PADDED, WIDTH), dynamic=True, simplify=False, opset=17, device="cpu")
@@ -282,7 +282,7 @@ def _time(weights: Path) -> None:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="the ONNX file to write")
-    parser.add_argument("--images", type=int, default=4500, help="training pictures")
+    parser.add_argument("--images", type=int, default=7500, help="training pictures")
     parser.add_argument("--val-images", type=int, default=600, help="pictures to report on")
     parser.add_argument("--epochs", type=int, default=7)
     parser.add_argument("--batch", type=int, default=8)
