@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from vadkit import __version__
-from vadkit.errors import ConfigError, VadkitError
+from vadkit.errors import ConfigError, DataError, VadkitError
 
 
 class Commands(click.Group):
@@ -90,6 +90,40 @@ def data(params: str, parameters: Iterable[tuple[str, str]]) -> None:
     print(f"data_root: {resolve(config.data_root)}")
     for line in checks.describe(load_corpus(config)):
         print(line)
+
+
+@app.command()
+@click.argument("video", metavar="VIDEO")
+@click.option("--run", "folder", required=True, metavar="FOLDER", help="A run's results, outputs/<profile>.")
+@click.option("--system", default="2S-bag-ha", show_default=True, help="One of its trained systems.")
+@click.option("--seed", default=0, show_default=True, help="One of its seeds.")
+@click.option("--overlay", metavar="OUT.mp4", help="Write the video with scores, detections and alarms.")
+@click.option("--csv", "table", metavar="OUT.csv", help="Write a line for each analysed frame.")
+@click.option("-p", "--parameter", "parameters", type=(str, str), multiple=True, metavar="KEY VALUE", help="Replace a parameter of the training, such as flow_method.")
+def score(video: str, folder: str, system: str, seed: int, overlay: str | None, table: str | None, parameters: Iterable[tuple[str, str]]) -> None:
+    """Score VIDEO, a file, a stream's URL or a camera's number, with a trained system.
+
+    Ctrl-C ends it in order: what was scored is kept.
+    """
+    from vadkit import live, trained
+
+    model = trained.find_model(folder, system, seed, video)
+    interrupted: list[int] = []
+
+    def interrupt(*signal_and_frame: Any) -> None:
+        if interrupted:
+            raise KeyboardInterrupt
+        interrupted.append(1)
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        verdict = live.score(video, model, overlay, table, live.changed(model.config, overrides(parameters)), lambda: bool(interrupted))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    for line in live.describe(verdict, model, overlay, table):
+        print(line)
+    if verdict.broken:
+        raise DataError(f"{verdict.broken}\n  the verdict is on the {verdict.frames} frames before that" + ("; what was written of them is kept" if overlay or table else ""))
 
 
 @app.command()
