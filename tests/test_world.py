@@ -340,3 +340,40 @@ def test_replacing_only_the_class_leaves_camera_light_and_length_alone():
     other = replace(plan, category=NORMAL)
     a, b = Renderer(stage_of(plan), plan.seed), Renderer(stage_of(other), other.seed)
     assert np.array_equal(a.light, b.light) and a.frames == b.frames and a.label == b.label
+
+
+# --- the detector ---
+
+
+def test_training_pictures_come_with_their_boxes_in_yolo_form(tmp_path):
+    from vadkit.corpora.world.train_detector import PADDED, batch_of, load_pictures, write_dataset
+
+    write_dataset(tmp_path, 6, 3, 1)
+    pictures, labels = load_pictures(tmp_path, "train")
+    assert pictures.shape == (6, PADDED, WIDTH, 3) and (pictures[:, HEIGHT:] == 114).all() and len(list((tmp_path / "images" / "val").iterdir())) == 3
+    for rows in labels:
+        assert rows.shape[1] == 5 and set(rows[:, 0].astype(int)) <= set(COCO.values())
+        corners = np.concatenate([rows[:, 1:3] - rows[:, 3:] / 2, rows[:, 1:3] + rows[:, 3:] / 2])
+        assert corners.min() > -1e-3 and corners[:, 0].max() < 1.001 and corners[:, 1].max() <= HEIGHT / PADDED + 1e-3
+    batch = batch_of(pictures, labels, np.arange(6), np.random.default_rng(0))
+    assert batch["img"].shape == (6, 3, PADDED, WIDTH) and len(batch["cls"]) == sum(map(len, labels))
+    mirrored = [np.allclose(batch["bboxes"][batch["batch_idx"] == k, 0].numpy(), 1 - labels[k][:, 1], atol=1e-6) for k in range(6)]
+    straight = [np.allclose(batch["bboxes"][batch["batch_idx"] == k, 0].numpy(), labels[k][:, 1], atol=1e-6) for k in range(6)]
+    assert all(a != b for a, b in zip(mirrored, straight, strict=True)) and any(mirrored) and any(straight)
+
+
+def test_the_shipped_detector_finds_what_a_video_holds(tiny):
+    """On videos that it was not trained on: most people, most things, few that are not there."""
+    from vadkit.objects import Detector
+
+    found, there, both = np.zeros(80), np.zeros(80), np.zeros(80)
+    with Detector(tiny[0]) as detector:
+        for plan in DEFAULT[100:148:4]:
+            renderer = Renderer(stage_of(plan), plan.seed)
+            for frame in (40, 90):
+                image, boxes, _ = renderer.draw(frame, with_boxes=True)
+                bag = detector.bags([image])[0]
+                truth = np.bincount([kind for kind, *_ in boxes], minlength=80)
+                found, there, both = found + bag, there + truth, both + np.minimum(bag, truth)
+    assert both[0] > 0.75 * there[0] and both[0] > 0.85 * found[0]
+    assert both[1:].sum() > 0.5 * there[1:].sum() and both[1:].sum() > 0.7 * found[1:].sum()

@@ -10,9 +10,10 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+
+from joblib import Parallel, delayed
 
 from vadkit.config import Config
 from vadkit.corpora import NORMAL, Corpus
@@ -54,20 +55,13 @@ def render_world(folder: Path, config: Config, progress: Progress | None = None)
     plans = plan_world(config.world_seed, config.world_train_videos, config.world_test_videos, config.world_seconds)
     jobs = [(plan, folder) for plan in plans]
     found: dict[str, tuple[int, list[str], list[tuple[int, int]]]] = {}
-    if config.workers == 1:
-        results = map(_render, jobs)
-        _collect(results, found, len(jobs), progress)
-    else:
-        with ProcessPoolExecutor(config.workers) as pool:
-            _collect(pool.map(_render, jobs, chunksize=1), found, len(jobs), progress)
-    write_lists(folder, plans, found)
-
-
-def _collect(results, found, total, progress) -> None:
+    # loky starts fresh processes: a fork would inherit the locks of OpenCV's threads and could wait for ever
+    results = Parallel(n_jobs=config.workers, batch_size=1, return_as="generator")(delayed(_render)(job) for job in jobs)
     for done, (name, *facts) in enumerate(results, 1):
         found[name] = tuple(facts)
         if progress:
-            progress(done, total, f"rendering {name}")
+            progress(done, len(jobs), f"rendering {name}")
+    write_lists(folder, plans, found)
 
 
 def video_path(plan: Plan) -> str:
