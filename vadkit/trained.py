@@ -78,7 +78,7 @@ def find_model(run: str | Path, system: str = "2S-bag-ha", seed: int = 0, video:
     """
     run = Path(run)
     folder = run / FOLDER
-    remedy = f"train with `vadkit run params/{run.name}.yaml --only 04`"
+    remedy = f"train with `vadkit run params/{run.name}.yaml --only 13`"
     if not run.is_dir():
         others = sorted(str(p.parent) for p in run.parent.glob(f"*/{FOLDER}")) if run.parent.is_dir() else []
         raise DataError(f"no folder {run}; " + (f"there are {', '.join(others)}; or " if others else "") + remedy)
@@ -88,7 +88,7 @@ def find_model(run: str | Path, system: str = "2S-bag-ha", seed: int = 0, video:
     if system not in known:
         near = difflib.get_close_matches(system, known, n=1, cutoff=0.6)
         hint = f"did you mean '{near[0]}'" if near else f"it has {', '.join(known)}"
-        raise ConfigError(f"{run} has no trained system '{system}'; {hint}? The notebook of another system's ablation trains it")
+        raise ConfigError(f"{run} has no trained system '{system}'; {hint}? Another is recorded by vadkit.trained.save_models in the notebook that trains it")
     record = _read(folder / f"{system}.json", remedy)
     models = [one for one in record["models"] if one["seed"] == seed]
     if not models:
