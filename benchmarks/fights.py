@@ -18,20 +18,22 @@ from vadkit.corpora import load_corpus
 
 PARAMS = Path(__file__).resolve().parents[1] / "params" / "fights.yaml"
 SYSTEM = "2S-bag"  # clips have no soft frames: 2S-bag-ha is the same system
-RELEASED = {"frame_window": False, "speed_stream": False, "flow_scale": "minmax", "feature_scale": "raw"}
+RELEASED = {"frame_window": False, "speed_stream": False, "frame_stream": True, "flow_scale": "minmax", "feature_scale": "raw"}
 VARIANTS = [  # (what, system, parameters that replace the profile's)
     ("without the bag", "2S-no-bag", {}),
     ("frame stream and bag alone", "1S-bag", {}),
     ("frame stream alone", "1S-no-bag", {}),
+    ("with the frame stream", SYSTEM, {"frame_stream": True}),
     ("features as they are", SYSTEM, {"feature_scale": "raw"}),
     ("early stopping on a fifth of the sources", SYSTEM, {"early_stopping": True, "head_epochs": 40}),
-    ("hard mining, alpha 3", SYSTEM, {"hard_mining_alpha": 3}),
+    ("hard mining, alpha 3", SYSTEM, {"hard_mining_alpha": 3, "batch_size": 64}),
     ("class weight 2", SYSTEM, {"anomaly_weight": 2.0}),
-    ("linear-sized head, 64 neurons", SYSTEM, {"head_width": 64}),
+    ("small batches", SYSTEM, {"batch_size": 32}),
+    ("15 epochs", SYSTEM, {"head_epochs": 15}),
 ]
 IMAGE_VARIANTS = [
-    ("without the speed stream", SYSTEM, {"speed_stream": False}),
-    ("whole frame, no speed stream", SYSTEM, {"frame_window": False, "speed_stream": False}),
+    ("frame in the window and flow, no speed stream", SYSTEM, {"speed_stream": False, "frame_stream": True}),
+    ("whole frame and flow, no speed stream", SYSTEM, {"frame_window": False, "speed_stream": False, "frame_stream": True}),
     ("the same, min-max flow, features as they are (as released)", SYSTEM, RELEASED),
     ("as released, early stopping, mining and class weight too", SYSTEM, RELEASED | {"early_stopping": True, "head_epochs": 40, "hard_mining_alpha": 3, "anomaly_weight": 2.0}),
 ]

@@ -72,6 +72,7 @@ class Config(BaseModel):
     flow_scale: Literal["minmax", "fixed"] = Field("minmax", description="flow image's brightness: min-max per frame (as released), or a fixed scale that keeps speed")
     flow_full_scale: PositiveFloat = Field(0.05, description="displacement, as a share of the frame's height, drawn at full brightness (flow_scale: fixed)")
     frame_window: bool = Field(False, description="the frame stream sees the window with the most motion, half as wide and high, not the whole frame")
+    frame_stream: bool = Field(True, description="two-stream systems see the frame; false, with speed_stream, leaves them motion alone")
     speed_stream: bool = Field(False, description="two-stream systems see motion a second time: three successive speeds in that window")
     detector_weights: str = Field("world", description="'world' (shipped, for the synthetic corpus), a path to .pt or .onnx, or 'none'")
     detector_confidence: Fraction = Field(0.5, description="detections below it are not counted")
@@ -140,6 +141,8 @@ class Config(BaseModel):
             problems.append("validation 'test_parity' cuts an official test list; use validation: train_cut")
         if bool(self.evaluate_scores) != bool(self.evaluate_annotations):
             problems.append("evaluate_scores and evaluate_annotations belong together; give both, or neither")
+        if not self.frame_stream and not self.speed_stream:
+            problems.append("frame_stream: false leaves two-stream systems one stream; set speed_stream: true")
         if self.feature_scale == "standard" and self.finetune_epochs:
             problems.append("feature_scale 'standard' fixes the features' scale before phase two would change them; set finetune_epochs: 0")
         if self.head_epochs + self.finetune_epochs == 0:

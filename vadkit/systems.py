@@ -30,8 +30,13 @@ class System:
         return self.fixed_epochs is None
 
     def stream_names(self, config: Config) -> tuple[str, ...]:
-        """What its streams see: the frame; with two, motion as well, once or (config.speed_stream) twice."""
-        return stream_names(config)[: 1 if self.streams == 1 else None]
+        """What its streams see: the frame; with two, the frame and its flow, as in the paper.
+
+        config.speed_stream shows two-stream systems motion a second time; config.frame_stream off takes the frame from them.
+        """
+        if self.streams == 1:
+            return ("frame",)
+        return tuple(name for name in stream_names(config) if config.frame_stream or name != "frame")
 
 
 SYSTEMS: dict[str, System] = {
