@@ -107,13 +107,13 @@ def test_reasons_with_commas_quotes_and_line_breaks_survive(demo):
 def test_a_part_of_an_earlier_version_still_fits(demo):
     report.save_rows(demo, "b", rows(demo))
     (demo.output_dir / "results" / "a.csv").write_text("metric,value,dropped\nfl_auc,70,x\n")
-    report.save_rows(demo, "c", rows(demo))
+    report.save_rows(demo, "c", rows(demo, item="extra"))
     frame = report.load_results(demo)
     assert len(frame) == 9 and frame["metric"][0] == "fl_auc" and frame["value"][0] == 70 and frame["paper"][0] == ""
 
 
 def _save(config, notebook):
-    report.save_rows(config, notebook, rows(config, item="extra"))
+    report.save_rows(config, notebook, rows(config, item=f"extra {notebook}"))
 
 
 def test_two_processes_lose_no_rows(demo):
@@ -183,3 +183,19 @@ def test_a_sentence_says_what_follows_from_the_interval_and_not_more():
     assert "+0.1 s" in said(0.05, 0.2, "detection_delay_s")
     nothing = Comparison("vl_f1", None, None, None, None, None, None, None, None, 3, 40, "one class only")
     assert report.sentence("A", nothing) == "A: no statement on VL-F1: one class only."
+
+
+def test_a_number_that_two_notebooks_save_is_one_row_and_the_current_one(tmp_path):
+    import pandas as pd
+
+    def config_with(**values):
+        return make_config({"output_root": str(tmp_path), "profile": "p", **values})
+
+    def saved(config, notebook, value):
+        report.save_rows(config, notebook, [report.number_row(config, value, "s", "", "time", "2S", "t")])
+        return pd.read_csv(tmp_path / "p" / "results.csv")
+
+    old, new = config_with(), config_with(seeds=[4])
+    assert saved(old, "02", 1.0)["value"].tolist() == [1.0]
+    assert saved(old, "04", 1.0)["notebook"].tolist() == [2]
+    assert saved(new, "04", 5.0)["value"].tolist() == [5.0]

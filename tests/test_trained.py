@@ -76,7 +76,7 @@ def test_of_a_cross_validation_the_fold_that_tests_the_video_is_taken(tmp_path, 
 
 
 def test_what_is_not_there_is_named_with_the_remedy(run, tmp_path):
-    with pytest.raises(DataError, match=r"no folder .*demo; there are .*toy; or train with `vadkit run params/demo.yaml --only 13`"):
+    with pytest.raises(DataError, match=r"no folder .*demo; there are .*toy; or train with `vadkit run params/demo.yaml --only 04`"):
         find_model(run.parent / "demo")
     (run.parent / "bare").mkdir()
     with pytest.raises(DataError, match=r"no trained system yet; train with `vadkit run params/bare.yaml"):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from vadkit.corpora import Problem
     from vadkit.evaluation import Comparison, Metric
 
+KEY = ("paper", "item", "system", "metric", "origin")  # what makes a row one number
 FIGURE_DPI = 160
 SVG_BYTES = 300_000  # a vector file past this is slower to open than the picture
 LABELS = {
@@ -145,7 +146,7 @@ def save_rows(config: Config, notebook: str, rows: Sequence[ResultRow]) -> Path:
     if not rows:
         raise ValueError(f"{notebook}: no row to save")
     _plain(notebook)
-    keys = [(r.paper, r.item, r.system, r.metric, r.origin) for r in rows]
+    keys = [tuple(getattr(r, name) for name in KEY) for r in rows]
     twice = next((k for k in keys if keys.count(k) > 1), None)
     if twice:
         raise ValueError(f"{notebook}: {' | '.join(twice)} is given twice")
@@ -154,7 +155,7 @@ def save_rows(config: Config, notebook: str, rows: Sequence[ResultRow]) -> Path:
     part = folder / f"{notebook}.csv"
     with _turn(folder / ".lock"):
         write_atomic(part, _csv([replace(r, notebook=notebook) for r in rows]))
-        write_atomic(config.output_dir / "results.csv", _joined(sorted(folder.glob("*.csv"))))
+        write_atomic(config.output_dir / "results.csv", _joined(sorted(folder.glob("*.csv")), config.fingerprint()))
     return part
 
 
@@ -308,14 +309,22 @@ def _csv(rows: Sequence[ResultRow]) -> str:
     return text.getvalue()
 
 
-def _joined(parts: Sequence[Path]) -> str:
-    """All parts under one header; by column name, so that a part written by an earlier version still fits."""
+def _joined(parts: Sequence[Path], fingerprint: str) -> str:
+    """All parts under one header, each number once: of these parameters rather than others, from the first notebook.
+
+    By column name, so that a part written by an earlier version still fits.
+    """
+    rows: dict[tuple, dict] = {}
+    for part in parts:
+        with open(part, newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                key = tuple(row.get(name, "") for name in KEY)
+                if key not in rows or (row.get("config") == fingerprint != rows[key].get("config")):
+                    rows[key] = row
     text = io.StringIO()
     writer = csv.DictWriter(text, [f.name for f in fields(ResultRow)], restval="", extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    for part in parts:
-        with open(part, newline="", encoding="utf-8") as file:
-            writer.writerows(csv.DictReader(file))
+    writer.writerows(rows.values())
     return text.getvalue()
 
 

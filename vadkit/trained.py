@@ -78,7 +78,7 @@ def find_model(run: str | Path, system: str = "2S-bag-ha", seed: int = 0, video:
     """
     run = Path(run)
     folder = run / FOLDER
-    remedy = f"train with `vadkit run params/{run.name}.yaml --only 13`"
+    remedy = f"train with `vadkit run params/{run.name}.yaml --only 04`"
     if not run.is_dir():
         others = sorted(str(p.parent) for p in run.parent.glob(f"*/{FOLDER}")) if run.parent.is_dir() else []
         raise DataError(f"no folder {run}; " + (f"there are {', '.join(others)}; or " if others else "") + remedy)
