@@ -26,9 +26,9 @@ VARIANTS = [  # (what, system, parameters that replace the profile's)
     ("with the frame stream", SYSTEM, {"frame_stream": True}),
     ("features as they are", SYSTEM, {"feature_scale": "raw"}),
     ("early stopping on a fifth of the sources", SYSTEM, {"early_stopping": True, "head_epochs": 40}),
-    ("hard mining, alpha 3", SYSTEM, {"hard_mining_alpha": 3, "batch_size": 64}),
+    ("without hard mining, as many steps", "2S-bag-no-hm", {"batch_size": 256}),
     ("class weight 2", SYSTEM, {"anomaly_weight": 2.0}),
-    ("small batches", SYSTEM, {"batch_size": 32}),
+    ("the paper's batches of 16", SYSTEM, {"batch_size": 16}),
     ("15 epochs", SYSTEM, {"head_epochs": 15}),
 ]
 IMAGE_VARIANTS = [  # without the bag, so that the detector need not look at every frame again
@@ -37,7 +37,7 @@ IMAGE_VARIANTS = [  # without the bag, so that the detector need not look at eve
         ("no bag, frame in the window and flow", {}),
         ("no bag, whole frame and flow", {"frame_window": False}),
         ("the same, min-max flow and features as they are", RELEASED),
-        ("the same, early stopping, mining and class weight too", RELEASED | {"early_stopping": True, "head_epochs": 40, "hard_mining_alpha": 3, "anomaly_weight": 2.0, "batch_size": 16}),
+        ("the same, early stopping, class weight and batches of 16 too", RELEASED | {"early_stopping": True, "head_epochs": 40, "anomaly_weight": 2.0, "batch_size": 16}),
     )
 ]
 
