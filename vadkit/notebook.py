@@ -47,7 +47,10 @@ def torch_device(config: Config) -> str:
 
 
 class Progress:
-    """A bar for long steps: call it as progress(done, total, what)."""
+    """A bar for long steps: call it as progress(done, total, what).
+
+    One bar a step: a new one starts where the total changes or the count falls back.
+    """
 
     def __init__(self):
         self.bar = None
@@ -55,9 +58,11 @@ class Progress:
     def __call__(self, done: int, total: int, what: str) -> None:
         from tqdm.auto import tqdm
 
-        if self.bar is None or self.bar.desc.removesuffix(": ") != what or self.bar.total != total:
+        if self.bar is not None and (self.bar.total != total or done < self.bar.n):
             self.close()
-            self.bar = tqdm(total=total, desc=what, mininterval=2.0, file=sys.stdout, ncols=80)
+        if self.bar is None:
+            self.bar = tqdm(total=total, initial=done, mininterval=2.0, file=sys.stdout, ncols=100, bar_format="{percentage:3.0f}% {n_fmt}/{total_fmt} [{elapsed}] {desc}")
+        self.bar.set_description_str(what[:60], refresh=False)
         self.bar.update(done - self.bar.n)
         if done >= total:
             self.close()
