@@ -88,5 +88,6 @@ def fake_world(monkeypatch: pytest.MonkeyPatch, signal: float = 2.0) -> dict:
     monkeypatch.setattr(experiment, "pooled", pooled)
     monkeypatch.setattr(baselines, "pooled", pooled)
     monkeypatch.setattr(experiment, "extract_features", lambda *args: None)
+    monkeypatch.setattr(baselines, "extract_features", lambda *args: None)
     monkeypatch.setattr(experiment, "train", count)
     return world

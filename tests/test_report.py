@@ -168,9 +168,12 @@ def test_figures_are_whole_and_the_same_twice(demo):
 
 def test_problems_are_listed_once_left_out_first(demo):
     mended, lost = Problem("a.txt, line 3", "clipped, by 2", False), Problem("b.mp4", "is empty", True)
-    with open(report.save_problems(demo, [mended, lost, mended]), newline="") as file:
+    report.save_problems(demo, "01", [mended])
+    with open(report.save_problems(demo, "04", [mended, lost, mended]), newline="") as file:
         assert list(csv.reader(file)) == [["left_out", "where", "what"], ["yes", "b.mp4", "is empty"], ["no", "a.txt, line 3", "clipped, by 2"]]
-    assert report.save_problems(demo, []).read_text() == "left_out,where,what\n"
+    again = report.save_problems(demo, "04", []).read_text().splitlines()
+    assert len(again) == 2 and mended.what in again[1]  # what another notebook met is kept
+    assert report.save_problems(demo, "01", []).read_text() == "left_out,where,what\n"
 
 
 def test_a_sentence_says_what_follows_from_the_interval_and_not_more():

@@ -14,7 +14,7 @@ from vadkit.config import Config
 from vadkit.corpora import Corpus
 from vadkit.errors import ConfigError, DataError
 from vadkit.experiment import plan_folds, prepare, sides_of
-from vadkit.features import pooled
+from vadkit.features import extract_features, pooled
 from vadkit.samples import Samples
 from vadkit.scoring import VideoScores
 from vadkit.video import probe
@@ -63,7 +63,7 @@ def linear_probe(config: Config, corpus: Corpus, what: str = "both", progress: P
         fitted = _logistic().fit(_clip_features(train, what, config), _video_labels(train))
         return _constant(test, fitted.predict_proba(_clip_features(test, what, config))[:, 1])
 
-    return _by_seed(config, corpus, predict, progress, f"linear probe, {what}")
+    return _by_seed(config, corpus, predict, progress, f"linear probe, {what}", PROBES[what][0])
 
 
 def frame_probe(config: Config, corpus: Corpus, what: str = "both", progress: Progress | None = None) -> dict[int, list[VideoScores]]:
@@ -89,12 +89,13 @@ def frame_probe(config: Config, corpus: Corpus, what: str = "both", progress: Pr
             scores.append(_scores(one, one.index[r], fitted.predict_proba(_features(one, r, what, config))[:, 1]))
         return scores
 
-    return _by_seed(config, corpus, predict, progress, f"frame probe, {what}")
+    return _by_seed(config, corpus, predict, progress, f"frame probe, {what}", PROBES[what][0])
 
 
-def _by_seed(config: Config, corpus: Corpus, predict: Predict, progress: Progress | None, what: str) -> dict[int, list[VideoScores]]:
+def _by_seed(config: Config, corpus: Corpus, predict: Predict, progress: Progress | None, what: str, streams: Sequence[str] = ()) -> dict[int, list[VideoScores]]:
     """Out-of-fold or test scores of every seed, in the corpus's order."""
     material = prepare(config, corpus, progress)
+    extract_features(list(material.samples.values()), streams, config, progress)  # in parallel; found below
     results = {}
     for done, seed in enumerate(config.seeds, 1):
         scored: dict[str, VideoScores] = {}

@@ -143,6 +143,8 @@ class Config(BaseModel):
             problems.append("evaluate_scores and evaluate_annotations belong together; give both, or neither")
         if not self.frame_stream and not self.speed_stream:
             problems.append("frame_stream: false leaves two-stream systems one stream; set speed_stream: true")
+        if self.validation == "test_parity" and not self.early_stopping:
+            problems.append("validation 'test_parity' cuts the test list for early stopping, which is off; use validation: train_cut")
         if self.feature_scale == "standard" and self.finetune_epochs:
             problems.append("feature_scale 'standard' fixes the features' scale before phase two would change them; set finetune_epochs: 0")
         if self.head_epochs + self.finetune_epochs == 0:

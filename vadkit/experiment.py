@@ -35,7 +35,10 @@ from vadkit.systems import System, system_for
 from vadkit.training import EVALUATION_ROWS, Epoch, Examples, Trained, head_options, make_head, train
 
 Progress = Callable[[int, int, str], None]
-CODE = ("vadkit.experiment", "vadkit.training", "vadkit.models.two_stream")
+CODE = (
+    *("vadkit.experiment", "vadkit.training", "vadkit.systems", "vadkit.models.two_stream"),
+    *("vadkit.features", "vadkit.models.backbones"),  # a head is worth nothing on other features
+)
 
 # Parameters that a trained model does not depend on, or that already count through its samples, their rows and
 # labels, or the backbone's weights. Every other parameter, also one added later, trains anew when it changes, but for

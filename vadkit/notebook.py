@@ -25,25 +25,15 @@ def start(namespace: Mapping[str, Any]) -> Config:
         from vadkit.errors import ConfigError
 
         raise ConfigError(f"the parameters cell lacks {', '.join(missing)}; run `make notebooks` to renew it")
+    from vadkit.features import device_of
+
     config = make_config({name: namespace[name] for name in Config.model_fields}, where="the parameters cell")
     print(f"profile {config.profile} (fingerprint {config.fingerprint()}), results in {config.output_dir}")
     print(f"python {sys.version.split()[0]} on {platform.machine()}, " + ", ".join(f"{p} {version(p)}" for p in SHOWN))
-    print(f"device {torch_device(config)}")
+    print(f"device {device_of(config)}")
     if config.corpus != "ucf_crime":
         print("These are not the papers' data: nothing here reproduces, or fails to reproduce, a printed number.")
     return config
-
-
-def torch_device(config: Config) -> str:
-    """'cuda' or 'cpu': what `device: auto` means here. Raises ConfigError for a GPU that is not there."""
-    import torch
-
-    available = torch.cuda.is_available()
-    if config.device == "cuda" and not available:
-        from vadkit.errors import ConfigError
-
-        raise ConfigError("device is 'cuda' but torch sees no GPU; use device: auto or cpu")
-    return "cuda" if available and config.device != "cpu" else "cpu"
 
 
 class Progress:

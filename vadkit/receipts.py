@@ -121,7 +121,7 @@ def why_stale(output_dir: Path, name: str, fingerprint: str) -> str:
     if missing:
         return f"{missing[0]} is missing"
     if rows_digest(output_dir, name) != receipt["rows"]:
-        return "its rows in results.csv are missing or were changed"
+        return "its rows are missing or were changed"
     return ""
 
 
@@ -132,12 +132,14 @@ def left_by(output_dir: Path, name: str) -> list[str] | None:
 
 
 def rows_digest(output_dir: Path, name: str) -> str:
-    """Twenty hex digits of the notebook's rows in results.csv (column `notebook`: its name or its number)."""
-    try:
-        with open(output_dir / "results.csv", newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.DictReader(file) if row.get("notebook") in (name, name[:2])]
-    except (OSError, csv.Error, UnicodeDecodeError):
-        rows = []
+    """Twenty hex digits of the rows that the notebook saved (results/, a file by its name or its number)."""
+    rows = []
+    for part in (name, name[:2]):
+        try:
+            with open(output_dir / "results" / f"{part}.csv", newline="", encoding="utf-8") as file:
+                rows += list(csv.DictReader(file))
+        except (OSError, csv.Error, UnicodeDecodeError):
+            continue
     return digest(rows)
 
 

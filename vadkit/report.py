@@ -194,16 +194,31 @@ def save_figure(config: Config, name: str, figure: Figure) -> Path:
     return path
 
 
-def save_problems(config: Config, problems: Iterable[Problem]) -> Path:
-    """Write left_out.csv: what in the data was left out or mended, each once, what was left out first."""
-    unique = sorted(set(problems), key=lambda p: (not p.left_out, p.where, p.what))
+def save_problems(config: Config, notebook: str, problems: Iterable[Problem]) -> Path:
+    """Write what a notebook left out or mended, and rebuild left_out.csv from all notebooks, each line once.
+
+    What was left out comes first. Both files are replaced whole; two processes take turns.
+    """
+    _plain(notebook)
+    folder = config.output_dir / "left_out"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = config.output_dir / "left_out.csv"
+    with _turn(folder / ".lock"):
+        write_atomic(folder / f"{notebook}.csv", _problems_csv(["yes" if p.left_out else "no", p.where, p.what] for p in problems))
+        lines = []
+        for part in sorted(folder.glob("*.csv")):
+            with open(part, newline="", encoding="utf-8") as file:
+                lines += list(csv.reader(file))[1:]
+        write_atomic(path, _problems_csv(lines))
+    return path
+
+
+def _problems_csv(lines: Iterable[Sequence[str]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["left_out", "where", "what"])
-    writer.writerows(["yes" if p.left_out else "no", p.where, p.what] for p in unique)
-    path = config.output_dir / "left_out.csv"
-    write_atomic(path, text.getvalue())
-    return path
+    writer.writerows(sorted(set(map(tuple, lines)), key=lambda line: (line[0] != "yes", line)))
+    return text.getvalue()
 
 
 # --- for reading -------------------------------------------------------------------------------------------------

@@ -249,12 +249,13 @@ def _build(video: Video, purpose: str, config: Config, folder: Path, workers: in
             for start in walk.flows_to(number):
                 for stream, image in streams.images(number, start, frame).items():
                     _append(files[stream], offsets[stream], image)
-                queue.append(frame)
+                if detector is not None:
+                    queue.append(frame)
             streams.forget(lambda seen, now=number: walk.last_use(seen) > now)
-            if detector is not None and len(queue) >= DETECTOR_BATCH:
+            if len(queue) >= DETECTOR_BATCH:
                 bags.append(detector.bags(queue))
                 queue = []
-        if detector is not None and queue:
+        if queue:
             bags.append(detector.bags(queue))
     found = frames.decoded
     index, flow_from = plan(video, found.frames, found.fps, config, purpose)
