@@ -84,8 +84,8 @@ def test_frames_of_the_test_set_are_not_trained_on(tmp_path, world, monkeypatch)
 
 
 def wrap(by_seed, seen):
-    def spy(config, corpus, predict, progress, what):
-        return by_seed(config, corpus, lambda train, test, seed: seen.append((train, test)) or predict(train, test, seed), progress, what)
+    def spy(config, corpus, predict, *rest):
+        return by_seed(config, corpus, lambda train, test, seed: seen.append((train, test)) or predict(train, test, seed), *rest)
 
     return spy
 

@@ -6,6 +6,9 @@
 Weak labels: training and validation videos are stripped of their annotated spans before anything is sampled, so
 that neither which frames are taken nor which epoch is kept can depend on them. The epoch kept is the one with the highest
 AUC over validation *videos* (by largest segment score), among equals the one with the lowest ranking loss there.
+
+Training always sets validation videos aside, for it has an epoch to choose, also where config.early_stopping is off and
+the first paper's systems train on them as well; the test videos are the same.
 """
 
 from __future__ import annotations
@@ -33,14 +36,18 @@ from vadkit.models.mil import Learner, bag_scores, ranking_loss
 from vadkit.samples import Samples, extract
 from vadkit.sampling import stride_frames
 from vadkit.scoring import VideoScores
-from vadkit.segments import Bag, bag_of, even_rows, published_bag
+from vadkit.segments import Bag, TooShortError, bag_of, even_rows, published_bag
 from vadkit.store import Store, code_version
-from vadkit.streams import stream_names
+from vadkit.systems import find_system
 from vadkit.training import Epoch, derived_seed, rank_auc
 from vadkit.video import count_frames, probe
 
 Progress = Callable[[int, int, str], None]
-CODE = ("vadkit.mil_training", "vadkit.models.mil", "vadkit.segments")
+CODE = (
+    "vadkit.mil_training", "vadkit.models.mil", "vadkit.segments", "vadkit.scoring", "vadkit.training",
+    "vadkit.systems", "vadkit.streams", "vadkit.features", "vadkit.models.backbones",
+)  # fmt: skip
+SAME_STREAMS = "2S-bag-ha"  # the system that the Learner is compared with sees what it sees
 PHASE = 10  # of `derived_seed`: other random numbers than the first paper's phases
 
 
@@ -48,13 +55,15 @@ PHASE = 10  # of `derived_seed`: other random numbers than the first paper's pha
 class MilSeed:
     """One seed: scores of the test videos, and of the validation videos by the models that were chosen on them.
 
-    With cross-validation each test video's scores come from the fold that did not train on it; histories and
-    model_paths: one a fold.
+    With cross-validation each test video's scores come from the fold that did not train on it. tested, validation,
+    histories and model_paths: one a fold. A threshold chosen on a fold's validation videos is for that fold's test
+    videos alone: to another fold those validation videos are test videos.
     """
 
     seed: int
     scores: tuple[VideoScores, ...]
-    validation: tuple[VideoScores, ...]
+    tested: tuple[tuple[VideoScores, ...], ...]
+    validation: tuple[tuple[VideoScores, ...], ...]
     histories: tuple[tuple[Epoch, ...], ...]
     model_paths: tuple[Path, ...]
 
@@ -83,10 +92,10 @@ def run(config: Config, corpus: Corpus, variant: str = "sultani", top_k: int = 1
     """Train with every seed (and fold) and score the test videos; what the cache has is not done again.
 
     variant, top_k: of `ranking_loss`. features: published ones by video name (`segments.read_published`) in the
-    place of ours; videos without any are left out. Raises DataError where a side has no video of both classes.
+    place of ours; videos without any are left out, as are videos with fewer frames than segments. Raises DataError where a side has no video of both classes.
     """
     items, problems = _own_items(config, corpus, progress) if features is None else _published_items(config, corpus, features)
-    streams = len(stream_names(config)) if features is None else 1
+    streams = len(_stream_names(config)) if features is None else 1
     tasks = []
     for seed in config.seeds:
         for fold in plan_folds(config, corpus, seed):
@@ -98,10 +107,10 @@ def run(config: Config, corpus: Corpus, variant: str = "sultani", top_k: int = 1
     for seed in config.seeds:
         mine = [task for task in tasks if task.seed == seed]
         learners = [load_learner(task.path) for task in mine]
-        scored = {one.name: one for task, learner in zip(mine, learners, strict=True) for one in _score(learner, task.test)}
-        validation = [one for task, learner in zip(mine, learners, strict=True) for one in _score(learner, task.val)]
+        tested, validation = (tuple(tuple(_score(learner, getattr(task, side))) for task, learner in zip(mine, learners, strict=True)) for side in ("test", "val"))
+        scored = {one.name: one for fold in tested for one in fold}
         histories = tuple(tuple(Epoch(**line) for line in json.loads((task.path / "history.json").read_text())) for task in mine)
-        seeds.append(MilSeed(seed, tuple(scored[v.name] for v in corpus.videos if v.name in scored), tuple(validation), histories, tuple(t.path for t in mine)))
+        seeds.append(MilSeed(seed, tuple(scored[v.name] for v in corpus.videos if v.name in scored), tested, validation, histories, tuple(t.path for t in mine)))
     return MilRun(tuple(seeds), tuple(problems))
 
 
@@ -219,9 +228,21 @@ def _own_items(config: Config, corpus: Corpus, progress: Progress | None) -> tup
             scored = one.rows("score", config)
             rows.append(scored[even_rows(one.index[scored], stride_frames(one.fps, rate))])
         found, problems = trained + tested, problems + wrong
-    streams = stream_names(config)
+    streams = _stream_names(config)
     extract_features(found, streams, config, progress)
-    return {one.video.name: _own_item(one, r, streams, config) for one, r in zip(found, rows, strict=True)}, problems
+    items = {}
+    for one, r in zip(found, rows, strict=True):
+        try:
+            items[one.video.name] = _own_item(one, r, streams, config)
+        except TooShortError as error:
+            if config.strict:
+                raise
+            problems.append(Problem(str(one.video.path), str(error), left_out=True))
+    return items, problems
+
+
+def _stream_names(config: Config) -> tuple[str, ...]:
+    return find_system(SAME_STREAMS).stream_names(config)
 
 
 def _own_item(samples: Samples, rows: np.ndarray, streams: Sequence[str], config: Config) -> Item:

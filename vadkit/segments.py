@@ -27,6 +27,10 @@ TEXT_SEGMENTS = 32  # lines of a file of Sultani et al.
 SUFFIXES = re.compile(r"(\.mp4|_x264|_c3d|_i3d|_rgb|_flow|_c)+$", re.IGNORECASE)  # what publishers add to a video's name
 
 
+class TooShortError(DataError):
+    """A video has fewer frames than it is to have segments."""
+
+
 @dataclass(frozen=True, eq=False)
 class Bag:
     """A video's instances: starts (n,) int64, the first frame of each, rising; features (n, D) float32."""
@@ -41,8 +45,8 @@ class Bag:
 def bag_of(samples: Samples, rows: np.ndarray, streams: Sequence[str], config: Config) -> Bag:
     """A video's bag from the cached pooled features of the given rows, streams side by side.
 
-    config.mil_segments segments, or with 0 an instance for every row. Raises DataError for a video with fewer
-    frames than segments.
+    config.mil_segments segments, or with 0 an instance for every row. Raises TooShortError for a video with
+    fewer frames than segments.
     """
     features = np.concatenate([pooled(samples, stream, config)[rows] for stream in streams], axis=1).astype(np.float32)
     return cut(samples.index[rows], features, samples.frames, config.mil_segments, samples.video.name)
@@ -53,13 +57,13 @@ def cut(index: np.ndarray, features: np.ndarray, frames: int, segments: int, nam
 
     Shape: index (n,) rising frame numbers, features (n, D) -> a bag of `segments` instances. A segment in which no
     row stands takes the latest row before it (our reading; published features repeat likewise). segments 0: every row
-    is an instance. Raises DataError where frames < segments.
+    is an instance. Raises TooShortError where frames < segments.
     """
     features = np.asarray(features, np.float32)
     if segments == 0:
         return Bag(np.asarray(index, np.int64), features)
     if frames < segments:
-        raise DataError(f"{name} has {frames} frames, too few for {segments} segments; set mil_segments to {frames} or fewer, or to 0")
+        raise TooShortError(f"{name} has {frames} frames, too few for {segments} segments; set mil_segments to {frames} or fewer, or to 0")
     starts = segment_starts(frames, segments)
     first, last = np.searchsorted(index, starts), np.searchsorted(index, np.append(starts[1:], frames))
     means = [features[a:b].mean(axis=0) if b > a else features[max(a - 1, 0)] for a, b in zip(first, last, strict=True)]
