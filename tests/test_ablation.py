@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from doubles import FakeSamples, fake_corpus, fake_world
@@ -107,6 +109,23 @@ def test_the_object_of_hard_frames_comes_first(tmp_path):
     person = found[0]
     assert person.difference.value == pytest.approx(person.hard - person.rest) and person.hard - person.rest == pytest.approx(2, abs=0.3)
     assert person.difference.low <= person.difference.value <= person.difference.high and person.effect > 1
+
+
+def test_the_counts_interval_draws_a_recordings_cuts_together_where_asked(tmp_path):
+    class Crowded(Counted):
+        """Recordings differ in how many people their hard frames show, their cuts do not."""
+
+        @property
+        def bags(self) -> np.ndarray:
+            bags = super().bags
+            bags[:, COCO_CLASSES.index("person")] *= 1 + int(self.video.source) % 3
+            return bags
+
+    cuts = [Crowded(replace(v, source=str(number // 6)), 0.0) for number, v in enumerate(fake_corpus(videos=72).videos)]
+    cuts = [replace(one, video=replace(one.video, split="train")) for one in cuts]
+    found = {over: ablation.object_counts(make(tmp_path, interval_over=over, bootstrap_resamples=200), cuts)[0] for over in ("videos", "sources")}
+    widths = {over: one.difference.high - one.difference.low for over, one in found.items()}
+    assert found["videos"].name == found["sources"].name == "person" and widths["sources"] > 1.2 * widths["videos"]
 
 
 def test_counts_need_both_sides(tmp_path):

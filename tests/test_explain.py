@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from tiny import tiny_corpus
 from torch import nn
 
-from vadkit import experiment, explain, explain_checks
+from vadkit import experiment, explain, explain_checks, plots
 from vadkit.config import Config
 from vadkit.corpora import Video
 from vadkit.errors import DataError
@@ -183,6 +185,26 @@ def test_agreement_is_one_for_the_same_maps_and_undefined_for_constant_ones():
         agreement(CONFIG, a, a[1:], "frame", "x")
 
 
+def test_the_checks_draw_a_recordings_cuts_together_where_asked():
+    rng = np.random.default_rng(0)
+
+    def cuts(own_source: bool) -> list[Explained]:
+        found = [explained(f"{s}{cut}", (0.2, 0.2) if s in "abc" else (0.9, 0.9), [LEFT]) for s in "abcdef" for cut in range(6)]
+        return [replace(one, video=replace(one.video, source=one.video.name if own_source else one.video.name[0])) for one in found]
+
+    noise = [rng.random((50, 50), np.float32) for _ in range(36)]
+
+    def measures(over: str, own_source: bool = False) -> list:
+        config, found = Config(bootstrap_resamples=200, interval_over=over), cuts(own_source)
+        mixed = [replace(one, heat={"frame": one.heat["frame"] if one.video.name[0] in "abc" else heat}) for one, heat in zip(found, noise, strict=True)]
+        return [pointing_game(config, {0: found})[0].interval, agreement(config, found, mixed, "frame", "x").interval]
+
+    for by_video, by_source, alone in zip(measures("videos"), measures("sources"), measures("sources", own_source=True), strict=True):
+        assert by_video.value == by_source.value
+        assert by_source.high - by_source.low > 1.5 * (by_video.high - by_video.low)
+        assert alone.high - alone.low < 1.2 * (by_video.high - by_video.low)
+
+
 def test_frames_to_show_go_from_the_surest_to_the_least_sure():
     found = [explained(f"v{n}", None, []) for n in range(7)]
     for n, one in enumerate(found):
@@ -224,9 +246,34 @@ def test_panels_are_figure_4s(trained):
     config, corpus, run = trained
     one = explain.explain_run(config, corpus, run, per_video=1)[0]
     samples = experiment.prepare(config, corpus).samples[one.video.name]
-    pictures = explain.panels(one, samples)
+    pictures, titles = zip(*explain.panels(one, samples), strict=True)
     assert [p.shape for p in pictures] == [(240, 320, 3)] * 4 and all(p.dtype == np.uint8 for p in pictures)
     assert (pictures[2][60, 80:240] == 255).all()  # the box's upper edge
+    assert titles == (f"Assault004, frame {one.frame}: {one.confidence:.2f}; flow", "Grad-CAM, flow", "frame", "Grad-CAM, frame")
+
+
+def test_panels_follow_the_streams_where_motion_takes_the_frames_place(trained):
+    config, corpus, _ = trained
+    config = config.model_copy(update={"speed_stream": True, "frame_stream": False})
+    one = explain.explain_run(config, corpus, run_system(config, corpus, "2S-no-bag"), per_video=1)[0]
+    samples = experiment.prepare(config, corpus).samples[one.video.name]
+    pictures, titles = zip(*explain.panels(one, samples), strict=True)
+    assert [t.split("; ")[-1] for t in titles] == ["flow", "Grad-CAM, flow", "speed, motion window", "Grad-CAM, speed"]
+    bare, _ = explain.panels(replace(one, boxes=np.empty((0, 4))), samples)[2]
+    speed = cv2.resize(samples.images("speed", [one.row])[0], (320, 240), interpolation=cv2.INTER_AREA)
+    assert np.array_equal(bare, speed)  # as the network sees it
+    left, top, right, bottom = one.seen["speed"]
+    columns = np.clip([round((x - left) / (right - left) * 320) for x in (0.25, 0.75)], 0, 320)
+    upper = round((0.25 - top) / (bottom - top) * 240)
+    assert 0 < upper < 240 and columns[0] < columns[1] and (pictures[2][upper, slice(*columns)] == 255).all()  # the box is where the window shows it
+    assert len(plots.sample_grid(pictures, titles).axes) == 4
+
+
+def test_panels_of_one_stream_are_two(trained):
+    config, corpus, _ = trained
+    one = explain.explain_run(config, corpus, run_system(config, corpus, "1S-no-bag"), per_video=1)[0]
+    found = explain.panels(one, experiment.prepare(config, corpus).samples[one.video.name])
+    assert [title.split("; ")[-1] for _, title in found] == ["frame", "Grad-CAM, frame"]
 
 
 def test_a_normal_video_has_nothing_to_explain(trained, monkeypatch):

@@ -139,7 +139,7 @@ def test_ablation_shows_means_intervals_seeds_and_printed_values():
         assert any(len(d) == len(expected) and np.allclose(d, expected) for d in drawn), expected
     assert len(drawn) == 7  # no interval for the second system
     assert [t.get_text() for t in f1.texts] == ["none"] and auc.get_xlabel() == "FL-AUC (%)"
-    assert {"mean of seeds", "interval over videos", "each seed", "printed", "2S-bag", "2S-no-bag"} <= set(words(figure))
+    assert {"mean of seeds", "interval", "each seed", "printed", "2S-bag", "2S-no-bag"} <= set(words(figure))
     assert_readable(figure)
     assert "printed" not in words(plots.ablation_bars(found))
 

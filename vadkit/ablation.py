@@ -20,7 +20,7 @@ import torch
 from vadkit import evaluation, experiment, intervals, published, report
 from vadkit.config import Config
 from vadkit.corpora import Corpus
-from vadkit.evaluation import RESAMPLING_SEED, Comparison, Metric
+from vadkit.evaluation import Comparison, Metric
 from vadkit.experiment import SystemRun
 from vadkit.features import device_of, pooled
 from vadkit.objects import COCO_CLASSES
@@ -124,8 +124,8 @@ class ObjectCount:
 def object_counts(config: Config, samples: Sequence[Samples]) -> list[ObjectCount]:
     """Counts in hard frames against those in all other training frames, largest effect first.
 
-    samples: of training videos. Classes that are never seen are left out; intervals are over videos.
-    Raises ValueError where there is no hard frame, or nothing else.
+    samples: of training videos. Classes that are never seen are left out; intervals are over videos or sources,
+    as config.interval_over says. Raises ValueError where there is no hard frame, or nothing else.
     """
     rows = [one.rows("train", config) for one in samples]
     labels = [one.labels[r] == 1 for one, r in zip(samples, rows, strict=True)]
@@ -135,7 +135,7 @@ def object_counts(config: Config, samples: Sequence[Samples]) -> list[ObjectCoun
         raise ValueError(f"expected hard frames and others to compare, got {int(frames[:, 0].sum())} and {int(frames[:, 1].sum())}")
     sums = np.array([[bag[hard].sum(axis=0), bag[~hard].sum(axis=0)] for bag, hard in zip(bags, labels, strict=True)])  # (videos, 2, 80)
     spread = np.concatenate(bags).std(axis=0)
-    counts = intervals.draw(len(samples), config.bootstrap_resamples, RESAMPLING_SEED)
+    counts = evaluation.resamples([one.video for one in samples], config)
     found = []
     for number in np.flatnonzero(spread):
         means = [intervals.ratio(sums[:, side, number], frames[:, side]) for side in (0, 1)]

@@ -31,6 +31,7 @@ from vadkit.scoring import VideoScores
 
 if TYPE_CHECKING:
     from vadkit.config import Config
+    from vadkit.corpora import Video
 
 SeedScores = Mapping[int, Sequence[VideoScores]]
 RESAMPLING_SEED = 0  # the same resamples for every metric and system of one test set
@@ -129,8 +130,11 @@ def compare(a: SeedScores, b: SeedScores, config: Config, metric: str = "fl_auc"
     )
 
 
-def resamples(videos: Sequence[VideoScores], config: Config) -> np.ndarray:
-    """How often each video is drawn. Shape: (resamples, videos). By sources, all videos of a source come together."""
+def resamples(videos: Sequence[VideoScores | Video], config: Config) -> np.ndarray:
+    """How often each video is drawn. Shape: (resamples, videos). By sources, all videos of a source come together.
+
+    The one place that reads config.interval_over: whatever has an interval over videos draws here.
+    """
     if config.interval_over == "videos":
         return intervals.draw(len(videos), config.bootstrap_resamples, RESAMPLING_SEED)
     sources, source_of = np.unique([v.source for v in videos], return_inverse=True)

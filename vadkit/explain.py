@@ -31,6 +31,7 @@ from vadkit.video import probe, read_frames
 Progress = Callable[[int, int, str], None]
 
 WHOLE = (0.0, 0.0, 1.0, 1.0)
+PICTURES = {"flow": "flow", "speed": "speed, motion window", "frame": "frame"}  # by stream, in the order of the panels
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,19 +223,26 @@ def choose(explained: Sequence[Explained], count: int = 4) -> list[Explained]:
 # --- figure 4 ----------------------------------------------------------------------------------------------------
 
 
-def panels(explained: Explained, samples: Samples, width: int = 320, height: int = 240) -> list[np.ndarray]:
-    """Flow, Grad-CAM on the flow, frame, Grad-CAM on the frame; the boxes in white. Shape: (height, width, 3) uint8 RGB each.
+def panels(explained: Explained, samples: Samples, width: int = 320, height: int = 240) -> list[tuple[np.ndarray, str]]:
+    """For each stream its picture and Grad-CAM on it, with titles; the boxes in white. Shape: (height, width, 3) uint8 RGB each.
 
-    As in figure 4; a network with one stream gives the last two alone. Raises DataError where the video cannot be read.
+    In the order of figure 4: flow before frame. Speed is shown as the network sees it, the motion window alone; the frame
+    is shown whole. Raises DataError where the video cannot be read.
     """
-    frame = next(image for _, image in read_frames(samples.video.path, lambda number: number == explained.frame))
-    whole = {"flow": samples.images("flow", [explained.row])[0], "frame": frame[:, :, ::-1]}
     found = []
-    for stream in ("flow", "frame"):
-        if stream in explained.heat:
-            picture = cv2.resize(whole[stream], (width, height), interpolation=cv2.INTER_AREA)
-            found += [_boxed(picture, explained), _boxed(overlay(picture, in_frame(explained, stream, width, height)), explained)]
-    return found
+    for stream in (name for name in PICTURES if name in explained.heat):
+        if stream == "frame":
+            picture = next(image for _, image in read_frames(samples.video.path, lambda number: number == explained.frame))[:, :, ::-1]
+        else:
+            picture = samples.images(stream, [explained.row])[0]
+        picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+        if stream == "speed":
+            heat, boxes = cv2.resize(explained.heat[stream], (width, height), interpolation=cv2.INTER_LINEAR), _within(explained.boxes, explained.seen[stream])
+        else:
+            heat, boxes = in_frame(explained, stream, width, height), explained.boxes
+        found += [(_boxed(picture, boxes), PICTURES[stream]), (_boxed(overlay(picture, heat), boxes), f"Grad-CAM, {stream}")]
+    first, title = found[0]
+    return [(first, f"{explained.video.name}, frame {explained.frame}: {explained.confidence:.2f}; {title}"), *found[1:]]
 
 
 def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
@@ -243,10 +251,16 @@ def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
     return np.uint8(0.5 * image + 0.5 * colours)
 
 
-def _boxed(picture: np.ndarray, explained: Explained) -> np.ndarray:
+def _within(boxes: np.ndarray, part: tuple[float, float, float, float]) -> np.ndarray:
+    """Boxes as shares of a part of the frame instead of all of it; they may reach beyond it."""
+    left, top, right, bottom = part
+    return (boxes - [left, top, left, top]) / [right - left, bottom - top, right - left, bottom - top]
+
+
+def _boxed(picture: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     picture = np.ascontiguousarray(picture)
     height, width = picture.shape[:2]
-    for left, top, right, bottom in explained.boxes * [width, height, width, height]:
+    for left, top, right, bottom in boxes * [width, height, width, height]:
         corners = (round(left), round(top)), (round(right), round(bottom))
         cv2.rectangle(picture, *corners, (0, 0, 0), 4)
         cv2.rectangle(picture, *corners, (255, 255, 255), 2)

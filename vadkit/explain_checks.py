@@ -16,9 +16,9 @@ import torch
 from scipy.stats import rankdata
 from torch import nn
 
-from vadkit import intervals
+from vadkit import evaluation, intervals
 from vadkit.config import Config
-from vadkit.evaluation import RESAMPLING_SEED
+from vadkit.corpora import Video
 from vadkit.experiment import Scorer
 from vadkit.explain import Explained
 from vadkit.report import ResultRow, number_row
@@ -28,7 +28,7 @@ PARTS = ("head", "streams")  # what `randomised` can make forget
 
 @dataclass(frozen=True)
 class Measured:
-    """A mean over frames, averaged over seeds, with its interval over videos."""
+    """A mean over frames, averaged over seeds, with its interval over videos or sources."""
 
     what: str
     interval: intervals.Interval
@@ -53,8 +53,9 @@ def pointing_game(config: Config, explained: Mapping[int, Sequence[Explained]]) 
     seeds = [[one for one in found if len(one.boxes)] for found in explained.values()]
     if not seeds or not seeds[0]:
         raise ValueError("no frame has an annotated box: there is nothing to point at")
-    names = list(dict.fromkeys(one.video.name for one in seeds[0]))
-    counts = intervals.draw(len(names), config.bootstrap_resamples, RESAMPLING_SEED)
+    videos = _videos(seeds[0])
+    names = list(videos)
+    counts = evaluation.resamples(list(videos.values()), config)
 
     def statistic(hit: Callable[[Explained], float]) -> intervals.Statistic:
         per_seed = []
@@ -108,14 +109,15 @@ def randomised(scorer: Scorer, part: str, seed: int = 0) -> Scorer:
 
 
 def agreement(config: Config, a: Sequence[Explained], b: Sequence[Explained], stream: str, what: str) -> Measured:
-    """Rank correlation of two models' maps of the same frames, mean over frames, interval over videos; 1 for the same maps.
+    """Rank correlation of two models' maps of the same frames, mean over frames, with its interval; 1 for the same maps.
 
     Frames where a map is constant have no correlation; where none has one, the value is undefined, with the
     reason. Raises ValueError where the frames differ.
     """
     if [(one.video.name, one.frame) for one in a] != [(one.video.name, one.frame) for one in b] or not a:
         raise ValueError("expected maps of the same frames, at least one, in the same order")
-    names = list(dict.fromkeys(one.video.name for one in a))
+    videos = _videos(a)
+    names = list(videos)
     found = {name: [] for name in names}
     for one, other in zip(a, b, strict=True):
         value = _rank_correlation(one.heat[stream], other.heat[stream])
@@ -126,11 +128,16 @@ def agreement(config: Config, a: Sequence[Explained], b: Sequence[Explained], st
         return Measured(what, nothing, 1, len(names))
     function = intervals.ratio([sum(v) for v in found.values()], [len(v) for v in found.values()])
     value = float(function(np.ones((1, len(names))))[0])
-    counts = intervals.draw(len(names), config.bootstrap_resamples, RESAMPLING_SEED)
+    counts = evaluation.resamples(list(videos.values()), config)
     interval, left_out = intervals.interval(value, function(counts), config.interval_level), len(a) - sum(len(v) for v in found.values())
     if left_out:
         interval = replace(interval, reason="; ".join(r for r in (interval.reason, f"{left_out} of {len(a)} frames left out: a map is constant") if r))
     return Measured(what, interval, 1, len(names))
+
+
+def _videos(explained: Sequence[Explained]) -> dict[str, Video]:
+    """By name, the videos in the order of their first frames."""
+    return {one.video.name: one.video for one in explained}
 
 
 def _rank_correlation(a: np.ndarray, b: np.ndarray) -> float | None:

@@ -202,7 +202,7 @@ def ablation_bars(found: Mapping[str, Sequence[Metric]], names: Sequence[str] = 
                 scale = 1 if metric.unit else 100
                 if metric.ci_low is not None:
                     axes.plot([scale * metric.ci_low, scale * metric.ci_high], [row, row], color=BLUE, linewidth=2.6, alpha=0.45, solid_capstyle="butt")
-                    marks["interval over videos"] = Line2D([], [], color=BLUE, linewidth=2.6, alpha=0.45)
+                    marks["interval"] = Line2D([], [], color=BLUE, linewidth=2.6, alpha=0.45)
                 seeds = [scale * v for v in metric.per_seed if v is not None]
                 if len(seeds) > 1:
                     axes.plot(seeds, np.full(len(seeds), row - 0.22), "|", color=BLACK, markersize=6, markeredgewidth=1)
@@ -217,7 +217,7 @@ def ablation_bars(found: Mapping[str, Sequence[Metric]], names: Sequence[str] = 
         axes.margins(x=0.08)
         axes.grid(axis="y", visible=False)
     panels[0][0].set_yticks(range(len(systems)), systems)
-    order = [k for k in ("mean of seeds", "interval over videos", "each seed", "printed") if k in marks]
+    order = [k for k in ("mean of seeds", "interval", "each seed", "printed") if k in marks]
     figure.legend([marks[k] for k in order], order, loc="outside lower center", ncols=4)
     return figure
 
@@ -335,7 +335,7 @@ def object_counts(found: Sequence[ObjectCount], classes: int = 8) -> Figure:
     change.axvline(0, color="#777777", linewidth=1)
     means.set(xlabel="objects per frame, mean", xlim=(0, None), ylim=(len(shown) - 0.5, -0.5))
     means.set_yticks(places, [c.name for c in shown])
-    change.set(xlabel="difference, interval over videos")
+    change.set(xlabel="difference, with its interval")
     for axes in (means, change):
         axes.grid(axis="y", visible=False)
     figure.legend(loc="outside lower center", ncols=2)
