@@ -19,6 +19,8 @@ from vadkit.metrics import frame_auc, pool, video_auc
 from vadkit.mil_training import load_learner, run
 from vadkit.models.mil import Learner, bag_scores, ranking_loss
 from vadkit.scoring import expand_segments
+from vadkit.systems import find_system
+from vadkit.thresholds import above, choose_threshold
 
 # --- the loss ----------------------------------------------------------------------------------------------------
 
@@ -168,7 +170,8 @@ def test_a_signal_is_found_from_video_labels_and_the_loss_falls(tmp_path, world)
     history = result.seeds[0].histories[0]
     assert len(history) == 25 and history[-1].train_loss < 0.7 * history[0].train_loss
     kept = max(history, key=lambda e: (e.validation_auc, -e.validation_loss))
-    again = video_auc([v.label for v in result.seeds[0].validation], [v.confidence.max() for v in result.seeds[0].validation])
+    (validation,) = result.seeds[0].validation
+    again = video_auc([v.label for v in validation], [v.confidence.max() for v in validation])
     assert again == pytest.approx(kept.validation_auc)  # the model on disk is that epoch's
 
 
@@ -243,6 +246,43 @@ def test_cross_validation_tests_every_video_once(tmp_path, world):
     result = run(config, fake_corpus(official=False))
     assert [v.name for v in result.seeds[0].scores] == [v.name for v in fake_corpus(official=False).videos]
     assert len(result.seeds[0].histories) == len(result.seeds[0].model_paths) == 3
+
+
+def test_a_folds_threshold_comes_from_its_own_validation_videos(tmp_path, world):
+    config = make(tmp_path, corpus="folder", data_root=".", split="grouped_cv", folds=3, mil_epochs=1)
+    corpus = fake_corpus(official=False)
+    seed, plan = run(config, corpus).seeds[0], experiment.plan_folds(config, corpus, 0)
+    for side, names in ((seed.tested, [f.test for f in plan]), (seed.validation, [f.val for f in plan])):
+        assert [tuple(v.name for v in videos) for videos in side] == names
+    assert set(plan[0].val) & set(plan[1].test + plan[2].test)  # why one threshold for all folds would have seen test videos
+    at_own = [choose_threshold(videos) for videos in seed.validation]
+    counted = {v.name: v.confidence.max() > 0 for v in above(seed.tested, at_own)}
+    for videos, threshold in zip(seed.tested, at_own, strict=True):
+        assert all(counted[v.name] == (v.confidence.max() > threshold) for v in videos)
+    without = experiment.plan_folds(config.model_copy(update={"early_stopping": False}), corpus, 0, early_stopping=False)
+    assert [f.test for f in without] == [f.test for f in plan]  # systems without early stopping are tested on the same videos
+
+
+def test_it_sees_the_streams_of_the_system_that_it_is_compared_with(tmp_path, world, monkeypatch):
+    config = make(tmp_path, mil_epochs=1, speed_stream=True, frame_stream=False)
+    asked = []
+    monkeypatch.setattr(mil_training, "extract_features", lambda samples, streams, *rest: asked.append(tuple(streams)))
+    learner = load_learner(run(config, fake_corpus()).seeds[0].model_paths[0])
+    assert asked == [find_system("2S-bag-ha").stream_names(config)] == [("flow", "speed")]
+    assert learner.streams == 2 and learner.feature_dim == 16
+    assert load_learner(run(make(tmp_path, mil_epochs=1, speed_stream=True), fake_corpus()).seeds[0].model_paths[0]).streams == 3
+
+
+def test_a_video_shorter_than_its_segments_is_left_out(tmp_path, world, monkeypatch):
+    corpus = fake_corpus()
+    short = next(v for v in corpus.videos if v.split == "test" and v.label)
+    monkeypatch.setattr(FakeSamples, "frames", property(lambda self: 9 if self.video.name == short.name else 60))
+    result = run(make(tmp_path, mil_epochs=1), corpus)
+    assert [v.name for v in result.seeds[0].scores] == [v.name for v in corpus.of("test") if v.name != short.name]
+    assert [(p.where, p.left_out) for p in result.problems] == [(str(short.path), True)]
+    assert "9 frames, too few for 10 segments" in result.problems[0].what
+    with pytest.raises(DataError, match="9 frames, too few for 10 segments"):
+        run(make(tmp_path, mil_epochs=1, strict=True), corpus)
 
 
 def test_a_side_with_one_class_is_refused(tmp_path, world):

@@ -8,7 +8,7 @@ from sklearn.metrics import f1_score
 
 from vadkit.errors import UndefinedMetricError
 from vadkit.scoring import VideoScores
-from vadkit.thresholds import GRID, choose_threshold, f1_over_thresholds, frame_f1, video_f1
+from vadkit.thresholds import GRID, above, choose_threshold, f1_over_thresholds, frame_f1, video_f1
 
 
 def video(name: str, confidence, category: str = "Fighting") -> VideoScores:
@@ -40,3 +40,14 @@ def test_the_threshold_is_the_middle_of_the_best():
 def test_without_an_anomalous_video_there_is_none():
     with pytest.raises(UndefinedMetricError, match="no positive among 1"):
         choose_threshold([video("b", [0.3], "Normal")])
+
+
+def test_each_fold_is_counted_at_its_own_threshold():
+    low = [video("a", np.float32([0.3, 0.1])), video("b", np.float32([0.2]), "Normal")]
+    high = [video("c", np.float32([0.9, 0.7])), video("d", np.float32([0.8]), "Normal")]
+    assert video_f1(low + high).max() == pytest.approx(0.8)  # no one threshold parts both folds
+    assert video_f1(above([low, high], [0.25, 0.85]), [0.5]) == 1
+    together = above([low + high], [0.25])
+    assert frame_f1(together, [0.5]) == frame_f1(low + high, [0.25]) and [v.name for v in together] == list("abcd")
+    with pytest.raises(ValueError, match="longer|shorter"):
+        above([low, high], [0.5])

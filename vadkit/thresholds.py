@@ -7,6 +7,7 @@ score strictly above the threshold.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -50,3 +51,12 @@ def choose_threshold(validation: Sequence[VideoScores], thresholds=GRID) -> floa
     values = video_f1(validation, thresholds)
     best = np.flatnonzero(values >= values.max() - 1e-12)
     return float(np.asarray(thresholds)[best[len(best) // 2]])
+
+
+def above(folds: Sequence[Sequence[VideoScores]], thresholds: Sequence[float]) -> list[VideoScores]:
+    """The folds' test videos with confidence 1 where it was above the fold's own threshold, and 0 elsewhere.
+
+    So `video_f1(above(folds, thresholds), [0.5])` counts each video at the threshold of its fold. Raises ValueError
+    where there are not as many thresholds as folds.
+    """
+    return [replace(v, confidence=(np.asarray(v.confidence, np.float64) > t).astype(np.float64)) for videos, t in zip(folds, thresholds, strict=True) for v in videos]
