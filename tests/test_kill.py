@@ -57,7 +57,7 @@ def kill_and_rerun(project: Path, arguments: tuple[str, ...], span: float, seed:
 
     span: about how long the whole run takes from an empty cache, in seconds.
     """
-    draw = random.Random(seed)
+    draw, killed = random.Random(seed), 0
     for _ in range(KILLS):
         process = vadkit_process(project, "run", *arguments)
         try:
@@ -65,9 +65,11 @@ def kill_and_rerun(project: Path, arguments: tuple[str, ...], span: float, seed:
         except subprocess.TimeoutExpired:
             os.kill(process.pid, signal.SIGKILL)
             process.communicate()
+            killed += process.returncode == -signal.SIGKILL
         else:
             assert process.returncode == 0, "the run ended by itself, and not well"
         check_cache(project / "cache")
+    assert killed >= KILLS // 2, f"only {killed} of {KILLS} kills came before the end"
     code, text = vadkit(project, "run", *arguments, timeout=timeout)
     assert code == 0, text
 

@@ -44,7 +44,7 @@ def test_a_second_run_skips_what_is_current(project):
     injected = next("".join(c["source"]) for c in notebook["cells"] if "injected-parameters" in c["metadata"].get("tags", []))
     assert all(f"\n{name} = " in injected for name in Config.model_fields)  # the full config, not only the file's keys
     receipt = json.loads((out / "receipts" / "00.json").read_text())
-    assert receipt["files"] == ["figures/00_first.png"]
+    assert receipt["files"] == ["figures/00_first.png", "results/00_first.csv"]
     stamp = (out / "notebooks" / "00_first.ipynb").stat().st_mtime_ns
 
     code, text = vadkit(project, "run", "toy")
@@ -62,7 +62,7 @@ def test_a_second_run_skips_what_is_current(project):
 def finished(tmp_path):
     """The outputs of a notebook that has run: executed file, figure, rows, receipt."""
     out = tmp_path / "out"
-    for path, text in {"notebooks/03_x.ipynb": "{}", "figures/a.png": "a", "results.csv": "notebook,value\n03_x,1\n02_y,5\n"}.items():
+    for path, text in {"notebooks/03_x.ipynb": "{}", "figures/a.png": "a", "results.csv": "notebook,value\n02_y,5\n03_x,1\n", "results/03_x.csv": "notebook,value\n03_x,1\n", "results/02_y.csv": "notebook,value\n02_y,5\n"}.items():
         (out / path).parent.mkdir(parents=True, exist_ok=True)
         (out / path).write_text(text)
     receipts.write_receipt(out, "03_x", "f", {"seeds": [0]}, 1.0, ["figures/a.png"])
@@ -77,9 +77,10 @@ def finished(tmp_path):
         ("notebooks/03_x.ipynb", "{ }", "executed notebook"),
         ("figures/a.png", None, "figures/a.png is missing"),
         ("results.csv", None, "rows"),
-        ("results.csv", "notebook,value\n03_x,2\n02_y,5\n", "rows"),
-        ("results.csv", "notebook,value\n02_y,5\n", "rows"),
-        ("results.csv", "notebook,value\n03_x,1\n02_y,6\n", ""),  # another notebook's row
+        ("results/03_x.csv", None, "rows"),
+        ("results/03_x.csv", "notebook,value\n03_x,2\n", "rows"),
+        ("results/03_x.csv", "notebook,value\n", "rows"),
+        ("results/02_y.csv", "notebook,value\n02_y,6\n", ""),  # another notebook's row
         ("receipts/03.json", None, "no receipt"),
         ("receipts/03.json", '{"notebook": "03_', "no receipt"),
         ("receipts/03.json", "[]", "no receipt"),

@@ -31,10 +31,10 @@ entry = Store(config.cache_dir).fetch("toy", {"name": name, "seeds": config.seed
 value = sum(len(p.read_text()) for p in sorted(entry.glob("part*.txt")))
 """
 SAVE = """
-path = config.output_dir / "results.csv"
-rows = list(csv.DictReader(path.open())) if path.exists() else []
-rows = sorted([r for r in rows if r["notebook"] != name] + [{"notebook": name, "value": str(value)}], key=lambda r: r["notebook"])
-write_atomic(path, "notebook,value\\n" + "".join(f"{r['notebook']},{r['value']}\\n" for r in rows))
+parts = config.output_dir / "results"
+write_atomic(parts / f"{name}.csv", f"notebook,value\\n{name},{value}\\n")
+rows = [row for part in sorted(parts.glob("*.csv")) for row in csv.DictReader(part.open())]
+write_atomic(config.output_dir / "results.csv", "notebook,value\\n" + "".join(f"{r['notebook']},{r['value']}\\n" for r in rows))
 write_atomic(config.output_dir / "figures" / f"{name}.png", f"figure of {name}")
 print("rows", len(rows))
 """
