@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -71,6 +72,7 @@ def toy_project(folder: Path, names: tuple[str, ...] = ("00_first", "01_second")
 def vadkit_process(project: Path, *arguments: str, **options) -> subprocess.Popen:
     """`vadkit ...` in its own process, in the project's folder."""
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), **options.pop("env", {})}
+    options.setdefault("preexec_fn", lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # a shell's background jobs ignore it
     return subprocess.Popen(
         [sys.executable, "-m", "vadkit.cli", *arguments], cwd=project, env=environment,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options,

@@ -54,7 +54,8 @@ def _encode(partial: str, path: Path, frames: Iterable[np.ndarray], fps: float, 
                 stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(60000))
                 stream.width, stream.height = size[1] + size[1] % 2, size[0] + size[0] % 2
                 stream.pix_fmt = "yuv420p"
-                stream.options = {"crf": str(crf), "preset": preset}
+                # these two depend on memory that x264 has not written: the same frames would give other files
+                stream.options = {"crf": str(crf), "preset": preset, "x264-params": "mbtree=0:weightp=0"}
                 stream.codec_context.thread_count = 1
             elif frame.shape != size:
                 raise DataError(f"{path}: frame {count} is {frame.shape[1]}x{frame.shape[0]}, the first was {size[1]}x{size[0]}; all must be of one size")

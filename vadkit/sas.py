@@ -97,7 +97,7 @@ def frames_to_alarm(confidence, tau=0.5, reactivity=2.0, bounds=(-7.0, 7.0), sta
     """
     stream = SasStream(tau, reactivity, bounds, start, variant)
     step = float(_steps(_checked([confidence]), tau, reactivity, variant)[0])
-    if stream._advance(step) > 0:
+    if stream._advance(step) > 1e-9:  # a rounding error above 0 is 0, as below
         return 1
     reachable = bounds[1] > 0 or (variant == "as_released" and bounds[1] + step > 0)
     if step <= 0 or not reachable:
