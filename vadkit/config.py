@@ -109,6 +109,22 @@ class Config(BaseModel):
     mil_weight_decay: Weight = Field(1e-3, description="its weight decay")
     mil_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.6, description="after each hidden layer of the Learner")
 
+    # --- clips and 3D networks (C3D, I3D, 3D ResNeXt) ---
+    clip_frames: PositiveInt = Field(16, description="frames of a clip")
+    clip_fps: PositiveFloat = Field(7.5, description="frames per second within a clip: a quarter of UCF-Crime's 30")
+    clip_shift_anomalous: PositiveInt = Field(4, description="clip frames between training clips of anomalous videos")
+    clip_shift_normal: PositiveInt = Field(8, description="clip frames between training clips of normal videos")
+    clip_flow_method: Literal["farneback", "dis"] = Field("dis", description="optical flow of clips, between successive clip frames")
+    clip_width: Annotated[float, Field(gt=0.0, le=1.0)] = Field(0.25, description="share of the 3D networks' channels; 1 is the papers', 'world' weights have 0.25")
+    c3d_size: Annotated[int, Field(ge=32, le=512)] = Field(64, description="side of C3D's input, pixels; the paper's: 112")
+    c3d_weights: str = Field("world", description="'world' (shipped, narrow, pretrained on rendered everyday life), a path to Sports-1M weights, or 'random' (tests only)")
+    c3d_bag: bool = Field(False, description="the released optional bag branch: the clip's bags through two convolutions in time")
+    i3d_size: Annotated[int, Field(ge=32, le=512)] = Field(64, description="side of I3D's input, pixels; usual: 224")
+    i3d_rgb_weights: str = Field("world", description="'world', a path to Kinetics weights of the RGB stream, or 'random' (tests only)")
+    i3d_flow_weights: str = Field("world", description="the same for the flow stream")
+    tube_scale: Annotated[float, Field(ge=1.0)] = Field(1.5, description="side of a tube's crop over that of the annotated box")
+    tube_windows: PositiveInt = Field(1, description="windows of most motion proposed as tubes for each clip where no box is given")
+
     # --- the score ---
     sas_tau: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.5, description="sensibility threshold of the sigmoidal anomaly score")
     sas_reactivity: PositiveFloat = Field(2.0, description="v, step factor per analysed frame")

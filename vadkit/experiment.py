@@ -41,8 +41,8 @@ CODE = (
 )
 
 # Parameters that a trained model does not depend on, or that already count through its samples, their rows and
-# labels, or the backbone's weights. Every other parameter, also one added later, trains anew when it changes, but for
-# those of the second paper's models, `mil_*`.
+# labels, or the backbone's weights. Every other parameter, also one added later, trains anew when it changes.
+OF_OTHER_MODELS = ("mil_", "joint_", "clip_", "c3d_", "i3d_", "tube_")
 NOT_OF_TRAINING = frozenset(
     """profile output_root cache_root seeds workers device strict
     corpus data_root split folds validation validation_fraction annotation_slack_frames
@@ -247,7 +247,7 @@ class _Task:
         config, system = self.config, self.system
         return {
             "system": {k: v for k, v in asdict(system).items() if k not in ("name", "description")},
-            "parameters": {k: v for k, v in config.model_dump().items() if k not in NOT_OF_TRAINING and not k.startswith("mil_")},
+            "parameters": {k: v for k, v in config.model_dump().items() if k not in NOT_OF_TRAINING and not k.startswith(OF_OTHER_MODELS)},
             "seed": self.seed,
             "train": [_identity(s, s.rows("train", config, system.hard_only)) for s in self.train],
             "val": [_identity(s, s.rows("train", config)) for s in self.val],
