@@ -14,7 +14,8 @@ from vadkit.streams import stream_names
 class System:
     """What distinguishes one row of the paper's table 1 or 2; all else is a parameter of the run.
 
-    fixed_epochs: epochs of (phase one, phase two) where early stopping is off.
+    fixed_epochs: epochs of (phase one, phase two) where early stopping is off. suspicious: soft anomalies are a third class with
+    fuzzy targets (`vadkit.suspicion`).
     """
 
     name: str
@@ -24,6 +25,7 @@ class System:
     hard_mining: bool = True
     hard_only: bool = False
     fixed_epochs: tuple[int, int] | None = None
+    suspicious: bool = False
 
     @property
     def early_stopping(self) -> bool:

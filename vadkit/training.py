@@ -24,7 +24,7 @@ from torch.nn import functional
 
 from vadkit.config import Config
 from vadkit.errors import DataError, VadkitError
-from vadkit.models.two_stream import BAG_DIM, Head, TwoStream, confidence
+from vadkit.models.two_stream import BAG_DIM, OUTPUTS, Head, TwoStream, confidence, two_way
 from vadkit.systems import System
 
 CHECKPOINT = "checkpoint.pt"
@@ -41,20 +41,32 @@ class Examples:
     """Samples ready to train on.
 
     features: (n, D) float16, pooled, streams side by side; bags: (n, 80) float32; labels: (n,) 0 or 1;
-    images: row numbers -> one preprocessed (k, 3, S, S) tensor a stream, wanted by phase two only.
+    images: row numbers -> one preprocessed (k, 3, S, S) tensor a stream, wanted by phase two only. suspicion: (n,) in
+    [0, 1], how far each belongs to the suspicious class, for a system that has one (`vadkit.suspicion`).
     """
 
     features: Tensor
     bags: Tensor
     labels: Tensor
     images: Images | None = None
+    suspicion: Tensor | None = None
 
     def __post_init__(self) -> None:
         if not len(self.features) == len(self.bags) == len(self.labels):
             raise ValueError(f"expected as many features, bags and labels, got {len(self.features)}, {len(self.bags)} and {len(self.labels)}")
+        if self.suspicion is not None and self.suspicion.shape != self.labels.shape:
+            raise ValueError(f"expected a membership of the suspicious class for each of {len(self.labels)} samples, got {tuple(self.suspicion.shape)}")
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def targets(self, system: System) -> Tensor:
+        """What the loss compares with: the labels, or the three classes' fuzzy memberships. Shape: -> (n,) or (n, 3)."""
+        if not system.suspicious:
+            return self.labels
+        if self.suspicion is None:
+            raise ValueError(f"{system.name} is trained on a suspicious class: give its examples `suspicion`")
+        return fuzzy_targets(self.labels, self.suspicion)
 
 
 @dataclass(frozen=True)
@@ -64,7 +76,7 @@ class Epoch:
     phase: int
     epoch: int  # from 1 in each phase
     train_loss: float  # weighted, mean over the samples trained on
-    validation_loss: float | None  # unweighted
+    validation_loss: float | None  # unweighted, of anomaly or not, whatever the classes trained on
     validation_auc: float | None
     samples: int  # trained on in this epoch
     seconds: float
@@ -81,20 +93,39 @@ class Trained:
 
 def make_head(config: Config, system: System, feature_dim: int, bag_dim: int = BAG_DIM) -> Head:
     """The head that the parameters describe, for features of `feature_dim`."""
-    return Head(feature_dim, use_bag=system.bag, bag_dim=bag_dim, **head_options(config))
+    return Head(feature_dim, use_bag=system.bag, bag_dim=bag_dim, **head_options(config, system))
 
 
-def head_options(config: Config) -> dict[str, Any]:
-    """The head's parameters among the run's."""
-    return {"width": config.head_width, "dropout": config.dropout, "output": config.output, "bag_scale": config.bag_scale, "feature_scale": config.feature_scale}
+def head_options(config: Config, system: System | None = None) -> dict[str, Any]:
+    """The head's parameters among the run's; a suspicious class takes three neurons, whatever config.output says of two classes."""
+    output = "suspicious" if system is not None and system.suspicious else config.output
+    return {"width": config.head_width, "dropout": config.dropout, "output": output, "bag_scale": config.bag_scale, "feature_scale": config.feature_scale}
 
 
-def sample_losses(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy of each sample, from logits in float32. Shape: (n, 1 or 2), (n,) -> (n,)."""
+def sample_losses(logits: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy of each sample, from logits in float32. Shape: (n, 1 or 2), (n,) of 0 and 1, or (n, 3), (n, 3) -> (n,).
+
+    Three classes take a distribution over them for each sample (`fuzzy_targets`); raises ValueError for labels alone.
+    """
     logits = logits.float()
+    if logits.shape[1] == OUTPUTS["suspicious"]:
+        if targets.shape != logits.shape:
+            raise ValueError(f"three classes take targets of shape {tuple(logits.shape)}, got {tuple(targets.shape)}; make them with fuzzy_targets, or compare two_way(logits) with labels")
+        return functional.cross_entropy(logits, targets.float(), reduction="none")
     if logits.shape[1] == 1:
-        return functional.binary_cross_entropy_with_logits(logits[:, 0], labels.float(), reduction="none")
-    return functional.cross_entropy(logits, labels.long(), reduction="none")
+        return functional.binary_cross_entropy_with_logits(logits[:, 0], targets.float(), reduction="none")
+    return functional.cross_entropy(logits, targets.long(), reduction="none")
+
+
+def fuzzy_targets(labels: Tensor, suspicion: Tensor) -> Tensor:
+    """Memberships of (normal, suspicious, anomaly), which sum to 1. Shape: (n,), (n,) -> (n, 3), float32.
+
+    A hard anomaly is one wholly; of any other sample `suspicion` is suspicious and the rest normal (our reading of "a fuzzy
+    assignment", Petrocchi et al., section 6).
+    """
+    hard = (labels == 1).float()
+    suspicious = (1 - hard) * suspicion.float()
+    return torch.stack([1 - hard - suspicious, suspicious, hard], dim=1)
 
 
 def draw_batches(count: int, batch_size: int, alpha: int, generator: torch.Generator) -> Iterator[tuple[Tensor, int]]:
@@ -133,12 +164,14 @@ def train(
     an epoch that ends `checkpoint_seconds` or more after the last one. Class weights: the mean over
     the batch of weight * loss; mining ranks by that weighted loss; early stopping watches the
     unweighted validation loss, and phase two starts from phase one's best (our readings, the paper
-    names none of them). Raises DataError where a class is missing from the training set, or the
+    names none of them). With a suspicious class training and mining take the cross-entropy of the fuzzy targets, of which
+    the hard anomaly alone has the anomaly's weight, as soft frames have the normal weight elsewhere; the validation loss
+    stays that of anomaly or not, which is what is scored and can be compared with other systems'. Raises DataError where a class is missing from the training set, or the
     validation set that early stopping needs; VadkitError where the loss is no longer finite.
     """
     _check(system, training, validation)
     device = torch.device(device)
-    training, validation = (replace(e, features=e.features.to(device), bags=e.bags.to(device), labels=e.labels.to(device)) if e else None for e in (training, validation))
+    training, validation = (_on(device, e) if e else None for e in (training, validation))
     with _reproducible(device):
         torch.manual_seed(derived_seed(seed, 0, 0))
         head = make_head(config, system, training.features.shape[1], training.bags.shape[1]).to(device)
@@ -185,6 +218,7 @@ class _Run:
 
     def __init__(self, config, system, training, validation, seed, checkpoint_dir, checkpoint_seconds, device, progress):
         self.config, self.system, self.training, self.validation = config, system, training, validation
+        self.targets = training.targets(system)
         self.seed, self.device, self.progress = seed, device, progress
         self.checkpoint = Path(checkpoint_dir) / CHECKPOINT if checkpoint_dir else None
         self.checkpoint_seconds, self.written = checkpoint_seconds, time.monotonic()
@@ -249,19 +283,19 @@ class _Run:
         seed = derived_seed(self.seed, self.phase, self.epoch)
         torch.manual_seed(seed)  # dropout
         generator = torch.Generator().manual_seed(seed)  # the draw
-        labels = self.training.labels
-        weights = torch.where(labels == 1, self.config.anomaly_weight, 1.0).to(torch.float32)
+        targets = self.targets
+        weights = torch.where(self.training.labels == 1, self.config.anomaly_weight, 1.0).to(torch.float32)
         alpha = self.config.hard_mining_alpha if self.system.hard_mining else 1
         total, used = torch.zeros((), device=self.device), 0
-        for rows, keep in draw_batches(len(labels), self.config.batch_size, alpha, generator):
+        for rows, keep in draw_batches(len(targets), self.config.batch_size, alpha, generator):
             rows = rows.to(self.device)
             if keep < len(rows):
                 model.eval()
                 with torch.no_grad():
-                    losses = torch.cat([sample_losses(forward(self.training, part), labels[part]) for part in rows.split(EVALUATION_ROWS[self.phase])])
+                    losses = torch.cat([sample_losses(forward(self.training, part), targets[part]) for part in rows.split(EVALUATION_ROWS[self.phase])])
                 rows = rows[hardest(losses * weights[rows], keep)]
             model.train()
-            loss = (sample_losses(forward(self.training, rows), labels[rows]) * weights[rows]).mean()
+            loss = (sample_losses(forward(self.training, rows), targets[rows]) * weights[rows]).mean()
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()
@@ -285,7 +319,7 @@ class _Run:
         rows = torch.arange(len(self.validation), device=self.device).split(EVALUATION_ROWS[self.phase])
         with torch.no_grad():
             logits = torch.cat([forward(self.validation, part) for part in rows])
-        loss = sample_losses(logits, self.validation.labels).mean().item()
+        loss = sample_losses(two_way(logits), self.validation.labels).mean().item()
         if not math.isfinite(loss):
             raise self._diverged("validation", loss)
         return loss, rank_auc(self.validation.labels.cpu().numpy(), confidence(logits).cpu().numpy())
@@ -326,6 +360,11 @@ def _check(system: System, training: Examples, validation: Examples | None) -> N
         raise DataError(f"{system.name}: training needs normal and anomalous samples, got {what}; give it videos of both kinds, with annotations")
     if system.early_stopping and (validation is None or len(validation) == 0):
         raise DataError(f"{system.name}: early stopping needs validation samples, got none; raise validation_fraction, give more videos, or take a system without early stopping")
+
+
+def _on(device: torch.device, examples: Examples) -> Examples:
+    tensors = {name: getattr(examples, name) for name in ("features", "bags", "labels", "suspicion")}
+    return replace(examples, **{name: None if tensor is None else tensor.to(device) for name, tensor in tensors.items()})
 
 
 def _cpu(state: dict[str, Tensor]) -> dict[str, Tensor]:

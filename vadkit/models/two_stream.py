@@ -8,12 +8,14 @@ import torch
 from torch import Tensor, nn
 
 BAG_DIM = 80  # the classes of COCO
+OUTPUTS = {"sigmoid": 1, "softmax": 2, "suspicious": 3}  # logits
 
 
 class Head(nn.Module):
     """Linear-ReLU-Dropout, twice, then the output; takes pooled features with the bag beside them.
 
-    outputs: 1 logit ("sigmoid", the paper's text) or 2 ("softmax", as released: normal, anomaly).
+    output: 1 logit ("sigmoid", the paper's text), 2 ("softmax", as released: normal, anomaly) or 3 ("suspicious": normal,
+    suspicious, anomaly; the future work of section 6).
     bag_scale: "raw" counts (the paper's) or "log", log(1 + count). feature_scale: "raw" (the paper's) or
     "standard": log(1 + 20 x) of the features, then inputs standardised and cut at 5 deviations; `fit` sets the scale.
     """
@@ -31,8 +33,8 @@ class Head(nn.Module):
         bag_dim: int = BAG_DIM,
     ):
         super().__init__()
-        if output not in ("sigmoid", "softmax"):
-            raise ValueError(f"output must be 'sigmoid' or 'softmax', got '{output}'")
+        if output not in OUTPUTS:
+            raise ValueError(f"output must be 'sigmoid' or 'softmax' or 'suspicious', got '{output}'")
         if bag_scale not in ("raw", "log"):
             raise ValueError(f"bag_scale must be 'raw' or 'log', got '{bag_scale}'")
         if feature_scale not in ("raw", "standard"):
@@ -49,11 +51,11 @@ class Head(nn.Module):
             nn.Linear(width, width),
             nn.ReLU(inplace=True),
             nn.Dropout(dropout),
-            nn.Linear(width, 1 if output == "sigmoid" else 2),
+            nn.Linear(width, OUTPUTS[output]),
         )
 
     def forward(self, features: Tensor, bags: Tensor | None = None) -> Tensor:
-        """Logits of pooled features. Shape: (n, feature_dim), (n, 80) -> (n, 1 or 2), float32.
+        """Logits of pooled features. Shape: (n, feature_dim), (n, 80) -> (n, 1, 2 or 3), float32.
 
         Raises ValueError where the features have another width or a bag is wanted and missing.
         """
@@ -120,7 +122,7 @@ class TwoStream(nn.Module):
         return torch.cat([backbone(i) for backbone, i in zip(self.backbones, images, strict=True)], dim=1)
 
     def forward(self, images: Sequence[Tensor], bags: Tensor | None = None) -> Tensor:
-        """Logits of preprocessed images. Shape: (n, 3, S, S) a stream, (n, 80) -> (n, 1 or 2)."""
+        """Logits of preprocessed images. Shape: (n, 3, S, S) a stream, (n, 80) -> (n, 1, 2 or 3)."""
         return self.head(self.pooled(images), bags)
 
     def _normalisations(self):
@@ -128,6 +130,19 @@ class TwoStream(nn.Module):
 
 
 def confidence(logits: Tensor) -> Tensor:
-    """Confidence of the anomaly class. Shape: (n, 1 or 2) -> (n,) in [0, 1], float32."""
-    logits = logits.float()
+    """Confidence of the anomaly class. Shape: (n, 1, 2 or 3) -> (n,) in [0, 1], float32.
+
+    Of three classes it is the hard anomaly's probability: a suspicious frame raises no alarm (our reading).
+    """
+    logits = two_way(logits).float()
     return torch.sigmoid(logits[:, 0]) if logits.shape[1] == 1 else torch.softmax(logits, dim=1)[:, 1]
+
+
+def two_way(logits: Tensor) -> Tensor:
+    """The logits of (no anomaly, anomaly) where there are three classes, normal and suspicious taken together.
+
+    Shape: (n, 3) -> (n, 2), whose softmax gives the anomaly the probability that it has among three; others as they are.
+    """
+    if logits.shape[1] != OUTPUTS["suspicious"]:
+        return logits
+    return torch.stack([torch.logsumexp(logits[:, :2].float(), dim=1), logits[:, 2].float()], dim=1)
