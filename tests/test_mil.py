@@ -11,7 +11,7 @@ from doubles import FakeSamples, fake_corpus
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vadkit import experiment, mil_training, segments
+from vadkit import bags, experiment, mil_training, segments
 from vadkit.config import Config
 from vadkit.corpora import Corpus
 from vadkit.errors import DataError
@@ -140,10 +140,10 @@ def world(monkeypatch):
             act = ((21, 42),) if self.video.label else ()
             return replace(self.video, intervals=act).frame_labels(self.frames)[self.index]
 
-    monkeypatch.setattr(mil_training, "extract", extract)
+    monkeypatch.setattr(bags, "extract", extract)
     monkeypatch.setattr(experiment, "extract", extract)
     monkeypatch.setattr(segments, "pooled", lambda samples, stream, config: samples.features(stream))
-    monkeypatch.setattr(mil_training, "extract_features", lambda *args: None)
+    monkeypatch.setattr(bags, "extract_features", lambda *args: None)
     real = mil_training.train_learner
     monkeypatch.setattr(mil_training, "train_learner", lambda *a, **o: (knobs.__setitem__("trained", knobs["trained"] + 1), real(*a, **o))[1])
     return knobs
@@ -191,7 +191,7 @@ def test_shuffled_labels_give_a_half(tmp_path, world):
         categories = iter(np.random.default_rng(seed).permutation([v.category for v in trained]).tolist())
         act = {v.name: v.category for v in corpus.videos}
         shuffled = Corpus("fake", tuple(v if v.split == "test" else replace(v, category=next(categories)) for v in corpus.videos))
-        original = mil_training._own_items
+        original = mil_training.own_items
 
         def items(config, given, progress, original=original, act=act):
             found, problems = original(config, Corpus("fake", tuple(replace(v, category=act[v.name]) for v in given.videos)), progress)
@@ -199,7 +199,7 @@ def test_shuffled_labels_give_a_half(tmp_path, world):
             return {name: replace(item, video=videos[name]) for name, item in found.items()}, problems
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(mil_training, "_own_items", items)
+            patch.setattr(mil_training, "own_items", items)
             values.append(auc(run(make(tmp_path, seeds=[seed], mil_epochs=10), shuffled), seed))
     assert np.mean(values) == pytest.approx(0.5, abs=0.15)
 
@@ -266,7 +266,7 @@ def test_a_folds_threshold_comes_from_its_own_validation_videos(tmp_path, world)
 def test_it_sees_the_streams_of_the_system_that_it_is_compared_with(tmp_path, world, monkeypatch):
     config = make(tmp_path, mil_epochs=1, speed_stream=True, frame_stream=False)
     asked = []
-    monkeypatch.setattr(mil_training, "extract_features", lambda samples, streams, *rest: asked.append(tuple(streams)))
+    monkeypatch.setattr(bags, "extract_features", lambda samples, streams, *rest: asked.append(tuple(streams)))
     learner = load_learner(run(config, fake_corpus()).seeds[0].model_paths[0])
     assert asked == [find_system("2S-bag-ha").stream_names(config)] == [("flow", "speed")]
     assert learner.streams == 2 and learner.feature_dim == 16

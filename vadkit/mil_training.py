@@ -13,7 +13,6 @@ the first paper's systems train on them as well; the test videos are the same.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 import warnings
@@ -21,33 +20,28 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from vadkit.bags import Item, own_items, padded, published_items, sides_of, stream_names, video_scores
 from vadkit.config import Config
-from vadkit.corpora import Corpus, Problem, Video
+from vadkit.corpora import Corpus, Problem
 from vadkit.errors import DataError, VadkitError
-from vadkit.experiment import plan_folds, prepare
-from vadkit.features import device_of, extract_features
-from vadkit.models.backbones import weights_digest
+from vadkit.experiment import plan_folds
 from vadkit.models.mil import Learner, bag_scores, ranking_loss
-from vadkit.samples import Samples, extract
-from vadkit.sampling import stride_frames
 from vadkit.scoring import VideoScores
-from vadkit.segments import Bag, TooShortError, bag_of, even_rows, published_bag
+from vadkit.segments import Bag
 from vadkit.store import Store, code_version
-from vadkit.systems import find_system
 from vadkit.training import Epoch, derived_seed, rank_auc
-from vadkit.video import count_frames, probe
 
 Progress = Callable[[int, int, str], None]
 CODE = (
-    "vadkit.mil_training", "vadkit.models.mil", "vadkit.segments", "vadkit.scoring", "vadkit.training",
+    "vadkit.mil_training", "vadkit.bags", "vadkit.models.mil", "vadkit.segments", "vadkit.scoring", "vadkit.training",
     "vadkit.systems", "vadkit.streams", "vadkit.features", "vadkit.models.backbones",
 )  # fmt: skip
-SAME_STREAMS = "2S-bag-ha"  # the system that the Learner is compared with sees what it sees
 PHASE = 10  # of `derived_seed`: other random numbers than the first paper's phases
 
 
@@ -77,32 +71,19 @@ class MilRun:
         return {run.seed: list(run.scores) for run in self.seeds}
 
 
-@dataclass(frozen=True, eq=False)
-class Item:
-    """A video with its bag. identity: what the bag was made of, for the cache's key."""
-
-    video: Video
-    frames: int
-    fps: float
-    bag: Bag
-    identity: str
-
-
 def run(config: Config, corpus: Corpus, variant: str = "sultani", top_k: int = 1, features: Mapping[str, np.ndarray] | None = None, progress: Progress | None = None) -> MilRun:
     """Train with every seed (and fold) and score the test videos; what the cache has is not done again.
 
     variant, top_k: of `ranking_loss`. features: published ones by video name (`segments.read_published`) in the
     place of ours; videos without any are left out, as are videos with fewer frames than segments. Raises DataError where a side has no video of both classes.
     """
-    items, problems = _own_items(config, corpus, progress) if features is None else _published_items(config, corpus, features)
-    streams = len(_stream_names(config)) if features is None else 1
+    items, problems = own_items(config, corpus, progress) if features is None else published_items(config, corpus, features)
+    streams = len(stream_names(config)) if features is None else 1
     tasks = []
     for seed in config.seeds:
         for fold in plan_folds(config, corpus, seed):
-            sides = [tuple(items[name] for name in side if name in items) for side in (fold.train, fold.val, fold.test)]
-            _check(sides)
-            tasks.append(_Task(config, variant, top_k, seed, streams, *sides))
-    _train_missing(tasks, progress)
+            tasks.append(_Task(config, variant, top_k, seed, streams, *sides_of(fold, items)))
+    train_missing(tasks, _train_task, progress)
     seeds = []
     for seed in config.seeds:
         mine = [task for task in tasks if task.seed == seed]
@@ -155,7 +136,7 @@ def _train(config, anomalous, normal, validation, labels, seed, variant, top_k, 
         learner.train()
         count = max(len(anomalous), len(normal))
         for a, n in zip(_draw(len(anomalous), count).split(config.mil_pairs), _draw(len(normal), count).split(config.mil_pairs), strict=True):
-            inputs, mask = _padded([anomalous[i] for i in a] + [normal[i] for i in n])
+            inputs, mask = padded([anomalous[i] for i in a] + [normal[i] for i in n])
             scores = learner(inputs)
             loss = ranking_loss(scores[: len(a)], scores[len(a) :], variant=variant, top_k=top_k, anomaly_mask=mask[: len(a)], normal_mask=mask[len(a) :])
             if not torch.isfinite(loss):
@@ -188,91 +169,10 @@ def _draw(bags: int, count: int) -> Tensor:
     return torch.cat([torch.randperm(bags) for _ in range(-(-count // bags))])[:count]
 
 
-def _padded(bags: Sequence[Bag]) -> tuple[Tensor, Tensor]:
-    """Bags of any length as one array. Shape: -> (bags, longest, D) and the mask of what is real."""
-    longest = max(len(bag) for bag in bags)
-    features = torch.zeros(len(bags), longest, bags[0].features.shape[1])
-    mask = torch.zeros(len(bags), longest, dtype=torch.bool)
-    for number, bag in enumerate(bags):
-        features[number, : len(bag)] = torch.from_numpy(bag.features)
-        mask[number, : len(bag)] = True
-    return features, mask
-
-
 def _score(learner: Learner, items: Sequence[Item]) -> list[VideoScores]:
     with torch.no_grad():
         scores = [learner(torch.from_numpy(item.bag.features)).numpy() for item in items]
-    return [
-        VideoScores(item.video.name, item.video.category, item.video.source, item.fps, item.bag.starts, s, item.video.frame_labels(item.frames))
-        for item, s in zip(items, scores, strict=True)
-    ]
-
-
-# --- what is trained on ------------------------------------------------------------------------------------------
-
-
-def _own_items(config: Config, corpus: Corpus, progress: Progress | None) -> tuple[dict[str, Item], list[Problem]]:
-    """Bags of our features: of an even grid of frames, the same for every video whatever is annotated in it."""
-    if config.split == "grouped_cv":
-        material = prepare(config, corpus, progress)
-        found, problems = list(material.samples.values()), list(material.problems)
-        rows = [one.rows("score", config) for one in found]
-    else:
-        rate = min(config.mil_fps, config.analysis_fps)
-        even = config.model_copy(update={"sampling": "custom", "anomaly_fps": rate, "normal_fps": rate, "detector_weights": "none"})
-        weak = [replace(v, intervals=None) for v in corpus.of("train", "val")]
-        trained, problems = extract(weak, even, progress, purpose="train")
-        tested, wrong = extract(corpus.of("test"), config, progress, purpose="score")
-        rows = [one.rows("train", even) for one in trained]
-        for one in tested:
-            scored = one.rows("score", config)
-            rows.append(scored[even_rows(one.index[scored], stride_frames(one.fps, rate))])
-        found, problems = trained + tested, problems + wrong
-    streams = _stream_names(config)
-    extract_features(found, streams, config, progress)
-    items = {}
-    for one, r in zip(found, rows, strict=True):
-        try:
-            items[one.video.name] = _own_item(one, r, streams, config)
-        except TooShortError as error:
-            if config.strict:
-                raise
-            problems.append(Problem(str(one.video.path), str(error), left_out=True))
-    return items, problems
-
-
-def _stream_names(config: Config) -> tuple[str, ...]:
-    return find_system(SAME_STREAMS).stream_names(config)
-
-
-def _own_item(samples: Samples, rows: np.ndarray, streams: Sequence[str], config: Config) -> Item:
-    made_of = [samples.digest, rows.tolist(), list(streams), config.backbone, weights_digest(config.backbone, config.backbone_weights), device_of(config)]
-    identity = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:20]
-    return Item(samples.video, samples.frames, samples.fps, bag_of(samples, rows, streams, config), identity)
-
-
-def _published_items(config: Config, corpus: Corpus, features: Mapping[str, np.ndarray]) -> tuple[dict[str, Item], list[Problem]]:
-    items, problems = {}, []
-    for video in corpus.videos:
-        if video.name not in features or video.split == "unseen":
-            continue
-        try:
-            frames, fps = count_frames(video.path), probe(video.path).fps
-            bag = published_bag(features[video.name], frames, config.mil_segments, video.name)
-        except DataError as error:
-            if config.strict:
-                raise
-            problems.append(Problem(str(video.path), str(error), left_out=True))
-            continue
-        items[video.name] = Item(video, frames, fps, bag, hashlib.sha256(bag.features.tobytes()).hexdigest()[:20])
-    return items, problems
-
-
-def _check(sides: Sequence[Sequence[Item]]) -> None:
-    for side, what in zip(sides, ("training", "validation", "test"), strict=True):
-        labels = [item.video.label for item in side]
-        if not labels or (what != "test" and len(set(labels)) < 2):
-            raise DataError(f"multiple-instance learning needs normal and anomalous {what} videos, got {len(labels) - sum(labels)} and {sum(labels)}; give more videos, or raise validation_fraction")
+    return [video_scores(item, s) for item, s in zip(items, scores, strict=True)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -306,19 +206,19 @@ class _Task:
         return Store(self.config.cache_dir).path("mil_models", self.key)
 
 
-def _train_missing(tasks: Sequence[_Task], progress: Progress | None) -> None:
-    """Train what the cache lacks, in config.workers processes."""
+def train_missing(tasks: Sequence, train: Callable[[Any, Progress | None], str], progress: Progress | None) -> None:
+    """Train what the cache lacks, in config.workers processes. tasks: dataclasses with `config`, `path` and `test`, which `train` does not need."""
     missing = [task for task in tasks if not task.path.is_dir()]
     if len(missing) < 2 or missing[0].config.workers == 1:
         for task in missing:
-            _train_task(task, progress)
+            train(task, progress)
         return
     from joblib import Parallel, delayed
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "A worker stopped", UserWarning)  # processes of the extraction that idled too long
         parallel = Parallel(n_jobs=min(missing[0].config.workers, len(missing)), backend="loky", return_as="generator_unordered", batch_size=1)
-        for done, what in enumerate(parallel(delayed(_train_task)(replace(task, test=()), None) for task in missing), 1):
+        for done, what in enumerate(parallel(delayed(train)(replace(task, test=()), None) for task in missing), 1):
             if progress is not None:
                 progress(done, len(missing), what)
 

@@ -42,14 +42,14 @@ class Bag:
         return len(self.starts)
 
 
-def bag_of(samples: Samples, rows: np.ndarray, streams: Sequence[str], config: Config) -> Bag:
+def bag_of(samples: Samples, rows: np.ndarray, streams: Sequence[str], config: Config, segments: int | None = None) -> Bag:
     """A video's bag from the cached pooled features of the given rows, streams side by side.
 
-    config.mil_segments segments, or with 0 an instance for every row. Raises TooShortError for a video with
+    segments (config.mil_segments where None) of equal length, or with 0 an instance for every row. Raises TooShortError for a video with
     fewer frames than segments.
     """
     features = np.concatenate([pooled(samples, stream, config)[rows] for stream in streams], axis=1).astype(np.float32)
-    return cut(samples.index[rows], features, samples.frames, config.mil_segments, samples.video.name)
+    return cut(samples.index[rows], features, samples.frames, config.mil_segments if segments is None else segments, samples.video.name)
 
 
 def cut(index: np.ndarray, features: np.ndarray, frames: int, segments: int, name: str = "the video") -> Bag:
