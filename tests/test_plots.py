@@ -183,3 +183,19 @@ def test_sensitivity_writes_its_numbers_and_frames_the_papers_choice():
     assert not plots.sas_sensitivity(values, [0.3, 0.4], [1.0, 2.0]).axes[0].patches
     with pytest.raises(ValueError, match=r"\(2, 3\)"):
         plots.sas_sensitivity(values, [0.3, 0.5], [1, 2, 3])
+
+
+def test_rates_of_classes():
+    def rate(value, low=None, high=None):
+        return [Metric("vl_tpr", value, low, high, (value,), 9)]
+
+    groups = {"trained on": {"Arrest": rate(0.8, 0.6, 0.9)}, "never trained on": {"Abuse": rate(None), "Arson": rate(1.0)}}
+    figure = plots.class_rates(groups, level=("alarms on the normal videos", 0.2))
+    axes = figure.axes[0]
+    assert [t.get_text() for t in axes.get_yticklabels()] == ["Arrest", "Abuse", "Arson"] and [t.get_text() for t in axes.texts] == ["none"]
+    drawn = [tuple(line.get_xdata()) for line in axes.lines]
+    assert any(np.allclose(d, (60, 90)) for d in drawn if len(d) == 2) and (80.0,) in [tuple(np.round(d, 6)) for d in drawn] and len(drawn) == 4
+    assert {"trained on", "never trained on", "VL-TPR (%)"} <= set(words(figure))
+    assert_readable(figure)
+    with pytest.raises(ValueError, match="at least one class"):
+        plots.class_rates({"trained on": {}})

@@ -104,14 +104,48 @@ def compare(a: SeedScores, b: SeedScores, config: Config, metric: str = "fl_auc"
     known = runs_a[0].definitions
     if metric not in known:
         raise ValueError(f"no metric '{metric}' on these videos; there are {', '.join(known)}")
-    videos = len(runs_a[0].videos)
     counts = resamples(runs_a[0].videos, config)
-    sides = [[run.definitions[metric] for run in runs] for runs in (runs_a, runs_b)]
-    (value_a, _, why_a), (value_b, _, why_b) = (_point(side, tuple(seeds)) for side, seeds in zip(sides, (a, b), strict=True))
-    seeds = min(len(runs_a), len(runs_b))
+    return _difference(metric, dict(zip(a, runs_a, strict=True)), dict(zip(b, runs_b, strict=True)), counts, counts, config)
+
+
+def compare_sets(a: SeedScores, b: SeedScores, config: Config, metric: str) -> Comparison:
+    """Difference of a metric between two sets of videos, unpaired: each set has resamples of its own.
+
+    A video of both sets (by name), such as a normal one that two sets of anomalies share, is drawn as often in the one as in the other.
+    Raises ValueError where the metric is unknown on either set (with the known ones).
+    """
+    runs_a, runs_b = _prepare(a, config), _prepare(b, config)
+    for run in (runs_a[0], runs_b[0]):
+        if metric not in run.definitions:
+            raise ValueError(f"no metric '{metric}' on these videos; there are {', '.join(run.definitions)}")
+    place = {name: k for k, name in enumerate(runs_a[0].names)}
+    counts_a, counts_b = resamples(runs_a[0].videos, config), resamples(runs_b[0].videos, config, RESAMPLING_SEED + 1)
+    for k, name in enumerate(runs_b[0].names):
+        if name in place:
+            counts_b[:, k] = counts_a[:, place[name]]
+    return _difference(metric, dict(zip(a, runs_a, strict=True)), dict(zip(b, runs_b, strict=True)), counts_a, counts_b, config)
+
+
+def resamples(videos: Sequence[VideoScores | Video], config: Config, seed: int = RESAMPLING_SEED) -> np.ndarray:
+    """How often each video is drawn. Shape: (resamples, videos). By sources, all videos of a source come together.
+
+    The one place that reads config.interval_over: whatever has an interval over videos draws here. seed: another one
+    for a second set of videos, which is to be independent of the first.
+    """
+    if config.interval_over == "videos":
+        return intervals.draw(len(videos), config.bootstrap_resamples, seed)
+    sources, source_of = np.unique([v.source for v in videos], return_inverse=True)
+    return intervals.draw(len(sources), config.bootstrap_resamples, seed)[:, source_of]
+
+
+def _difference(metric: str, a: dict[int, _Run], b: dict[int, _Run], counts_a: np.ndarray, counts_b: np.ndarray, config: Config) -> Comparison:
+    """a minus b, each over its seeds, with the resample k of the one beside the resample k of the other."""
+    side_a, side_b = ([run.definitions[metric] for run in side.values()] for side in (a, b))
+    (value_a, _, why_a), (value_b, _, why_b) = _point(side_a, tuple(a)), _point(side_b, tuple(b))
+    fewest, videos = min(len(a), len(b)), len({name for side in (a, b) for name in next(iter(side.values())).names})
     if value_a is None or value_b is None:
-        return Comparison(metric, value_a, value_b, *[None] * 6, seeds=seeds, videos=videos, reason=why_a or why_b)
-    at_a, at_b = (intervals.mean_of([d.statistic() for d in side])(counts) for side in sides)
+        return Comparison(metric, value_a, value_b, *[None] * 6, seeds=fewest, videos=videos, reason=why_a or why_b)
+    at_a, at_b = (intervals.mean_of([d.statistic() for d in side])(counts) for side, counts in ((side_a, counts_a), (side_b, counts_b)))
     difference = intervals.interval(value_a - value_b, at_a - at_b, config.interval_level)
     relative = intervals.interval(value_a / value_b - 1 if value_b else np.nan, intervals.divide(at_a, at_b) - 1, config.interval_level)
     return Comparison(
@@ -124,21 +158,10 @@ def compare(a: SeedScores, b: SeedScores, config: Config, metric: str = "fl_auc"
         relative.value if value_b else None,
         relative.low if value_b else None,
         relative.high if value_b else None,
-        seeds,
+        fewest,
         videos,
         difference.reason or why_a or why_b,
     )
-
-
-def resamples(videos: Sequence[VideoScores | Video], config: Config) -> np.ndarray:
-    """How often each video is drawn. Shape: (resamples, videos). By sources, all videos of a source come together.
-
-    The one place that reads config.interval_over: whatever has an interval over videos draws here.
-    """
-    if config.interval_over == "videos":
-        return intervals.draw(len(videos), config.bootstrap_resamples, RESAMPLING_SEED)
-    sources, source_of = np.unique([v.source for v in videos], return_inverse=True)
-    return intervals.draw(len(sources), config.bootstrap_resamples, RESAMPLING_SEED)[:, source_of]
 
 
 # --- one seed ----------------------------------------------------------------------------------------------------

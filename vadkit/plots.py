@@ -223,6 +223,40 @@ def ablation_bars(found: Mapping[str, Sequence[Metric]], names: Sequence[str] = 
 
 
 @_styled
+def class_rates(groups: Mapping[str, Mapping[str, Sequence[Metric]]], metric: str = "vl_tpr", level: tuple[str, float] | None = None) -> Figure:
+    """A metric of each class with its interval, the groups ("seen", "unseen") one below the other.
+
+    groups: group -> class -> `evaluate`'s list. A class without a value is written as "none". level: a named value in [0, 1] that is
+    the same for every class, drawn as a line. Raises ValueError where there is no class.
+    """
+    lines = [(group, name, next(m for m in found if m.name == metric)) for group, classes in groups.items() for name, found in classes.items()]
+    if not lines:
+        raise ValueError("expected at least one class, got none")
+    figure, axes = plt.subplots(figsize=(PAGE_WIDTH, 1.3 + 0.3 * len(lines)))
+    handles = []
+    for number, group in enumerate(groups):
+        colour, marker = COLOURS[number % len(COLOURS)], "os^D"[number % 4]
+        for row, (its, _, found) in enumerate(lines):
+            if its != group:
+                continue
+            if found.value is None:
+                axes.text(0.01, row, "none", transform=axes.get_yaxis_transform(), va="center", color="#777777")
+                continue
+            if found.ci_low is not None:
+                axes.plot([100 * found.ci_low, 100 * found.ci_high], [row, row], color=colour, linewidth=2.6, alpha=0.45, solid_capstyle="butt", clip_on=False)
+            axes.plot(100 * found.value, row, marker, color=colour, markersize=6, clip_on=False)
+        handles.append(Line2D([], [], color=colour, marker=marker, linewidth=2.6, alpha=0.8, label=group))
+    if level is not None:
+        axes.axvline(100 * level[1], color=BLACK, linewidth=1.1, linestyle="--")
+        handles.append(Line2D([], [], color=BLACK, linewidth=1.1, linestyle="--", label=level[0]))
+    axes.set(xlabel=f"{metric_label(metric)} (%)", xlim=(0, 100), ylim=(len(lines) - 0.5, -0.5))
+    axes.set_yticks(range(len(lines)), [name for _, name, _ in lines])
+    axes.grid(axis="y", visible=False)
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    return figure
+
+
+@_styled
 def learning_curves(histories: Mapping[str, Sequence[Sequence[Epoch]]], against: str = "epochs") -> Figure:
     """Loss and validation AUC over the epochs of each system, a line for each seed (and fold).
 
