@@ -64,6 +64,7 @@ class Config(BaseModel):
     sampling: Literal["released", "section_4_2", "section_5_3", "custom"] = Field("released", description="training frame rates: one of the paper's three readings, or the two below")
     anomaly_fps: PositiveFloat = Field(3.0, description="training frames per second in hard anomalies (sampling: custom)")
     normal_fps: PositiveFloat = Field(1.0, description="training frames per second elsewhere (sampling: custom)")
+    class_rates_by: Literal["change", "seconds"] = Field("change", description="what 2S-bag-ha-class-rates samples more often: classes whose frames change more, or those with fewer seconds of anomaly")
     analysis_fps: PositiveFloat = Field(3.0, description="frames per second at which videos are scored")
     image_size: Annotated[int, Field(ge=32, le=512)] = Field(160, description="side of the network's input, pixels")
     flow_method: Literal["farneback", "dis"] = Field("farneback", description="optical flow: the paper's, or the fast one")
@@ -91,6 +92,7 @@ class Config(BaseModel):
     batch_size: PositiveInt = Field(16, description="K, samples of a batch")
     hard_mining_alpha: PositiveInt = Field(3, description="candidates drawn per kept sample")
     anomaly_weight: PositiveFloat = Field(2.0, description="class weight of anomaly; normal has 1")
+    suspicious_seconds: PositiveFloat = Field(3.0, description="2S-bag-suspicious: how far from a hard anomaly a soft frame is suspicious, less and less until there")
     head_epochs: Count = Field(40, description="at most, phase one: the head on frozen features")
     head_lr: PositiveFloat = Field(3e-4, description="Adam, phase one; the paper's: 1e-5")
     finetune_epochs: Count = Field(0, description="at most, phase two: all but batch normalisation; 0 leaves it out")
@@ -100,6 +102,9 @@ class Config(BaseModel):
     patience: PositiveInt = Field(5, description="epochs without a lower validation loss before stopping")
 
     # --- multiple-instance learning (the second paper) ---
+    mil_features: Literal["streams", "resnext3d", "i3d"] = Field("streams", description="what instances are described by: the two streams' features, or those of clips by 3D ResNeXt-101 (the paper's) or I3D")
+    mil_resnext3d_weights: str = Field("world", description="'world', a path to Kinetics weights of 3D ResNeXt-101, or 'random' (tests only)")
+    mil_resnext3d_size: Annotated[int, Field(ge=32, le=512)] = Field(64, description="side of its input, pixels; the paper's: 112")
     mil_segments: Count = Field(32, description="instances of a video: equal segments, the last with the remainder; 0 takes every analysed frame")
     mil_fps: PositiveFloat = Field(1.5, description="frames per second that segments average over, at most analysis_fps (official split)")
     mil_pairs: PositiveInt = Field(8, description="pairs of an anomalous and a normal video in a batch; Sultani et al.: 30")
