@@ -18,6 +18,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from vadkit.config import resolve
 from vadkit.errors import ConfigError, WeightsError
 from vadkit.store import file_digest
+from vadkit.weights import check_state, read_state, shapes_of
 
 FEATURE_DIMS = {"efficientnet_lite0": 1280, "resnet50": 2048, "resnet18": 512}
 
@@ -37,6 +38,7 @@ RESNET_FILES = {"resnet50": "resnet50-0676ba61.pth", "resnet18": "resnet18-f3707
 RESNET_URL = "https://download.pytorch.org/models/"
 
 _CLASSIFIERS = ("fc.", "_fc.")
+SAVE_ONE = "save one with torch.save(model.state_dict(), path)"
 
 
 class Backbone(nn.Module):
@@ -172,30 +174,12 @@ def _read_state(name: str, weights: str) -> dict[str, torch.Tensor]:
                 f"{RESNET_URL}{path.name} on a machine with a network and put it at {path}, or give "
                 f"backbone_weights its path, or set backbone: efficientnet_lite0, whose weights come with a package"
             ) from None
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many types for files that are not state dicts
-        raise WeightsError(f"{path} is not a file of plain tensors ({type(error).__name__}); save one with torch.save(model.state_dict(), path)") from None
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise WeightsError(f"{path} must hold a state dict of {name}, a dictionary of tensors, got a {type(state).__name__}; save one with torch.save(model.state_dict(), path)")
-    return state
+    return read_state(path, name, SAVE_ONE)
 
 
 def _load(model: nn.Module, name: str, state: dict[str, torch.Tensor], path: Path) -> None:
     """Load every tensor but the classifier's, which is unused. Raises WeightsError with the first differences."""
-    expected = {key: value for key, value in model.state_dict().items() if not key.startswith(_CLASSIFIERS)}
+    expected = {key: shape for key, shape in shapes_of(model).items() if not key.startswith(_CLASSIFIERS)}
     given = {key: value for key, value in state.items() if not key.startswith(_CLASSIFIERS)}
-    differences = [f"{key} is missing" for key in expected if key not in given]
-    differences += [f"{key} is unknown" for key in given if key not in expected]
-    differences += [
-        f"{key} has shape {tuple(given[key].shape)}, expected {tuple(value.shape)}"
-        for key, value in expected.items()
-        if key in given and given[key].shape != value.shape
-    ]
-    if differences:
-        more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
-        raise WeightsError(f"{path} does not fit {name}: {'; '.join(differences[:3])}{more}; give a state dict of that network")
-    bad = [key for key, value in given.items() if value.is_floating_point() and not torch.isfinite(value).all()]
-    if bad:
-        raise WeightsError(f"{path}: {bad[0]} holds values that are not finite; the file is damaged, fetch it again")
+    check_state(given, expected, path, name, "give a state dict of that network")
     model.load_state_dict(given, strict=False)
