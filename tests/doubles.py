@@ -70,7 +70,7 @@ def fake_corpus(official: bool = True, videos: int = 24) -> Corpus:
 
 def fake_world(monkeypatch: pytest.MonkeyPatch, signal: float = 2.0) -> dict:
     """Put the stand-ins in the place of extraction and features; returns counters and knobs of the world."""
-    from vadkit import baselines, experiment, training
+    from vadkit import baselines, experiment, inputs, training
 
     world = {"signal": signal, "trained": 0, "problems": []}
 
@@ -84,10 +84,10 @@ def fake_world(monkeypatch: pytest.MonkeyPatch, signal: float = 2.0) -> dict:
         world["trained"] += 1
         return training.train(*args, **kwargs)
 
-    monkeypatch.setattr(experiment, "extract", extract)
-    monkeypatch.setattr(experiment, "pooled", pooled)
+    monkeypatch.setattr(inputs, "extract", extract)
+    monkeypatch.setattr(inputs, "pooled", pooled)
     monkeypatch.setattr(baselines, "pooled", pooled)
-    monkeypatch.setattr(experiment, "extract_features", lambda *args: None)
+    monkeypatch.setattr(inputs, "extract_features", lambda *args: None)
     monkeypatch.setattr(baselines, "extract_features", lambda *args: None)
     monkeypatch.setattr(experiment, "train", count)
     return world

@@ -19,6 +19,7 @@ from vadkit.errors import DataError
 from vadkit.experiment import Scorer, load_model, run_system
 from vadkit.explain import Explained, explain_video, heat_maps, in_frame, peak
 from vadkit.explain_checks import agreement, pointing_game, randomised
+from vadkit.inputs import network_of
 from vadkit.models.two_stream import Head, TwoStream
 from vadkit.systems import SYSTEMS
 
@@ -43,6 +44,9 @@ class RedFinder(nn.Module):
         return self.target_layer(self.body(images)).mean(dim=(2, 3))
 
 
+NETWORKS = {stream: network_of("resnet18", "random") for stream in ("frame", "flow")}
+
+
 def toy_scorer(output: str = "sigmoid") -> Scorer:
     """Calls a frame anomalous by how much red each of its two streams shows."""
     head = Head(2 * DIM, use_bag=False, width=2, dropout=0.0, output=output)
@@ -55,7 +59,7 @@ def toy_scorer(output: str = "sigmoid") -> Scorer:
         head.layers[3].weight[:] = torch.eye(2)
         head.layers[6].weight[-1] = 1.0
     model = TwoStream([RedFinder(), RedFinder()], head).eval()
-    return Scorer(model, SYSTEMS["2S-no-bag"], "resnet18", ("frame", "flow"))
+    return Scorer(model, SYSTEMS["2S-no-bag"], NETWORKS)
 
 
 def red_at(*places: tuple[int, int]) -> np.ndarray:
@@ -95,7 +99,7 @@ def test_a_stream_without_images_is_named():
 
 def test_a_network_that_takes_a_bag_is_explained_with_it():
     head = Head(2 * DIM, width=4, dropout=0.0)
-    scorer = Scorer(TwoStream([RedFinder(), RedFinder()], head).eval(), SYSTEMS["2S-bag"], "resnet18", ("frame", "flow"))
+    scorer = Scorer(TwoStream([RedFinder(), RedFinder()], head).eval(), SYSTEMS["2S-bag"], NETWORKS)
     images = {"frame": red_at((12, 20)), "flow": red_at((52, 12))}
     with pytest.raises(ValueError, match="bags"):
         heat_maps(scorer, images)

@@ -24,21 +24,18 @@ import torch
 from vadkit.config import Config
 from vadkit.corpora import Corpus, Problem, Video
 from vadkit.corpora.splits import grouped_folds
-from vadkit.errors import ConfigError, DataError, WeightsError
-from vadkit.features import device_of, extract_features, pooled
-from vadkit.models.backbones import build_backbone, preprocess, weights_digest
+from vadkit.devices import device_of
+from vadkit.errors import ConfigError, DataError
+from vadkit.inputs import Inputs, Network, as_tensors, inputs_of, recalled, remembered
 from vadkit.models.two_stream import Head, TwoStream, confidence
-from vadkit.samples import Samples, extract
+from vadkit.samples import Samples
 from vadkit.scoring import VideoScores
 from vadkit.store import Store, code_version, digest
-from vadkit.systems import System, system_for
+from vadkit.systems import System, find_system, system_for
 from vadkit.training import EVALUATION_ROWS, Epoch, Examples, Trained, head_options, make_head, train
 
 Progress = Callable[[int, int, str], None]
-CODE = (
-    *("vadkit.experiment", "vadkit.training", "vadkit.systems", "vadkit.models.two_stream"),
-    *("vadkit.features", "vadkit.models.backbones"),  # a head is worth nothing on other features
-)
+CODE = ("vadkit.experiment", "vadkit.inputs", "vadkit.training", "vadkit.systems", "vadkit.models.two_stream")  # and its inputs'
 
 # Parameters that a trained model does not depend on, or that already count through its samples, their rows and
 # labels, or the backbone's weights. Every other parameter, also one added later, trains anew when it changes.
@@ -105,13 +102,13 @@ def run_system(config: Config, corpus: Corpus, name: str, progress: Progress | N
     system = system_for(config, name)
     if system.bag and config.detector_weights == "none":
         raise ConfigError(f"{name} needs a bag of objects but detector_weights is 'none'; give a detector's weights, or run a system without a bag (2S-no-bag, 1S-no-bag)")
-    material = prepare(config, corpus, progress)
+    material = prepare(config, corpus, progress, system)
     tasks = [_Task(config, system, seed, *sides_of(fold, material)) for seed in config.seeds for fold in plan_folds(config, corpus, seed, system.early_stopping)]
     _train_missing(tasks, progress)
     seeds = []
     for seed in config.seeds:
         mine = [task for task in tasks if task.seed == seed]
-        scored = {one.name: one for task in mine for one in _score(config, system, task.path, task.test)}
+        scored = {one.name: one for task in mine for one in _score(task.inputs, task.path, task.test)}
         seeds.append(
             SeedRun(
                 seed,
@@ -131,16 +128,17 @@ def score_videos(config: Config, run: SystemRun, videos: Sequence[Video], progre
     """
     if any(len(seed.model_paths) != 1 for seed in run.seeds):
         raise ConfigError("other videos are scored by one model a seed, a cross-validated run has one a fold; use split: official")
-    samples, _ = extract(videos, config, progress, purpose="score")
+    inputs = inputs_of(config, run.system)
+    samples, _ = inputs.extract(videos, "score", progress)
     if not samples:
         raise DataError(f"{run.system.name}: none of the {len(videos)} videos to score can be used; the problems that `extract` returns say why")
     if not config.finetune_epochs:
-        extract_features(samples, run.system.stream_names(config), config, progress)
-    return {seed.seed: _score(config, run.system, seed.model_paths[0], samples) for seed in run.seeds}
+        inputs.extract_features(samples, progress)
+    return {seed.seed: _score(inputs, seed.model_paths[0], samples) for seed in run.seeds}
 
 
-def prepare(config: Config, corpus: Corpus, progress: Progress | None = None) -> Material:
-    """Samples of all videos that training and testing use, as every system uses them.
+def prepare(config: Config, corpus: Corpus, progress: Progress | None = None, system: System | None = None) -> Material:
+    """Samples of all videos that training and testing use, as the system sees them; without one, as the paper's two-stream systems.
 
     Validation videos serve training rows; under test_parity scoring rows as well, for the system without a
     validation set is tested on the whole test list. Raises DataError where no video can be used.
@@ -149,10 +147,11 @@ def prepare(config: Config, corpus: Corpus, progress: Progress | None = None) ->
         wanted = [(corpus.of("all"), "both")]
     else:
         wanted = [(corpus.of("train"), "train"), (corpus.of("val"), "both" if config.validation == "test_parity" else "train"), (corpus.of("test"), "score")]
+    inputs = inputs_of(config, system or find_system("2S-bag"))
     found: dict[str, Samples] = {}
     problems: list[Problem] = []
     for videos, purpose in wanted:
-        samples, wrong = extract(videos, config, progress, purpose=purpose)
+        samples, wrong = inputs.extract(videos, purpose, progress)
         found |= {one.video.name: one for one in samples}
         problems += wrong
     if not found:
@@ -194,41 +193,40 @@ def sides_of(fold: Fold, material: Material) -> list[tuple[Samples, ...]]:
 
 @dataclass(frozen=True)
 class Scorer:
-    """A trained network with its pretrained streams, ready for images; see `load_model`."""
+    """A trained network with its pretrained streams, ready for images; networks: by stream. See `load_model`."""
 
     model: TwoStream
     system: System
-    backbone: str
-    streams: tuple[str, ...]
+    networks: Mapping[str, Network]
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        return tuple(self.networks)
 
     def confidence(self, images: Mapping[str, np.ndarray], bags: np.ndarray | None = None) -> np.ndarray:
-        """Confidence of the anomaly class. Shape: (n, S, S, 3) uint8 RGB for each of `streams`, (n, 80) -> (n,) in [0, 1].
+        """Confidence of the anomaly class. Shape: (n, S, S, 3) uint8 RGB, or clips (n, T, S, S, 3), for each of `streams`, (n, 80) -> (n,) in [0, 1].
 
         Raises KeyError for a stream without images.
         """
         device = next(self.model.parameters()).device
-        tensors = [preprocess(images[stream], self.backbone).to(device) for stream in self.streams]
         with torch.no_grad():
-            logits = self.model(tensors, None if bags is None else torch.as_tensor(bags, device=device))
+            logits = self.model(as_tensors(self.networks, images, device), None if bags is None else torch.as_tensor(bags, device=device))
         return confidence(logits).cpu().numpy()
 
 
 def load_model(path: str | Path, device: str = "cpu") -> Scorer:
     """Rebuild a trained network from a run's model folder, in evaluation mode.
 
-    Raises DataError where the folder holds no model, WeightsError where the backbone's weights are no
+    Raises DataError where the folder holds no model, WeightsError where a network's weights are no
     longer those that it was trained with.
     """
     path = Path(path)
     facts, state = _facts(path), _state(path)
-    name, weights = facts["backbone"], facts["backbone_weights"]
-    now = weights_digest(name, weights)
-    if now != facts["weights_digest"]:
-        raise WeightsError(f"{path} was trained on {name} weights {facts['weights_digest']}, '{weights}' now gives {now}; put the former weights back, or train again")
+    networks = recalled(facts["networks"])
     system = System(**{**facts["system"], "fixed_epochs": facts["system"]["fixed_epochs"] and tuple(facts["system"]["fixed_epochs"])})
-    model = TwoStream([build_backbone(name, weights) for _ in facts["streams"]], Head(**facts["head"]))
+    model = TwoStream([network.build() for network in networks.values()], Head(**facts["head"]))
     (model if facts["finetuned"] else model.head).load_state_dict(state)
-    return Scorer(model.to(device).eval(), system, name, tuple(facts["streams"]))
+    return Scorer(model.to(device).eval(), system, networks)
 
 
 @dataclass(frozen=True)
@@ -243,18 +241,23 @@ class _Task:
     test: tuple[Samples, ...]
 
     @cached_property
+    def inputs(self) -> Inputs:
+        return inputs_of(self.config, self.system)
+
+    @cached_property
     def key(self) -> dict:
         config, system = self.config, self.system
+        relevant = {k: v for k, v in config.model_dump().items() if k not in NOT_OF_TRAINING and not k.startswith(OF_OTHER_MODELS)}
         return {
             "system": {k: v for k, v in asdict(system).items() if k not in ("name", "description")},
-            "parameters": {k: v for k, v in config.model_dump().items() if k not in NOT_OF_TRAINING and not k.startswith(OF_OTHER_MODELS)},
+            "parameters": {**relevant, **{name: getattr(config, name) for name in self.inputs.extra_parameters}},
             "seed": self.seed,
             "train": [_identity(s, s.rows("train", config, system.hard_only)) for s in self.train],
             "val": [_identity(s, s.rows("train", config)) for s in self.val],
-            "backbone": [config.backbone, weights_digest(config.backbone, config.backbone_weights)],
+            "networks": [[stream, network.name, network.digest, network.width, network.size] for stream, network in self.inputs.networks.items()],
             "device": device_of(config),
             "torch": torch.__version__,
-            "code": code_version(*CODE),
+            "code": code_version(*CODE, *self.inputs.code),
         }
 
     @cached_property
@@ -273,9 +276,9 @@ def _train_missing(tasks: Sequence[_Task], progress: Progress | None) -> None:
     missing = [task for task in tasks if not task.path.is_dir()]
     if not missing:
         return
-    config, system = missing[0].config, missing[0].system
+    config, inputs = missing[0].config, missing[0].inputs
     used = {one.digest: one for task in missing for side in (task.train, task.val, task.test) for one in side}
-    extract_features(list(used.values()), system.stream_names(config), config, progress)  # first, so that every process finds them
+    inputs.extract_features(list(used.values()), progress)  # first, so that every process finds them
     if config.workers == 1 or len(missing) == 1 or config.finetune_epochs or device_of(config) != "cpu":
         for task in missing:
             _train_task(task, progress)
@@ -297,22 +300,19 @@ def _train_task(task: _Task, progress: Progress | None) -> str:
 
 
 def _build(task: _Task, folder: Path, checkpoints: Path, progress: Progress | None) -> None:
-    config, system = task.config, task.system
-    training = _examples(task.train, config, system, system.hard_only)
-    validation = _examples(task.val, config, system, False) if task.val else None
-    name, weights, device = config.backbone, config.backbone_weights, device_of(config)
+    config, system, inputs = task.config, task.system, task.inputs
+    training = _examples(task.train, inputs, system.hard_only)
+    validation = _examples(task.val, inputs, False) if task.val else None
+    device = device_of(config)
 
     def backbones() -> list[torch.nn.Module]:
-        return [build_backbone(name, weights, device) for _ in system.stream_names(config)]
+        return [network.build(device) for network in inputs.networks.values()]
 
     trained: Trained = train(config, system, training, validation, task.seed, backbones=backbones, checkpoint_dir=checkpoints, device=device, progress=progress)
     head = make_head(config, system, training.features.shape[1])
     facts = {
         "system": asdict(system),
-        "backbone": name,
-        "backbone_weights": weights,
-        "weights_digest": weights_digest(name, weights),
-        "streams": system.stream_names(config),
+        "networks": remembered(inputs.networks),
         "head": {"feature_dim": head.feature_dim, "use_bag": system.bag, **head_options(config)},
         "finetuned": trained.finetuned,
         "training_samples": len(training),
@@ -325,33 +325,31 @@ def _build(task: _Task, folder: Path, checkpoints: Path, progress: Progress | No
         checkpoints.rmdir()
 
 
-def _examples(samples: Sequence[Samples], config: Config, system: System, hard_only: bool) -> Examples:
+def _examples(samples: Sequence[Samples], inputs: Inputs, hard_only: bool) -> Examples:
     """The training rows of the given videos, one after the other."""
-    rows = [one.rows("train", config, hard_only) for one in samples]
-    features = [torch.from_numpy(_features(one, r, config, system)) for one, r in zip(samples, rows, strict=True)]
+    rows = [one.rows("train", inputs.config, hard_only) for one in samples]
+    features = [torch.from_numpy(inputs.features(one, r)) for one, r in zip(samples, rows, strict=True)]
     owner = np.repeat(np.arange(len(samples)), [len(r) for r in rows])
     local = np.concatenate(rows)
 
     def images(wanted: np.ndarray) -> Iterator[torch.Tensor]:
-        for stream in system.stream_names(config):
-            yield preprocess(np.concatenate([samples[owner[i]].images(stream, [local[i]]) for i in wanted]), config.backbone)
+        for stream, network in inputs.networks.items():
+            yield network.preprocess(np.concatenate([samples[owner[i]].images(stream, [local[i]]) for i in wanted]))
 
     bags = np.concatenate([one.bags[r] for one, r in zip(samples, rows, strict=True)])
     labels = np.concatenate([one.labels[r] for one, r in zip(samples, rows, strict=True)])
     return Examples(torch.cat(features), torch.from_numpy(bags), torch.from_numpy(labels), images)
 
 
-def _features(samples: Samples, rows: np.ndarray, config: Config, system: System) -> np.ndarray:
-    return np.concatenate([pooled(samples, stream, config)[rows] for stream in system.stream_names(config)], axis=1)
-
-
-def _score(config: Config, system: System, model_path: Path, samples: Sequence[Samples]) -> list[VideoScores]:
+def _score(inputs: Inputs, model_path: Path, samples: Sequence[Samples]) -> list[VideoScores]:
     """Scores of videos by one model; the confidences are cached, the labels come with the samples."""
+    config = inputs.config
     rows = [one.rows("score", config) for one in samples]
-    key = {"model": model_path.name, "videos": [[one.digest, digest(r.tolist())] for one, r in zip(samples, rows, strict=True)], "code": code_version(*CODE)}
+    videos = [[one.digest, digest(r.tolist())] for one, r in zip(samples, rows, strict=True)]
+    key = {"model": model_path.name, "videos": videos, "code": code_version(*CODE, *inputs.code)}
 
     def build(folder: Path) -> None:
-        confident = _confidences(config, system, model_path)
+        confident = _confidences(inputs, model_path)
         np.savez(folder / "scores.npz", **{str(n): confident(one, r) for n, (one, r) in enumerate(zip(samples, rows, strict=True))})
 
     with np.load(Store(config.cache_dir).fetch("scores", key, build) / "scores.npz") as arrays:
@@ -362,10 +360,10 @@ def _score(config: Config, system: System, model_path: Path, samples: Sequence[S
     ]
 
 
-def _confidences(config: Config, system: System, model_path: Path) -> Callable[[Samples, np.ndarray], np.ndarray]:
+def _confidences(inputs: Inputs, model_path: Path) -> Callable[[Samples, np.ndarray], np.ndarray]:
     """(samples, rows) -> confidences: from cached features where the streams are as pretrained, else from images."""
     if _facts(model_path)["finetuned"]:
-        scorer = load_model(model_path, device_of(config))
+        scorer = load_model(model_path, device_of(inputs.config))
 
         def from_images(one: Samples, rows: np.ndarray) -> np.ndarray:
             parts = np.split(rows, range(EVALUATION_ROWS[2], len(rows), EVALUATION_ROWS[2]))
@@ -377,7 +375,7 @@ def _confidences(config: Config, system: System, model_path: Path) -> Callable[[
 
     def from_features(one: Samples, rows: np.ndarray) -> np.ndarray:
         with torch.no_grad():
-            return confidence(head(torch.from_numpy(_features(one, rows, config, system)), torch.from_numpy(one.bags[rows]))).numpy()
+            return confidence(head(torch.from_numpy(inputs.features(one, rows)), torch.from_numpy(one.bags[rows]))).numpy()
 
     return from_features
 

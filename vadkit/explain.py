@@ -21,7 +21,6 @@ from vadkit.errors import DataError
 from vadkit.experiment import Scorer, SystemRun
 from vadkit.features import device_of
 from vadkit.flow import motion_window
-from vadkit.models.backbones import preprocess
 from vadkit.models.two_stream import TwoStream, confidence
 from vadkit.samples import Samples
 from vadkit.sampling import FLOWS_OF_A_WINDOW, flows_of
@@ -92,7 +91,7 @@ def heat_maps(scorer: Scorer, images: Mapping[str, np.ndarray], bags: np.ndarray
     """
     model, device = scorer.model, next(scorer.model.parameters()).device
     with torch.no_grad():  # the gradient is wanted at the last maps and no further back
-        maps = [backbone.body(preprocess(images[name], scorer.backbone).to(device)) for backbone, name in zip(model.backbones, scorer.streams, strict=True)]
+        maps = [backbone.body(scorer.networks[name].preprocess(images[name]).to(device)) for backbone, name in zip(model.backbones, scorer.streams, strict=True)]
     held = None if bags is None else torch.as_tensor(bags, device=device)
     found = {}
     for number, name in enumerate(scorer.streams):

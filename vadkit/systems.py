@@ -1,4 +1,4 @@
-"""The systems of the first paper: one row each, the same network with parts switched on or off."""
+"""The systems of the first paper: one row each; most are the same network with parts switched on or off."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ class System:
 
     name: str
     description: str
+    network: str = "two_stream"
     streams: int = 2
     bag: bool = True
     hard_mining: bool = True
@@ -36,6 +37,8 @@ class System:
 
         config.speed_stream shows two-stream systems motion a second time; config.frame_stream off takes the frame from them.
         """
+        if self.network != "two_stream":
+            return ("rgb",) if self.network == "c3d" else ("rgb", "flow")
         if self.streams == 1:
             return ("frame",)
         return tuple(name for name in stream_names(config) if config.frame_stream or name != "frame")
@@ -51,6 +54,7 @@ SYSTEMS: dict[str, System] = {
         System("1S-bag", "frame stream with the bag of objects", streams=1),
         System("1S-no-bag", "frame stream alone", streams=1, bag=False),
         System("1S-bag-ha", "1S-bag trained without the soft frames of anomalous videos", streams=1, hard_only=True),
+        System("C3D-ha", "C3D on clips of the frame, trained on hard anomalies only", network="c3d", streams=1, bag=False, hard_only=True),
         System("2S-bag-ha-no-es", "2S-bag-ha for 5 and 2 epochs, no early stopping, no validation set", hard_only=True, fixed_epochs=(5, 2)),
     )
 }

@@ -1,0 +1,89 @@
+"""Features of clips from 3D networks: each network sees each clip once, and the cache remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vadkit.clips import Clips
+from vadkit.config import Config
+from vadkit.devices import device_of, one_thread
+from vadkit.store import Store, code_version
+
+if TYPE_CHECKING:
+    from vadkit.inputs import Network
+
+Progress = Callable[[int, int, str], None]
+
+BATCH = 8  # clips
+CODE = ("vadkit.clip_features", "vadkit.models.video", "vadkit.models.c3d", "vadkit.models.i3d", "vadkit.models.resnext3d")
+
+
+def clip_features(clips: Clips, stream: str, network: Network, config: Config) -> np.ndarray:
+    """A frozen network's features of every clip of a video. Shape: -> (n, D) float16, read-only, memory-mapped from the cache.
+
+    Computed first where they are missing. A clip's features do not depend on what else is extracted.
+    """
+    folder = Store(config.cache_dir).fetch("clip_features", _key(clips, stream, network, config), lambda scratch: _build(clips, stream, network, config, scratch))
+    return np.load(folder / "features.npy", mmap_mode="r")
+
+
+def extract_clip_features(clips: Sequence[Clips], networks: Mapping[str, Network], config: Config, progress: Progress | None = None) -> None:
+    """Fill the cache with the features of many videos, in config.workers processes of one thread each; on a GPU, in this process."""
+    store = Store(config.cache_dir)
+    tasks = [(one, stream, network) for stream, network in networks.items() for one in clips]
+    missing = [task for task in tasks if not store.has("clip_features", _key(*task, config))]
+    done = len(tasks) - len(missing)
+    for what in _run(missing, config):
+        done += 1
+        if progress is not None:
+            progress(done, len(tasks), what)
+
+
+def _run(tasks: list[tuple[Clips, str, Network]], config: Config) -> Iterator[str]:
+    if config.workers == 1 or len(tasks) < 2 or device_of(config) != "cpu":
+        yield from (_compute(*task, config) for task in tasks)
+        return
+    from joblib import Parallel, delayed
+
+    parallel = Parallel(n_jobs=min(config.workers, len(tasks)), backend="loky", return_as="generator_unordered")
+    yield from parallel(delayed(_compute)(*task, config) for task in tasks)
+
+
+def _compute(clips: Clips, stream: str, network: Network, config: Config) -> str:
+    clip_features(clips, stream, network, config)
+    return f"{network.name} on clips of {clips.video.name}"
+
+
+def _key(clips: Clips, stream: str, network: Network, config: Config) -> dict:
+    return {
+        "clips": clips.digest,
+        "stream": stream,
+        "network": [network.name, network.digest, network.width, network.size],
+        "device": device_of(config),  # a GPU rounds differently
+        "code": code_version(*CODE),
+    }
+
+
+def _build(clips: Clips, stream: str, network: Network, config: Config, folder: Path) -> None:
+    import torch
+
+    device = device_of(config)
+    module = _module(network, device)
+    features = np.empty((len(clips), module.feature_dim), np.float16)
+    with torch.inference_mode(), one_thread():
+        for start in range(0, len(clips), BATCH):
+            rows = np.arange(start, min(start + BATCH, len(clips)))
+            features[rows] = module(network.preprocess(clips.images(stream, rows)).to(device)).cpu().numpy()
+    if not np.isfinite(features).all():
+        raise FloatingPointError(f"{clips.video.name}: {network.name} gave features that are not finite in half precision; its weights do not fit this preprocessing")
+    np.save(folder / "features.npy", features)
+
+
+@lru_cache(maxsize=2)
+def _module(network: Network, device: str):
+    return network.build(device)

@@ -1,0 +1,242 @@
+"""Clips for 3D networks: sixteen frames, a quarter of a video's 30 a second, cut along the video (section 4.5).
+
+A video's frames are kept at `config.clip_fps`, small; a clip is a run of them, named by its last one, for a decision that is
+taken on the last frame looks back only. Positions count these kept frames, from 0.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from vadkit.config import Config
+from vadkit.corpora import Problem, Video
+from vadkit.corpora.vatic import clip_intervals
+from vadkit.errors import DataError
+from vadkit.flow import FLOW_HEIGHT, FLOW_WIDTH, flow, gray, resized
+from vadkit.pictures import PictureWriter, read_pictures
+from vadkit.sampling import stride_frames
+from vadkit.store import Store, code_version, digest, file_digest
+from vadkit.video import read_frames
+
+Progress = Callable[[int, int, str], None]
+
+CLIP_STREAMS = ("rgb", "flow")
+CODE = ("vadkit.clips", "vadkit.pictures", "vadkit.flow", "vadkit.video")
+FULL_SCALE = 20.0  # pixels at 320x240: displacements are cut there, as the networks' flow is
+ZERO = 128  # the value of no displacement in a stored flow
+
+
+@dataclass(frozen=True, eq=False)
+class Clips:
+    """The clips of one video.
+
+    ends: (n,) position of each clip's last frame; index: (n,) the video's frame number that the clip is a sample of, rising: the last
+    frame's own for training clips, the analysed frame for scoring ones; labels: (n,) uint8 of that frame.
+    """
+
+    video: Video
+    frames: int
+    fps: float
+    index: np.ndarray
+    ends: np.ndarray
+    labels: np.ndarray
+    clip_frames: int
+    digest: str
+    folders: Mapping[str, Path] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @property
+    def bags(self) -> np.ndarray:
+        """Of width 0: these systems have no bag of objects."""
+        return np.zeros((len(self), 0), np.float32)
+
+    def images(self, stream: str, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Clips of the given rows, in their order. Shape: (k, T, S, S, 3) uint8.
+
+        stream: "rgb", or "flow": channels 0 and 1 hold the displacement from the clip frame before, ZERO for none, 127 steps for
+        FULL_SCALE. A clip that would start before the video repeats its first frame (our reading). Raises ValueError for a
+        stream that was not extracted or no rows, IndexError for a row out of range, DataError for a damaged entry.
+        """
+        if stream not in self.folders:
+            raise ValueError(f"stream must be one of {', '.join(self.folders)}, got '{stream}'")
+        rows = np.asarray(rows)
+        if len(rows) == 0:
+            raise ValueError("no rows were asked for; an image array needs at least one")
+        if rows.min() < 0 or rows.max() >= len(self):
+            raise IndexError(f"rows {rows.min()} to {rows.max()} of {self.video.name}, which has {len(self)}")
+        positions = positions_of(self.ends[rows], self.clip_frames)
+        wanted, where = np.unique(positions, return_inverse=True)
+        return read_pictures(self.folders[stream] / "pictures.bin", self._offsets[stream], wanted)[where.reshape(positions.shape)]
+
+    def rows(self, purpose: str, config: Config, hard_only: bool = False) -> np.ndarray:
+        """Row numbers for training or for scoring, rising. hard_only leaves out the clips of anomalous videos that end in no hard anomaly.
+
+        Raises ValueError where the clips were cut for another purpose or other rates.
+        """
+        ends, index = plan_clips(self.video, self.frames, self.fps, config, purpose)
+        where = {pair: row for row, pair in enumerate(zip(self.ends.tolist(), self.index.tolist(), strict=True))}
+        try:
+            rows = np.array([where[pair] for pair in zip(ends.tolist(), index.tolist(), strict=True)], np.int64)
+        except KeyError:
+            raise ValueError(f"{self.video.name}: its clips were not cut for '{purpose}'; extract with purpose '{purpose}' or 'both' and the same clip_fps, clip_shift_* and analysis_fps") from None
+        if purpose == "train" and hard_only and self.video.label:
+            rows = rows[self.labels[rows] == 1]
+        return rows
+
+    @cached_property
+    def _offsets(self) -> dict[str, np.ndarray]:
+        return {stream: np.load(folder / "offsets.npy") for stream, folder in self.folders.items()}
+
+
+def positions_of(ends: np.ndarray, clip_frames: int) -> np.ndarray:
+    """The positions of each clip's frames, the first frame repeated where a clip starts before it. Shape: (n,) -> (n, T)."""
+    return np.maximum(np.asarray(ends)[:, None] + np.arange(1 - clip_frames, 1), 0)
+
+
+def plan_clips(video: Video, frames: int, fps: float, config: Config, purpose: str) -> tuple[np.ndarray, np.ndarray]:
+    """The clips to cut: (position of the last frame, the video's frame number that it is a sample of).
+
+    Shape: -> (n,) int64 and (n,) int64, ordered. "train": within each span of one label, clips that lie inside it, a new one every
+    config.clip_shift_anomalous positions in hard anomalies and every config.clip_shift_normal elsewhere, so that the
+    accumulation restarts where the label changes (released code; that the shift goes by the label and not by the video is the text's
+    section 4.5). A span shorter than a clip gives one that ends with it, so that no span goes unseen (our reading).
+    "score": every analysed frame, by the clip that ends there or at the last kept frame before (section 5.1: the decision is on the
+    last frame). "both": the union. Raises ValueError for another purpose.
+    """
+    if purpose not in ("train", "score", "both"):
+        raise ValueError(f"purpose must be one of train, score, both, got '{purpose}'")
+    stride = stride_frames(fps, config.clip_fps)
+    pairs: set[tuple[int, int]] = set()
+    if purpose in ("score", "both"):
+        analysed = np.arange(0, frames, stride_frames(fps, config.analysis_fps))
+        pairs.update(zip((analysed // stride).tolist(), analysed.tolist(), strict=True))
+    if purpose in ("train", "both"):
+        ends = _training_ends(video.frame_labels(frames)[::stride], config)
+        pairs.update((end, end * stride) for end in ends)
+    table = np.array(sorted(pairs, key=lambda pair: (pair[1], pair[0])), np.int64).reshape(-1, 2)
+    return table[:, 0].copy(), table[:, 1].copy()
+
+
+def _training_ends(labels: np.ndarray, config: Config) -> list[int]:
+    """labels: of the kept frames."""
+    starts = np.flatnonzero(np.diff(labels, prepend=2))  # 2: the first frame always starts a span
+    ends: list[int] = []
+    for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(labels)], strict=True):
+        shift = config.clip_shift_anomalous if labels[start] else config.clip_shift_normal
+        ends += range(start + config.clip_frames - 1, stop, shift) if stop - start >= config.clip_frames else [stop - 1]
+    return ends
+
+
+def extract_clips(
+    videos: Sequence[Video], config: Config, size: int, streams: Sequence[str], progress: Progress | None = None, purpose: str = "score"
+) -> tuple[list[Clips], list[Problem]]:
+    """Clips of many videos, their frames kept in the cache, computed in config.workers processes where they are missing.
+
+    size: side of the images in pixels; streams: of CLIP_STREAMS. A video that cannot be used is left out and named in the problems, or
+    raises DataError where config.strict. progress: progress(done, total, name), over videos and streams.
+    """
+    store = Store(config.cache_dir)
+    wrong = {n: f"no file {v.path}; put the video there or take it off its list" for n, v in enumerate(videos) if not v.path.is_file()}
+    keys = {(n, stream): _key(v, stream, size, config) for n, v in enumerate(videos) if n not in wrong for stream in streams}
+    missing = [(n, videos[n], stream, key) for (n, stream), key in keys.items() if not store.has("clips", key)]
+    done = len(keys) - len(missing)
+    for position, error in _run(missing, size, config):
+        if error is not None:
+            wrong.setdefault(position, error)
+        done += 1
+        if progress is not None:
+            progress(done, len(keys), f"clips of {videos[position].name}")
+    clips, problems = [], []
+    for n, one in enumerate(videos):
+        try:
+            if n in wrong:
+                raise DataError(wrong[n])
+            made, found = _load(one, {stream: store.path("clips", keys[n, stream]) for stream in streams}, config, purpose)
+        except DataError as error:
+            if config.strict:
+                raise
+            problems.append(Problem(str(one.path), str(error), left_out=True))
+            continue
+        clips.append(made)
+        problems += found
+    return clips, problems
+
+
+def clip_picture(stream: str, frame: np.ndarray, previous_gray: np.ndarray | None, now_gray: np.ndarray | None, size: int, method: str) -> np.ndarray:
+    """One kept frame as a clip shows it. Shape: (H, W, 3) uint8 BGR, grey (240, 320) uint8 twice -> (size, size, 3) uint8.
+
+    stream "rgb": the whole frame, resized; "flow": the displacement since the kept frame before, zero for the first.
+    """
+    if stream == "rgb":
+        return resized(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), size, size)
+    if previous_gray is None:
+        return np.full((size, size, 3), ZERO, np.uint8)
+    return flow_picture(flow(previous_gray, now_gray, method), size)
+
+
+def flow_picture(displacement: np.ndarray, size: int) -> np.ndarray:
+    """Displacements as an image: ZERO for none, 127 steps for FULL_SCALE, cut there. Shape: (H, W, 2) -> (size, size, 3) uint8, the third channel ZERO."""
+    image = np.full((*displacement.shape[:2], 3), ZERO, np.uint8)
+    image[..., :2] = np.rint(np.clip(displacement / FULL_SCALE, -1, 1) * 127 + ZERO).astype(np.uint8)
+    return resized(image, size, size)
+
+
+def _key(video: Video, stream: str, size: int, config: Config) -> dict:
+    key = {"video": file_digest(video.path), "stream": stream, "size": size, "clip_fps": config.clip_fps, "opencv": cv2.__version__, "code": code_version(*CODE)}
+    return {**key, "flow": config.clip_flow_method, "at": [FLOW_WIDTH, FLOW_HEIGHT]} if stream == "flow" else key
+
+
+def _run(tasks: list[tuple[int, Video, str, dict]], size: int, config: Config) -> Iterator[tuple[int, str | None]]:
+    if config.workers == 1 or len(tasks) < 2:
+        yield from (_extract(*task, size, config) for task in tasks)
+        return
+    from joblib import Parallel, delayed
+
+    parallel = Parallel(n_jobs=min(config.workers, len(tasks)), backend="loky", return_as="generator_unordered", pre_dispatch="2*n_jobs")
+    yield from parallel(delayed(_extract)(*task, size, config) for task in tasks)
+
+
+def _extract(position: int, video: Video, stream: str, key: dict, size: int, config: Config) -> tuple[int, str | None]:
+    """Make one entry. Returns why the video cannot be used, or None."""
+    if config.workers > 1:
+        cv2.setNumThreads(1)  # each process has a core to itself
+    try:
+        Store(config.cache_dir).fetch("clips", key, lambda folder: _build(video, stream, size, config, folder))
+    except DataError as error:
+        return position, str(error)
+    return position, None
+
+
+def _build(video: Video, stream: str, size: int, config: Config, folder: Path) -> None:
+    """One pass over a video."""
+    with closing(read_frames(video.path, lambda number: number % stride == 0)) as frames, PictureWriter(folder / "pictures.bin") as file:
+        stride = stride_frames(frames.probe.fps, config.clip_fps)
+        before = None
+        for _, frame in frames:
+            now = gray(frame) if stream == "flow" else None
+            file.append(clip_picture(stream, frame, before, now, size, config.clip_flow_method))
+            before = now
+        found = frames.decoded
+    np.save(folder / "offsets.npy", np.array(file.offsets, np.int64))
+    (folder / "facts.json").write_text(json.dumps({"frames": found.frames, "fps": found.fps, "notes": list(found.notes)}, indent=1))
+
+
+def _load(video: Video, folders: dict[str, Path], config: Config, purpose: str) -> tuple[Clips, list[Problem]]:
+    """A finished entry. Raises DataError where annotation and video do not belong together."""
+    facts = json.loads((next(iter(folders.values())) / "facts.json").read_text())
+    video, clipped = clip_intervals(video, facts["frames"], config.annotation_slack_frames)
+    ends, index = plan_clips(video, facts["frames"], facts["fps"], config, purpose)
+    labels = video.frame_labels(facts["frames"])[index]
+    problems = [Problem(str(video.path), note, left_out=False) for note in facts["notes"]] + ([clipped] if clipped else [])
+    name = digest([config.clip_frames, {stream: folder.name for stream, folder in folders.items()}, ends.tolist()])
+    return Clips(video, facts["frames"], facts["fps"], index, ends, labels, config.clip_frames, name, folders), problems
