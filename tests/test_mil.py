@@ -11,7 +11,7 @@ from doubles import FakeSamples, fake_corpus
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vadkit import bags, experiment, mil_training, segments
+from vadkit import bags, experiment, inputs, mil_training
 from vadkit.config import Config
 from vadkit.corpora import Corpus
 from vadkit.errors import DataError
@@ -141,9 +141,9 @@ def world(monkeypatch):
             return replace(self.video, intervals=act).frame_labels(self.frames)[self.index]
 
     monkeypatch.setattr(bags, "extract", extract)
-    monkeypatch.setattr(experiment, "extract", extract)
-    monkeypatch.setattr(segments, "pooled", lambda samples, stream, config: samples.features(stream))
-    monkeypatch.setattr(bags, "extract_features", lambda *args: None)
+    monkeypatch.setattr(inputs, "extract", extract)
+    monkeypatch.setattr(inputs, "pooled", lambda samples, stream, config: samples.features(stream))
+    monkeypatch.setattr(inputs, "extract_features", lambda *args: None)
     real = mil_training.train_learner
     monkeypatch.setattr(mil_training, "train_learner", lambda *a, **o: (knobs.__setitem__("trained", knobs["trained"] + 1), real(*a, **o))[1])
     return knobs
@@ -266,7 +266,7 @@ def test_a_folds_threshold_comes_from_its_own_validation_videos(tmp_path, world)
 def test_it_sees_the_streams_of_the_system_that_it_is_compared_with(tmp_path, world, monkeypatch):
     config = make(tmp_path, mil_epochs=1, speed_stream=True, frame_stream=False)
     asked = []
-    monkeypatch.setattr(bags, "extract_features", lambda samples, streams, *rest: asked.append(tuple(streams)))
+    monkeypatch.setattr(inputs, "extract_features", lambda samples, streams, *rest: asked.append(tuple(streams)))
     learner = load_learner(run(config, fake_corpus()).seeds[0].model_paths[0])
     assert asked == [find_system("2S-bag-ha").stream_names(config)] == [("flow", "speed")]
     assert learner.streams == 2 and learner.feature_dim == 16

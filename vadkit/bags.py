@@ -15,17 +15,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vadkit.clips import Clips
 from vadkit.config import Config
 from vadkit.corpora import Corpus, Problem, Video
+from vadkit.devices import device_of
 from vadkit.errors import DataError
 from vadkit.experiment import Fold, prepare
-from vadkit.features import device_of, extract_features
-from vadkit.models.backbones import weights_digest
+from vadkit.inputs import ClipInputs, FrameInputs, Inputs, Network, network_of
 from vadkit.samples import Samples, extract
 from vadkit.sampling import stride_frames
 from vadkit.scoring import VideoScores
-from vadkit.segments import Bag, TooShortError, bag_of, even_rows, published_bag
-from vadkit.systems import find_system
+from vadkit.segments import Bag, TooShortError, cut, even_rows, published_bag
+from vadkit.systems import System, find_system
 from vadkit.video import count_frames, probe
 
 Progress = Callable[[int, int, str], None]
@@ -45,32 +46,19 @@ class Item:
 
 
 def own_items(config: Config, corpus: Corpus, progress: Progress | None, segments: Segments | None = None) -> tuple[dict[str, Item], list[Problem]]:
-    """Bags of our features, by video name: of an even grid of frames, the same for every video whatever is annotated in it.
+    """Bags of our features, by video name: of an even grid of frames or clips, the same for every video whatever is annotated in it.
 
     segments: config.mil_segments for every video where it is None. A video with fewer frames than segments is left
     out and named in the problems, or with config.strict raises TooShortError.
     """
-    if config.split == "grouped_cv":
-        material = prepare(config, corpus, progress)
-        found, problems = list(material.samples.values()), list(material.problems)
-        rows = [one.rows("score", config) for one in found]
-    else:
-        rate = min(config.mil_fps, config.analysis_fps)
-        even = config.model_copy(update={"sampling": "custom", "anomaly_fps": rate, "normal_fps": rate, "detector_weights": "none"})
-        weak = [replace(v, intervals=None) for v in corpus.of("train", "val")]
-        trained, problems = extract(weak, even, progress, purpose="train")
-        tested, wrong = extract(corpus.of("test"), config, progress, purpose="score")
-        rows = [one.rows("train", even) for one in trained]
-        for one in tested:
-            scored = one.rows("score", config)
-            rows.append(scored[even_rows(one.index[scored], stride_frames(one.fps, rate))])
-        found, problems = trained + tested, problems + wrong
-    streams = stream_names(config)
-    extract_features(found, streams, config, progress)
+    inputs = bag_inputs(config)
+    gather = _frame_rows if isinstance(inputs, FrameInputs) else _clip_rows
+    found, rows, problems = gather(config, corpus, progress)
+    inputs.extract_features(found, progress)
     items = {}
     for one, r in zip(found, rows, strict=True):
         try:
-            items[one.video.name] = _own_item(one, r, streams, config, segments)
+            items[one.video.name] = _own_item(one, r, inputs, segments)
         except TooShortError as error:
             if config.strict:
                 raise
@@ -78,16 +66,82 @@ def own_items(config: Config, corpus: Corpus, progress: Progress | None, segment
     return items, problems
 
 
+def bag_inputs(config: Config) -> Inputs:
+    """What an instance's features are of, by config.mil_features, with the networks that make them.
+
+    "streams": the streams of SAME_STREAMS; "i3d": both streams of I3D, and "resnext3d": 3D ResNeXt-101 (Raqeeb, section IV.B), on
+    clips of config.clip_frames frames.
+    """
+    if config.mil_features == "streams":
+        return FrameInputs(config, find_system(SAME_STREAMS))
+    kind = ClipInputs if config.mil_features == "i3d" else ResNeXtInputs
+    return kind(at_bag_rate(config), System("features of bags", "", network=config.mil_features, bag=False))
+
+
 def stream_names(config: Config) -> tuple[str, ...]:
     """What the streams of a bag's features show."""
-    return find_system(SAME_STREAMS).stream_names(config)
+    return tuple(bag_inputs(config).networks)
 
 
-def _own_item(samples: Samples, rows: np.ndarray, streams: Sequence[str], config: Config, segments: Segments | None) -> Item:
-    made_of = [samples.digest, rows.tolist(), list(streams), config.backbone, weights_digest(config.backbone, config.backbone_weights), device_of(config)]
+def at_bag_rate(config: Config) -> Config:
+    """Clips are cut for the rows of bags alone: a 3D network takes long."""
+    return config.model_copy(update={"analysis_fps": rows_per_second(config) or config.analysis_fps})
+
+
+def rows_per_second(config: Config) -> float | None:
+    """How many rows a second segments average over; None where that is every analysed frame.
+
+    In cross-validation every video's samples serve training and testing, and all are there already.
+    """
+    return None if config.split == "grouped_cv" else min(config.mil_fps, config.analysis_fps)
+
+
+class ResNeXtInputs(ClipInputs):
+    """Clips of the frame alone, for 3D ResNeXt-101."""
+
+    code = ("vadkit.clip_features", "vadkit.models.video", "vadkit.models.resnext3d")
+
+    @property
+    def networks(self) -> dict[str, Network]:
+        c = self.config
+        return {"rgb": network_of("resnext3d", c.mil_resnext3d_weights, c.clip_width, c.mil_resnext3d_size)}
+
+    @property
+    def size(self) -> int:
+        return self.config.mil_resnext3d_size
+
+
+def _frame_rows(config: Config, corpus: Corpus, progress: Progress | None) -> tuple[list[Samples], list[np.ndarray], list[Problem]]:
+    if config.split == "grouped_cv":
+        material = prepare(config, corpus, progress)
+        found = list(material.samples.values())
+        return found, [one.rows("score", config) for one in found], list(material.problems)
+    rate = rows_per_second(config)
+    even = config.model_copy(update={"sampling": "custom", "anomaly_fps": rate, "normal_fps": rate, "detector_weights": "none"})
+    weak = [replace(v, intervals=None) for v in corpus.of("train", "val")]
+    trained, problems = extract(weak, even, progress, purpose="train")
+    tested, wrong = extract(corpus.of("test"), config, progress, purpose="score")
+    rows = [one.rows("train", even) for one in trained]
+    for one in tested:
+        scored = one.rows("score", config)
+        rows.append(scored[even_rows(one.index[scored], stride_frames(one.fps, rate))])
+    return trained + tested, rows, problems + wrong
+
+
+def _clip_rows(config: Config, corpus: Corpus, progress: Progress | None) -> tuple[list[Clips], list[np.ndarray], list[Problem]]:
+    inputs = bag_inputs(config)
+    weak = [replace(v, intervals=None) if v.split in ("train", "val") else v for v in corpus.videos if v.split != "unseen"]
+    found, problems = inputs.extract(weak, "score", progress)
+    return found, [one.rows("score", inputs.config) for one in found], problems
+
+
+def _own_item(samples: Samples | Clips, rows: np.ndarray, inputs: Inputs, segments: Segments | None) -> Item:
+    networks = [[stream, network.name, network.digest, network.width, network.size] for stream, network in inputs.networks.items()]
+    made_of = [samples.digest, rows.tolist(), networks, device_of(inputs.config)]
     identity = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:20]
-    count = None if segments is None else segments(samples.frames, samples.fps)
-    return Item(samples.video, samples.frames, samples.fps, bag_of(samples, rows, streams, config, count), identity)
+    count = inputs.config.mil_segments if segments is None else segments(samples.frames, samples.fps)
+    features = inputs.features(samples, rows).astype(np.float32)
+    return Item(samples.video, samples.frames, samples.fps, cut(samples.index[rows], features, samples.frames, count, samples.video.name), identity)
 
 
 def published_items(config: Config, corpus: Corpus, features: Mapping[str, np.ndarray], segments: Segments | None = None) -> tuple[dict[str, Item], list[Problem]]:

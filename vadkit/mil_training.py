@@ -26,11 +26,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vadkit.bags import Item, own_items, padded, published_items, sides_of, stream_names, video_scores
+from vadkit.bags import Item, bag_inputs, own_items, padded, published_items, sides_of, video_scores
 from vadkit.config import Config
 from vadkit.corpora import Corpus, Problem
 from vadkit.errors import DataError, VadkitError
 from vadkit.experiment import plan_folds
+from vadkit.inputs import Network, recalled, remembered
 from vadkit.models.mil import Learner, bag_scores, ranking_loss
 from vadkit.scoring import VideoScores
 from vadkit.segments import Bag
@@ -40,7 +41,8 @@ from vadkit.training import Epoch, derived_seed, rank_auc
 Progress = Callable[[int, int, str], None]
 CODE = (
     "vadkit.mil_training", "vadkit.bags", "vadkit.models.mil", "vadkit.segments", "vadkit.scoring", "vadkit.training",
-    "vadkit.systems", "vadkit.streams", "vadkit.features", "vadkit.models.backbones",
+    "vadkit.systems", "vadkit.streams", "vadkit.inputs", "vadkit.features", "vadkit.models.backbones",
+    "vadkit.clip_features", "vadkit.models.video", "vadkit.models.i3d", "vadkit.models.resnext3d",
 )  # fmt: skip
 PHASE = 10  # of `derived_seed`: other random numbers than the first paper's phases
 
@@ -78,11 +80,11 @@ def run(config: Config, corpus: Corpus, variant: str = "sultani", top_k: int = 1
     place of ours; videos without any are left out, as are videos with fewer frames than segments. Raises DataError where a side has no video of both classes.
     """
     items, problems = own_items(config, corpus, progress) if features is None else published_items(config, corpus, features)
-    streams = len(stream_names(config)) if features is None else 1
+    networks = bag_inputs(config).networks if features is None else {}
     tasks = []
     for seed in config.seeds:
         for fold in plan_folds(config, corpus, seed):
-            tasks.append(_Task(config, variant, top_k, seed, streams, *sides_of(fold, items)))
+            tasks.append(_Task(config, variant, top_k, seed, networks, *sides_of(fold, items)))
     train_missing(tasks, _train_task, progress)
     seeds = []
     for seed in config.seeds:
@@ -95,14 +97,28 @@ def run(config: Config, corpus: Corpus, variant: str = "sultani", top_k: int = 1
     return MilRun(tuple(seeds), tuple(problems))
 
 
-def load_learner(path: str | Path) -> Learner:
-    """A trained Learner from a run's model folder, in evaluation mode. Raises DataError where there is none."""
+@dataclass(frozen=True)
+class LearnerFacts:
+    """What a trained Learner's features are. networks: by stream, empty for published features; segment_seconds: the median of training."""
+
+    learner: Mapping[str, Any]
+    networks: Mapping[str, Network]
+    segment_seconds: float
+
+
+def learner_facts(path: str | Path) -> LearnerFacts:
+    """Of a run's model folder. Raises DataError where it holds no Learner."""
     path = Path(path)
     if not (path / "mil.json").is_file():
         raise DataError(f"{path} holds no Learner (mil.json is missing); take a path from MilSeed.model_paths, or run it again")
     facts = json.loads((path / "mil.json").read_text())
-    learner = Learner(**facts["learner"])
-    learner.load_state_dict(torch.load(path / "model.pt", map_location="cpu", weights_only=True))
+    return LearnerFacts(facts["learner"], recalled(facts["networks"]), facts["segment_seconds"])
+
+
+def load_learner(path: str | Path) -> Learner:
+    """A trained Learner from a run's model folder, in evaluation mode. Raises DataError where there is none."""
+    learner = Learner(**learner_facts(path).learner)
+    learner.load_state_dict(torch.load(Path(path) / "model.pt", map_location="cpu", weights_only=True))
     return learner.eval()
 
 
@@ -183,10 +199,15 @@ class _Task:
     variant: str
     top_k: int
     seed: int
-    streams: int
+    networks: Mapping[str, Network]  # by stream; none where features are published ones
     train: tuple[Item, ...]
     val: tuple[Item, ...]
     test: tuple[Item, ...]
+
+    @property
+    def segment_seconds(self) -> float:
+        """How long an instance is in the middle one of the training videos; 0 where each row is one."""
+        return float(np.median([item.frames / item.fps / self.config.mil_segments for item in self.train])) if self.config.mil_segments else 0.0
 
     @cached_property
     def key(self) -> dict:
@@ -194,7 +215,7 @@ class _Task:
             "parameters": {k: v for k, v in self.config.model_dump().items() if k.startswith("mil_")},
             "loss": [self.variant, self.top_k],
             "seed": self.seed,
-            "streams": self.streams,
+            "networks": remembered(self.networks),
             "train": [[item.identity, item.video.label] for item in self.train],
             "val": [[item.identity, item.video.label] for item in self.val],
             "torch": torch.__version__,
@@ -231,8 +252,14 @@ def _train_task(task: _Task, progress: Progress | None) -> str:
 def _build(task: _Task, folder: Path, progress: Progress | None) -> None:
     bags = [[item.bag for item in task.train if item.video.label == label] for label in (1, 0)]
     labels = [item.video.label for item in task.val]
-    learner, history = train_learner(task.config, *bags, [item.bag for item in task.val], labels, task.seed, task.variant, task.top_k, task.streams, progress)
+    streams = max(1, len(task.networks))
+    learner, history = train_learner(task.config, *bags, [item.bag for item in task.val], labels, task.seed, task.variant, task.top_k, streams, progress)
     torch.save(learner.state_dict(), folder / "model.pt")
-    facts = {"learner": {"feature_dim": learner.feature_dim, "streams": learner.streams, "dropout": task.config.mil_dropout}, "segments": task.config.mil_segments}
+    facts = {
+        "learner": {"feature_dim": learner.feature_dim, "streams": learner.streams, "dropout": task.config.mil_dropout},
+        "networks": remembered(task.networks),
+        "segments": task.config.mil_segments,
+        "segment_seconds": task.segment_seconds,
+    }
     (folder / "mil.json").write_text(json.dumps(facts, indent=1))
     (folder / "history.json").write_text(json.dumps([asdict(line) for line in history], indent=1, allow_nan=False))

@@ -15,13 +15,10 @@ import numpy as np
 
 from vadkit.corpora import Problem
 from vadkit.errors import DataError
-from vadkit.features import pooled
 from vadkit.scoring import segment_starts
 
 if TYPE_CHECKING:
-    from vadkit.config import Config
     from vadkit.corpora import Video
-    from vadkit.samples import Samples
 
 TEXT_SEGMENTS = 32  # lines of a file of Sultani et al.
 SUFFIXES = re.compile(r"(\.mp4|_x264|_c3d|_i3d|_rgb|_flow|_c)+$", re.IGNORECASE)  # what publishers add to a video's name
@@ -40,16 +37,6 @@ class Bag:
 
     def __len__(self) -> int:
         return len(self.starts)
-
-
-def bag_of(samples: Samples, rows: np.ndarray, streams: Sequence[str], config: Config, segments: int | None = None) -> Bag:
-    """A video's bag from the cached pooled features of the given rows, streams side by side.
-
-    segments (config.mil_segments where None) of equal length, or with 0 an instance for every row. Raises TooShortError for a video with
-    fewer frames than segments.
-    """
-    features = np.concatenate([pooled(samples, stream, config)[rows] for stream in streams], axis=1).astype(np.float32)
-    return cut(samples.index[rows], features, samples.frames, config.mil_segments if segments is None else segments, samples.video.name)
 
 
 def cut(index: np.ndarray, features: np.ndarray, frames: int, segments: int, name: str = "the video") -> Bag:
