@@ -16,21 +16,23 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import REPOSITORY, moving_square, write_video
+from conftest import REPOSITORY, moving_square
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny import LIVE_FPS as FPS
+from tiny import live_config, live_corpus
 
-from vadkit import cli, live
+from vadkit import cli, live, sas
+from vadkit.analysers import make_analyser
+from vadkit.analysers.rows import Grid
 from vadkit.config import Config
-from vadkit.corpora import Corpus, Video
+from vadkit.corpora import Video
 from vadkit.errors import DataError
 from vadkit.experiment import run_system
-from vadkit.live import Grid, Shot, describe, make_watcher, score
+from vadkit.live import Shot, describe, score
 from vadkit.sampling import Walk, plan
 from vadkit.trained import find_model, save_models
 from vadkit.video import read_frames
-
-FPS = 12.0
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -46,26 +48,13 @@ def one_thread():
 def trained(one_thread, tmp_path_factory):
     """A run of three kinds of system on eight tiny videos: its folder, its videos, its scores."""
     root = tmp_path_factory.mktemp("live")
-    rng = np.random.default_rng(0)
-    videos = []
-    for number in range(8):
-        images = moving_square(40)
-        if number % 2:
-            images = [np.clip(i.astype(int) + rng.integers(0, 120), 0, 255).astype(np.uint8) for i in images]
-        path = write_video(root / f"v{number}.mp4", images, FPS)
-        split = ("train", "train", "train", "train", "val", "val", "test", "test")[number]
-        videos.append(Video(path.stem, path, "Fighting" if number % 2 else "Normal", split, path.stem, ((12, 36),) if number % 2 else ()))
-    corpus, scores = Corpus("tiny", tuple(videos)), {}
+    corpus, scores = live_corpus(root), {}
     for profile, system, changes in (
         ("grid", "2S-no-bag", {}),
         ("window", "2S-no-bag", {"frame_window": True, "speed_stream": True, "flow_pair": "gap", "flow_scale": "fixed", "feature_scale": "standard"}),
         ("tuned", "1S-no-bag", {"finetune_epochs": 1, "finetune_lr": 1e-3}),
     ):
-        config = Config(
-            profile=profile, output_root=str(root / "outputs"), cache_root=str(root / "cache"), workers=1, seeds=[0], head_width=8, head_epochs=4, head_lr=3e-3,
-            backbone="resnet18", backbone_weights="random", image_size=32, flow_method="dis", detector_weights="none",
-            sampling="custom", anomaly_fps=4.0, normal_fps=4.0, analysis_fps=4.0, **changes,
-        )  # fmt: skip
+        config = live_config(root, profile, **changes)
         run = run_system(config, corpus, system)
         save_models(config, corpus, run)
         scores[profile] = (find_model(root / "outputs" / profile, system), {one.name: one for one in run.seeds[0].scores})
@@ -99,10 +88,10 @@ def test_later_frames_change_nothing_before_them(trained):
     model, _ = scores["window"]
 
     def readings(change_from: int) -> list[float]:
-        watcher = make_watcher(model, model.config, FPS)
+        analyser = make_analyser(model, model.config, FPS)
         found = []
         for number, image in read_frames(root / "v6.mp4"):
-            reading = watcher.see(number, 255 - image if number >= change_from else image)
+            reading = analyser.see(number, 255 - image if number >= change_from else image)
             found += [reading] if reading else []
         return [one.confidence for one in found if one.frame < 24]
 
@@ -114,11 +103,11 @@ def test_later_frames_change_nothing_before_them(trained):
 def test_memory_does_not_grow_with_the_video(trained):
     _, scores = trained
     model, _ = scores["window"]
-    watcher = make_watcher(model, model.config, FPS)
+    analyser = make_analyser(model, model.config, FPS)
     held = []
     for number, image in enumerate(moving_square(60)):
-        watcher.see(number, image)
-        held.append(len(watcher._streams._grays) + len(watcher._streams._flows))
+        analyser.see(number, image)
+        held.append(len(analyser.rows._streams._grays) + len(analyser.rows._streams._flows))
     assert max(held[20:]) <= max(held[:20]) <= 20
 
 
@@ -218,7 +207,7 @@ def test_an_error_midway_leaves_the_former_files(trained, tmp_path, monkeypatch)
     root, scores = trained
     for name in ("o.mp4", "o.csv"):
         (tmp_path / name).write_text("former")
-    monkeypatch.setattr(live.SasStream, "update", lambda self, value: 1 / 0)
+    monkeypatch.setattr(sas.SasStream, "update", lambda self, value: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         score(root / "v6.mp4", scores["grid"][0], overlay=tmp_path / "o.mp4", table=tmp_path / "o.csv")
     assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"o.mp4": "former", "o.csv": "former"}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vadkit.live import STAGES, Reading, Shot, Verdict
+from vadkit.analysers import STAGES, Reading
+from vadkit.live import Shot, Verdict
 from vadkit.overlay import MIN_WIDTH, RED, TRACE_SECONDS, Painter, _clock
 
 BOXES = np.array([[4, 20, 30, 60, 0.9, 0], [-3, -2, 50, 30, 0.6, 2], [60, 1, 64, 40, 0.5, 77]], np.float32)

@@ -1,12 +1,16 @@
-"""A corpus of real files that takes a second: train, validation and test, a box in every anomalous video."""
+"""Corpora of real files that take a second: train, validation and test."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 from conftest import moving_square, write_video
 
+from vadkit.config import Config
 from vadkit.corpora import Corpus, Video
+
+LIVE_FPS = 12.0
 
 
 def tiny_corpus(folder: Path) -> Corpus:
@@ -21,3 +25,27 @@ def tiny_corpus(folder: Path) -> Corpus:
             boxes.write_text("".join(f'0 16 12 48 36 {frame} {int(frame >= 45)} 0 0 "Assault"\n' for frame in range(15, 60)))
         videos.append(Video(f"{category}{number:03d}", path, category, split, f"s{number}", ((15, 45),) if boxes else (), boxes))
     return Corpus("tiny", tuple(videos))
+
+
+def live_corpus(folder: Path) -> Corpus:
+    """Eight videos of 40 frames; the anomalous ones are noisy."""
+    rng = np.random.default_rng(0)
+    videos = []
+    for number in range(8):
+        images = moving_square(40)
+        if number % 2:
+            images = [np.clip(i.astype(int) + rng.integers(0, 120), 0, 255).astype(np.uint8) for i in images]
+        path = write_video(folder / f"v{number}.mp4", images, LIVE_FPS)
+        split = ("train", "train", "train", "train", "val", "val", "test", "test")[number]
+        videos.append(Video(path.stem, path, "Fighting" if number % 2 else "Normal", split, path.stem, ((12, 36),) if number % 2 else ()))
+    return Corpus("tiny", tuple(videos))
+
+
+def live_config(root: Path, profile: str, **changes) -> Config:
+    """Parameters under which a system trains on `live_corpus` in about a second."""
+    values = dict(
+        profile=profile, output_root=str(root / "outputs"), cache_root=str(root / "cache"), workers=1, seeds=[0], head_width=8, head_epochs=4, head_lr=3e-3,
+        backbone="resnet18", backbone_weights="random", image_size=32, flow_method="dis", detector_weights="none",
+        sampling="custom", anomaly_fps=4.0, normal_fps=4.0, analysis_fps=4.0, mil_epochs=3, mil_fps=4.0,
+    )  # fmt: skip
+    return Config(**{**values, **changes})

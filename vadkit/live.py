@@ -2,58 +2,37 @@
 
     verdict = score("door.mp4", find_model("outputs/demo"), overlay="door-scored.mp4", table="door.csv")
 
-The numbers are those of the experiment for the same video: the same frames, flows, detections and network. A frame's
-score is known once that frame has been decoded; between analysed frames the last score stands.
+The numbers are those of the experiment for the same video: the same frames, flows, detections and network, in one of
+`vadkit.analysers`. A frame's score is known once that frame has been decoded; between analysed frames the last score
+stands. The exception is a Learner's segments, which are parts of a whole file: `vadkit.analysers.segments`.
 """
 
 from __future__ import annotations
 
 import csv
-import json
 import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import torch
 
+from vadkit.analysers import Analyser, Reading, make_analyser
 from vadkit.config import Config, make_config
 from vadkit.encode import write_h264
 from vadkit.errors import DataError
-from vadkit.experiment import Scorer, load_model
-from vadkit.features import device_of
-from vadkit.models.backbones import fused, preprocess
-from vadkit.models.two_stream import confidence
-from vadkit.objects import COCO_CLASSES, Detector
 from vadkit.overlay import CLOSING_SECONDS, Painter
-from vadkit.sampling import FLOWS_OF_A_WINDOW, flows_of, gap_frames, stride_frames
-from vadkit.sas import ALARM, SasStream
-from vadkit.streams import Streams
 from vadkit.trained import TrainedModel
 from vadkit.video import PLAUSIBLE_FPS, read_frames
 
-STAGES = ("decode", "flow", "detector", "backbone", "head", "SAS")
 COLUMNS = ("frame", "time_s", "confidence", "sas", "alarm")
 RATE_WINDOW = 90  # frames, over which the shown speed is a mean
 ASSUMED_FPS = 30.0  # of a camera that does not say
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What is known at an analysed frame; boxes: (k, 6) x1, y1, x2, y2 in the frame's pixels, confidence, class."""
-
-    frame: int
-    time_s: float
-    confidence: float
-    sas: float
-    alarm: bool
-    boxes: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -70,7 +49,7 @@ class Shot:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a whole video came to. seconds: time spent in each of STAGES, without drawing and encoding."""
+    """What a whole video came to. seconds: time spent in each of `analysers.STAGES`, without drawing and encoding."""
 
     frames: int
     analysed: int
@@ -98,93 +77,6 @@ class Verdict:
     def real_time_factor(self) -> float:
         """Seconds of video scored per second; above 1 it keeps up with a camera."""
         return self.processing_fps / self.fps
-
-
-class Grid:
-    """The plan of a video's scoring rows in closed form, for streams without an end; as `sampling.plan` for "score"."""
-
-    def __init__(self, config: Config, fps: float):
-        self.stride = stride_frames(fps, config.analysis_fps)
-        self.gap = {"adjacent": 1, "gap": gap_frames(fps, config)}.get(config.flow_pair, self.stride)
-        self.flows = FLOWS_OF_A_WINDOW if config.frame_window or config.speed_stream else 1
-
-    def is_row(self, number: int) -> bool:
-        return number % self.stride == 0
-
-    def start(self, row: int) -> int:
-        """Where a row's flow starts."""
-        return max(row - self.gap, 0)
-
-    def last_use(self, number: int) -> int:
-        """The last row that needs this frame, -1 for none."""
-        last = -1
-        for row in range(-(-number // self.stride) * self.stride, number + self.flows * self.gap + 1, self.stride):
-            if row == number or any(number in pair for pair in flows_of(self.start(row), row, self.flows)):
-                last = row
-        return last
-
-    def wants(self, number: int) -> bool:
-        return self.last_use(number) >= 0
-
-
-@dataclass
-class Watcher:
-    """Scores one video: `see` takes its frames in order, those that `wants` names at least. Holds no more than a few."""
-
-    config: Config
-    scorer: Scorer
-    fps: float
-    finetuned: bool = False
-    detector: Detector | None = None
-    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
-
-    def __post_init__(self):
-        c = self.config
-        self.grid = Grid(c, self.fps)
-        self._streams = Streams(c, self.fps)
-        self._sas = SasStream(c.sas_tau, c.sas_reactivity, (-c.sas_bound, c.sas_bound), -c.sas_bound, c.sas_variant)
-        # as features are computed for training: folded networks, half precision between them and the head
-        self._networks = [] if self.finetuned else [fused(network) for network in self.scorer.model.backbones]
-        self._device = next(self.scorer.model.parameters()).device
-
-    def wants(self, number: int) -> bool:
-        return self.grid.wants(number)
-
-    def see(self, number: int, frame: np.ndarray) -> Reading | None:
-        """Take in a frame, (H, W, 3) uint8 BGR; the reading, where it is one to analyse."""
-        if not self.wants(number):
-            return None
-        with self._timed("flow"):
-            self._streams.see(number, frame)
-            row = self.grid.is_row(number)
-            images = self._streams.images(number, self.grid.start(number), frame) if row else {}
-            self._streams.forget(lambda seen: self.grid.last_use(seen) > number)
-        if not row:
-            return None
-        with self._timed("detector"):
-            boxes = np.empty((0, 6), np.float32) if self.detector is None else self.detector.detect(frame)
-        value = self._confidence({name: image[None] for name, image in images.items()}, boxes)
-        with self._timed("SAS"):
-            score = self._sas.update(value)
-        return Reading(number, number / self.fps, value, score, score > ALARM, boxes)
-
-    def _confidence(self, images: dict[str, np.ndarray], boxes: np.ndarray) -> float:
-        bag = np.bincount(boxes[:, 5].astype(np.int64), minlength=len(COCO_CLASSES)).astype(np.float32)[None]
-        if self.finetuned:
-            with self._timed("backbone"):
-                return float(self.scorer.confidence(images, bag)[0])
-        with torch.inference_mode():
-            with self._timed("backbone"):
-                tensors = [preprocess(images[name], self.scorer.backbone).to(self._device) for name in self.scorer.streams]
-                features = torch.cat([network(one) for network, one in zip(self._networks, tensors, strict=True)], dim=1).half()
-            with self._timed("head"):
-                return float(confidence(self.scorer.model.head(features, torch.as_tensor(bag, device=self._device)))[0])
-
-    @contextmanager
-    def _timed(self, stage: str) -> Iterator[None]:
-        started = time.perf_counter()
-        yield
-        self.seconds[stage] += time.perf_counter() - started
 
 
 class Camera:
@@ -232,12 +124,14 @@ def score(
     if overlay is not None and overlay == table:
         raise DataError(f"overlay and CSV are both {overlay}; give them two names")
     live = "://" in str(video) or str(video).isdigit()
-    source = Camera(str(video)) if live else read_frames(video, lambda number: overlay is not None or watcher.wants(number))
+    source = Camera(str(video)) if live else read_frames(video, lambda number: overlay is not None or analyser.wants(number))
     try:
         fps = source.fps if live else source.probe.fps
-        watcher = make_watcher(trained, config, fps)
+        analyser = make_analyser(trained, config, fps, endless=live)
+        if not live:
+            analyser.look_ahead(Path(video), stopped)
         expected = 0 if live else source.probe.frames
-        session = _Session(watcher, source, stopped, progress, expected, Path(str(video)).name)
+        session = _Session(analyser, source, stopped, progress, expected, Path(str(video)).name)
         with _table(table) as write:
             if overlay is None:
                 for _ in session.shots(write):
@@ -245,10 +139,11 @@ def score(
             else:
                 title = f"{trained.system} seed {trained.seed}"
                 write_h264(overlay, _film(session, write, title), fps)
-            if not session.analysed:
+            if session.reading is None:
                 raise DataError(session.broken or f"{video}: no frame came")
-        notes = source.notes if live else () if session.broken or session.was_stopped else source.decoded.notes
-        return session.verdict(notes, None if live or session.broken or session.was_stopped else source.decoded.frames)
+        ended = not (live or session.broken or session.was_stopped)
+        notes = source.notes if live else source.decoded.notes if ended else ()
+        return session.verdict((*notes, *analyser.notes), source.decoded.frames if ended else None)
     finally:
         source.close()
 
@@ -272,25 +167,18 @@ def describe(verdict: Verdict, trained: TrainedModel, overlay: str | Path | None
     ]
 
 
-def make_watcher(trained: TrainedModel, config: Config, fps: float) -> Watcher:
-    """A Watcher with the model and detector loaded."""
-    scorer = load_model(trained.path, device_of(config))
-    finetuned = json.loads((trained.path / "model.json").read_text())["finetuned"]
-    return Watcher(config, scorer, fps, finetuned, Detector(config) if scorer.system.bag else None)
-
-
 class _Session:
     """The run over one source: counts, times, and how it ended."""
 
-    def __init__(self, watcher: Watcher, source: Iterable, stopped, progress, expected: int, name: str):
-        self.watcher, self.source, self.stopped, self.progress, self.expected, self.name = watcher, source, stopped, progress, expected, name
-        self.frames = self.analysed = self.in_alarm = 0
+    def __init__(self, analyser: Analyser, source: Iterable, stopped, progress, expected: int, name: str):
+        self.analyser, self.source, self.stopped, self.progress, self.expected, self.name = analyser, source, stopped, progress, expected, name
+        self.frames = self.in_alarm = 0
         self.reading: Reading | None = None
         self.broken, self.was_stopped = "", False
         self._recent: deque[tuple[int, float]] = deque(maxlen=RATE_WINDOW)
 
     def shots(self, write: Callable[[Reading], None]) -> Iterator[Shot]:
-        frames, seconds = iter(self.source), self.watcher.seconds
+        frames, seconds = iter(self.source), self.analyser.seconds
         while not (was_stopped := self.stopped()):
             started = time.perf_counter()
             try:
@@ -302,22 +190,22 @@ class _Session:
                 break
             seconds["decode"] += time.perf_counter() - started
             self._count_to(number)
-            reading = self.watcher.see(number, image)
+            reading = self.analyser.see(number, image)
             if reading is not None:
-                self.reading, self.analysed = reading, self.analysed + 1
+                self.reading = reading
                 write(reading)
                 if self.progress is not None:
                     self.progress(number, max(self.expected, number + 1), self.name)
-            self._recent.append((number, time.perf_counter() - started))
+            self._recent.append((number, time.perf_counter() - started + self.analyser.ahead_seconds))
             self._count_to(number + 1)
-            yield Shot(number, number / self.watcher.fps, image, self.reading, self.in_alarm / self.frames, self._speed())
+            yield Shot(number, number / self.analyser.fps, image, self.reading, self.in_alarm / self.frames, self._speed())
         self.was_stopped = was_stopped
 
     def verdict(self, notes: tuple[str, ...], frames: int | None) -> Verdict:
         if frames is not None:
             self._count_to(frames)  # those after the last one analysed
         share = self.in_alarm / self.frames
-        return Verdict(self.frames, self.analysed, self.watcher.fps, share, dict(self.watcher.seconds), notes, self.broken, self.was_stopped)
+        return Verdict(self.frames, self.analyser.analysed, self.analyser.fps, share, dict(self.analyser.seconds), notes, self.broken, self.was_stopped)
 
     def _count_to(self, frames: int) -> None:
         """Frames below this number have been seen; what is not analysed is as the last reading."""
@@ -332,13 +220,13 @@ def _film(session: _Session, write: Callable[[Reading], None], title: str) -> It
     painter = picture = None
     for shot in session.shots(write):
         if painter is None:
-            painter = Painter(shot.image.shape[1], shot.image.shape[0], session.watcher.fps, title)
+            painter = Painter(shot.image.shape[1], shot.image.shape[0], session.analyser.fps, title)
         picture = painter.paint(shot)
         yield picture
     if picture is None:
         raise DataError(session.broken or f"{session.name}: no frame came")
     closing = painter.closing(picture, session.verdict((), None))
-    for _ in range(max(1, round(CLOSING_SECONDS * session.watcher.fps))):
+    for _ in range(max(1, round(CLOSING_SECONDS * session.analyser.fps))):
         yield closing
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,9 +21,13 @@ from vadkit.store import write_atomic
 
 if TYPE_CHECKING:
     from vadkit.corpora import Corpus
-    from vadkit.experiment import SystemRun
+    from vadkit.experiment import SeedRun, SystemRun
+    from vadkit.mil_training import MilRun, MilSeed
 
 FOLDER = "models"
+LEARNER = "MIL learner"  # the system's name in results and records
+FACTS = ("model.json", "mil.json")  # of a model's folder: a network of the first paper, or a Learner
+NOTEBOOKS = {"MIL": "10", "C3D": "05", "I3D": "06"}  # that train a system, by a part of its name; all others: 04
 PATHS = ("cache_root", "detector_weights", "backbone_weights")  # parameters that can be paths from the project's root
 
 
@@ -38,6 +43,11 @@ class TrainedModel:
     folds: int
     held_out: bool
 
+    @property
+    def is_learner(self) -> bool:
+        """Whether it is a Learner, of multiple-instance learning, and no system of the first paper."""
+        return (self.path / FACTS[1]).is_file()
+
 
 def save_models(config: Config, corpus: Corpus, *runs: SystemRun) -> list[Path]:
     """Record the models of trained systems, one file a system, each replaced whole.
@@ -45,28 +55,37 @@ def save_models(config: Config, corpus: Corpus, *runs: SystemRun) -> list[Path]:
     Of a cross-validation each fold's test videos are recorded as well, so that a video is scored by a model that did
     not train on it.
     """
+    folder = config.output_dir / FOLDER
+    return [
+        _write(config, folder, run.system.name, _models(config, corpus, run.seeds, run.system.early_stopping, folder), detector_key(config) if run.system.bag else None)
+        for run in runs
+    ]
+
+
+def save_learner(config: Config, corpus: Corpus, run: MilRun, name: str = LEARNER) -> Path:
+    """Record the Learners of a run of multiple-instance learning, as `save_models` does."""
+    folder = config.output_dir / FOLDER
+    return _write(config, folder, name, _models(config, corpus, run.seeds, True, folder), None)
+
+
+def _models(config: Config, corpus: Corpus, seeds: Sequence[SeedRun | MilSeed], early_stopping: bool, folder: Path) -> list[dict]:
     from vadkit.experiment import plan_folds
 
-    folder = config.output_dir / FOLDER
-    written = []
-    for run in runs:
-        models = []
-        for one in run.seeds:
-            folds = plan_folds(config, corpus, one.seed, run.system.early_stopping)
-            for number, (fold, path) in enumerate(zip(folds, one.model_paths, strict=True)):
-                test = list(fold.test) if len(folds) > 1 else []
-                models.append({"seed": one.seed, "fold": number, "path": os.path.relpath(path, folder), "test": test})
-        record = {
-            "system": run.system.name,
-            "root": os.path.relpath(project_root(), folder),
-            "detector": detector_key(config) if run.system.bag else None,
-            "models": models,
-            "parameters": config.model_dump(),
-        }
-        path = folder / f"{run.system.name}.json"
-        write_atomic(path, json.dumps(record, indent=1) + "\n")
-        written.append(path)
-    return written
+    models = []
+    for one in seeds:
+        folds = plan_folds(config, corpus, one.seed, early_stopping)
+        for number, (fold, path) in enumerate(zip(folds, one.model_paths, strict=True)):
+            test = list(fold.test) if len(folds) > 1 else []
+            models.append({"seed": one.seed, "fold": number, "path": os.path.relpath(path, folder), "test": test})
+    return models
+
+
+def _write(config: Config, folder: Path, system: str, models: list[dict], detector: dict | None) -> Path:
+    root = os.path.relpath(project_root(), folder)
+    record = {"system": system, "root": root, "detector": detector, "models": models, "parameters": config.model_dump()}
+    path = folder / f"{system}.json"
+    write_atomic(path, json.dumps(record, indent=1) + "\n")
+    return path
 
 
 def find_model(run: str | Path, system: str = "2S-bag-ha", seed: int = 0, video: str | None = None) -> TrainedModel:
@@ -78,7 +97,8 @@ def find_model(run: str | Path, system: str = "2S-bag-ha", seed: int = 0, video:
     """
     run = Path(run)
     folder = run / FOLDER
-    remedy = f"train with `vadkit run params/{run.name}.yaml --only 04`"
+    notebook = next((number for part, number in NOTEBOOKS.items() if part in system), "04")
+    remedy = f"train with `vadkit run params/{run.name}.yaml --only {notebook}`"
     if not run.is_dir():
         others = sorted(str(p.parent) for p in run.parent.glob(f"*/{FOLDER}")) if run.parent.is_dir() else []
         raise DataError(f"no folder {run}; " + (f"there are {', '.join(others)}; or " if others else "") + remedy)
@@ -97,7 +117,7 @@ def find_model(run: str | Path, system: str = "2S-bag-ha", seed: int = 0, video:
     tested = [one for one in models if video is not None and _tests(one["test"], video)]
     chosen = (tested or models)[0]
     path = (folder / chosen["path"]).resolve()
-    if not (path / "model.json").is_file():
+    if not any((path / name).is_file() for name in FACTS):
         raise DataError(f"the model of {system}, seed {seed}, is gone from the cache ({path}); {remedy} --force")
     config = _config(record, folder, f"{folder / system}.json")
     _check_detector(record["detector"], config, remedy)

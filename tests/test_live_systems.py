@@ -1,0 +1,171 @@
+"""Scoring as a video comes, for systems that see more than frames: the experiment's numbers, and what a stream gets instead."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import http.server
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny import LIVE_FPS, live_config, live_corpus
+
+from vadkit import cli, mil_training
+from vadkit.analysers import make_analyser
+from vadkit.analysers.rows import Grid
+from vadkit.config import Config
+from vadkit.corpora import Corpus
+from vadkit.errors import DataError
+from vadkit.live import describe, score
+from vadkit.sampling import stride_frames
+from vadkit.scoring import hold
+from vadkit.segments import even_rows
+from vadkit.trained import find_model, save_learner
+from vadkit.video import read_frames
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Threads that wait for each other make minutes of seconds where other processes run."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def corpus(one_thread, tmp_path_factory) -> Corpus:
+    return live_corpus(tmp_path_factory.mktemp("live"))
+
+
+LEARNERS = {
+    "segments": {"mil_segments": 7},
+    "sparse": {"mil_segments": 5, "mil_fps": 2.7, "speed_stream": True},
+    "instances": {"mil_segments": 0},
+    "folds": {"mil_segments": 4, "mil_fps": 1.0, "corpus": "folder", "data_root": ".", "split": "grouped_cv", "folds": 2},
+}
+
+
+@pytest.fixture(scope="module")
+def learners(corpus) -> dict:
+    """A recorded Learner of each kind, and its scores by video."""
+    root, found = corpus.videos[0].path.parent, {}
+    for profile, changes in LEARNERS.items():
+        config = live_config(root, profile, **changes)
+        videos = corpus if config.split == "official" else Corpus("tiny", tuple(replace(v, split="all") for v in corpus.videos))
+        run = mil_training.run(config, videos)
+        save_learner(config, videos, run)
+        found[profile] = {one.name: one for one in run.seeds[0].scores}
+    return found
+
+
+def learner_of(corpus: Corpus, profile: str, video: str = "v6"):
+    return find_model(corpus.videos[0].path.parent / "outputs" / profile, "MIL learner", video=f"{video}.mp4")
+
+
+def rows(path: Path) -> np.ndarray:
+    with open(path) as file:
+        return np.array([[float(v) for v in line.values()] for line in csv.DictReader(file)])
+
+
+# --- a Learner's segments ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("profile", list(LEARNERS))
+def test_a_learners_scores_are_the_experiments(corpus, learners, tmp_path, profile):
+    assert len(learners[profile]) == (8 if profile == "folds" else 2)
+    for name, one in learners[profile].items():
+        model = learner_of(corpus, profile, name)
+        assert model.is_learner and model.held_out == (profile == "folds")
+        verdict = score(corpus.videos[0].path.parent / f"{name}.mp4", model, table=tmp_path / "a.csv")
+        found = rows(tmp_path / "a.csv")
+        assert np.array_equal(found[:, 0], one.index) and verdict.frames == one.frames
+        assert np.allclose(found[:, 2], one.confidence, atol=1e-4)
+        assert verdict.share == pytest.approx(hold(one.index, found[:, 4], one.frames).mean())
+
+
+def test_the_film_of_a_learner(corpus, learners, tmp_path):
+    model = learner_of(corpus, "segments", "v7")
+    verdict = score(corpus.videos[0].path.parent / "v7.mp4", model, overlay=tmp_path / "o.mp4")
+    assert sum(1 for _ in read_frames(tmp_path / "o.mp4")) == verdict.frames + 24
+    assert any("7 segments of 0.5 s" in note and "looks ahead" in note for note in verdict.notes)
+    assert verdict.analysed == 14 and verdict.seconds["backbone"] > 0 < verdict.seconds["decode"]
+    assert describe(verdict, model)[0] == "MIL learner seed 0"
+
+
+def test_a_stream_has_windows_instead_of_segments(corpus, learners):
+    """Each the mean of what a training segment lasts, up to now: whatever comes later changes nothing."""
+    model, path = learner_of(corpus, "segments"), corpus.videos[6].path
+
+    def readings(change_from: int) -> tuple[list, tuple[str, ...]]:
+        analyser = make_analyser(model, model.config, LIVE_FPS, endless=True)
+        seen = [analyser.see(number, 255 - image if number >= change_from else image) for number, image in read_frames(path)]
+        return [one for one in seen if one], analyser.notes
+
+    (found, notes), (other, _) = readings(99), readings(24)
+    assert [one.frame for one in found] == list(range(0, 40, 3))
+    assert [one.confidence for one in found if one.frame < 24] == [one.confidence for one in other if one.frame < 24]
+    assert found[-1].confidence != other[-1].confidence
+    assert "the 0.5 s up to its frame" in notes[0]  # 40 frames at 12 a second, in 7 segments
+
+
+def test_a_stream_of_instances_is_scored_as_the_file_is(corpus, learners, tmp_path):
+    model, folder = learner_of(corpus, "instances"), corpus.videos[0].path.parent
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        score(f"http://127.0.0.1:{server.server_address[1]}/v6.mp4", model, table=tmp_path / "s.csv")
+    finally:
+        server.shutdown()
+        server.server_close()
+    score(folder / "v6.mp4", model, table=tmp_path / "f.csv")
+    assert np.array_equal(rows(tmp_path / "s.csv"), rows(tmp_path / "f.csv"))
+
+
+def test_a_file_too_short_to_cut_or_stopped_before_it_is_known_is_refused(corpus, learners, tmp_path, tiny_video):
+    model = learner_of(corpus, "segments")
+    with pytest.raises(DataError, match="6 frames, too few for 7 segments"):
+        score(tiny_video(frames=6, fps=LIVE_FPS), model, table=tmp_path / "a.csv")
+    with pytest.raises(DataError, match="no score was known yet"):
+        score(corpus.videos[6].path, model, table=tmp_path / "a.csv", stopped=lambda: True)
+    assert not (tmp_path / "a.csv").exists()
+
+
+def test_published_features_cannot_be_made_of_a_video(corpus, tmp_path):
+    root = corpus.videos[0].path.parent
+    config = live_config(root, "published", mil_segments=4)
+    features = {v.name: np.random.default_rng(n).random((4, 5)).astype(np.float32) for n, v in enumerate(corpus.videos)}
+    save_learner(config, corpus, mil_training.run(config, corpus, features=features))
+    with pytest.raises(DataError, match="features that others publish"):
+        score(corpus.videos[6].path, learner_of(corpus, "published"))
+
+
+def test_the_command_scores_with_a_learner(corpus, learners, tmp_path, capsys):
+    root = corpus.videos[0].path.parent
+    cli.main(["score", str(root / "v6.mp4"), "--run", str(root / "outputs" / "segments"), "--system", "MIL learner", "--csv", str(tmp_path / "c.csv")])
+    assert capsys.readouterr().out.splitlines()[-1].startswith(("normal: ", "abnormal: ")) and len(rows(tmp_path / "c.csv")) == 7
+    with pytest.raises(SystemExit):
+        cli.main(["score", str(root / "v6.mp4"), "--run", str(root / "outputs" / "segments"), "--system", "MIL lerner"])
+    assert "did you mean 'MIL learner'" in capsys.readouterr().err
+
+
+@given(fps=st.sampled_from([10.0, 12.5, 23.976, 30.0]), rate=st.sampled_from([1.0, 3.0, 5.0]), share=st.sampled_from([0.2, 0.5, 0.66, 1.0]), frames=st.integers(1, 200))
+def test_the_sparse_grid_is_that_of_the_bags(fps, rate, share, frames):
+    """But for the last row of a video, which rows are taken does not depend on what follows."""
+    config = Config(analysis_fps=rate)
+    grid = Grid(config, fps, rate * share)
+    index = np.arange(0, frames, stride_frames(fps, rate))
+    kept = index[even_rows(index, stride_frames(fps, rate * share))].tolist()
+    assert [n for n in index.tolist()[:-1] if grid.is_row(n)] == [n for n in kept if n < index[-1]]
+    assert set(kept) <= {n for n in range(frames) if grid.is_row(n)}
