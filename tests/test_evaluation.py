@@ -38,9 +38,9 @@ def by_name(found):
 def test_values_are_those_of_the_metrics_and_lie_in_their_intervals():
     scores = {0: make_test_set(0), 7: make_test_set(1)}
     found = by_name(evaluate(scores, CONFIG))
-    expected_names = "fl_auc ap anomalous_only_auc macro_class_auc false_alarm_rate vl_f1 vl_tpr vl_fpr detection_delay_s spans_detected video_auc video_auc_sas auc_Arson auc_Burglary auc_Robbery"
+    expected_names = "fl_auc ap anomalous_only_auc hard_vs_normal_auc macro_class_auc false_alarm_rate vl_f1 vl_tpr vl_fpr detection_delay_s spans_detected video_auc video_auc_sas auc_Arson auc_Burglary auc_Robbery"
     assert list(found) == expected_names.split()
-    for name, function in (("fl_auc", lambda v: metrics.frame_auc(*metrics.pool(v))), ("ap", lambda v: metrics.average_precision(*metrics.pool(v))), ("macro_class_auc", metrics.macro_class_auc)):
+    for name, function in (("fl_auc", lambda v: metrics.frame_auc(*metrics.pool(v))), ("ap", lambda v: metrics.average_precision(*metrics.pool(v))), ("hard_vs_normal_auc", metrics.hard_vs_normal_auc), ("macro_class_auc", metrics.macro_class_auc)):
         values = tuple(function(v) for v in scores.values())
         assert found[name].per_seed == pytest.approx(values, abs=1e-12) and found[name].value == pytest.approx(np.mean(values))
     peaks = [np.array([video_sas(v, CONFIG).max() for v in videos]) for videos in scores.values()]
@@ -82,7 +82,7 @@ def test_sas_takes_the_runs_parameters():
 def test_metrics_without_a_value_keep_their_reason():
     normal_only = {0: [v for v in make_test_set(0) if not v.label]}
     found = by_name(evaluate(normal_only, CONFIG))
-    for name in ("fl_auc", "ap", "anomalous_only_auc", "macro_class_auc", "vl_f1", "vl_tpr", "detection_delay_s", "spans_detected", "video_auc"):
+    for name in ("fl_auc", "ap", "anomalous_only_auc", "hard_vs_normal_auc", "macro_class_auc", "vl_f1", "vl_tpr", "detection_delay_s", "spans_detected", "video_auc"):
         assert found[name].value is None and found[name].ci_low is None and found[name].reason, name
     assert "no anomalous frame among 2880" in found["fl_auc"].reason
     assert found["vl_fpr"].value is not None and found["false_alarm_rate"].value is not None

@@ -121,6 +121,7 @@ def test_frames_of_chosen_videos():
         video("n", "Normal", [0.3, 0.6], [0, 0, 0, 0], every=2),
     ]
     assert metrics.anomalous_only_auc(videos) == 0.5
+    assert metrics.hard_vs_normal_auc(videos) == pytest.approx(3 / 4)  # 0.8 beats 0.3 and 0.6, 0.4 beats 0.3
     assert metrics.class_auc(videos, "Arson") == pytest.approx(1 / 3)  # 0.4 beats 0.3 of 0.9, 0.3, 0.6
     assert metrics.class_auc(videos, "Burglary") == 1
     assert metrics.macro_class_auc(videos) == pytest.approx(2 / 3)
@@ -131,6 +132,8 @@ def test_frames_of_chosen_videos():
         metrics.class_auc(videos, "Fighting")
     with pytest.raises(UndefinedMetricError, match="no normal video among 2"):
         metrics.false_alarm_rate(videos[:2])
+    with pytest.raises(UndefinedMetricError, match="no normal frame"):
+        metrics.hard_vs_normal_auc(videos[:2])
     for metric in (metrics.anomalous_only_auc, metrics.macro_class_auc):
         with pytest.raises(UndefinedMetricError, match="no anomalous video among 1"):
             metric(videos[2:])

@@ -8,6 +8,7 @@ that of which seeds were run (those are in `per_seed`).
 | --- | --- | --- |
 | fl_auc, ap | confidence, all frames pooled | [0, 1] |
 | anomalous_only_auc | confidence, frames of anomalous videos | [0, 1] |
+| hard_vs_normal_auc | confidence, hard frames and those of normal videos | [0, 1] |
 | auc_<Class>, macro_class_auc | confidence, frames of one class's videos and of all normal ones; their mean | [0, 1] |
 | false_alarm_rate | frames of normal videos with a confidence above 0.5 | [0, 1] |
 | vl_f1, vl_tpr, vl_fpr | videos whose SAS exceeds 0.5 at any point | [0, 1] |
@@ -228,6 +229,7 @@ class _Run:
                 lambda: intervals.average_precision([v.labels for v in videos], self.held),
             ),
             "anomalous_only_auc": _Definition(lambda: metrics.anomalous_only_auc(videos), lambda: self.pairs.auc(anomalous, anomalous)),
+            "hard_vs_normal_auc": _Definition(lambda: metrics.hard_vs_normal_auc(videos), lambda: self.pairs.auc(anomalous, ~anomalous)),
             "macro_class_auc": _Definition(self._macro, lambda: intervals.mean_of([self._class_auc(c) for c in classes])),
             "false_alarm_rate": _Definition(
                 lambda: metrics.false_alarm_rate(videos),

@@ -160,6 +160,18 @@ def anomalous_only_auc(videos: Sequence[VideoScores]) -> float:
     return frame_auc(*pool(chosen))
 
 
+def hard_vs_normal_auc(videos: Sequence[VideoScores]) -> float:
+    """Frame AUC of hard anomalies against the frames of normal videos; soft frames are left out of the evaluation.
+
+    With `anomalous_only_auc`, which sets the same hard frames against the soft ones, it takes `frame_auc` apart: what a change of
+    training does to the one and to the other (ours; section 4.4 of the first paper counts soft frames as normal).
+    Raises UndefinedMetricError where there is no hard frame or no normal video.
+    """
+    labels = [v.labels[v.labels == 1] if v.label else v.labels for v in videos]
+    scores = [v.frame_scores()[v.labels == 1] if v.label else v.frame_scores() for v in videos]
+    return frame_auc(np.concatenate(labels), np.concatenate(scores))
+
+
 def class_auc(videos: Sequence[VideoScores], category: str) -> float:
     """Frame AUC of one class of anomaly: the frames of its videos and of all normal videos.
 

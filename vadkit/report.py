@@ -34,6 +34,7 @@ LABELS = {
     "pair_averaged_auc": "AUC, mean over pairs of videos",
     "ap": "average precision",
     "anomalous_only_auc": "AUC, anomalous videos only",
+    "hard_vs_normal_auc": "AUC, soft frames left out",
     "macro_class_auc": "AUC, mean of classes",
     "false_alarm_rate": "false alarms, normal frames",
     "vl_f1": "VL-F1",
