@@ -114,6 +114,18 @@ class Config(BaseModel):
     mil_weight_decay: Weight = Field(1e-3, description="its weight decay")
     mil_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.6, description="after each hidden layer of the Learner")
 
+    # --- LSTM, attention and joint model (the second paper's first experiment) ---
+    joint_segment_seconds: PositiveFloat = Field(1.0, description="length of a segment: a video has as many as it is long")
+    joint_max_segments: PositiveInt = Field(256, description="at most; a longer video's segments are longer")
+    joint_top_k: PositiveInt = Field(3, description="the LSTM: segments whose mean score is the video's in training")
+    joint_class_weight: Weight = Field(0.1, description="weight of the class's loss beside that of detection, as Majhi et al. 2021 released; 0 leaves it out")
+    joint_width: PositiveInt = Field(64, description="neurons of every layer; the paper names none")
+    joint_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.5, description="before each layer but the first")
+    joint_batch: PositiveInt = Field(8, description="videos of a batch, padded to the longest")
+    joint_epochs: PositiveInt = Field(25, description="passes over the training videos; the best on validation videos is kept")
+    joint_lr: PositiveFloat = Field(1e-3, description="Adam's learning rate")
+    joint_weight_decay: Weight = Field(1e-3, description="its weight decay")
+
     # --- clips and 3D networks (C3D, I3D, 3D ResNeXt) ---
     clip_frames: PositiveInt = Field(16, description="frames of a clip")
     clip_fps: PositiveFloat = Field(7.5, description="frames per second within a clip: a quarter of UCF-Crime's 30")
