@@ -22,11 +22,13 @@ from vadkit.analysers.rows import Grid
 from vadkit.config import Config
 from vadkit.corpora import Corpus
 from vadkit.errors import DataError
+from vadkit.experiment import run_system
 from vadkit.live import describe, score
 from vadkit.sampling import stride_frames
 from vadkit.scoring import hold
 from vadkit.segments import even_rows
-from vadkit.trained import find_model, save_learner
+from vadkit.systems import SYSTEMS
+from vadkit.trained import find_model, save_learner, save_models
 from vadkit.video import read_frames
 
 
@@ -44,10 +46,13 @@ def corpus(one_thread, tmp_path_factory) -> Corpus:
     return live_corpus(tmp_path_factory.mktemp("live"))
 
 
+CLIPS = {"clip_frames": 8, "clip_fps": 6.0, "clip_width": 0.125}
 LEARNERS = {
     "segments": {"mil_segments": 7},
     "sparse": {"mil_segments": 5, "mil_fps": 2.7, "speed_stream": True},
     "instances": {"mil_segments": 0},
+    "resnext3d": {"mil_segments": 3, "mil_fps": 1.5, "mil_features": "resnext3d", "mil_resnext3d_weights": "random", "mil_resnext3d_size": 32, **CLIPS},
+    "i3d": {"mil_segments": 3, "mil_fps": 1.5, "mil_features": "i3d", "i3d_rgb_weights": "random", "i3d_flow_weights": "random", "i3d_size": 32, **CLIPS},
     "folds": {"mil_segments": 4, "mil_fps": 1.0, "corpus": "folder", "data_root": ".", "split": "grouped_cv", "folds": 2},
 }
 
@@ -74,13 +79,31 @@ def rows(path: Path) -> np.ndarray:
         return np.array([[float(v) for v in line.values()] for line in csv.DictReader(file)])
 
 
+# --- clips ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("system", [name for name, one in SYSTEMS.items() if one.network != "two_stream"])
+def test_a_3d_networks_scores_are_the_experiments(corpus, tmp_path, system):
+    """At every analysed frame the clip that ends there, also where it starts before the video or between two clip frames."""
+    root = corpus.videos[0].path.parent
+    config = live_config(root, "clips", c3d_size=32, c3d_weights="random", i3d_size=32, i3d_rgb_weights="random", i3d_flow_weights="random", **{**CLIPS, "clip_frames": 16, "clip_fps": 5.0})
+    run = run_system(config, corpus, system)
+    save_models(config, corpus, run)
+    model = find_model(root / "outputs" / "clips", system)
+    for one in run.seeds[0].scores:
+        score(root / f"{one.name}.mp4", model, table=tmp_path / "a.csv")
+        found = rows(tmp_path / "a.csv")
+        assert np.array_equal(found[:, 0], one.index) and np.allclose(found[:, 2], one.confidence, atol=1e-4)
+        assert len(set(one.confidence.tolist())) > 3  # clips differ
+
+
 # --- a Learner's segments ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("profile", list(LEARNERS))
 def test_a_learners_scores_are_the_experiments(corpus, learners, tmp_path, profile):
     assert len(learners[profile]) == (8 if profile == "folds" else 2)
-    for name, one in learners[profile].items():
+    for name, one in list(learners[profile].items())[-2:]:
         model = learner_of(corpus, profile, name)
         assert model.is_learner and model.held_out == (profile == "folds")
         verdict = score(corpus.videos[0].path.parent / f"{name}.mp4", model, table=tmp_path / "a.csv")
