@@ -72,10 +72,13 @@ def fake_world(monkeypatch: pytest.MonkeyPatch, signal: float = 2.0) -> dict:
     """Put the stand-ins in the place of extraction and features; returns counters and knobs of the world."""
     from vadkit import baselines, experiment, inputs, training
 
-    world = {"signal": signal, "trained": 0, "problems": []}
+    world = {"signal": signal, "trained": 0, "problems": [], "samples": lambda video: FakeSamples(video, world["signal"])}
 
     def extract(videos, config, progress=None, purpose=None):
-        return [FakeSamples(v, world["signal"]) for v in videos], list(world["problems"])
+        return [world["samples"](v) for v in videos], list(world["problems"])
+
+    def extract_clips(videos, config, size, streams, progress=None, purpose=None):
+        return extract(videos, config)
 
     def pooled(samples, stream, config):
         return samples.features(stream)
@@ -88,6 +91,9 @@ def fake_world(monkeypatch: pytest.MonkeyPatch, signal: float = 2.0) -> dict:
     monkeypatch.setattr(inputs, "pooled", pooled)
     monkeypatch.setattr(baselines, "pooled", pooled)
     monkeypatch.setattr(inputs, "extract_features", lambda *args: None)
+    monkeypatch.setattr(inputs, "extract_clips", extract_clips)
+    monkeypatch.setattr(inputs, "clip_features", lambda samples, stream, network, config: samples.features(stream))
+    monkeypatch.setattr(inputs, "extract_clip_features", lambda *args: None)
     monkeypatch.setattr(baselines, "extract_features", lambda *args: None)
     monkeypatch.setattr(experiment, "train", count)
     return world

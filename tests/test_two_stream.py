@@ -126,9 +126,38 @@ def test_what_does_not_fit_is_refused_with_its_shape():
         Head(4, bag_scale="sqrt")
 
 
+def test_the_bags_of_a_clip_go_through_two_convolutions_in_time():
+    """Released: Conv1D(80, 3), MaxPool(2), twice, over 16 bags: 16 - 14 - 7 - 5 - 2 frames of 80."""
+    torch.manual_seed(0)
+    head = Head(12, width=8, bag_frames=16, dropout=0.0).eval()
+    assert head.branch.features == 160 and head.layers[0].in_features == 12 + 160
+    convolutions = [(m.in_channels, m.out_channels, m.kernel_size) for m in head.branch.modules() if isinstance(m, nn.Conv1d)]
+    assert convolutions == [(80, 80, (3,)), (80, 80, (3,))]
+    features, bags = torch.randn(3, 12), torch.poisson(torch.full((3, 16, 80), 0.5))
+    assert head(features, bags).shape == (3, 1)
+    for moved in range(14):  # the last two frames are past what whole windows and poolings reach
+        other = bags.clone()
+        other[0, moved] += 3
+        changed = head.branch(other) != head.branch(bags)
+        assert changed[0].any() and not changed[1:].any()
+    with pytest.raises(ValueError, match=r"bags of shape \(3, 16, 80\), got \(3, 80\)"):
+        head(features, bags[:, 0])
+    with pytest.raises(ValueError, match="at least 10 frames, got 9"):
+        Head(12, bag_frames=9)
+
+
+def test_the_branchs_output_is_not_standardised_with_the_features():
+    """It changes while it learns; a scale fixed before training would not be its own."""
+    head = Head(4, width=8, bag_frames=16, feature_scale="standard", bag_scale="log", dropout=0.0).eval()
+    head.fit(torch.rand(20, 4), torch.rand(20, 16, 80))
+    assert head.center.shape == (4,) and head(torch.rand(2, 4), torch.rand(2, 16, 80)).shape == (2, 1)
+
+
 def test_the_papers_systems_differ_in_what_their_names_say():
-    assert list(SYSTEMS) == ["2S-bag", "2S-no-bag", "2S-bag-no-hm", "2S-bag-ha", "1S-bag", "1S-no-bag", "1S-bag-ha", "2S-bag-ha-no-es"]
-    for name, system in SYSTEMS.items():
+    two_stream = {name: system for name, system in SYSTEMS.items() if system.network == "two_stream"}
+    assert {"2S-bag", "2S-no-bag", "2S-bag-no-hm", "2S-bag-ha", "1S-bag", "1S-no-bag", "1S-bag-ha", "2S-bag-ha-no-es"} <= set(two_stream)
+    assert SYSTEMS["C3D-ha"].hard_only and SYSTEMS["C3D-ha"].hard_mining and SYSTEMS["C3D-ha"].early_stopping and not SYSTEMS["C3D-ha"].bag
+    for name, system in two_stream.items():
         assert system.streams == int(name[0])
         assert system.stream_names(make_config({})) == ("frame", "flow")[: system.streams]
         two_of_motion = make_config({"speed_stream": True, "frame_stream": False})

@@ -21,15 +21,18 @@ from vadkit.corpora import Problem, Video
 from vadkit.corpora.vatic import clip_intervals
 from vadkit.errors import DataError
 from vadkit.flow import FLOW_HEIGHT, FLOW_WIDTH, flow, gray, resized
+from vadkit.objects import Detector, detector_key
 from vadkit.pictures import PictureWriter, read_pictures
 from vadkit.sampling import stride_frames
 from vadkit.store import Store, code_version, digest, file_digest
-from vadkit.video import read_frames
+from vadkit.video import Decoded, read_frames
 
 Progress = Callable[[int, int, str], None]
 
 CLIP_STREAMS = ("rgb", "flow")
+BAGS = "bags"  # kept beside them where asked for: the objects of every kept frame
 CODE = ("vadkit.clips", "vadkit.pictures", "vadkit.flow", "vadkit.video")
+DETECTOR_BATCH = 8  # frames handed to the detector at once
 FULL_SCALE = 20.0  # pixels at 320x240: displacements are cut there, as the networks' flow is
 ZERO = 128  # the value of no displacement in a stored flow
 
@@ -57,8 +60,8 @@ class Clips:
 
     @property
     def bags(self) -> np.ndarray:
-        """Of width 0: these systems have no bag of objects."""
-        return np.zeros((len(self), 0), np.float32)
+        """The bags of each clip's frames where they were extracted, else of width 0. Shape: -> (n, T, 80) or (n, 0), float32."""
+        return self._counts[positions_of(self.ends, self.clip_frames)] if BAGS in self.folders else np.zeros((len(self), 0), np.float32)
 
     def images(self, stream: str, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """Clips of the given rows, in their order. Shape: (k, T, S, S, 3) uint8.
@@ -67,8 +70,8 @@ class Clips:
         FULL_SCALE. A clip that would start before the video repeats its first frame (our reading). Raises ValueError for a
         stream that was not extracted or no rows, IndexError for a row out of range, DataError for a damaged entry.
         """
-        if stream not in self.folders:
-            raise ValueError(f"stream must be one of {', '.join(self.folders)}, got '{stream}'")
+        if stream not in self._offsets:
+            raise ValueError(f"stream must be one of {', '.join(self._offsets)}, got '{stream}'")
         rows = np.asarray(rows)
         if len(rows) == 0:
             raise ValueError("no rows were asked for; an image array needs at least one")
@@ -95,7 +98,12 @@ class Clips:
 
     @cached_property
     def _offsets(self) -> dict[str, np.ndarray]:
-        return {stream: np.load(folder / "offsets.npy") for stream, folder in self.folders.items()}
+        return {stream: np.load(folder / "offsets.npy") for stream, folder in self.folders.items() if stream != BAGS}
+
+    @cached_property
+    def _counts(self) -> np.ndarray:
+        """(kept frames, 80)."""
+        return np.load(self.folders[BAGS] / "bags.npy")
 
 
 def positions_of(ends: np.ndarray, clip_frames: int) -> np.ndarray:
@@ -142,7 +150,7 @@ def extract_clips(
 ) -> tuple[list[Clips], list[Problem]]:
     """Clips of many videos, their frames kept in the cache, computed in config.workers processes where they are missing.
 
-    size: side of the images in pixels; streams: of CLIP_STREAMS. A video that cannot be used is left out and named in the problems, or
+    size: side of the images in pixels; streams: of CLIP_STREAMS, and BAGS. A video that cannot be used is left out and named in the problems, or
     raises DataError where config.strict. progress: progress(done, total, name), over videos and streams.
     """
     store = Store(config.cache_dir)
@@ -192,7 +200,10 @@ def flow_picture(displacement: np.ndarray, size: int) -> np.ndarray:
 
 
 def _key(video: Video, stream: str, size: int, config: Config) -> dict:
-    key = {"video": file_digest(video.path), "stream": stream, "size": size, "clip_fps": config.clip_fps, "opencv": cv2.__version__, "code": code_version(*CODE)}
+    key = {"video": file_digest(video.path), "stream": stream, "clip_fps": config.clip_fps, "opencv": cv2.__version__, "code": code_version(*CODE)}
+    if stream == BAGS:
+        return {**key, "detector": detector_key(config), "objects": code_version("vadkit.objects")}
+    key["size"] = size
     return {**key, "flow": config.clip_flow_method, "at": [FLOW_WIDTH, FLOW_HEIGHT]} if stream == "flow" else key
 
 
@@ -211,7 +222,8 @@ def _extract(position: int, video: Video, stream: str, key: dict, size: int, con
     if config.workers > 1:
         cv2.setNumThreads(1)  # each process has a core to itself
     try:
-        Store(config.cache_dir).fetch("clips", key, lambda folder: _build(video, stream, size, config, folder))
+        build = _build_bags if stream == BAGS else _build
+        Store(config.cache_dir).fetch("clips", key, lambda folder: build(video, stream, size, config, folder))
     except DataError as error:
         return position, str(error)
     return position, None
@@ -228,7 +240,39 @@ def _build(video: Video, stream: str, size: int, config: Config, folder: Path) -
             before = now
         found = frames.decoded
     np.save(folder / "offsets.npy", np.array(file.offsets, np.int64))
+    _write_facts(folder, found)
+
+
+def _build_bags(video: Video, stream: str, size: int, config: Config, folder: Path) -> None:
+    """The objects of every kept frame: bags.npy, (kept frames, 80) float32."""
+    detector, queue, counts = _detector(config), [], []
+    with closing(read_frames(video.path, lambda number: number % stride == 0)) as frames:
+        stride = stride_frames(frames.probe.fps, config.clip_fps)
+        for _, frame in frames:
+            queue.append(frame)
+            if len(queue) == DETECTOR_BATCH:
+                counts.append(detector.bags(queue))
+                queue = []
+        found = frames.decoded
+    if queue:
+        counts.append(detector.bags(queue))
+    np.save(folder / "bags.npy", np.concatenate(counts))
+    _write_facts(folder, found)
+
+
+def _write_facts(folder: Path, found: Decoded) -> None:
     (folder / "facts.json").write_text(json.dumps({"frames": found.frames, "fps": found.fps, "notes": list(found.notes)}, indent=1))
+
+
+_DETECTORS: dict[str, Detector] = {}  # at most one: this process' detector, loaded once
+
+
+def _detector(config: Config) -> Detector:
+    name = digest([detector_key(config), config.workers > 1])
+    if name not in _DETECTORS:
+        _DETECTORS.clear()
+        _DETECTORS[name] = Detector(config, threads=1 if config.workers > 1 else None)
+    return _DETECTORS[name]
 
 
 def _load(video: Video, folders: dict[str, Path], config: Config, purpose: str) -> tuple[Clips, list[Problem]]:

@@ -32,7 +32,7 @@ from vadkit.samples import Samples
 from vadkit.scoring import VideoScores
 from vadkit.store import Store, code_version, digest
 from vadkit.systems import System, find_system, system_for
-from vadkit.training import EVALUATION_ROWS, Epoch, Examples, Trained, head_options, make_head, train
+from vadkit.training import Epoch, Examples, Trained, head_options, make_head, train
 
 Progress = Callable[[int, int, str], None]
 CODE = ("vadkit.experiment", "vadkit.inputs", "vadkit.training", "vadkit.systems", "vadkit.models.two_stream")  # and its inputs'
@@ -250,7 +250,7 @@ class _Task:
         relevant = {k: v for k, v in config.model_dump().items() if k not in NOT_OF_TRAINING and not k.startswith(OF_OTHER_MODELS)}
         return {
             "system": {k: v for k, v in asdict(system).items() if k not in ("name", "description")},
-            "parameters": {**relevant, **{name: getattr(config, name) for name in self.inputs.extra_parameters}},
+            "parameters": relevant,
             "seed": self.seed,
             "train": [_identity(s, s.rows("train", config, system.hard_only)) for s in self.train],
             "val": [_identity(s, s.rows("train", config)) for s in self.val],
@@ -313,7 +313,7 @@ def _build(task: _Task, folder: Path, checkpoints: Path, progress: Progress | No
     facts = {
         "system": asdict(system),
         "networks": remembered(inputs.networks),
-        "head": {"feature_dim": head.feature_dim, "use_bag": system.bag, **head_options(config)},
+        "head": {"feature_dim": head.feature_dim, "use_bag": system.bag, **head_options(config, system)},
         "finetuned": trained.finetuned,
         "training_samples": len(training),
         "training_anomalous": int(training.labels.sum()),
@@ -338,7 +338,7 @@ def _examples(samples: Sequence[Samples], inputs: Inputs, hard_only: bool) -> Ex
 
     bags = np.concatenate([one.bags[r] for one, r in zip(samples, rows, strict=True)])
     labels = np.concatenate([one.labels[r] for one, r in zip(samples, rows, strict=True)])
-    return Examples(torch.cat(features), torch.from_numpy(bags), torch.from_numpy(labels), images)
+    return Examples(torch.cat(features), torch.from_numpy(bags), torch.from_numpy(labels), images, image_rows=inputs.image_rows)
 
 
 def _score(inputs: Inputs, model_path: Path, samples: Sequence[Samples]) -> list[VideoScores]:
@@ -366,7 +366,7 @@ def _confidences(inputs: Inputs, model_path: Path) -> Callable[[Samples, np.ndar
         scorer = load_model(model_path, device_of(inputs.config))
 
         def from_images(one: Samples, rows: np.ndarray) -> np.ndarray:
-            parts = np.split(rows, range(EVALUATION_ROWS[2], len(rows), EVALUATION_ROWS[2]))
+            parts = np.split(rows, range(inputs.image_rows, len(rows), inputs.image_rows))
             return np.concatenate([scorer.confidence({stream: one.images(stream, p) for stream in scorer.streams}, one.bags[p]) for p in parts])
 
         return from_images

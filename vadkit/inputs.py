@@ -16,16 +16,19 @@ import torch
 from torch import Tensor, nn
 
 from vadkit.clip_features import clip_features, extract_clip_features
-from vadkit.clips import Clips, extract_clips
+from vadkit.clips import BAGS, Clips, extract_clips
 from vadkit.config import Config
 from vadkit.corpora import Problem, Video
-from vadkit.errors import WeightsError
+from vadkit.errors import ConfigError, WeightsError
 from vadkit.features import extract_features, pooled
 from vadkit.models import backbones
 from vadkit.samples import Samples, extract
 from vadkit.systems import System
 
 Progress = Callable[[int, int, str], None]
+
+C3D_FRAMES = 16  # its five poolings leave one step of time
+PIXELS_AT_ONCE = 64 * 224 * 224  # of clips, in phase two: about four gigabytes with gradients
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ class FrameInputs:
     system: System
 
     code = ("vadkit.features", "vadkit.models.backbones")
-    extra_parameters = ()  # of the 3D networks, that training depends on
+    image_rows = 64  # at once
 
     @cached_property
     def networks(self) -> dict[str, Network]:
@@ -106,15 +109,13 @@ class ClipInputs:
 
     code = ("vadkit.clip_features", "vadkit.models.video", "vadkit.models.c3d", "vadkit.models.i3d")
 
-    @property
-    def extra_parameters(self) -> tuple[str, ...]:
-        return ("c3d_bag",) if self.system.network == "c3d" else ()
-
     @cached_property
     def networks(self) -> dict[str, Network]:
-        """By stream."""
+        """By stream. Raises ConfigError where C3D is to see clips of another length than it was made for."""
         c = self.config
         if self.system.network == "c3d":
+            if c.clip_frames != C3D_FRAMES:
+                raise ConfigError(f"C3D takes clips of {C3D_FRAMES} frames, clip_frames is {c.clip_frames}; set clip_frames: {C3D_FRAMES}")
             return {"rgb": network_of("c3d", c.c3d_weights, c.clip_width, c.c3d_size)}
         weights = {"rgb": c.i3d_rgb_weights, "flow": c.i3d_flow_weights}
         return {stream: network_of(f"i3d_{stream}", weights[stream], c.clip_width, c.i3d_size) for stream in weights}
@@ -123,8 +124,14 @@ class ClipInputs:
     def size(self) -> int:
         return self.config.c3d_size if self.system.network == "c3d" else self.config.i3d_size
 
+    @property
+    def image_rows(self) -> int:
+        """Clips that phase two, and scoring after it, hold in memory at once."""
+        return max(1, PIXELS_AT_ONCE // (self.config.clip_frames * self.size**2))
+
     def extract(self, videos: Sequence[Video], purpose: str, progress: Progress | None) -> tuple[list[Clips], list[Problem]]:
-        return extract_clips(videos, self.config, self.size, tuple(self.networks), progress, purpose=purpose)
+        streams = (*self.networks, BAGS) if self.system.bag else tuple(self.networks)
+        return extract_clips(videos, self.config, self.size, streams, progress, purpose=purpose)
 
     def extract_features(self, samples: Sequence[Clips], progress: Progress | None) -> None:
         extract_clip_features(samples, self.networks, self.config, progress)

@@ -61,8 +61,11 @@ SYSTEMS: dict[str, System] = {
 
 
 def system_for(config: Config, name: str) -> System:
-    """The system of that name as a run trains it: for exactly the run's epochs where config.early_stopping is off."""
+    """The system of that name as a run trains it: for exactly the run's epochs where config.early_stopping is off, C3D with its bag
+    branch where config.c3d_bag asks for it."""
     system = find_system(name)
+    if system.network == "c3d":
+        system = replace(system, bag=config.c3d_bag)
     if config.early_stopping or system.fixed_epochs is not None:
         return system
     return replace(system, fixed_epochs=(config.head_epochs, config.finetune_epochs))

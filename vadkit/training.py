@@ -28,7 +28,7 @@ from vadkit.models.two_stream import BAG_DIM, OUTPUTS, Head, TwoStream, confiden
 from vadkit.systems import System
 
 CHECKPOINT = "checkpoint.pt"
-EVALUATION_ROWS = {1: 4096, 2: 64}  # rows of a batch without gradient: of features, of images
+EVALUATION_ROWS = {1: 4096, 2: 64}  # rows seen at once: of features, of images
 ONE_THREAD_BELOW = 8_000_000  # weights; steps of a smaller head are too short to share between threads
 
 Images = Callable[[np.ndarray], Sequence[Tensor]]
@@ -41,7 +41,8 @@ class Examples:
     """Samples ready to train on.
 
     features: (n, D) float16, pooled, streams side by side; bags: (n, 80) float32; labels: (n,) 0 or 1;
-    images: row numbers -> one preprocessed (k, 3, S, S) tensor a stream, wanted by phase two only. suspicion: (n,) in
+    images: row numbers -> one preprocessed (k, 3, S, S) tensor a stream, wanted by phase two only; image_rows: how many of them fit in
+    memory at once, with gradients. suspicion: (n,) in
     [0, 1], how far each belongs to the suspicious class, for a system that has one (`vadkit.suspicion`).
     """
 
@@ -50,6 +51,7 @@ class Examples:
     labels: Tensor
     images: Images | None = None
     suspicion: Tensor | None = None
+    image_rows: int = EVALUATION_ROWS[2]
 
     def __post_init__(self) -> None:
         if not len(self.features) == len(self.bags) == len(self.labels):
@@ -99,7 +101,10 @@ def make_head(config: Config, system: System, feature_dim: int, bag_dim: int = B
 def head_options(config: Config, system: System | None = None) -> dict[str, Any]:
     """The head's parameters among the run's; a suspicious class takes three neurons, whatever config.output says of two classes."""
     output = "suspicious" if system is not None and system.suspicious else config.output
-    return {"width": config.head_width, "dropout": config.dropout, "output": output, "bag_scale": config.bag_scale, "feature_scale": config.feature_scale}
+    options = {"width": config.head_width, "dropout": config.dropout, "output": output, "bag_scale": config.bag_scale, "feature_scale": config.feature_scale}
+    if system is not None and system.bag and system.network != "two_stream":
+        options["bag_frames"] = config.clip_frames
+    return options
 
 
 def sample_losses(logits: Tensor, targets: Tensor) -> Tensor:
@@ -174,7 +179,7 @@ def train(
     training, validation = (_on(device, e) if e else None for e in (training, validation))
     with _reproducible(device):
         torch.manual_seed(derived_seed(seed, 0, 0))
-        head = make_head(config, system, training.features.shape[1], training.bags.shape[1]).to(device)
+        head = make_head(config, system, training.features.shape[1], training.bags.shape[-1]).to(device)
         head.fit(training.features, training.bags)
         run = _Run(config, system, training, validation, seed, checkpoint_dir, checkpoint_seconds, device, progress)
         run.restore()
@@ -292,14 +297,15 @@ class _Run:
             if keep < len(rows):
                 model.eval()
                 with torch.no_grad():
-                    losses = torch.cat([sample_losses(forward(self.training, part), targets[part]) for part in rows.split(EVALUATION_ROWS[self.phase])])
+                    losses = torch.cat([sample_losses(forward(self.training, part), targets[part]) for part in rows.split(self._at_once(self.training))])
                 rows = rows[hardest(losses * weights[rows], keep)]
             model.train()
-            loss = (sample_losses(forward(self.training, rows), targets[rows]) * weights[rows]).mean()
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()
+            for part in rows.split(self._at_once(self.training)):  # gradients add up: the batch's, in the memory of a part
+                loss = (sample_losses(forward(self.training, part), targets[part]) * weights[part]).sum() / len(rows)
+                loss.backward()
+                total += loss.detach() * len(rows)
             optimiser.step()
-            total += loss.detach() * len(rows)
             used += len(rows)
         mean = total.item() / used
         if not math.isfinite(mean):
@@ -312,11 +318,14 @@ class _Run:
             else:
                 self.stale += 1
 
+    def _at_once(self, examples: Examples) -> int:
+        return EVALUATION_ROWS[1] if self.phase == 1 else examples.image_rows
+
     def _validate(self, model, forward) -> tuple[float | None, float | None]:
         if self.validation is None or len(self.validation) == 0:
             return None, None
         model.eval()
-        rows = torch.arange(len(self.validation), device=self.device).split(EVALUATION_ROWS[self.phase])
+        rows = torch.arange(len(self.validation), device=self.device).split(self._at_once(self.validation))
         with torch.no_grad():
             logits = torch.cat([forward(self.validation, part) for part in rows])
         loss = sample_losses(two_way(logits), self.validation.labels).mean().item()

@@ -11,6 +11,25 @@ BAG_DIM = 80  # the classes of COCO
 OUTPUTS = {"sigmoid": 1, "softmax": 2, "suspicious": 3}  # logits
 
 
+class BagBranch(nn.Module):
+    """The bags of a clip's frames through time: convolutions over three frames, each followed by a maximum over two.
+
+    Shape: (n, frames, 80) -> (n, features), 160 numbers for 16 frames. Source: the released code's optional branch of C3D; it names no
+    activation, and we put none (our reading). Raises ValueError where a clip is too short for two of each.
+    """
+
+    def __init__(self, bag_dim: int, frames: int):
+        super().__init__()
+        left = ((frames - 2) // 2 - 2) // 2
+        if left < 1:
+            raise ValueError(f"the bag branch needs clips of at least 10 frames, got {frames}")
+        self.features = bag_dim * left
+        self.layers = nn.Sequential(nn.Conv1d(bag_dim, bag_dim, 3), nn.MaxPool1d(2), nn.Conv1d(bag_dim, bag_dim, 3), nn.MaxPool1d(2), nn.Flatten())
+
+    def forward(self, bags: Tensor) -> Tensor:
+        return self.layers(bags.transpose(1, 2))
+
+
 class Head(nn.Module):
     """Linear-ReLU-Dropout, twice, then the output; takes pooled features with the bag beside them.
 
@@ -18,6 +37,8 @@ class Head(nn.Module):
     suspicious, anomaly; the future work of section 6).
     bag_scale: "raw" counts (the paper's) or "log", log(1 + count). feature_scale: "raw" (the paper's) or
     "standard": log(1 + 20 x) of the features, then inputs standardised and cut at 5 deviations; `fit` sets the scale.
+    bag_frames: where it is not 0, a sample has a bag for each of so many frames, (n, bag_frames, 80), and their `BagBranch` stands beside
+    the features instead of the bag.
     """
 
     def __init__(
@@ -31,6 +52,7 @@ class Head(nn.Module):
         bag_scale: str = "raw",
         feature_scale: str = "raw",
         bag_dim: int = BAG_DIM,
+        bag_frames: int = 0,
     ):
         super().__init__()
         if output not in OUTPUTS:
@@ -40,10 +62,13 @@ class Head(nn.Module):
         if feature_scale not in ("raw", "standard"):
             raise ValueError(f"feature_scale must be 'raw' or 'standard', got '{feature_scale}'")
         self.feature_dim, self.use_bag, self.bag_scale, self.bag_dim, self.feature_scale = feature_dim, use_bag, bag_scale, bag_dim, feature_scale
-        inputs = feature_dim + (bag_dim if use_bag else 0)
+        self.bag_shape = (bag_frames, bag_dim) if bag_frames else (bag_dim,)
+        self.branch = BagBranch(bag_dim, bag_frames) if use_bag and bag_frames else None
+        inputs = feature_dim + (bag_dim if use_bag and self.branch is None else 0)
         if feature_scale == "standard":
             self.register_buffer("center", torch.zeros(inputs))
             self.register_buffer("spread", torch.ones(inputs))
+        inputs += self.branch.features if self.branch is not None else 0
         self.layers = nn.Sequential(
             nn.Linear(inputs, width),
             nn.ReLU(inplace=True),
@@ -55,13 +80,15 @@ class Head(nn.Module):
         )
 
     def forward(self, features: Tensor, bags: Tensor | None = None) -> Tensor:
-        """Logits of pooled features. Shape: (n, feature_dim), (n, 80) -> (n, 1, 2 or 3), float32.
+        """Logits of pooled features. Shape: (n, feature_dim), (n, 80) or (n, bag_frames, 80) -> (n, 1, 2 or 3), float32.
 
         Raises ValueError where the features have another width or a bag is wanted and missing.
         """
         inputs = self._inputs(features, bags)
         if self.feature_scale == "standard":
             inputs = ((inputs - self.center) / self.spread).clamp(-5.0, 5.0)
+        if self.branch is not None:
+            inputs = torch.cat([inputs, self.branch(self._counts(bags))], dim=1)
         return self.layers(inputs)
 
     def fit(self, features: Tensor, bags: Tensor | None = None) -> None:
@@ -82,11 +109,14 @@ class Head(nn.Module):
         if self.feature_scale == "standard":
             inputs = torch.log1p(20.0 * inputs.clamp(min=0.0))  # pooled after a ReLU: skewed, near zero for most
         if self.use_bag:
-            if bags is None or tuple(bags.shape) != (len(features), self.bag_dim):
-                raise ValueError(f"this head takes bags of shape ({len(features)}, {self.bag_dim}), got {None if bags is None else tuple(bags.shape)}")
-            bags = bags.float()
-            inputs = torch.cat([inputs, torch.log1p(bags) if self.bag_scale == "log" else bags], dim=1)
+            if bags is None or tuple(bags.shape) != (len(features), *self.bag_shape):
+                raise ValueError(f"this head takes bags of shape {(len(features), *self.bag_shape)}, got {None if bags is None else tuple(bags.shape)}")
+            if self.branch is None:
+                inputs = torch.cat([inputs, self._counts(bags)], dim=1)
         return inputs
+
+    def _counts(self, bags: Tensor) -> Tensor:
+        return torch.log1p(bags.float()) if self.bag_scale == "log" else bags.float()
 
 
 class TwoStream(nn.Module):
