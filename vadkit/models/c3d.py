@@ -44,9 +44,10 @@ class C3D(nn.Module):
     def features(self, clips: torch.Tensor) -> torch.Tensor:
         maps = clips
         for name in CHANNELS:
-            maps = functional.relu(getattr(self, name)(maps))
+            maps = getattr(self, name)(maps)
             if name in _POOLED_AFTER:
                 maps = functional.max_pool3d(maps, _POOLED_AFTER[name])
+            maps = functional.relu(maps)  # after the pooling, where there is one: the same numbers, on an eighth of them
         return self.target_layer(maps)
 
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
