@@ -35,7 +35,6 @@ def with_unseen(corpus: Corpus, *categories: str) -> Corpus:
 @pytest.fixture
 def trained(tmp_path, monkeypatch):
     world = fake_world(monkeypatch)
-    monkeypatch.setattr(generalization, "extract", lambda videos, config, progress=None, purpose=None: ([], list(world["problems"])))
     config = make_config({**SMALL, "cache_root": str(tmp_path / "cache")})
 
     def make(*categories):

@@ -19,8 +19,8 @@ from vadkit.config import Config
 from vadkit.corpora import Corpus, Problem
 from vadkit.evaluation import Comparison, Metric
 from vadkit.experiment import SystemRun
+from vadkit.inputs import inputs_of
 from vadkit.report import ResultRow
-from vadkit.samples import extract
 from vadkit.scoring import VideoScores
 
 Progress = Callable[[int, int, str], None]
@@ -108,7 +108,7 @@ def run(config: Config, corpus: Corpus, trained: SystemRun, progress: Progress |
     if not any(v.label for v in videos):
         return Study(config, name, seen, {}, reason=f"corpus {corpus.name} has no video of a class that is not trained on; UCF-Crime has, with UCFCrime2Local's lists beside its own")
     unseen = experiment.score_videos(config, trained, videos, progress)
-    _, problems = extract(videos, config, purpose="score")  # in the cache by now; only what was left out is wanted
+    _, problems = inputs_of(config, trained.system).extract(videos, "score", None)  # in the cache by now; only what was left out is wanted
     if not any(v.label for v in next(iter(unseen.values()))):
         return Study(config, name, seen, {}, problems=tuple(problems), reason=f"none of the {sum(v.label for v in videos)} anomalous videos of unseen classes can be used")
     negatives = "the unseen list, not used in training or testing"
