@@ -11,7 +11,8 @@ from doubles import FakeSamples, fake_corpus
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vadkit import bags, experiment, inputs, mil_training
+from vadkit import bags, experiment, inputs, mil_groups, mil_training
+from vadkit.bags import Item
 from vadkit.config import Config
 from vadkit.corpora import Corpus
 from vadkit.errors import DataError
@@ -19,6 +20,7 @@ from vadkit.metrics import frame_auc, pool, video_auc
 from vadkit.mil_training import load_learner, run
 from vadkit.models.mil import Learner, bag_scores, ranking_loss
 from vadkit.scoring import expand_segments
+from vadkit.segments import Bag
 from vadkit.systems import find_system
 from vadkit.thresholds import above, choose_threshold
 
@@ -300,3 +302,25 @@ def test_published_features_train_as_well(tmp_path, tiny_video, monkeypatch):
     assert len(result.seeds[0].scores) == len(corpus.of("test")) and all(v.frames == 40 for v in result.seeds[0].scores)
     features[corpus.videos[1].name] = np.zeros((41, 5), np.float32)
     assert [p.left_out for p in run(make(tmp_path, mil_epochs=2), corpus, features=features).problems] == [True]
+
+
+# --- clips as instances -------------------------------------------------------------------------------------------
+
+
+def test_a_group_holds_one_anomaly_at_most_and_no_clip_twice():
+    items = [Item(v, 60, 10.0, Bag(np.array([0]), np.full((1, 3), float(n), np.float32)), v.name) for n, v in enumerate(fake_corpus(False).videos)]
+    bags_made, labels = mil_groups.groups(items, 5, np.random.default_rng(0))
+    assert labels == [item.video.label for item in items]
+    for bag, label in zip(bags_made, labels, strict=True):
+        members = bag.features[:, 0].astype(int).tolist()
+        assert len(set(members)) == 5 and sum(items[m].video.label for m in members) == label
+    assert len({tuple(sorted(bag.features[:, 0])) for bag in bags_made}) > 20
+    with pytest.raises(DataError, match="groups of 13 clips need at least 13 normal clips .* got 12"):
+        mil_groups.groups(items, 13, np.random.default_rng(0))
+
+
+def test_single_clips_are_told_apart_by_labels_of_groups(tmp_path, world):
+    config, corpus = make(tmp_path, corpus="folder", data_root=".", split="grouped_cv", folds=2, mil_epochs=12), fake_corpus(False, 40)
+    scores = mil_groups.run(config, corpus, 3)[0]
+    assert [v.name for v in scores] == [v.name for v in corpus.videos] and all(len(v.confidence) == 1 for v in scores)
+    assert video_auc([v.label for v in scores], [v.confidence.mean() for v in scores]) > 0.8

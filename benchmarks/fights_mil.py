@@ -1,0 +1,45 @@
+"""How far weak labels carry on the real clips: multiple-instance learning beside the supervised system, on the same folds.
+
+    python benchmarks/fights_mil.py --data-root data/fights --detector weights/yolov8n.pt
+
+Clip AUC is the AUC of a clip's mean confidence, out of fold, by source; the interval resamples whole sources. First a clip as a bag of
+half seconds, whose label says as much as the supervised system is told; then a clip as an instance of a group of clips, of which
+one may be a fight. Prints a table and a JSON line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+
+from fights import PARAMS, SYSTEM, line_of
+
+from vadkit import experiment, mil_groups, mil_training
+from vadkit.config import load_params
+from vadkit.corpora import load_corpus
+
+SIZES = (1, 2, 4, 8)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-root", required=True)
+    parser.add_argument("--detector", required=True)
+    parser.add_argument("--cache-root", default="cache")
+    options = parser.parse_args()
+    config = load_params(PARAMS, {"data_root": options.data_root, "detector_weights": options.detector, "cache_root": options.cache_root})
+    corpus = load_corpus(config)
+    labels = Counter(frozenset(v.label for v in corpus.videos if v.source == source) for source in {v.source for v in corpus.videos})
+    print(f"{len(corpus.videos)} clips; sources with fights and other clips: {labels[frozenset((0, 1))]}, with one kind: {labels[frozenset((0,))] + labels[frozenset((1,))]}")
+    full = experiment.run_system(config, corpus, SYSTEM).by_seed()
+    lines = [line_of(f"{SYSTEM}, params/fights.yaml", full, config)]
+    for what, changed in (("a clip as a bag of half seconds, the largest", {}), ("the same, the mean of three", {"top_k": 3})):
+        lines.append(line_of(what, mil_training.run(config, corpus, **changed).by_seed(), config, full))
+    for size in SIZES:
+        lines.append(line_of(f"clips as instances of groups of {size}", mil_groups.run(config, corpus, size), config, full))
+    print(json.dumps({"clips": len(corpus.videos), "results": lines}))
+
+
+if __name__ == "__main__":
+    main()
