@@ -6,15 +6,17 @@ Nothing is rendered, decoded or downloaded here, and torch is imported only to a
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vadkit.config import Config, resolve
 from vadkit.corpora import NORMAL, Corpus
 from vadkit.errors import ConfigError, VadkitError
-from vadkit.receipts import installed
+from vadkit.notebook_files import Notebook
+from vadkit.receipts import code_cells, installed
 
 SPLITS = {
     "train": "training",
@@ -30,20 +32,29 @@ COME_FROM = {
 }
 
 
+# The parameter that gives each 3D network's weights.
+VIDEO_WEIGHTS = {"c3d": "c3d_weights", "i3d_rgb": "i3d_rgb_weights", "i3d_flow": "i3d_flow_weights", "resnext3d": "mil_resnext3d_weights"}
+NETWORKS_OF = {"c3d": ("c3d",), "i3d": ("i3d_rgb", "i3d_flow"), "resnext3d": ("resnext3d",)}  # by System.network or mil_features
+WORLD_WIDTH = 0.25  # of the 3D networks whose weights ship
+
+
 @dataclass(frozen=True)
 class Finding:
     what: str
     problem: bool = False  # the run cannot work; otherwise it is good to know
 
 
-def findings(config: Config) -> list[Finding]:
-    """Everything that can be said of data, weights and device before a run; problems name their remedy."""
-    return [*_data(config), *_detector(config), *_backbone(config), *_device(config), *_given_scores(config)]
+def findings(config: Config, notebooks: Sequence[Notebook] = ()) -> list[Finding]:
+    """Everything that can be said of data, weights and device before a run; problems name their remedy.
+
+    notebooks: those that are to run, for weights that only some of them need.
+    """
+    return [*_data(config), *_detector(config), *_backbone(config), *_video_networks(config, notebooks), *_device(config), *_given_scores(config)]
 
 
-def require(config: Config) -> None:
-    """Raise ConfigError with every problem that would stop a run."""
-    problems = [finding.what for finding in findings(config) if finding.problem]
+def require(config: Config, notebooks: Sequence[Notebook] = ()) -> None:
+    """Raise ConfigError with every problem that would stop a run of these notebooks."""
+    problems = [finding.what for finding in findings(config, notebooks) if finding.problem]
     if problems:
         raise ConfigError("\n  ".join(["this run cannot work yet:", *problems]) if len(problems) > 1 else problems[0])
 
@@ -128,6 +139,43 @@ def _backbone(config: Config) -> Iterator[Finding]:
             yield Finding(f"backbone: {name}, ImageNet weights in {folder}")
         else:
             yield Finding(f"backbone: {name}'s ImageNet weights are not in {folder} yet; torchvision downloads them when first needed (no network: put {name}-*.pth there)")
+
+
+def _video_networks(config: Config, notebooks: Sequence[Notebook]) -> Iterator[Finding]:
+    """Weights of the 3D networks, where a notebook names a system that sees clips, or learns from their features."""
+    from vadkit.systems import SYSTEMS
+
+    users: dict[str, list[str]] = {}
+    for notebook in notebooks:
+        code = "\n".join(code_cells(notebook.content))
+        kinds = {system.network for name, system in SYSTEMS.items() if re.search(f"[\"']{re.escape(name)}[\"']", code)}
+        if "mil_training" in code:
+            kinds.add(config.mil_features)
+        for network in (network for kind in kinds for network in NETWORKS_OF.get(kind, ())):
+            users.setdefault(network, []).append(notebook.number)
+    for network in (name for name in VIDEO_WEIGHTS if name in users):
+        yield _video_weights(config, network, users[network])
+
+
+def _video_weights(config: Config, network: str, users: list[str]) -> Finding:
+    parameter = VIDEO_WEIGHTS[network]
+    weights = getattr(config, parameter)
+    title = f"{network}, for notebook{'s' * (len(users) > 1)} {' and '.join(users)}"
+    if weights == "random":
+        return Finding(f"{title}: random weights, which are for tests only")
+    if weights == "world" and config.clip_width != WORLD_WIDTH:
+        what = f"{parameter} is 'world', which has {WORLD_WIDTH:g} of the channels, but clip_width is {config.clip_width:g}"
+        return Finding(f"{title}: {what}; set clip_width: {WORLD_WIDTH:g}, or give the path of published weights", problem=True)
+    path = Path(__file__).parent / "assets" / f"world_{network}.pt" if weights == "world" else resolve(weights)
+    if path.is_file():
+        return Finding(f"{title}: {'narrow weights that ship with the project' if weights == 'world' else path}")
+    from vadkit.models.video import video_weights_digest
+
+    try:
+        video_weights_digest(network, weights)
+    except VadkitError as error:  # says where the file is obtained
+        return Finding(f"{title}: {str(error).replace(f'{network}_weights', parameter)}; or leave these notebooks out with --only", problem=True)
+    return Finding(f"{title}: {path}")  # it has come since
 
 
 def _given_scores(config: Config) -> Iterator[Finding]:

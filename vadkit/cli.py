@@ -61,10 +61,12 @@ def run(params: str, parameters: Iterable[tuple[str, str]], only: str | None, fr
 def check(params: str, parameters: Iterable[tuple[str, str]]) -> None:
     """Say whether a run can work: parameters, data, weights."""
     from vadkit import checks
+    from vadkit.config import project_root
+    from vadkit.notebook_files import find_notebooks
 
     config = _load(params, parameters)
     print(f"parameters: {len(type(config).model_fields)} checked, profile {config.profile}, fingerprint {config.fingerprint()}")
-    found = checks.findings(config)
+    found = checks.findings(config, find_notebooks(project_root() / "notebooks"))
     for finding in found:
         print(f"{'MISSING ' if finding.problem else ''}{finding.what}")
     problems = sum(finding.problem for finding in found)

@@ -46,7 +46,8 @@ def context_digest(config: Config) -> str:
     """
     data = file_times(resolve(config.data_root)) if config.data_root else []
     data += [line for path in (config.evaluate_scores, config.evaluate_annotations) if path for line in file_times(resolve(path))]
-    paths = [resolve(name) for name in (config.detector_weights, config.backbone_weights)]
+    given = (config.detector_weights, config.backbone_weights, config.c3d_weights, config.i3d_rgb_weights, config.i3d_flow_weights, config.mil_resnext3d_weights)
+    paths = [resolve(name) for name in given]
     weights = [file_digest(path) if path.is_file() else "" for path in paths]
     libraries = {name: _version(name) for name in PACKAGES}
     return digest({"package": package_digest(), "libraries": libraries, "data": data, "weights": weights})

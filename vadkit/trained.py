@@ -28,7 +28,7 @@ FOLDER = "models"
 LEARNER = "MIL learner"  # the system's name in results and records
 FACTS = ("model.json", "mil.json")  # of a model's folder: a network of the first paper, or a Learner
 NOTEBOOKS = {"MIL": "10", "C3D": "05", "I3D": "06"}  # that train a system, by a part of its name; all others: 04
-PATHS = ("cache_root", "detector_weights", "backbone_weights")  # parameters that can be paths from the project's root
+PATHS = ("cache_root", "detector_weights", "backbone_weights", "c3d_weights", "i3d_rgb_weights", "i3d_flow_weights", "mil_resnext3d_weights")  # parameters that can be paths from the project's root
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ def _run_selected(config: Config, notebooks: list[Notebook], selected: list[Note
             say(f"  {notebook.name:<{width}}  current")
             continue
         if ran == 0:
-            checks.require(config)
+            checks.require(config, selected)
         seconds, failure = _run_one(out, notebook, values, fingerprint, f"{notebook.name:<{width}}", why, say)
         if failure:
             say(_explain(out, notebook, failure, seconds))

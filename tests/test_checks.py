@@ -1,0 +1,80 @@
+"""Weights of 3D networks are asked for where a notebook that needs them is to run, and nowhere else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from toys import toy_project, working_notebook
+
+from vadkit import checks, workbook
+from vadkit.config import Config
+from vadkit.errors import ConfigError
+from vadkit.notebook_files import find_notebooks
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(toy_project(tmp_path))
+    working_notebook(tmp_path, "05_clips", 'systems = ["2S-bag-ha", "C3D-ha"]')
+    working_notebook(tmp_path, "10_learner", "from vadkit import mil_training")
+    return tmp_path
+
+
+def about(config: Config, project: Path, numbers: tuple[str, ...] = ("00", "01", "05", "10")) -> list[checks.Finding]:
+    """What is said of the 3D networks."""
+    chosen = [n for n in find_notebooks(project / "notebooks") if n.number in numbers]
+    return [f for f in checks.findings(config, chosen) if f.what.startswith(tuple(checks.VIDEO_WEIGHTS))]
+
+
+def test_a_missing_file_is_named_with_where_it_comes_from_and_who_needs_it(project):
+    config = Config(c3d_weights="gone/c3d.pickle", clip_width=1.0)
+    (found,) = about(config, project)
+    assert found.problem and found.what.startswith("c3d, for notebook 05: c3d_weights: no file")
+    assert str(project / "gone" / "c3d.pickle") in found.what and "obtain" in found.what and "--only" in found.what
+    assert about(config, project, ("00", "01", "10")) == [] and about(config, project, ()) == []
+
+
+def test_what_is_there_is_named(project):
+    (project / "c3d.pt").write_text("only looked for")
+    (found,) = about(Config(c3d_weights="c3d.pt"), project)
+    assert (found.what, found.problem) == (f"c3d, for notebook 05: {project / 'c3d.pt'}", False)
+    (found,) = about(Config(c3d_weights="random"), project)
+    assert "tests only" in found.what and not found.problem
+
+
+def test_the_narrow_weights_do_not_fit_a_wide_network(project):
+    (found,) = about(Config(clip_width=1.0), project)
+    assert found.problem and "set clip_width: 0.25, or give the path of published weights" in found.what
+    from vadkit.models.video import WORLD_WIDTH
+
+    assert checks.WORLD_WIDTH == WORLD_WIDTH
+
+
+def test_a_learner_needs_the_networks_of_its_features(project):
+    names = {features: {f.what.split(",")[0] for f in about(Config(mil_features=features, c3d_weights="random"), project, ("10",))} for features in ("streams", "resnext3d", "i3d")}
+    assert names == {"streams": set(), "resnext3d": {"resnext3d"}, "i3d": {"i3d_rgb", "i3d_flow"}}
+    (found,) = about(Config(mil_features="resnext3d", mil_resnext3d_weights="gone.pth", clip_width=1.0), project, ("10",))
+    assert "mil_resnext3d_weights: no file" in found.what
+
+
+def test_a_run_is_refused_only_where_that_notebook_would_run(project, monkeypatch):
+    """And before any kernel."""
+    ran = []
+
+    def execute(source, partial, *_):
+        content = json.loads(source.read_text())
+        for count, cell in enumerate((c for c in content["cells"] if c["cell_type"] == "code"), 1):
+            cell["execution_count"] = count
+        partial.write_text(json.dumps(content))
+        ran.append(source.stem[:2])
+
+    monkeypatch.setattr(workbook.kernels, "execute", execute)
+    missing = {"c3d_weights": "c3d.pickle", "clip_width": 1.0}
+    with pytest.raises(ConfigError, match="c3d, for notebook 05: c3d_weights: no file"):
+        workbook.run("toy", missing, say=lambda line: None)
+    assert ran == []
+    assert workbook.run("toy", missing, only="00,01,10", say=lambda line: None) == 0 and ran == ["00", "01", "10"]
+    (project / "c3d.pickle").write_text("only looked for")
+    assert workbook.run("toy", missing, say=lambda line: None) == 0 and "05" in ran
