@@ -15,7 +15,6 @@ import torch
 from vadkit.bags import Item, bag_inputs, own_items, sides_of, video_scores
 from vadkit.config import Config
 from vadkit.corpora import Corpus
-from vadkit.errors import DataError
 from vadkit.experiment import plan_folds
 from vadkit.mil_training import train_learner
 from vadkit.scoring import VideoScores
@@ -28,16 +27,14 @@ def groups(items: Sequence[Item], size: int, rng: np.random.Generator) -> tuple[
     """Bags of `size` clips with their labels: for each anomalous clip one with normal clips around it, for each normal clip one of normal clips.
 
     items: each with one instance. The companions of a clip are drawn without replacement among the other normal ones, the order within
-    a bag at random. Raises DataError where there are too few of them.
+    a bag at random; where there are fewer, as among the validation clips of a fold, the groups are smaller.
     """
     normal = [n for n, item in enumerate(items) if not item.video.label]
-    if len(normal) < size:
-        raise DataError(f"groups of {size} clips need at least {size} normal clips on every side of a fold, got {len(normal)}; take smaller groups")
     bags = []
     for number in range(len(items)):
         others = [n for n in normal if n != number]
-        members = rng.permutation([number, *rng.choice(others, size - 1, replace=False)])
-        bags.append(Bag(np.arange(size), np.concatenate([items[n].bag.features for n in members])))
+        members = rng.permutation([number, *rng.choice(others, min(size - 1, len(others)), replace=False)]).astype(int)
+        bags.append(Bag(np.arange(len(members)), np.concatenate([items[n].bag.features for n in members])))
     return bags, [item.video.label for item in items]
 
 
@@ -45,7 +42,7 @@ def run(config: Config, corpus: Corpus, size: int, progress: Progress | None = N
     """Scores of every test clip by a Learner that saw labels of groups of `size` clips alone, by seed.
 
     Folds as for every system; the epoch is chosen by the AUC over groups of validation clips. Nothing is cached but features.
-    Raises DataError as `groups` does, and where a side of a fold lacks a class.
+    Raises DataError where a side of a fold lacks a class.
     """
     items, _ = own_items(config, corpus, progress, segments=lambda frames, fps: 1)
     streams, scored = len(bag_inputs(config).networks), {}
