@@ -40,8 +40,11 @@ class RedFinder(nn.Module):
         self.body = nn.Sequential(conv, nn.ReLU())
         self.target_layer = nn.Identity()
 
+    def features(self, images):
+        return self.target_layer(self.body(images))
+
     def forward(self, images):
-        return self.target_layer(self.body(images)).mean(dim=(2, 3))
+        return self.features(images).mean(dim=(2, 3))
 
 
 NETWORKS = {stream: network_of("resnet18", "random") for stream in ("frame", "flow")}
@@ -105,6 +108,40 @@ def test_a_network_that_takes_a_bag_is_explained_with_it():
         heat_maps(scorer, images)
     bags = np.ones((1, 80), np.float32)
     assert heat_maps(scorer, images, bags)[1] == pytest.approx(scorer.confidence(images, bags), abs=1e-6)
+
+
+class RedClipFinder(nn.Module):
+    """A 3D stream with maps of 2 x 8 x 8, each the mean of half of a clip; the head sees all places, as C3D's does."""
+
+    def __init__(self, before: RedFinder):
+        super().__init__()
+        self.frames, self.target_layer = before, nn.Identity()
+
+    def features(self, clips):
+        halves = clips.unflatten(2, (2, -1)).mean(dim=3)  # (n, 3, 2, S, S)
+        return self.target_layer(torch.stack([self.frames.body(halves[:, :, t]) for t in range(2)], dim=2))
+
+    def pooled(self, maps):
+        return maps.amax(dim=(3, 4)).mean(dim=2)
+
+    def forward(self, clips):
+        return self.pooled(self.features(clips))
+
+
+def test_of_a_clip_the_map_is_that_of_its_last_moment():
+    before = toy_scorer()
+    head = Head(DIM, use_bag=False, width=2, dropout=0.0)
+    for own, given in zip(head.layers, before.model.head.layers, strict=True):
+        if isinstance(own, nn.Linear):
+            own.weight.data, own.bias.data = given.weight.data[:, : own.in_features].clone(), given.bias.data.clone()
+    model = TwoStream([RedClipFinder(RedFinder())], head).eval()
+    scorer = Scorer(model, SYSTEMS["C3D-ha"], {"rgb": network_of("c3d", "random", 0.0625, SIZE)})
+    first, last = (12, 20), (44, 52)
+    clips = np.stack([np.concatenate([np.repeat(red_at(place), 8, axis=0) for place in (first, last)])])
+    heat, confidences = heat_maps(scorer, {"rgb": clips})
+    assert heat["rgb"].shape == (1, 8, 8) and heat["rgb"].max() == pytest.approx(1)
+    assert peak(heat["rgb"][0]) == pytest.approx((last[0] / SIZE, last[1] / SIZE))
+    assert confidences == pytest.approx(scorer.confidence({"rgb": clips}), abs=1e-6)
 
 
 def test_nothing_that_speaks_for_an_anomaly_gives_no_peak():
@@ -278,6 +315,24 @@ def test_panels_of_one_stream_are_two(trained):
     one = explain.explain_run(config, corpus, run_system(config, corpus, "1S-no-bag"), per_video=1)[0]
     found = explain.panels(one, experiment.prepare(config, corpus).samples[one.video.name])
     assert [title.split("; ")[-1] for _, title in found] == ["frame", "Grad-CAM, frame"]
+
+
+def test_c3d_is_explained_by_the_same_steps(trained):
+    config, corpus, _ = trained
+    config = config.model_copy(update={"c3d_weights": "random", "c3d_size": 64, "clip_width": 0.0625})
+    run = run_system(config, corpus, "C3D-ha")
+    found = explain.explain_run(config, corpus, run, per_video=2)
+    assert [(one.video.name, one.frame) for one in found] == [("Assault004", 20), ("Assault004", 40)]
+    assert all(one.heat["rgb"].shape == (4, 4) and one.seen["rgb"] == explain.WHOLE for one in found)
+    scores = run.seeds[0].scores[0]
+    assert found[0].confidence == pytest.approx(scores.confidence[list(scores.index).index(20)], abs=5e-3)
+    samples = experiment.prepare(config, corpus, system=run.system).samples
+    pictures, titles = zip(*explain.panels(found[0], samples["Assault004"]), strict=True)
+    assert [p.shape for p in pictures] == [(240, 320, 3)] * 2 and titles[1] == "Grad-CAM, rgb"
+    forgot = explain.explain_run(config, corpus, run, per_video=2, change=lambda scorer: randomised(scorer, "streams"))
+    assert not np.allclose(forgot[0].heat["rgb"], found[0].heat["rgb"], atol=0.05)
+    assert agreement(config, found, forgot, "rgb", "streams shuffled").videos == 1
+    assert pointing_game(config, {0: found})[0].what == "Grad-CAM, rgb stream"
 
 
 def test_a_normal_video_has_nothing_to_explain(trained, monkeypatch):

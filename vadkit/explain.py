@@ -15,13 +15,14 @@ from pytorch_grad_cam import GradCAM
 from torch import Tensor, nn
 
 from vadkit import experiment
+from vadkit.clips import Clips
 from vadkit.config import Config
 from vadkit.corpora import Corpus, Video, vatic
 from vadkit.errors import DataError
 from vadkit.experiment import Scorer, SystemRun
 from vadkit.features import device_of
 from vadkit.flow import motion_window
-from vadkit.models.two_stream import TwoStream, confidence
+from vadkit.models.two_stream import TwoStream, confidence, two_way
 from vadkit.samples import Samples
 from vadkit.sampling import FLOWS_OF_A_WINDOW, flows_of
 from vadkit.streams import Streams
@@ -30,7 +31,7 @@ from vadkit.video import probe, read_frames
 Progress = Callable[[int, int, str], None]
 
 WHOLE = (0.0, 0.0, 1.0, 1.0)
-PICTURES = {"flow": "flow", "speed": "speed, motion window", "frame": "frame"}  # by stream, in the order of the panels
+PICTURES = {"flow": "flow", "speed": "speed, motion window", "frame": "frame", "rgb": "end of the clip"}  # by stream, in the order of the panels
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,36 +63,42 @@ class Explained:
 class OneStream(nn.Module):
     """A trained network as a function of the last maps of one stream; the other streams' maps and the bags are held fixed.
 
-    Shape: (n, D, h, w) -> (n, 1), the logit of "anomalous"; of a two-way output the difference of its two logits, which is
-    the same quantity. maps: those of every stream.
+    Shape: (n, D, h, w), of 3D networks (n, D, t, h, w), -> (n, 1), the logit of "anomalous"; of two or three classes that of the anomaly against the rest, which
+    is the same quantity. maps: those of every stream.
     """
 
     def __init__(self, model: TwoStream, stream: int, maps: Sequence[Tensor], bags: Tensor | None):
         super().__init__()
         self.model, self.stream, self.bags = model, stream, bags
-        self.pooled = [one.mean(dim=(2, 3)) for one in maps]
+        self.pooled = [_pooled(backbone, one) for backbone, one in zip(model.backbones, maps, strict=True)]
 
     @property
     def target_layer(self) -> nn.Module:
         return self.model.backbones[self.stream].target_layer
 
     def forward(self, maps: Tensor) -> Tensor:
-        own = self.target_layer(maps).mean(dim=(2, 3))
+        own = _pooled(self.model.backbones[self.stream], self.target_layer(maps))
         features = [*self.pooled[: self.stream], own, *self.pooled[self.stream + 1 :]]
-        logits = self.model.head(torch.cat(features, dim=1), self.bags)
+        logits = two_way(self.model.head(torch.cat(features, dim=1), self.bags))
         return logits if logits.shape[1] == 1 else logits[:, 1:] - logits[:, :1]
+
+
+def _pooled(backbone: nn.Module, maps: Tensor) -> Tensor:
+    """What the head sees of a backbone's last maps: their mean, but for C3D, which flattens them after its last pooling."""
+    return backbone.pooled(maps) if hasattr(backbone, "pooled") else maps.flatten(2).mean(dim=2)
 
 
 def heat_maps(scorer: Scorer, images: Mapping[str, np.ndarray], bags: np.ndarray | None = None) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Grad-CAM of the last convolution block of each stream, for the logit of "anomalous", and the confidences.
 
     Shape: (n, S, S, 3) uint8 RGB for each of the scorer's streams, (n, 80) -> (n, h, w) float32 a stream, as fine as the block's maps;
-    (n,). Each map goes from 0 to 1, or is 0 throughout where no place speaks for an anomaly. Raises KeyError for a stream without
+    (n,). Of clips, (n, T, S, S, 3), a 3D network's block has maps of a few moments; the last one is given, which belongs to the frame that is
+    decided on. Each map goes from 0 to 1, or is 0 throughout where no place speaks for an anomaly. Raises KeyError for a stream without
     images. Source: section 5.5; Selvaraju et al. 2017.
     """
     model, device = scorer.model, next(scorer.model.parameters()).device
     with torch.no_grad():  # the gradient is wanted at the last maps and no further back
-        maps = [backbone.body(scorer.networks[name].preprocess(images[name]).to(device)) for backbone, name in zip(model.backbones, scorer.streams, strict=True)]
+        maps = [backbone.features(scorer.networks[name].preprocess(images[name]).to(device)) for backbone, name in zip(model.backbones, scorer.streams, strict=True)]
     held = None if bags is None else torch.as_tensor(bags, device=device)
     found = {}
     for number, name in enumerate(scorer.streams):
@@ -103,6 +110,7 @@ def heat_maps(scorer: Scorer, images: Mapping[str, np.ndarray], bags: np.ndarray
         finally:
             cam.activations_and_grads.release()
             model.zero_grad(set_to_none=True)
+        heat = heat if heat.ndim == 3 else heat[:, -1]
         found[name] = (heat / np.maximum(heat.max(axis=(1, 2), keepdims=True), 1e-12)).astype(np.float32)
     return found, confidence(logits).cpu().numpy()
 
@@ -140,7 +148,7 @@ def explain_run(config: Config, corpus: Corpus, run: SystemRun, per_video: int =
     boxes. seed: which of the run's seeds, by place. change: what is done to each model first (`randomised`). Raises
     DataError where no test video has a hard frame among the analysed ones.
     """
-    material = experiment.prepare(config, corpus)
+    material = experiment.prepare(config, corpus, system=run.system)
     one = run.seeds[seed]
     folds = experiment.plan_folds(config, corpus, one.seed, run.system.early_stopping)
     found, done, total = {}, 0, sum(len(fold.test) for fold in folds)
@@ -158,7 +166,7 @@ def explain_run(config: Config, corpus: Corpus, run: SystemRun, per_video: int =
     return frames
 
 
-def explain_video(config: Config, scorer: Scorer, samples: Samples, per_video: int = 4) -> list[Explained]:
+def explain_video(config: Config, scorer: Scorer, samples: Samples | Clips, per_video: int = 4) -> list[Explained]:
     """Maps of one video's hard frames, as for `explain_run`; none for a normal video."""
     rows = samples.rows("score", config)
     rows = rows[samples.labels[rows] == 1]
@@ -190,11 +198,11 @@ def _boxes(video: Video) -> dict[int, np.ndarray]:
     return {frame: np.array([[b.xmin, b.ymin, b.xmax, b.ymax] for b in found]) / sides for frame, found in vatic.boxes(video.boxes_path).items()}
 
 
-def _seen(config: Config, samples: Samples, rows: np.ndarray) -> list[dict[str, tuple[float, float, float, float]]]:
+def _seen(config: Config, samples: Samples | Clips, rows: np.ndarray) -> list[dict[str, tuple[float, float, float, float]]]:
     """By row, the part of the frame that each stream's image shows."""
     windowed = [name for name, on in (("frame", config.frame_window), ("speed", config.speed_stream)) if on]
-    plain = dict.fromkeys(("frame", "flow", "speed"), WHOLE)
-    if not windowed:
+    plain = dict.fromkeys(PICTURES, WHOLE)
+    if not windowed or isinstance(samples, Clips):
         return [plain] * len(rows)
     pairs = [flows_of(int(samples.flow_from[row]), int(samples.index[row]), FLOWS_OF_A_WINDOW) for row in rows]
     wanted = {number for several in pairs for pair in several for number in pair}
@@ -222,15 +230,15 @@ def choose(explained: Sequence[Explained], count: int = 4) -> list[Explained]:
 # --- figure 4 ----------------------------------------------------------------------------------------------------
 
 
-def panels(explained: Explained, samples: Samples, width: int = 320, height: int = 240) -> list[tuple[np.ndarray, str]]:
+def panels(explained: Explained, samples: Samples | Clips, width: int = 320, height: int = 240) -> list[tuple[np.ndarray, str]]:
     """For each stream its picture and Grad-CAM on it, with titles; the boxes in white. Shape: (height, width, 3) uint8 RGB each.
 
     In the order of figure 4: flow before frame. Speed is shown as the network sees it, the motion window alone; the frame
-    is shown whole. Raises DataError where the video cannot be read.
+    is shown whole; of a clip, the analysed frame that it ends with. Raises DataError where the video cannot be read.
     """
     found = []
     for stream in (name for name in PICTURES if name in explained.heat):
-        if stream == "frame":
+        if stream in ("frame", "rgb"):
             picture = next(image for _, image in read_frames(samples.video.path, lambda number: number == explained.frame))[:, :, ::-1]
         else:
             picture = samples.images(stream, [explained.row])[0]

@@ -50,9 +50,12 @@ class C3D(nn.Module):
             maps = functional.relu(maps)  # after the pooling, where there is one: the same numbers, on an eighth of them
         return self.target_layer(maps)
 
+    def pooled(self, maps: torch.Tensor) -> torch.Tensor:
+        """pool5 of those maps, flattened. Shape: -> (n, D)."""
+        return functional.max_pool3d(maps, 2, padding=(0, 1, 1)).flatten(1)
+
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
-        maps = functional.max_pool3d(self.features(clips), 2, padding=(0, 1, 1))
-        return maps.flatten(1)
+        return self.pooled(self.features(clips))
 
 
 def feature_dim(width: float, size: int, frames: int = 16) -> int:
