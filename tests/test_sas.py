@@ -97,13 +97,31 @@ def test_the_future_does_not_change_the_past(past, future, tau, reactivity):
 
 
 @settings(max_examples=200)
-@given(st.integers(0, 20).map(lambda k: k / 20), st.sampled_from([0.0, 0.25, 0.5, 0.75, 0.9]), st.sampled_from([0.5, 1.0, 2.0, 8.0]), st.sampled_from(VARIANTS))
-def test_frames_to_alarm_counts_what_the_score_does(confidence, tau, reactivity, variant):
-    expected = frames_to_alarm(confidence, tau, reactivity, variant=variant)
+@given(
+    st.integers(0, 20).map(lambda k: k / 20),
+    st.sampled_from([0.0, 0.25, 0.5, 0.75, 0.9]),
+    st.sampled_from([0.5, 1.0, 2.0, 8.0]),
+    st.sampled_from([(-7.0, 7.0), (-3.5, 1.25), (-0.5, 20.0), (-12.0, 0.0), (-2.0, -0.25)]),
+    st.sampled_from(VARIANTS),
+)
+def test_frames_to_alarm_counts_what_the_score_does(confidence, tau, reactivity, bounds, variant):
+    options = {"bounds": bounds, "start": bounds[0], "variant": variant}
+    expected = frames_to_alarm(confidence, tau, reactivity, **options)
     # 1e-9 above 0.5: the sum of steps may end a rounding error above 0 where the closed form ends on it
-    score = sigmoidal_anomaly_score([confidence] * 600, tau, reactivity, variant=variant)
+    score = sigmoidal_anomaly_score([confidence] * 600, tau, reactivity, **options)
     alarmed = np.flatnonzero(score > 0.5 + 1e-9)
     assert expected == (alarmed[0] + 1 if len(alarmed) else None)
+
+
+@given(st.floats(0.01, 1), st.floats(0, 0.99), reactivities, st.floats(0.1, 50))
+def test_frames_to_alarm_is_the_formula_of_the_page(confidence, tau, reactivity, bound):
+    """n = floor(B (1 - tau) / (v (s - tau))) + 1 from the lower bound -B, where s > tau; never elsewhere."""
+    found = frames_to_alarm(confidence, tau, reactivity, bounds=(-bound, bound), start=-bound)
+    if confidence <= tau:
+        assert found is None
+    else:
+        frames = bound * (1 - tau) / (reactivity * (confidence - tau))
+        assert found == math.floor(frames) + 1 or abs(frames - round(frames)) < 1e-6
 
 
 def test_frames_to_alarm_by_hand():

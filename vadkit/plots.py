@@ -102,8 +102,9 @@ def _interpolated(grid: np.ndarray, fpr: np.ndarray, tpr: np.ndarray) -> np.ndar
 def timeline(video: VideoScores, sas, images: Mapping[int, np.ndarray] | None = None, title: str | None = None) -> Figure:
     """One video over time: label, confidence, SAS and the alarm's threshold, as in figure 3.
 
-    sas: (analysed frames,). images: a few frames by number, (H, W, 3) uint8 RGB, shown above with a line to their place.
-    Raises ValueError for a malformed video, a SAS of another length, or an image of a frame that is not there.
+    sas: (analysed frames,). images: a few frames by number, (H, W, 3) uint8 RGB, shown below with a line to their place, and with
+    an orange frame where they are labelled anomalous. Raises ValueError for a malformed video, a SAS of another length, or an image
+    of a frame that is not there.
     """
     return _timelines([(video, sas, images, title)], columns=1, letters=False)
 
@@ -112,8 +113,8 @@ def timeline(video: VideoScores, sas, images: Mapping[int, np.ndarray] | None = 
 def timelines(panels: Sequence[tuple], columns: int = 2) -> Figure:
     """A grid of timelines, lettered (a), (b), ...; figure 3 has eight.
 
-    panels: (video, sas), (video, sas, images) or (video, sas, images, title) each, as for `timeline`. Raises ValueError
-    as `timeline` does, and for no panel.
+    panels: (video, sas), (video, sas, images) or (video, sas, images, title) each, as for `timeline`; a panel of no video is
+    (None, why, None, title). Raises ValueError as `timeline` does, and for no panel.
     """
     if not panels:
         raise ValueError("expected at least one panel, got none")
@@ -122,13 +123,13 @@ def timelines(panels: Sequence[tuple], columns: int = 2) -> Figure:
 
 def _timelines(panels: Sequence[tuple], columns: int, letters: bool) -> Figure:
     # placed by hand, in inches from the top left: a layout engine lets pictures push the plots out of line
-    left, gap, title_room, picture, plot, below = 0.55, 0.65, 0.28, 0.85, 1.15, 0.62
+    left, gap, title_room, picture, plot, below = 0.55, 0.65, 0.28, 0.85, 1.15, 0.44
     lines = -(-len(panels) // columns)
     pictures = [any(p[2] for p in panels[k * columns : (k + 1) * columns]) for k in range(lines)]
-    heights = [title_room + (picture + 0.14 if has else 0) + plot + below for has in pictures]
+    heights = [title_room + plot + below + (picture + 0.22 if has else 0.1) for has in pictures]
     width = PAGE_WIDTH if columns == 1 else 5.0 * columns
     each = (width - left - 0.15 - gap * (columns - 1)) / columns
-    total = sum(heights) + 0.3
+    total = sum(heights) + 0.4
     figure = plt.figure(figsize=(width, total), layout="none")
 
     def place(x: float, top: float, w: float, h: float) -> Axes:
@@ -138,9 +139,13 @@ def _timelines(panels: Sequence[tuple], columns: int, letters: bool) -> Figure:
         line, column = divmod(number, columns)
         x, top = left + column * (each + gap), sum(heights[:line])
         name = (f"({chr(ord('a') + number)}) " if letters and number < 26 else "") + (title or _title(video))
-        bare = 0 if images else heights[line] - below - plot - title_room  # beside panels with pictures: keep the title at the plot
-        figure.text(x / width, 1 - (top + bare + 0.2) / total, name, fontsize=STYLE["axes.titlesize"])
-        axes = place(x, top + heights[line] - below - plot, each, plot)
+        figure.text(x / width, 1 - (top + 0.2) / total, name, fontsize=STYLE["axes.titlesize"])
+        axes = place(x, top + title_room, each, plot)
+        if video is None:
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+            axes.text(0.5, 0.5, sas, transform=axes.transAxes, ha="center", va="center", color="#777777")
+            continue
         _score_lines(axes, video, sas)
         shown = sorted((images or {}).items())
         for k, (frame, image) in enumerate(shown):
@@ -149,18 +154,22 @@ def _timelines(panels: Sequence[tuple], columns: int, letters: bool) -> Figure:
             room = each / len(shown)
             w = min(picture * image.shape[1] / image.shape[0], 0.95 * room)
             h = w * image.shape[0] / image.shape[1]
-            thumbnail = place(x + (k + 0.5) * room - w / 2, top + title_room + picture - h, w, h)
+            thumbnail = place(x + (k + 0.5) * room - w / 2, top + title_room + plot + below, w, h)
             thumbnail.imshow(image, aspect="auto")
-            thumbnail.set_axis_off()
-            link = ConnectionPatch((0.5, 0), (frame / video.fps, 1.0), "axes fraction", "data", axesA=thumbnail, axesB=axes, color="#777777", linewidth=0.7)
+            thumbnail.set(xticks=[], yticks=[])
+            thumbnail.spines[:].set(visible=True, color=ORANGE if video.labels[frame] else "#999999", linewidth=2.4 if video.labels[frame] else 0.8)
+            link = ConnectionPatch((0.5, 1), (frame / video.fps, 0), "axes fraction", "data", axesA=thumbnail, axesB=axes, color="#aaaaaa", linewidth=0.7, zorder=0)
             figure.add_artist(link)
+            axes.plot(frame / video.fps, 0, "^", color=BLACK, markersize=4.5, clip_on=False, zorder=4)
     handles = [
         Patch(color=ORANGE, alpha=0.35, linewidth=0, label="labelled anomalous"),
         Patch(facecolor=SKY, alpha=0.6, edgecolor=BLUE, linewidth=0.8, label="SAS"),
         Line2D([], [], color=GREEN, linewidth=1.2, label="confidence"),
         Line2D([], [], color=RED, linewidth=1.2, linestyle="--", label=f"alarm: SAS over {metrics.THRESHOLD}"),
     ]
-    figure.legend(handles=handles, loc="lower center", ncols=4, bbox_to_anchor=(0.5, 0.0), columnspacing=1.4)
+    if any(pictures):
+        handles.append(Line2D([], [], color=BLACK, marker="^", markersize=4.5, linestyle="", label="frame shown"))
+    figure.legend(handles=handles, loc="lower center", ncols=len(handles), bbox_to_anchor=(0.5, 0.0), columnspacing=1.4)
     return figure
 
 
@@ -174,7 +183,8 @@ def _score_lines(axes: Axes, video: VideoScores, sas) -> None:
     axes.plot(ends, np.append(held, held[-1]), drawstyle="steps-post", color=BLUE, linewidth=0.8)
     axes.plot(ends, np.append(video.confidence, video.confidence[-1]), drawstyle="steps-post", color=GREEN, linewidth=1.2)
     axes.axhline(metrics.THRESHOLD, color=RED, linewidth=1.2, linestyle="--")
-    axes.set(xlim=(0, video.frames / video.fps), ylim=(0, 1.02), xlabel="time (s)", ylabel="score", yticks=(0, 0.5, 1))
+    axes.set(xlim=(0, video.frames / video.fps), ylim=(0, 1.02), ylabel="score", yticks=(0, 0.5, 1))
+    axes.set_xlabel("time (s)", loc="right", labelpad=1)
 
 
 def _title(video: VideoScores) -> str:
@@ -345,6 +355,32 @@ def sas_sensitivity(values, taus: Sequence[float], reactivities: Sequence[float]
         axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=RED, linewidth=2.4, clip_on=False))
         axes.set_title("framed: the paper's parameters" if mark == (0.5, 2.0) else f"framed: τ = {mark[0]:g}, v = {mark[1]:g}", loc="left", fontsize=9)
     figure.colorbar(picture, ax=axes, label=f"{metric_label(metric)} (%)")
+    return figure
+
+
+@_styled
+def metric_lines(panels: Mapping[str, Mapping[float, Sequence[Metric]]], names: Sequence[str] = ("vl_f1", "vl_tpr", "vl_fpr"), marks: Mapping[str, float] | None = None) -> Figure:
+    """Metrics against a parameter, a panel for each parameter, with their intervals as bands.
+
+    panels: label of the x axis -> value -> `evaluate`'s list. marks: the run's own value by label, drawn as a line. A metric without a
+    value leaves a gap. Raises ValueError for no panel.
+    """
+    if not panels:
+        raise ValueError("expected at least one panel, got none")
+    figure, axes = plt.subplots(1, len(panels), figsize=(PAGE_WIDTH, 3.1), sharey=True, squeeze=False)
+    for panel, (text, found) in zip(axes[0], panels.items(), strict=True):
+        values = sorted(found)
+        for number, name in enumerate(names):
+            chosen = [next(m for m in found[value] if m.name == name) for value in values]
+            middle, low, high = ([np.nan if x is None else 100 * x for x in side] for side in ([m.value for m in chosen], [m.ci_low for m in chosen], [m.ci_high for m in chosen]))
+            panel.fill_between(values, low, high, color=COLOURS[number % len(COLOURS)], alpha=0.12, linewidth=0)
+            panel.plot(values, middle, color=COLOURS[number % len(COLOURS)], linestyle=DASHES[number % len(DASHES)], marker="os^D"[number % 4], markersize=4, label=metric_label(name))
+        if marks and text in marks:
+            panel.axvline(marks[text], color="#777777", linewidth=1, linestyle=(0, (1, 2)), label="this run")
+        panel.set(xlabel=text, ylim=(0, 101))
+    axes[0][0].set_ylabel("videos (%)")
+    named = {label: handle for panel in axes[0] for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)}
+    figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=len(named))
     return figure
 
 
