@@ -70,7 +70,7 @@ def fake_corpus(official: bool = True, videos: int = 24) -> Corpus:
 
 def fake_world(monkeypatch: pytest.MonkeyPatch, signal: float = 2.0) -> dict:
     """Put the stand-ins in the place of extraction and features; returns counters and knobs of the world."""
-    from vadkit import baselines, experiment, inputs, training
+    from vadkit import baselines, experiment, inputs, rates, training
 
     world = {"signal": signal, "trained": 0, "problems": [], "samples": lambda video: FakeSamples(video, world["signal"])}
 
@@ -95,5 +95,9 @@ def fake_world(monkeypatch: pytest.MonkeyPatch, signal: float = 2.0) -> dict:
     monkeypatch.setattr(inputs, "clip_features", lambda samples, stream, network, config: samples.features(stream))
     monkeypatch.setattr(inputs, "extract_clip_features", lambda *args: None)
     monkeypatch.setattr(baselines, "extract_features", lambda *args: None)
+    monkeypatch.setattr(rates, "extract", extract)
+    monkeypatch.setattr(rates, "pooled", pooled)
+    monkeypatch.setattr(rates, "extract_features", lambda *args: None)
+    monkeypatch.setattr(rates, "rated", lambda one, rate: one)
     monkeypatch.setattr(experiment, "train", count)
     return world

@@ -45,7 +45,7 @@ def world(monkeypatch):
 def test_every_system_scores_the_test_videos(tmp_path, world, name):
     world["signal"] = 6.0
     corpus = fake_corpus()
-    run = run_system(make(tmp_path), corpus, name)
+    run = run_system(make(tmp_path, head_epochs=15, patience=15), corpus, name)
     (seed,) = run.seeds
     assert [one.name for one in seed.scores] == [v.name for v in corpus.of("test")]
     for one in seed.scores:

@@ -65,17 +65,24 @@ def made(name: str, category: str, spans, frames: int = 300, fps: float = 30.0) 
     return Samples(video, frames, fps, index, flow_from, np.zeros((len(index), 80), np.float32), video.frame_labels(frames)[index], name, Path())
 
 
-def turning(one: Samples, rows: np.ndarray) -> np.ndarray:
+@pytest.fixture
+def turning(monkeypatch):
     """Features that turn by a class's own angle from one row to the next."""
-    angle = {"Arson": 0.1, "Fighting": 0.2, "Normal": 0.0}[one.video.category] * np.arange(len(rows))
-    return np.stack([np.cos(angle), np.sin(angle)], axis=1)
+
+    def pooled(one: Samples, stream: str, config: Config) -> np.ndarray:
+        assert stream == "frame"
+        angle = {"Arson": 0.1, "Fighting": 0.2, "Normal": 0.0}.get(one.video.category, 1.0) * np.arange(len(one.index))
+        return np.stack([np.cos(angle), np.sin(angle)], axis=1)
+
+    monkeypatch.setattr(rates, "pooled", pooled)
+    monkeypatch.setattr(rates, "extract_features", lambda *args: None)
 
 
 VIDEOS = [made("a1", "Arson", ((30, 180),)), made("f1", "Fighting", ((0, 60), (90, 150))), made("n1", "Normal", ()), made("f2", "Fighting", ((60, 90),))]
 
 
-def test_by_change_the_livelier_class_gets_more_and_by_seconds_the_shorter_one():
-    arson, fighting = plan_rates(VIDEOS, Config(), turning)
+def test_by_change_the_livelier_class_gets_more_and_by_seconds_the_shorter_one(turning):
+    arson, fighting = plan_rates(VIDEOS, Config())
     assert (arson.category, arson.videos, arson.seconds, fighting.videos, fighting.seconds) == ("Arson", 1, 5.0, 2, 5.0)
     assert (arson.common_samples, fighting.common_samples) == (15, 6 + 6 + 3)
     turned = (1 - np.cos(0.2)) / (1 - np.cos(0.1))
@@ -83,30 +90,28 @@ def test_by_change_the_livelier_class_gets_more_and_by_seconds_the_shorter_one()
     assert fighting.rate / arson.rate == pytest.approx(turned, rel=1e-6) and fighting.samples > arson.samples
     assert abs(arson.samples + fighting.samples - 30) <= 1
     longer = [made("a1", "Arson", ((30, 330),), 400), *VIDEOS[1:]]
-    arson, fighting = plan_rates(longer, Config(class_rates_by="seconds"), turning)
+    arson, fighting = plan_rates(longer, Config(class_rates_by="seconds"))
     assert fighting.need == pytest.approx(2 * arson.need) and abs(arson.samples - fighting.samples) <= 2
 
 
-def test_a_class_whose_change_cannot_be_seen_takes_the_mean_of_the_others():
+def test_a_class_whose_change_cannot_be_seen_takes_the_mean_of_the_others(turning):
     short = made("s1", "Stealing", ((30, 38),))
     assert len(short.rows("train", Config(), hard_only=True)) == 1
-    found = {one.category: one.need for one in plan_rates([*VIDEOS, short], Config(), turning)}
+    found = {one.category: one.need for one in plan_rates([*VIDEOS, short], Config())}
     assert found["Stealing"] == 1.0
-    assert [one.need for one in plan_rates([short], Config(), turning)] == [1.0]
+    assert [one.need for one in plan_rates([short], Config())] == [1.0]
 
 
-def test_a_step_from_one_span_to_the_next_is_no_change():
+def test_a_step_from_one_span_to_the_next_is_no_change(monkeypatch):
     """The two spans of a video show different things; within each nothing moves."""
-
-    def places(one, rows):
-        return np.eye(2)[(one.index[rows] > 80).astype(int)] if one.video.name == "f1" else turning(one, rows)
-
-    found = {one.category: one.need for one in plan_rates(VIDEOS[:3], Config(), places)}
-    assert found["Fighting"] == rates.LEAST_NEED
+    monkeypatch.setattr(rates, "extract_features", lambda *args: None)
+    monkeypatch.setattr(rates, "pooled", lambda one, stream, config: np.eye(2)[((one.index > 80) ^ (one.video.name == "a1") * one.index).astype(int) % 2])
+    found = {one.category: one.need for one in plan_rates(VIDEOS[:3], Config())}
+    assert found["Fighting"] == rates.LEAST_NEED < found["Arson"]
 
 
-def test_a_video_without_spans_of_its_own_is_hard_throughout():
-    (one,) = plan_rates([made("a1", "Arson", None)], Config(), turning)
+def test_a_video_without_spans_of_its_own_is_hard_throughout(turning):
+    (one,) = plan_rates([made("a1", "Arson", None)], Config())
     assert one.seconds == 10.0 and one.common_samples == one.samples == 30
 
 
@@ -133,7 +138,7 @@ def given_rate(monkeypatch, rate: float) -> None:
 def test_hard_frames_are_taken_at_the_new_rate_and_nothing_else_changes(real, monkeypatch):
     config, samples = real
     given_rate(monkeypatch, 6.0)
-    found = at_class_rates(samples, config, turning)
+    found = at_class_rates(samples, config)
     assert [one.video.name for one in found] == [one.video.name for one in samples]
     for before, after in zip(samples, found, strict=True):
         if not before.video.label:
@@ -153,7 +158,7 @@ def test_a_rate_that_takes_the_same_frames_extracts_nothing(real, monkeypatch):
     config, samples = real
     given_rate(monkeypatch, 2.95)  # a stride of 10 frames, as for 3 a second
     monkeypatch.setattr(rates, "extract", None)
-    assert all(a is b for a, b in zip(at_class_rates(samples, config, turning), samples, strict=True))
+    assert all(a is b for a, b in zip(at_class_rates(samples, config), samples, strict=True))
 
 
 def test_a_video_that_is_gone_is_named(real, monkeypatch):
@@ -161,4 +166,4 @@ def test_a_video_that_is_gone_is_named(real, monkeypatch):
     given_rate(monkeypatch, 6.0)
     lost = [replace(one, video=replace(one.video, path=Path("gone.mp4"))) for one in samples]
     with pytest.raises(DataError, match=r"gone.mp4 was sampled before and cannot be now, at 6 frames a second: no file"):
-        at_class_rates(lost, config, turning)
+        at_class_rates(lost, config)

@@ -166,6 +166,7 @@ def test_the_papers_systems_differ_in_what_their_names_say():
         assert system.hard_mining == ("no-hm" not in name)
         assert system.hard_only == ("-ha" in name)
         assert system.early_stopping == ("no-es" not in name)
+        assert system.suspicious == ("suspicious" in name) and system.class_rates == ("class-rates" in name)
     assert SYSTEMS["2S-bag-ha-no-es"].fixed_epochs == (5, 2)
 
 

@@ -28,9 +28,11 @@ from vadkit.devices import device_of
 from vadkit.errors import ConfigError, DataError
 from vadkit.inputs import Inputs, Network, as_tensors, inputs_of, recalled, remembered
 from vadkit.models.two_stream import Head, TwoStream, confidence
+from vadkit.rates import at_class_rates
 from vadkit.samples import Samples
 from vadkit.scoring import VideoScores
 from vadkit.store import Store, code_version, digest
+from vadkit.suspicion import suspicion_of
 from vadkit.systems import System, find_system, system_for
 from vadkit.training import Epoch, Examples, Trained, head_options, make_head, train
 
@@ -44,7 +46,7 @@ NOT_OF_TRAINING = frozenset(
     """profile output_root cache_root seeds workers device strict
     corpus data_root split folds validation validation_fraction annotation_slack_frames
     world_seed world_train_videos world_test_videos world_seconds
-    sampling anomaly_fps normal_fps analysis_fps image_size
+    sampling anomaly_fps normal_fps class_rates_by suspicious_seconds analysis_fps image_size
     flow_method flow_pair flow_gap_seconds flow_scale flow_full_scale frame_window detector_weights detector_confidence detector_size
     backbone backbone_weights
     sas_tau sas_reactivity sas_bound sas_variant bootstrap_resamples interval_over interval_level
@@ -103,7 +105,8 @@ def run_system(config: Config, corpus: Corpus, name: str, progress: Progress | N
     if system.bag and config.detector_weights == "none":
         raise ConfigError(f"{name} needs a bag of objects but detector_weights is 'none'; give a detector's weights, or run a system without a bag (2S-no-bag, 1S-no-bag)")
     material = prepare(config, corpus, progress, system)
-    tasks = [_Task(config, system, seed, *sides_of(fold, material)) for seed in config.seeds for fold in plan_folds(config, corpus, seed, system.early_stopping)]
+    folds = [(seed, fold) for seed in config.seeds for fold in plan_folds(config, corpus, seed, system.early_stopping)]
+    tasks = [_Task(config, system, seed, *_sampled(config, system, sides_of(fold, material), progress)) for seed, fold in folds]
     _train_missing(tasks, progress)
     seeds = []
     for seed in config.seeds:
@@ -191,6 +194,12 @@ def sides_of(fold: Fold, material: Material) -> list[tuple[Samples, ...]]:
     return sides
 
 
+def _sampled(config: Config, system: System, sides: Sequence[tuple[Samples, ...]], progress: Progress | None) -> list[tuple[Samples, ...]]:
+    """The sides with what is trained on sampled as the system wants it; the others as for every system."""
+    training, *others = sides
+    return [tuple(at_class_rates(training, config, progress)) if system.class_rates else training, *others]
+
+
 @dataclass(frozen=True)
 class Scorer:
     """A trained network with its pretrained streams, ready for images; networks: by stream. See `load_model`."""
@@ -252,8 +261,8 @@ class _Task:
             "system": {k: v for k, v in asdict(system).items() if k not in ("name", "description")},
             "parameters": relevant,
             "seed": self.seed,
-            "train": [_identity(s, s.rows("train", config, system.hard_only)) for s in self.train],
-            "val": [_identity(s, s.rows("train", config)) for s in self.val],
+            "train": [_identity(s, s.rows("train", config, system.hard_only), system, config) for s in self.train],
+            "val": [_identity(s, s.rows("train", config), system, config) for s in self.val],
             "networks": [[stream, network.name, network.digest, network.width, network.size] for stream, network in self.inputs.networks.items()],
             "device": device_of(config),
             "torch": torch.__version__,
@@ -265,9 +274,10 @@ class _Task:
         return Store(self.config.cache_dir).path("models", self.key)
 
 
-def _identity(samples: Samples, rows: np.ndarray) -> list[str]:
-    """What a video gives to training: its samples, the rows taken and their labels."""
-    taken = hashlib.sha256(np.asarray(rows, np.int64).tobytes() + samples.labels[rows].tobytes()).hexdigest()
+def _identity(samples: Samples, rows: np.ndarray, system: System, config: Config) -> list[str]:
+    """What a video gives to training: its samples, the rows taken, their labels and, where there is such a class, their suspicion."""
+    suspicion = suspicion_of(samples, rows, config.suspicious_seconds).tobytes() if system.suspicious else b""
+    taken = hashlib.sha256(np.asarray(rows, np.int64).tobytes() + samples.labels[rows].tobytes() + suspicion).hexdigest()
     return [samples.digest, taken[:20]]
 
 
@@ -338,7 +348,10 @@ def _examples(samples: Sequence[Samples], inputs: Inputs, hard_only: bool) -> Ex
 
     bags = np.concatenate([one.bags[r] for one, r in zip(samples, rows, strict=True)])
     labels = np.concatenate([one.labels[r] for one, r in zip(samples, rows, strict=True)])
-    return Examples(torch.cat(features), torch.from_numpy(bags), torch.from_numpy(labels), images, image_rows=inputs.image_rows)
+    suspicion = None
+    if inputs.system.suspicious:
+        suspicion = torch.from_numpy(np.concatenate([suspicion_of(one, r, inputs.config.suspicious_seconds) for one, r in zip(samples, rows, strict=True)]))
+    return Examples(torch.cat(features), torch.from_numpy(bags), torch.from_numpy(labels), images, suspicion, image_rows=inputs.image_rows)
 
 
 def _score(inputs: Inputs, model_path: Path, samples: Sequence[Samples]) -> list[VideoScores]:

@@ -4,7 +4,8 @@ Petrocchi et al. name it as future work (section 6): adaptive sampling "can be m
 adaptivity also considers the different types of anomalies and their characteristics". They say neither which nor how; two
 readings, by config.class_rates_by:
 
-- "change": a class whose frames change more from one sample to the next loses more between them, and is sampled more often;
+- "change": a class whose frames change more from one sample to the next loses more between them, and is sampled more often.
+  Change is seen in the frame stream's features: a flow image is a difference itself, scaled anew in every frame;
 - "seconds": a class with fewer seconds of hard anomaly in the training videos is sampled more often, so that classes have
   about as many samples each.
 
@@ -21,11 +22,11 @@ import numpy as np
 
 from vadkit.config import Config
 from vadkit.errors import DataError
+from vadkit.features import extract_features, pooled
 from vadkit.samples import Samples, extract
 from vadkit.sampling import stride_frames
 
 Progress = Callable[[int, int, str], None]
-Features = Callable[[Samples, np.ndarray], np.ndarray]  # (a video's samples, k rows) -> (k, D)
 
 WITHIN = 3.0  # a class's rate lies within this factor of the common one, either way (our reading)
 LEAST_NEED = 1e-3  # of a class whose frames stand still; far beyond what WITHIN lets through
@@ -61,12 +62,12 @@ def at_rate(config: Config, rate: float) -> Config:
     return config.model_copy(update={"sampling": "custom", "anomaly_fps": rate, "normal_fps": config.training_fps[1]})
 
 
-def at_class_rates(samples: Sequence[Samples], config: Config, features: Features, progress: Progress | None = None) -> list[Samples]:
+def at_class_rates(samples: Sequence[Samples], config: Config, progress: Progress | None = None) -> list[Samples]:
     """Training samples with each class at its own rate; extracted anew where that takes other frames, else as given.
 
     Raises DataError where a video cannot be read any more.
     """
-    rates = {one.category: one.rate for one in plan_rates(samples, config, features)}
+    rates = {one.category: one.rate for one in plan_rates(samples, config, progress)}
     anew: dict[str, Samples] = {}
     for category, rate in rates.items():
         videos = [one.video for one in samples if one.video.category == category and _stride(one, rate) != _stride(one, config.training_fps[0])]
@@ -82,7 +83,7 @@ def rated(one: Samples, rate: float) -> Samples:
     return RatedSamples(**{field.name: getattr(one, field.name) for field in fields(Samples)}, rate=rate)
 
 
-def plan_rates(samples: Sequence[Samples], config: Config, features: Features) -> list[ClassRate]:
+def plan_rates(samples: Sequence[Samples], config: Config, progress: Progress | None = None) -> list[ClassRate]:
     """What each class of anomaly gets, by name. samples: of the training videos at the common rate.
 
     The number of hard samples is counted as it will be drawn, in whole strides from each span's start, so the total is as
@@ -94,7 +95,9 @@ def plan_rates(samples: Sequence[Samples], config: Config, features: Features) -
             members.setdefault(one.video.category, []).append(one)
     members = dict(sorted(members.items()))
     common = config.training_fps[0]
-    wanted = needs(members, config, features)
+    if config.class_rates_by == "change":
+        extract_features([one for of in members.values() for one in of], ("frame",), config, progress)
+    wanted = needs(members, config)
 
     def count(category: str, rate: float) -> int:
         return sum(-(-(end - start) // _stride(one, rate)) for one in members[category] for start, end in _spans(one))
@@ -128,22 +131,22 @@ def class_rates(needs: Mapping[str, float], rate: float, count: Callable[[Mappin
     return min((scaled(high), scaled(low)), key=lambda rates: abs(count(rates) - target))
 
 
-def needs(members: Mapping[str, Sequence[Samples]], config: Config, features: Features) -> dict[str, float]:
+def needs(members: Mapping[str, Sequence[Samples]], config: Config) -> dict[str, float]:
     """How much each class wants to be sampled, in no unit: 1 on average over classes.
 
-    "change": the mean cosine distance between what the system sees in successive hard samples of a span; a class that never
+    "change": the mean cosine distance between the pooled frame features of successive hard samples of a span; a class that never
     has two takes the mean of the others. "seconds": 1 / its seconds of hard anomaly.
     """
     if config.class_rates_by == "seconds":
         found = {category: 1 / _seconds(of) for category, of in members.items()}
     else:
-        found = {category: _change(of, config, features) for category, of in members.items()}
+        found = {category: _change(of, config) for category, of in members.items()}
     known = [need for need in found.values() if not math.isnan(need)]
     mean = float(np.mean(known)) if known else 0.0
     return {category: max(need / mean, LEAST_NEED) if mean > 0 and not math.isnan(need) else 1.0 for category, need in found.items()}
 
 
-def _change(members: Sequence[Samples], config: Config, features: Features) -> float:
+def _change(members: Sequence[Samples], config: Config) -> float:
     """Mean cosine distance of successive hard samples; NaN where no span has two."""
     found = []
     for one in members:
@@ -151,7 +154,7 @@ def _change(members: Sequence[Samples], config: Config, features: Features) -> f
         if len(rows) < 2:
             continue
         span = np.searchsorted([end for _, end in _spans(one)], one.index[rows], side="right")
-        seen = np.asarray(features(one, rows), np.float64)
+        seen = np.asarray(pooled(one, "frame", config)[rows], np.float64)
         seen /= np.maximum(np.linalg.norm(seen, axis=1, keepdims=True), 1e-12)
         distance = 1 - (seen[1:] * seen[:-1]).sum(axis=1)
         found.append(distance[np.diff(span) == 0])

@@ -15,7 +15,7 @@ class System:
     """What distinguishes one row of the paper's table 1 or 2; all else is a parameter of the run.
 
     fixed_epochs: epochs of (phase one, phase two) where early stopping is off. suspicious: soft anomalies are a third class with
-    fuzzy targets (`vadkit.suspicion`).
+    fuzzy targets (`vadkit.suspicion`). class_rates: each class of anomaly has its own sampling rate in training (`vadkit.rates`).
     """
 
     name: str
@@ -27,6 +27,7 @@ class System:
     hard_only: bool = False
     fixed_epochs: tuple[int, int] | None = None
     suspicious: bool = False
+    class_rates: bool = False
 
     @property
     def early_stopping(self) -> bool:
@@ -56,6 +57,8 @@ SYSTEMS: dict[str, System] = {
         System("1S-bag-ha", "1S-bag trained without the soft frames of anomalous videos", streams=1, hard_only=True),
         System("C3D-ha", "C3D on clips of the frame, trained on hard anomalies only", network="c3d", streams=1, bag=False, hard_only=True),
         System("2S-bag-ha-no-es", "2S-bag-ha for 5 and 2 epochs, no early stopping, no validation set", hard_only=True, fixed_epochs=(5, 2)),
+        System("2S-bag-suspicious", "2S-bag with soft anomalies as a third, suspicious class (beyond the paper)", suspicious=True),
+        System("2S-bag-ha-class-rates", "2S-bag-ha with a sampling rate for each class of anomaly (beyond the paper)", hard_only=True, class_rates=True),
     )
 }
 

@@ -24,7 +24,7 @@ from torch.nn import functional
 
 from vadkit.config import Config
 from vadkit.errors import DataError, VadkitError
-from vadkit.models.two_stream import BAG_DIM, OUTPUTS, Head, TwoStream, confidence, two_way
+from vadkit.models.two_stream import BAG_DIM, OUTPUTS, Head, TwoStream, confidence
 from vadkit.systems import System
 
 CHECKPOINT = "checkpoint.pt"
@@ -78,7 +78,7 @@ class Epoch:
     phase: int
     epoch: int  # from 1 in each phase
     train_loss: float  # weighted, mean over the samples trained on
-    validation_loss: float | None  # unweighted, of anomaly or not, whatever the classes trained on
+    validation_loss: float | None  # unweighted
     validation_auc: float | None
     samples: int  # trained on in this epoch
     seconds: float
@@ -169,10 +169,10 @@ def train(
     an epoch that ends `checkpoint_seconds` or more after the last one. Class weights: the mean over
     the batch of weight * loss; mining ranks by that weighted loss; early stopping watches the
     unweighted validation loss, and phase two starts from phase one's best (our readings, the paper
-    names none of them). With a suspicious class training and mining take the cross-entropy of the fuzzy targets, of which
-    the hard anomaly alone has the anomaly's weight, as soft frames have the normal weight elsewhere; the validation loss
-    stays that of anomaly or not, which is what is scored and can be compared with other systems'. Raises DataError where a class is missing from the training set, or the
-    validation set that early stopping needs; VadkitError where the loss is no longer finite.
+    names none of them). With a suspicious class training, mining and early stopping take the cross-entropy of the fuzzy
+    targets, where the hard anomaly alone has the anomaly's weight, as soft frames have the normal one elsewhere. Raises
+    DataError where a class is missing from the training set, or the validation set that early stopping needs; VadkitError
+    where the loss is no longer finite.
     """
     _check(system, training, validation)
     device = torch.device(device)
@@ -328,7 +328,7 @@ class _Run:
         rows = torch.arange(len(self.validation), device=self.device).split(self._at_once(self.validation))
         with torch.no_grad():
             logits = torch.cat([forward(self.validation, part) for part in rows])
-        loss = sample_losses(two_way(logits), self.validation.labels).mean().item()
+        loss = sample_losses(logits, self.validation.targets(self.system)).mean().item()
         if not math.isfinite(loss):
             raise self._diverged("validation", loss)
         return loss, rank_auc(self.validation.labels.cpu().numpy(), confidence(logits).cpu().numpy())
