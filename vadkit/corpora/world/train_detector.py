@@ -189,8 +189,8 @@ def batch_of(pictures: np.ndarray, labels: list[np.ndarray], rows: np.ndarray, r
 def train(root: Path, folder: Path, epochs: int, batch: int, threads: int) -> Path:
     """Train from scratch on the CPU in bfloat16; returns the file of the averaged weights' state dict.
 
-    A plain loop instead of ultralytics' trainer: there every picture is letterboxed to a square and
-    augmented in float32, which costs three times as much.
+    A plain loop instead of ultralytics' trainer, which on a CPU computes in float32 and channels-first, on squares
+    by default: twice the time a picture (docs/demo_world.md has the figures, and what would bring it to the same speed).
     """
     import torch
 
