@@ -7,27 +7,23 @@ import numpy as np
 import pytest
 import torch
 
-from vadkit.corpora.world import train_clips
-from vadkit.corpora.world.plan import plan_world
-from vadkit.corpora.world.train_clips import (
+from vadkit.corpora.world import everyday_clips, train_clips
+from vadkit.corpora.world.everyday_clips import (
     ACTS,
     CLIP_SPLIT,
     FRAMES,
     GRID,
     LABELS,
-    NETWORKS,
     SCRIPTS,
     SIZE,
     VIEWS,
-    Pretext,
-    batch_of,
     cells_of,
     doing,
     everyday_stage,
-    finished,
     stage_clips,
-    untrained,
 )
+from vadkit.corpora.world.plan import plan_world
+from vadkit.corpora.world.train_clips import NETWORKS, Pretext, batch_of, finished, untrained
 from vadkit.models.video import WORLD_WIDTH, build_video_network
 
 
@@ -46,7 +42,8 @@ def clips(tmp_path_factory) -> dict[str, np.ndarray]:
 
 def test_clips_show_normal_life_from_cameras_that_no_world_has():
     """Nothing of an anomaly can be in the weights: no crime is staged, and no world has these cameras."""
-    imported = {alias for node in ast.walk(ast.parse(inspect.getsource(train_clips))) if isinstance(node, ast.ImportFrom) for alias in [node.module]}
+    trees = [ast.parse(inspect.getsource(module)) for module in (everyday_clips, train_clips)]
+    imported = {node.module for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert not imported & {"vadkit.corpora.world.crimes", "vadkit.corpora.world.unseen", "vadkit.corpora.world.plan"}
     seeds = {plan.camera.seed for world in (0, 1) for plan in plan_world(world, 24, 24, 8.0)}
     assert not any(seed[1] == CLIP_SPLIT for seed in seeds)
