@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import tiny_corpus
+from tiny import live_config, live_corpus, tiny_corpus
 
 from vadkit import rates
 from vadkit.config import Config
@@ -167,3 +167,20 @@ def test_a_video_that_is_gone_is_named(real, monkeypatch):
     lost = [replace(one, video=replace(one.video, path=Path("gone.mp4"))) for one in samples]
     with pytest.raises(DataError, match=r"gone.mp4 was sampled before and cannot be now, at 6 frames a second: no file"):
         at_class_rates(lost, config)
+
+
+def test_a_system_with_class_rates_trains_on_more_of_the_class_and_scores_the_same_frames(tmp_path, monkeypatch):
+    from vadkit import systems
+    from vadkit.experiment import run_system
+
+    for name, class_rates_too in (("common", False), ("own", True)):
+        system = replace(systems.find_system("2S-bag-ha-class-rates"), name=name, bag=False, class_rates=class_rates_too)
+        monkeypatch.setitem(systems.SYSTEMS, name, system)
+    monkeypatch.setattr(rates, "plan_rates", lambda *args: [ClassRate("Fighting", 2, 4.0, 1.0, 12.0, 16, 48)])
+    corpus, config = live_corpus(tmp_path), live_config(tmp_path, "rates", head_epochs=1, finetune_epochs=0)
+    common, own = (run_system(config, corpus, name).seeds[0] for name in ("common", "own"))
+    normal = sum(not v.label for v in corpus.of("train"))
+    assert normal == 2 and own.training_samples[0] - common.training_samples[0] == 2 * (24 - 8)  # frames 12 to 36 of two videos, all of them instead of each third
+    assert [one.index.tolist() for one in own.scores] == [one.index.tolist() for one in common.scores]
+    assert any(not np.array_equal(a.confidence, b.confidence) for a, b in zip(own.scores, common.scores, strict=True))
+    assert own.histories[0][0].validation_loss != common.histories[0][0].validation_loss

@@ -193,3 +193,43 @@ def test_a_head_with_a_suspicious_class_has_three_neurons_whatever_the_output_of
         config = CONFIG.model_copy(update={"output": output})
         assert make_head(config, SUSPICIOUS, 6)(torch.zeros(2, 6), torch.zeros(2, 80)).shape == (2, 3)
     assert Head(4, output="suspicious").layers[-1].out_features == 3
+
+
+def test_a_suspicious_system_comes_back_from_its_file_and_scores_live_as_in_the_experiment(tmp_path, monkeypatch):
+    """Real videos, without a detector; the three neurons, the score and the system's own name for it."""
+    from tiny import live_config, live_corpus
+
+    from vadkit import systems
+    from vadkit.experiment import load_model, prepare, run_system
+    from vadkit.live import score
+    from vadkit.trained import find_model, save_models
+
+    monkeypatch.setitem(systems.SYSTEMS, "bagless", replace(find_system("2S-bag-suspicious"), name="bagless", bag=False))
+    corpus, config = live_corpus(tmp_path), live_config(tmp_path, "suspicious", suspicious_seconds=0.5)
+    run = run_system(config, corpus, "bagless")
+    save_models(config, corpus, run)
+    (path,) = run.seeds[0].model_paths
+    scorer = load_model(path)
+    assert scorer.system == run.system and scorer.model.head.layers[-1].out_features == 3
+    material = prepare(config, corpus, system=run.system)
+    for one in run.seeds[0].scores:
+        samples = material.samples[one.name]
+        again = scorer.confidence({stream: samples.images(stream, range(len(samples))) for stream in scorer.streams})
+        assert np.allclose(again, one.confidence, atol=5e-3)  # float32 from images against float16 features
+        score(tmp_path / f"{one.name}.mp4", find_model(tmp_path / "outputs" / "suspicious", "bagless"), table=tmp_path / "live.csv")
+        table = np.loadtxt(tmp_path / "live.csv", delimiter=",", skiprows=1)
+        assert np.array_equal(table[:, 0], one.index) and np.allclose(table[:, 2], one.confidence, atol=1e-4)
+    assert len({round(float(v), 4) for one in run.seeds[0].scores for v in one.confidence}) > 3
+
+
+def test_another_width_trains_a_suspicious_system_anew_and_no_other(tmp_path, monkeypatch):
+    from doubles import fake_corpus, fake_world
+
+    from vadkit.experiment import run_system
+
+    world = fake_world(monkeypatch)
+    base = {"cache_root": str(tmp_path), "workers": 1, "seeds": [0], "head_width": 8, "head_epochs": 1, "backbone_weights": "random"}
+    for seconds in (0.6, 1.2):
+        for name in ("2S-bag", "2S-bag-suspicious"):
+            run_system(Config(**base, suspicious_seconds=seconds), fake_corpus(), name)
+    assert world["trained"] == 1 + 2
