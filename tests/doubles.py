@@ -77,7 +77,7 @@ def fake_world(monkeypatch: pytest.MonkeyPatch, signal: float = 2.0) -> dict:
     def extract(videos, config, progress=None, purpose=None):
         return [world["samples"](v) for v in videos], list(world["problems"])
 
-    def extract_clips(videos, config, size, streams, progress=None, purpose=None):
+    def extract_clips(videos, config, size, streams, progress=None, purpose=None, every=1):
         return extract(videos, config)
 
     def pooled(samples, stream, config):

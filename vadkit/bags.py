@@ -85,7 +85,7 @@ def stream_names(config: Config) -> tuple[str, ...]:
 
 def at_bag_rate(config: Config) -> Config:
     """Clips are cut for the rows of bags alone: a 3D network takes long."""
-    return config.model_copy(update={"analysis_fps": rows_per_second(config) or config.analysis_fps})
+    return config.model_copy(update={"analysis_fps": rows_per_second(config) or config.analysis_fps, "i3d_score_every": 1})
 
 
 def rows_per_second(config: Config) -> float | None:

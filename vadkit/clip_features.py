@@ -74,14 +74,15 @@ def _build(clips: Clips, stream: str, network: Network, config: Config, folder: 
 
     device = device_of(config)
     module = _module(network, device)
-    features = np.empty((len(clips), module.feature_dim), np.float16)
+    _, first, which = np.unique(clips.shown, return_index=True, return_inverse=True)  # each clip once, however many rows show it
+    features = np.empty((len(first), module.feature_dim), np.float16)
     with torch.inference_mode(), one_thread():
-        for start in range(0, len(clips), BATCH):
-            rows = np.arange(start, min(start + BATCH, len(clips)))
-            features[rows] = module(network.preprocess(clips.images(stream, rows)).to(device)).cpu().numpy()
+        for start in range(0, len(first), BATCH):
+            part = slice(start, start + BATCH)
+            features[part] = module(network.preprocess(clips.images(stream, first[part])).to(device)).cpu().numpy()
     if not np.isfinite(features).all():
         raise FloatingPointError(f"{clips.video.name}: {network.name} gave features that are not finite in half precision; its weights do not fit this preprocessing")
-    np.save(folder / "features.npy", features)
+    np.save(folder / "features.npy", features[which])
 
 
 @lru_cache(maxsize=2)

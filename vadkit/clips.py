@@ -54,9 +54,15 @@ class Clips:
     clip_frames: int
     digest: str
     folders: Mapping[str, Path] = field(repr=False)
+    every: int = 1  # analysed frames that share a clip
 
     def __len__(self) -> int:
         return len(self.index)
+
+    @property
+    def shown(self) -> np.ndarray:
+        """(n,) whole numbers, the same for rows that show the same clip."""
+        return self.ends
 
     @property
     def bags(self) -> np.ndarray:
@@ -86,7 +92,7 @@ class Clips:
 
         Raises ValueError where the clips were cut for another purpose or other rates.
         """
-        ends, index = plan_clips(self.video, self.frames, self.fps, config, purpose)
+        ends, index = plan_clips(self.video, self.frames, self.fps, config, purpose, self.every)
         where = {pair: row for row, pair in enumerate(zip(self.ends.tolist(), self.index.tolist(), strict=True))}
         try:
             rows = np.array([where[pair] for pair in zip(ends.tolist(), index.tolist(), strict=True)], np.int64)
@@ -111,7 +117,7 @@ def positions_of(ends: np.ndarray, clip_frames: int) -> np.ndarray:
     return np.maximum(np.asarray(ends)[:, None] + np.arange(1 - clip_frames, 1), 0)
 
 
-def plan_clips(video: Video, frames: int, fps: float, config: Config, purpose: str) -> tuple[np.ndarray, np.ndarray]:
+def plan_clips(video: Video, frames: int, fps: float, config: Config, purpose: str, every: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """The clips to cut: (position of the last frame, the video's frame number that it is a sample of).
 
     Shape: -> (n,) int64 and (n,) int64, ordered. "train": within each span of one label, clips that lie inside it, a new one every
@@ -119,7 +125,7 @@ def plan_clips(video: Video, frames: int, fps: float, config: Config, purpose: s
     accumulation restarts where the label changes (released code; that the shift goes by the label and not by the video is the text's
     section 4.5). A span shorter than a clip gives one that ends with it, so that no span goes unseen (our reading).
     "score": every analysed frame, by the clip that ends there or at the last kept frame before (section 5.1: the decision is on the
-    last frame). "both": the union. Raises ValueError for another purpose.
+    last frame); with `every` above 1 that clip stands for the analysed frames up to the next such one. "both": the union. Raises ValueError for another purpose.
     """
     if purpose not in ("train", "score", "both"):
         raise ValueError(f"purpose must be one of train, score, both, got '{purpose}'")
@@ -127,7 +133,8 @@ def plan_clips(video: Video, frames: int, fps: float, config: Config, purpose: s
     pairs: set[tuple[int, int]] = set()
     if purpose in ("score", "both"):
         analysed = np.arange(0, frames, stride_frames(fps, config.analysis_fps))
-        pairs.update(zip((analysed // stride).tolist(), analysed.tolist(), strict=True))
+        looked = analysed[np.arange(len(analysed)) // every * every]
+        pairs.update(zip((looked // stride).tolist(), analysed.tolist(), strict=True))
     if purpose in ("train", "both"):
         ends = _training_ends(video.frame_labels(frames)[::stride], config)
         pairs.update((end, end * stride) for end in ends)
@@ -146,12 +153,12 @@ def _training_ends(labels: np.ndarray, config: Config) -> list[int]:
 
 
 def extract_clips(
-    videos: Sequence[Video], config: Config, size: int, streams: Sequence[str], progress: Progress | None = None, purpose: str = "score"
+    videos: Sequence[Video], config: Config, size: int, streams: Sequence[str], progress: Progress | None = None, purpose: str = "score", every: int = 1
 ) -> tuple[list[Clips], list[Problem]]:
     """Clips of many videos, their frames kept in the cache, computed in config.workers processes where they are missing.
 
     size: side of the images in pixels; streams: of CLIP_STREAMS, and BAGS. A video that cannot be used is left out and named in the problems, or
-    raises DataError where config.strict. progress: progress(done, total, name), over videos and streams.
+    raises DataError where config.strict. every: as for `plan_clips`. progress: progress(done, total, name), over videos and streams.
     """
     store = Store(config.cache_dir)
     wrong = {n: f"no file {v.path}; put the video there or take it off its list" for n, v in enumerate(videos) if not v.path.is_file()}
@@ -169,7 +176,7 @@ def extract_clips(
         try:
             if n in wrong:
                 raise DataError(wrong[n])
-            made, found = _load(one, {stream: store.path("clips", keys[n, stream]) for stream in streams}, config, purpose)
+            made, found = _load(one, {stream: store.path("clips", keys[n, stream]) for stream in streams}, config, purpose, every)
         except DataError as error:
             if config.strict:
                 raise
@@ -275,12 +282,12 @@ def _detector(config: Config) -> Detector:
     return _DETECTORS[name]
 
 
-def _load(video: Video, folders: dict[str, Path], config: Config, purpose: str) -> tuple[Clips, list[Problem]]:
+def _load(video: Video, folders: dict[str, Path], config: Config, purpose: str, every: int) -> tuple[Clips, list[Problem]]:
     """A finished entry. Raises DataError where annotation and video do not belong together."""
     facts = json.loads((next(iter(folders.values())) / "facts.json").read_text())
     video, clipped = clip_intervals(video, facts["frames"], config.annotation_slack_frames)
-    ends, index = plan_clips(video, facts["frames"], facts["fps"], config, purpose)
+    ends, index = plan_clips(video, facts["frames"], facts["fps"], config, purpose, every)
     labels = video.frame_labels(facts["frames"])[index]
     problems = [Problem(str(video.path), note, left_out=False) for note in facts["notes"]] + ([clipped] if clipped else [])
     name = digest([config.clip_frames, {stream: folder.name for stream, folder in folders.items()}, ends.tolist()])
-    return Clips(video, facts["frames"], facts["fps"], index, ends, labels, config.clip_frames, name, folders), problems
+    return Clips(video, facts["frames"], facts["fps"], index, ends, labels, config.clip_frames, name, folders, every), problems

@@ -123,7 +123,7 @@ class Config(BaseModel):
     joint_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.5, description="before each layer but the first")
     joint_batch: PositiveInt = Field(8, description="videos of a batch, padded to the longest")
     joint_epochs: PositiveInt = Field(25, description="passes over the training videos; the best on validation videos is kept")
-    joint_lr: PositiveFloat = Field(1e-3, description="Adam's learning rate")
+    joint_lr: PositiveFloat = Field(5e-4, description="Adam's learning rate")
     joint_weight_decay: Weight = Field(1e-3, description="its weight decay")
 
     # --- clips and 3D networks (C3D, I3D, 3D ResNeXt) ---
@@ -139,8 +139,9 @@ class Config(BaseModel):
     i3d_size: Annotated[int, Field(ge=32, le=512)] = Field(64, description="side of I3D's input, pixels; usual: 224")
     i3d_rgb_weights: str = Field("world", description="'world', a path to Kinetics weights of the RGB stream, or 'random' (tests only)")
     i3d_flow_weights: str = Field("world", description="the same for the flow stream")
-    tube_scale: Annotated[float, Field(ge=1.0)] = Field(1.5, description="side of a tube's crop over that of the annotated box")
-    tube_windows: PositiveInt = Field(1, description="windows of most motion proposed as tubes for each clip where no box is given")
+    i3d_score_every: PositiveInt = Field(4, description="analysed frames that share a clip when I3D systems score; 1 gives each its own")
+    tube_scale: Annotated[float, Field(ge=1.0)] = Field(1.5, description="side of a tube over the longer side of its annotated box")
+    tube_windows: PositiveInt = Field(1, description="windows of most motion that a clip offers where tubes are searched for")
 
     # --- the score ---
     sas_tau: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.5, description="sensibility threshold of the sigmoidal anomaly score")

@@ -99,14 +99,14 @@ def run_system(config: Config, corpus: Corpus, name: str, progress: Progress | N
     """Train a system with every seed (and fold) and score its test videos; what the cache has is not done again.
 
     Raises ConfigError for an unknown system or one whose bag of objects has no detector, DataError where a
-    side of a split has no usable video.
+    side of a split has no usable video, or a system on tubes has no boxes to learn from.
     """
     system = system_for(config, name)
     if system.bag and config.detector_weights == "none":
         raise ConfigError(f"{name} needs a bag of objects but detector_weights is 'none'; give a detector's weights, or run a system without a bag (2S-no-bag, 1S-no-bag)")
     material = prepare(config, corpus, progress, system)
     folds = [(seed, fold) for seed in config.seeds for fold in plan_folds(config, corpus, seed, system.early_stopping)]
-    tasks = [_Task(config, system, seed, *_sampled(config, system, sides_of(fold, material), progress)) for seed, fold in folds]
+    tasks = [_Task(config, system, seed, *_sampled(config, corpus, system, seed, sides_of(fold, material), progress)) for seed, fold in folds]
     _train_missing(tasks, progress)
     seeds = []
     for seed in config.seeds:
@@ -146,6 +146,10 @@ def prepare(config: Config, corpus: Corpus, progress: Progress | None = None, sy
     Validation videos serve training rows; under test_parity scoring rows as well, for the system without a
     validation set is tested on the whole test list. Raises DataError where no video can be used.
     """
+    if system is not None and system.view != "full":
+        from vadkit import tube_systems
+
+        return tube_systems.prepare(config, corpus, system, progress)
     if config.split == "grouped_cv":
         wanted = [(corpus.of("all"), "both")]
     else:
@@ -194,10 +198,21 @@ def sides_of(fold: Fold, material: Material) -> list[tuple[Samples, ...]]:
     return sides
 
 
-def _sampled(config: Config, system: System, sides: Sequence[tuple[Samples, ...]], progress: Progress | None) -> list[tuple[Samples, ...]]:
+def _sampled(config: Config, corpus: Corpus, system: System, seed: int, sides: Sequence[tuple[Samples, ...]], progress: Progress | None) -> list[tuple[Samples, ...]]:
     """The sides with what is trained on sampled as the system wants it; the others as for every system."""
+    if system.view == "found":
+        from vadkit import tube_systems
+
+        return tube_systems.with_found(config, corpus, seed, sides, progress)
     training, *others = sides
     return [tuple(at_class_rates(training, config, progress)) if system.class_rates else training, *others]
+
+
+def fit(config: Config, system: System, seed: int, sides: Sequence[Sequence[tuple[Samples, ...]]], progress: Progress | None = None) -> list[Callable[[Samples, np.ndarray], np.ndarray]]:
+    """Train a model for each (training, validation, test) side, or find it; returns what gives each's confidences: (samples, rows) -> (k,)."""
+    tasks = [_Task(config, system, seed, *map(tuple, one)) for one in sides]
+    _train_missing(tasks, progress)
+    return [_confidences(task.inputs, task.path) for task in tasks]
 
 
 @dataclass(frozen=True)

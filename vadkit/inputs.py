@@ -125,13 +125,18 @@ class ClipInputs:
         return self.config.c3d_size if self.system.network == "c3d" else self.config.i3d_size
 
     @property
+    def every(self) -> int:
+        """Analysed frames that share a clip."""
+        return self.config.i3d_score_every if self.system.network == "i3d" else 1
+
+    @property
     def image_rows(self) -> int:
         """Clips that phase two, and scoring after it, hold in memory at once."""
         return max(1, PIXELS_AT_ONCE // (self.config.clip_frames * self.size**2))
 
     def extract(self, videos: Sequence[Video], purpose: str, progress: Progress | None) -> tuple[list[Clips], list[Problem]]:
         streams = (*self.networks, BAGS) if self.system.bag else tuple(self.networks)
-        return extract_clips(videos, self.config, self.size, streams, progress, purpose=purpose)
+        return extract_clips(videos, self.config, self.size, streams, progress, purpose=purpose, every=self.every)
 
     def extract_features(self, samples: Sequence[Clips], progress: Progress | None) -> None:
         extract_clip_features(samples, self.networks, self.config, progress)
@@ -141,12 +146,21 @@ class ClipInputs:
         return np.concatenate([clip_features(one, stream, network, self.config)[rows] for stream, network in self.networks.items()], axis=1)
 
 
+class TubeInputs(ClipInputs):
+    """Clips of windows of the frame, which `vadkit.tube_systems` cuts: how large they are depends on the training videos."""
+
+    def extract(self, videos: Sequence[Video], purpose: str, progress: Progress | None) -> tuple[list[Clips], list[Problem]]:
+        raise ConfigError(f"{self.system.name} sees windows as large as its training tubes; they are cut for the corpus's own lists only. Score other videos with full-I3D")
+
+
 Inputs = FrameInputs | ClipInputs
 
 
 def inputs_of(config: Config, system: System) -> Inputs:
     """What the system sees under these parameters."""
-    return (FrameInputs if system.network == "two_stream" else ClipInputs)(config, system)
+    if system.network == "two_stream":
+        return FrameInputs(config, system)
+    return (ClipInputs if system.view == "full" else TubeInputs)(config, system)
 
 
 def remembered(networks: dict[str, Network]) -> list[dict[str, Any]]:
