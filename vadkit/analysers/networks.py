@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 
 from vadkit.analysers.base import NO_BOXES, Analyser, Reading
-from vadkit.analysers.rows import ClipRows, Rows
+from vadkit.analysers.rows import ClipRows, Rows, padded
 from vadkit.config import Config
 from vadkit.devices import device_of
+from vadkit.errors import ConfigError
 from vadkit.experiment import Scorer, load_model
-from vadkit.inputs import Network, as_tensors
+from vadkit.inputs import Network, as_tensors, inputs_of
 from vadkit.models.backbones import fused
 from vadkit.models.two_stream import confidence
 from vadkit.objects import COCO_CLASSES, Detector
@@ -36,10 +38,13 @@ class NetworkAnalyser(Analyser):
     def __init__(self, config: Config, scorer: Scorer, fps: float, finetuned: bool = False, detector: Detector | None = None):
         super().__init__(config, fps)
         self.scorer, self.finetuned, self.detector = scorer, finetuned, detector
-        clips = scorer.system.network != "two_stream"
-        self.rows = ClipRows(config, fps, {stream: network.size for stream, network in scorer.networks.items()}) if clips else Rows(config, fps)
-        self._modules = [network if clips else fused(network) for network in scorer.model.backbones] if not finetuned else []
+        self._clips = scorer.system.network != "two_stream"
+        sizes = {stream: network.size for stream, network in scorer.networks.items()}
+        self.rows = ClipRows(config, fps, sizes, inputs_of(config, scorer.system).every) if self._clips else Rows(config, fps)
+        self._modules = [network if self._clips else fused(network) for network in scorer.model.backbones] if not finetuned else []
         self._device = next(scorer.model.parameters()).device
+        self._bags: deque[np.ndarray] = deque(maxlen=config.clip_frames if self._clips else 1)  # of a clip's frames
+        self._boxes, self._seen, self._value = NO_BOXES, None, 0.0
 
     def wants(self, number: int) -> bool:
         return self.rows.wants(number)
@@ -49,15 +54,22 @@ class NetworkAnalyser(Analyser):
             return None
         with self._timed("flow"):
             images = self.rows.images(number, frame)
+        if self.rows.keeps(number) if self._clips else images is not None:
+            self._detect(frame)
         if images is None:
             return None
-        with self._timed("detector"):
-            boxes = NO_BOXES if self.detector is None else self.detector.detect(frame)
         self.analysed += 1
-        return self._reading(number, self._confidence(images, boxes), boxes)
+        if images is not self._seen:  # else the row shares its clip, and so its confidence
+            self._seen, self._value = images, self._confidence(images)
+        return self._reading(number, self._value, self._boxes)
 
-    def _confidence(self, images: dict[str, np.ndarray], boxes: np.ndarray) -> float:
-        bag = np.bincount(boxes[:, 5].astype(np.int64), minlength=len(COCO_CLASSES)).astype(np.float32)[None]
+    def _detect(self, frame: np.ndarray) -> None:
+        with self._timed("detector"):
+            self._boxes = NO_BOXES if self.detector is None else self.detector.detect(frame)
+        self._bags.append(np.bincount(self._boxes[:, 5].astype(np.int64), minlength=len(COCO_CLASSES)).astype(np.float32))
+
+    def _confidence(self, images: dict[str, np.ndarray]) -> float:
+        bag = np.stack(padded(self._bags, self._bags.maxlen))[None] if self._clips else self._bags[-1][None]
         if self.finetuned:
             with self._timed("backbone"):
                 return float(self.scorer.confidence({name: image[None] for name, image in images.items()}, bag)[0])
@@ -71,5 +83,7 @@ class NetworkAnalyser(Analyser):
 def analyser_of(trained: TrainedModel, config: Config, fps: float, endless: bool = False) -> NetworkAnalyser:
     """With the model and detector loaded; a file and a stream are seen alike."""
     scorer = load_model(trained.path, device_of(config))
+    if scorer.system.view != "full":
+        raise ConfigError(f"{trained.system} sees windows as large as its training tubes, cut for the corpus's own videos; score other videos with full-I3D")
     finetuned = json.loads((trained.path / "model.json").read_text())["finetuned"]
     return NetworkAnalyser(config, scorer, fps, finetuned, Detector(config) if scorer.system.bag else None)

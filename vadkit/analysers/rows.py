@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -73,29 +74,44 @@ class Rows:
 class ClipRows:
     """The clips of a video's analysed frames, as `clips.plan_clips` for "score". Holds one clip of each stream.
 
-    sizes: side of the images of each stream, "rgb" and "flow", in pixels.
+    sizes: side of the images of each stream, "rgb" and "flow", in pixels; every: analysed frames that share a clip.
     """
 
-    def __init__(self, config: Config, fps: float, sizes: dict[str, int], rate: float | None = None):
+    def __init__(self, config: Config, fps: float, sizes: dict[str, int], every: int = 1):
         self.config, self.sizes = config, sizes
-        self._grid = Grid(config, fps, rate)
-        self._stride = stride_frames(fps, config.clip_fps)
+        self._stride, self._analysed = stride_frames(fps, config.clip_fps), stride_frames(fps, config.analysis_fps)
+        self._every = every * self._analysed
         self._held: dict[str, deque[np.ndarray]] = {stream: deque(maxlen=config.clip_frames) for stream in sizes}
+        self._clips: dict[str, np.ndarray] = {}
         self._before: np.ndarray | None = None  # the last kept frame, grey
 
     def wants(self, number: int) -> bool:
-        return number % self._stride == 0 or self._grid.is_row(number)
+        return self.keeps(number) or number % self._analysed == 0
+
+    def keeps(self, number: int) -> bool:
+        """Whether a clip can hold this frame."""
+        return number % self._stride == 0
 
     def images(self, number: int, frame: np.ndarray) -> dict[str, np.ndarray] | None:
-        """The clips of the row at this frame, None where it is no row. Shape: (H, W, 3) BGR -> (T, S, S, 3) each, uint8."""
-        if number % self._stride == 0:
+        """The clips of the row at this frame, None where it is no row. Shape: (H, W, 3) BGR -> (T, S, S, 3) each, uint8.
+
+        The very same object as before where the row shares the clips of an earlier one.
+        """
+        if self.keeps(number):
             self._keep(frame)
-        if not self._grid.is_row(number):
+        if number % self._analysed:
             return None
-        return {stream: np.stack([held[0]] * (self.config.clip_frames - len(held)) + list(held)) for stream, held in self._held.items()}
+        if number % self._every == 0:
+            self._clips = {stream: np.stack(padded(held, self.config.clip_frames)) for stream, held in self._held.items()}
+        return self._clips
 
     def _keep(self, frame: np.ndarray) -> None:
         now = gray(frame) if "flow" in self._held else None
         for stream, held in self._held.items():
             held.append(clip_picture(stream, frame, self._before, now, self.sizes[stream], self.config.clip_flow_method))
         self._before = now
+
+
+def padded(held: Sequence[np.ndarray], count: int) -> list[np.ndarray]:
+    """The held ones, the first repeated before them until they are `count`, as clips that start before the video do."""
+    return [held[0]] * (count - len(held)) + list(held)
