@@ -8,6 +8,7 @@ import http.server
 import threading
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,17 +18,18 @@ from hypothesis import strategies as st
 from tiny import LIVE_FPS, live_config, live_corpus
 
 from vadkit import cli, mil_training
-from vadkit.analysers import make_analyser
+from vadkit.analysers import make_analyser, networks
 from vadkit.analysers.rows import Grid
 from vadkit.config import Config
 from vadkit.corpora import Corpus
-from vadkit.errors import DataError
+from vadkit.errors import ConfigError, DataError
 from vadkit.experiment import run_system
 from vadkit.live import describe, score
 from vadkit.models.video import build_video_network
 from vadkit.sampling import stride_frames
 from vadkit.scoring import hold
 from vadkit.segments import even_rows
+from vadkit.systems import find_system
 from vadkit.trained import find_model, save_learner, save_models
 from vadkit.video import read_frames
 
@@ -110,6 +112,12 @@ def test_a_3d_networks_scores_are_the_experiments(corpus, weights, tmp_path, sys
         found = rows(tmp_path / "a.csv")
         assert np.array_equal(found[:, 0], one.index) and np.allclose(found[:, 2], one.confidence, atol=1e-4)
         assert len(set(one.confidence.tolist())) > 3  # clips differ
+
+
+def test_a_system_on_tubes_is_refused_by_name(monkeypatch):
+    monkeypatch.setattr(networks, "load_model", lambda path, device: SimpleNamespace(system=find_system("oracle-I3D")))
+    with pytest.raises(ConfigError, match="oracle-I3D sees windows .* full-I3D"):
+        networks.analyser_of(SimpleNamespace(path=Path("."), system="oracle-I3D"), Config(), 30.0)
 
 
 # --- a Learner's segments ---------------------------------------------------------------------------------------------
