@@ -107,6 +107,14 @@ def test_counts_are_equal_or_not_reproduced():
     assert verdict(6290, None, 6289, 0, True, tolerance=0) == "not reproduced"
 
 
+def test_a_claim_of_less_or_more_has_a_side_and_no_tolerance():
+    assert verdict(0.03, None, 0.1, 1, True, 0, relation="<") == "reproduced"
+    assert verdict(0.33, None, 0.1, 1, True, 0, relation="<") == "not reproduced"
+    assert verdict(2.0, (0.5, 3.0), 0.0, 1, True, 3, True, ">") == "reproduced"
+    assert verdict(2.0, (-0.5, 3.0), 0.0, 1, True, 3, True, ">") == "inconclusive"
+    assert verdict(-2.0, (-3.0, -0.5), 0.0, 1, True, 3, True, ">") == "not reproduced"
+
+
 def test_a_falling_interval_is_refused():
     with pytest.raises(ValueError, match="low, high"):
         verdict(80.0, (85.0, 75.0), 82.6, 1, True)

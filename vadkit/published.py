@@ -167,7 +167,7 @@ def _evaluate(formula: str, values: dict[str, float]) -> float:
     return walk(ast.parse(formula, mode="eval").body)
 
 
-def verdict(value, interval, published, decimals, comparable, tolerance=3.0, is_change=False) -> str:
+def verdict(value, interval, published, decimals, comparable, tolerance=3.0, is_change=False, relation="=") -> str:
     """One of `VERDICTS` for our value and its interval beside a printed number, all in one unit.
 
     interval: (low, high), or None where there is none. The rule was fixed before any run:
@@ -182,12 +182,17 @@ def verdict(value, interval, published, decimals, comparable, tolerance=3.0, is_
 
     A tolerance of 3 points for an AUC and 5 for a rate over videos: the paper's validation cut leaves 45 test videos,
     where one video is worth two to five points of a rate. A tolerance of 0 is for counts and settings, which have no
-    interval: equal after rounding, or not reproduced. Raises ValueError for an interval that does not rise.
+    interval: equal after rounding, or not reproduced. A claim with a `relation` ("<": less than printed, ">": more) has no tolerance
+    either: the whole interval, or the value where there is none, lies on the printed side (reproduced), on the other (not reproduced),
+    or on both (inconclusive). Raises ValueError for an interval that does not rise.
     """
     if not comparable:
         return "not comparable"
     if value is None:
         return "inconclusive"
+    if relation != "=":
+        holds = [x < published if relation == "<" else x > published for x in interval or (value,)]
+        return "reproduced" if all(holds) else "inconclusive" if any(holds) else "not reproduced"
     rounding = 0.5 * 10.0**-decimals + 1e-9
     close = abs(value - published) <= tolerance + rounding
     if tolerance == 0:

@@ -102,9 +102,9 @@ def change_rows(config: Config, found: Comparison, paper: str, item: str, system
     return rows
 
 
-def number_row(config: Config, value: float, unit: str, paper: str, item: str, system: str, metric: str) -> ResultRow:
-    """A count, a time or a setting: no seeds, no interval."""
-    return _row(config, paper, item, system, metric, unit, float(value), None, None, 0, 0, "")
+def number_row(config: Config, value: float | None, unit: str, paper: str, item: str, system: str, metric: str, reason: str = "") -> ResultRow:
+    """A count, a time or a setting: no seeds, no interval. reason: why there is no value."""
+    return _row(config, paper, item, system, metric, unit, None if value is None else float(value), None, None, 0, 0, reason)
 
 
 def claim_rows(config: Config, paper: str | None = None) -> list[ResultRow]:
@@ -130,7 +130,7 @@ def _row(config, paper, item, system, metric, unit, value, low, high, seeds, vid
         difference = None if value is None else value - printed.value
         interval = None if low is None or high is None or low == high else (low, high)  # of no width: no interval
         comparable = config.corpus == "ucf_crime"  # the papers' data, and nothing else is
-        verdict = published.verdict(value, interval, printed.value, printed.decimals, comparable, printed.tolerance, printed.is_change)
+        verdict = published.verdict(value, interval, printed.value, printed.decimals, comparable, printed.tolerance, printed.is_change, printed.relation)
     text = printed.text if printed is not None else ""
     return ResultRow(paper, item, system, metric, unit, "ours", value, low, high, seeds, videos, text, difference, verdict or "", reason, "", config.fingerprint())
 
