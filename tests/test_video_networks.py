@@ -199,6 +199,21 @@ def test_world_weights_are_narrow_and_some_networks_have_none():
         build_video_network("resnext3d", "world", width=video.WORLD_WIDTH)
 
 
+@pytest.mark.parametrize("name", ["c3d", "i3d_rgb", "i3d_flow"])
+def test_the_shipped_weights_load_and_see_clips(name):
+    path = video.ASSETS / f"world_{name}.pt"
+    assert path.stat().st_size < 2.5e6
+    network = build_video_network(name, "world", width=video.WORLD_WIDTH, size=64)
+    moving = np.zeros((2, 16, 64, 64, 3), np.uint8) + 128
+    for frame in range(16):
+        moving[1, frame, 20:44, 2 * frame : 2 * frame + 12] = (160, 120, 90)
+    with torch.no_grad():
+        still, seen = network(preprocess_clips(moving, name))
+    assert torch.isfinite(seen).all() and (still - seen).norm() > 0.05 * still.norm()
+    assert seen.abs().max() < 1000  # features are kept in half precision
+    assert len(video_weights_digest(name, "world")) == 20
+
+
 # --- the networks ---
 
 
