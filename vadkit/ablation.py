@@ -91,7 +91,7 @@ class Study:
         for subject, (a, b) in pairs.items():
             for metric in metrics:
                 change = evaluation.compare(self.scores[a], self.scores[b], self.config, metric)
-                item = claims.get((f"{a} / {b}", f"{metric}_relative_change"), "ablation")
+                item = next((claims[key] for kind in ("relative_change", "difference") if (key := (f"{a} / {b}", f"{metric}_{kind}")) in claims), "ablation")
                 comparisons.append(change)
                 rows += report.change_rows(self.config, change, PAPER, item, f"{a} / {b}")
                 sentences.append(report.sentence(subject, change))

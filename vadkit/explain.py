@@ -31,7 +31,7 @@ from vadkit.video import probe, read_frames
 Progress = Callable[[int, int, str], None]
 
 WHOLE = (0.0, 0.0, 1.0, 1.0)
-PICTURES = {"flow": "flow", "speed": "speed, motion window", "frame": "frame", "rgb": "end of the clip"}  # by stream, in the order of the panels
+PICTURES = {"flow": "flow", "speed": "speed, motion window", "frame": "frame", "rgb": "clip"}  # by stream, in the order of the panels
 
 
 @dataclass(frozen=True, eq=False)
