@@ -93,16 +93,19 @@ def test_what_was_trained_is_read_from_its_record(tmp_path):
     for seed, count in enumerate((100, 104)):
         (folder / f"m{seed}").mkdir(parents=True)
         (folder / f"m{seed}" / "model.json").write_text(json.dumps({"training_samples": count, "training_anomalous": count // 4}))
+        (folder / f"m{seed}" / "history.json").write_text(json.dumps([{"samples": 34 + seed}, {"samples": 1}]))
     for name in ("2S-bag-ha", "MIL learner", "1S-bag"):
         (folder / f"{name}.json").write_text(json.dumps({"models": [{"path": "m0"}, {"path": "m1"}, {"path": "gone"}] if name != "1S-bag" else [{"path": "gone"}]}))
     assert efficiency.trained_systems(config) == ["2S-bag-ha", "1S-bag"]
-    assert efficiency.training_use(config, "2S-bag-ha") == Use(102, 25.5) and efficiency.training_use(config, "1S-bag") is None
+    assert efficiency.training_use(config, "2S-bag-ha") == Use(102, 25.5, 34.5) and efficiency.training_use(config, "1S-bag") is None
 
 
 def test_rows_stand_beside_what_section_5_3_prints():
     config = make_config({})
-    found = {(r.item, r.system, r.metric): r for r in efficiency.rows(config, {"2S-bag": Cost("2S-bag", 10, 2e9, 3.5, 40.0, 25)}, {"2S-bag": Use(100, 40)}, [Share("released", True, 100, 0.1, 0.03), Share("section_5_3", True, 300, 1 / 3, 0.08)])}
+    found = {(r.item, r.system, r.metric): r for r in efficiency.rows(config, {"2S-bag": Cost("2S-bag", 10, 2e9, 3.5, 40.0, 25)}, {"2S-bag": Use(100, 40, 34)}, [Share("released", True, 100, 0.1, 0.03), Share("section_5_3", True, 300, 1 / 3, 0.08)])}
     assert found["efficiency", "2S-bag", "gflop_per_frame"].value == 2 and found["efficiency", "2S-bag", "training_samples"].value == 100
+    mined = efficiency.rows(config, {"2S-bag-ha": Cost("2S-bag-ha", reason="not measured")}, {"2S-bag-ha": Use(100, 40, 34)}, [])
+    assert [(r.value, r.published) for r in mined if r.item == "claim 3.3b"] == [(0.34, "0.33")]
     claim = found["claim 5.3d", "training", "share_of_normal_frames"]
     assert (claim.value, claim.published, claim.verdict) == (0.03, "< 0.1", "not comparable")
     assert np.isclose(found["training frames", "section_5_3, hard anomalies only", "share_of_anomalous_frames"].value, 1 / 3)

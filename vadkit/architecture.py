@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch, Rectangle
 from torch import Tensor, nn
 
-from vadkit import report
+from vadkit import published, report
 from vadkit.models.two_stream import BAG_DIM
 from vadkit.plots import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, STYLE
 from vadkit.report import ResultRow
@@ -147,6 +147,8 @@ def rows(config: Config, found: Mapping[str, Architecture]) -> list[ResultRow]:
         counts = {"parameters": one.parameters, "parameters_of_streams": one.stream_parameters, "parameters_of_classifier": one.parameters - one.stream_parameters}
         saved += [report.number_row(config, count, "parameters", PAPER, "figure 1", name, metric) for metric, count in counts.items()]
         saved.append(report.number_row(config, one.inputs, "features", PAPER, "figure 1", name, "joined_features"))
+        if published.lookup(PAPER, "section 3.2", name, "streams"):
+            saved.append(report.number_row(config, len(one.streams), "streams", PAPER, "section 3.2", name, "streams"))
     first = next(iter(found.values()))
     stated = {"hidden_layers": (len(first.layers) - 1, "layers"), "hidden_neurons": (first.layers[0].outputs, "neurons"), "output_neurons": (first.layers[-1].outputs, "neurons")}
     return saved + [report.number_row(config, value, unit, PAPER, "section 3.2", "classifier", metric) for metric, (value, unit) in stated.items()]

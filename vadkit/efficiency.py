@@ -20,7 +20,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
 PAPER = "petrocchi2021"
 REPEATS, LEAST_REPEATS, SECONDS = 25, 5, 4.0  # forward passes that are timed: so many, fewer where they take long
 MIB = 2**20
+MINED = "2S-bag-ha"  # stands for what hard mining takes in an epoch
 CLIPS = "clips"  # the name of 3D networks' sampling, beside the presets' names
 
 Progress = Callable[[int, int, str], None]
@@ -65,10 +65,12 @@ class Cost:
 
 @dataclass(frozen=True)
 class Use:
-    """What one trained system of a run was trained on: its samples and the anomalous ones, mean over seeds and folds."""
+    """What one trained system of a run was trained on: its samples, the anomalous ones, and those of its first epoch; means over seeds
+    and folds."""
 
     samples: float
     anomalous: float
+    in_an_epoch: float
 
 
 @dataclass(frozen=True)
@@ -228,10 +230,11 @@ def training_use(config: Config, name: str) -> Use | None:
     folder = config.output_dir / FOLDER
     facts = []
     for model in json.loads((folder / f"{name}.json").read_text())["models"]:
-        path = Path(folder / model["path"] / "model.json")
-        if path.is_file():
-            facts.append(json.loads(path.read_text()))
-    return Use(*(float(np.mean([one[key] for one in facts])) for key in ("training_samples", "training_anomalous"))) if facts else None
+        path = folder / model["path"]
+        if (path / "model.json").is_file():
+            one, history = (json.loads((path / f"{name}.json").read_text()) for name in ("model", "history"))
+            facts.append((one["training_samples"], one["training_anomalous"], history[0]["samples"]))
+    return Use(*np.mean(facts, axis=0).tolist()) if facts else None
 
 
 def sampling_shares(config: Config, videos: Sequence[Samples | Clips]) -> list[Share]:
@@ -294,6 +297,8 @@ def rows(config: Config, costs: Mapping[str, Cost], uses: Mapping[str, Use | Non
         for metric, (value, unit) in numbers.items():
             reason = "" if value is not None else cost.reason if not metric.startswith("training") else "its models are no longer in the cache"
             saved.append(report.number_row(config, value, unit, PAPER, "efficiency", name, metric, reason))
+        if name == MINED and use is not None:
+            saved.append(report.number_row(config, use.in_an_epoch / use.samples, "share", PAPER, "claim 3.3b", "training", "share_of_samples_per_epoch"))
     for share in shares:
         system = f"{share.name}, {'hard anomalies only' if share.hard_only else 'all frames'}"
         for metric, value in (("share_of_anomalous_frames", share.anomalous), ("share_of_normal_frames", share.normal)):

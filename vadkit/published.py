@@ -3,7 +3,7 @@
 `published.csv` holds one row a number: `value` as printed with its `decimals`, its `place`, and the `tolerance` of a
 verdict, fixed before anything was run. A row of kind "claim" has a `formula`: arithmetic on other rows of the same
 paper, written `[item | system | metric]`, that should give its value; `relation` "<" or ">" reads "less (more) than
-the value".
+the value". `ours` says where this project has a number of its own to set beside it.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ class Published:
     kind: str  # "number" or "claim"
     relation: str  # "=", "<" or ">"
     formula: str
+    ours: str  # where this project computes it: "notebook 04", "parameter patience", "corpus", "code", or "none: why not"
     note: str
 
     @property

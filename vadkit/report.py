@@ -243,7 +243,7 @@ def table(rows: Sequence[ResultRow] | pd.DataFrame) -> pd.DataFrame:
             "verdict": r.verdict,
             "reason": r.reason,
         }
-        for r in _as_rows(rows)
+        for r in rows_of(rows)
     ]
     frame = pd.DataFrame(shown).fillna("")
     return frame[[c for c in frame if c in ("system", "metric") or (frame[c] != "").any()]]
@@ -254,7 +254,7 @@ def wide_table(rows: Sequence[ResultRow] | pd.DataFrame, metrics: Sequence[str])
     import pandas as pd
 
     lines: dict[str, dict[str, str]] = {}
-    for r in _as_rows(rows):
+    for r in rows_of(rows):
         if r.metric in metrics and r.origin == "ours":
             line = lines.setdefault(r.system, {})
             line[f"{label(r.metric)} ({r.unit})"] = number_text(r)
@@ -308,7 +308,8 @@ def _decimals(row: ResultRow) -> int:
     return printed if whole else max(printed, 2 if row.unit == "s" else 1)
 
 
-def _as_rows(rows: Sequence[ResultRow] | pd.DataFrame) -> list[ResultRow]:
+def rows_of(rows: Sequence[ResultRow] | pd.DataFrame) -> list[ResultRow]:
+    """Rows as they are, or out of `load_results`' frame."""
     if not hasattr(rows, "to_dict"):
         return list(rows)
     names = [f.name for f in fields(ResultRow)]
