@@ -109,3 +109,9 @@ def test_rows_stand_beside_what_section_5_3_prints():
     claim = found["claim 5.3d", "training", "share_of_normal_frames"]
     assert (claim.value, claim.published, claim.verdict) == (0.03, "< 0.1", "not comparable")
     assert np.isclose(found["training frames", "section_5_3, hard anomalies only", "share_of_anomalous_frames"].value, 1 / 3)
+
+
+def test_the_table_leaves_out_what_is_not_known():
+    page = efficiency.table({"2S-bag": Cost("2S-bag", 8_357_377, 1.5e9, 3.46, 40.4, 25), "C3D-ha": Cost("C3D-ha", reason="no weights")}, {"2S-bag": Use(100, 40, 34), "C3D-ha": None})
+    assert page.loc["2S-bag"].tolist() == ["8.36", "1.500", "3.5", "40", "100", "40", "34"]
+    assert set(page.loc["C3D-ha"]) == {""}

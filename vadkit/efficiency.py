@@ -33,6 +33,8 @@ from vadkit.systems import SYSTEMS, system_for
 from vadkit.trained import FOLDER
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from vadkit.clips import Clips
     from vadkit.samples import Samples
 
@@ -279,6 +281,29 @@ def _share(name: str, hard_only: bool, videos: Sequence[Samples | Clips], frames
 
 
 # --- rows --------------------------------------------------------------------------------------------------------
+
+
+def table(costs: Mapping[str, Cost], uses: Mapping[str, Use | None]) -> pd.DataFrame:
+    """A line a system for a notebook's page; empty cells where nothing was measured or the models are gone."""
+    import pandas as pd
+
+    lines = {}
+    for name, cost in costs.items():
+        use = uses.get(name)
+        lines[name] = {
+            "parameters (M)": _text(cost.parameters, 1e6, 2),
+            "GFLOP a frame": _text(cost.flops, 1e9, 3),
+            "ms a frame": _text(cost.ms, 1, 1),
+            "memory (MiB)": _text(cost.memory, 1, 0),
+            "trained on": _text(use and use.samples, 1, 0),
+            "of these anomalous": _text(use and use.anomalous, 1, 0),
+            "in an epoch": _text(use and use.in_an_epoch, 1, 0),
+        }
+    return pd.DataFrame.from_dict(lines, orient="index")
+
+
+def _text(value: float | None, unit: float, decimals: int) -> str:
+    return "" if value is None else f"{value / unit:.{decimals}f}"
 
 
 def rows(config: Config, costs: Mapping[str, Cost], uses: Mapping[str, Use | None], shares: Sequence[Share]) -> list[ResultRow]:

@@ -1,6 +1,6 @@
 """Classes that no system was trained on: how well their videos are told from normal ones (section 4.7, table 3).
 
-    study = run(config, corpus, system_run)
+    study = run(config, corpus, "2S-bag-ha")
     study.found  # VL-F1, VL-TPR, VL-FPR over all unseen videos
     study.by_class()  # the same for each class
 
@@ -18,7 +18,6 @@ from vadkit import evaluation, experiment, metrics, report
 from vadkit.config import Config
 from vadkit.corpora import Corpus, Problem
 from vadkit.evaluation import Comparison, Metric
-from vadkit.experiment import SystemRun
 from vadkit.inputs import inputs_of
 from vadkit.report import ResultRow
 from vadkit.scoring import VideoScores
@@ -37,7 +36,7 @@ class Study:
     """One system on videos of seen and of unseen classes.
 
     seen: scores of the test list, by seed; unseen: of the unseen classes' videos and of normal ones. negatives: where those normal
-    videos are from. reason: why there is nothing to study; the scores are then empty.
+    videos are from. reason: why there is nothing to study; there are no unseen scores then.
     """
 
     config: Config
@@ -56,7 +55,7 @@ class Study:
     @cached_property
     def seen_found(self) -> list[Metric]:
         """The same over the test list."""
-        return evaluation.evaluate(self.seen, self.config, OVERALL.__contains__)
+        return evaluation.evaluate(self.seen, self.config, OVERALL.__contains__) if self.seen else []
 
     def counts(self) -> dict[str, int]:
         """Videos of each class among the unseen ones, the paper's classes first; 0 for a class without videos."""
@@ -95,27 +94,29 @@ class Study:
         return rows
 
 
-def run(config: Config, corpus: Corpus, trained: SystemRun, progress: Progress | None = None) -> Study:
-    """Score a trained system on the corpus's unseen classes; a corpus without any gives a study that says why.
+def run(config: Config, corpus: Corpus, name: str, progress: Progress | None = None) -> Study:
+    """Train a system, or find it, and score it on the corpus's unseen classes; without any, a study that says why, and no training.
 
     Normal videos: those of the unseen list, which no system has met in training or testing; where it has none, those of
     the test list, which the study then shares with the seen side (our reading; the paper has 150 that training did not use).
+    Raises as `experiment.run_system` does.
     """
-    name, seen = trained.system.name, trained.by_seed()
     if config.split == "grouped_cv":
-        return Study(config, name, seen, {}, reason="cross-validation trains on every class in turn: this corpus has none that a system never saw")
+        return Study(config, name, {}, {}, reason="cross-validation trains on every class in turn: this corpus has none that a system never saw")
     videos = corpus.of("unseen")
     if not any(v.label for v in videos):
-        return Study(config, name, seen, {}, reason=f"corpus {corpus.name} has no video of a class that is not trained on; UCF-Crime has, with UCFCrime2Local's lists beside its own")
-    unseen = experiment.score_videos(config, trained, videos, progress)
-    _, problems = inputs_of(config, trained.system).extract(videos, "score", None)  # in the cache by now; only what was left out is wanted
+        return Study(config, name, {}, {}, reason=f"corpus {corpus.name} has no video of a class that is not trained on; UCF-Crime has, with UCFCrime2Local's lists beside its own")
+    trained = experiment.run_system(config, corpus, name, progress)
+    seen, unseen = trained.by_seed(), experiment.score_videos(config, trained, videos, progress)
+    _, left_out = inputs_of(config, trained.system).extract(videos, "score", None)  # in the cache by now; only what was left out is wanted
+    problems = tuple(dict.fromkeys((*trained.problems, *left_out)))
     if not any(v.label for v in next(iter(unseen.values()))):
-        return Study(config, name, seen, {}, problems=tuple(problems), reason=f"none of the {sum(v.label for v in videos)} anomalous videos of unseen classes can be used")
+        return Study(config, name, seen, {}, problems=problems, reason=f"none of the {sum(v.label for v in videos)} anomalous videos of unseen classes can be used")
     negatives = "the unseen list, not used in training or testing"
     if all(v.label for v in next(iter(unseen.values()))):
         negatives = "the test list: the unseen list has no usable normal video"
         unseen = {seed: [*scores, *(v for v in seen[seed] if not v.label)] for seed, scores in unseen.items()}
-    return Study(config, name, seen, unseen, negatives, tuple(problems))
+    return Study(config, name, seen, unseen, negatives, problems)
 
 
 def f1_at_share(tpr: float, fpr: float, share: float) -> float:
