@@ -82,6 +82,9 @@ def test_roc_names_each_systems_area_and_the_printed_one():
     figure = plots.roc_curves({"2S-bag": seeds, "1S-bag": {0: seeds[1]}}, printed={"2S-bag": 82.6})
     area = 100 * np.mean([frame_auc(*pool(v)) for v in seeds.values()])
     assert f"2S-bag: AUC {area:.1f}% (printed: 82.6%)" in words(figure)
+    of_others = plots.roc_curves({f"system {k}": seeds for k in range(4)}, printed={f"system {k}": 82.0 for k in range(4)}, printed_on="UCF-Crime")
+    assert f"system 3: AUC {area:.1f}%\n(printed, on UCF-Crime: 82.0%)" in words(of_others)
+    assert_readable(of_others)
     axes = figure.axes[0]
     x, y = axes.lines[1].get_data()
     assert np.trapezoid(y, x) == pytest.approx(frame_auc(*pool(seeds[1])), abs=0.01) and np.all(np.diff(y) >= 0)

@@ -65,10 +65,10 @@ def _styled(function):
 
 
 @_styled
-def roc_curves(systems: Mapping[str, Mapping[int, Sequence[VideoScores]]], printed: Mapping[str, float] | None = None) -> Figure:
+def roc_curves(systems: Mapping[str, Mapping[int, Sequence[VideoScores]]], printed: Mapping[str, float] | None = None, printed_on: str = "") -> Figure:
     """ROC over pooled frames, one line a system: the mean over seeds, with a band from the lowest to the highest seed.
 
-    printed: AUC in percent by system, named in the legend. Raises UndefinedMetricError as `frame_auc` does.
+    printed: AUC in percent by system, named in the legend; printed_on: the data that these are of, where they may not be ours. Raises UndefinedMetricError as `frame_auc` does.
     Source: figure 2.
     """
     figure, axes = plt.subplots(figsize=(5.4, 5.2))
@@ -82,7 +82,7 @@ def roc_curves(systems: Mapping[str, Mapping[int, Sequence[VideoScores]]], print
         colour = COLOURS[number % len(COLOURS)]
         text = f"{name}: AUC {np.mean(areas):.1f}%"
         if printed and name in printed:
-            text += f" (printed: {printed[name]:g}%)"
+            text += f"\n(printed, on {printed_on}: {printed[name]:.1f}%)" if printed_on else f" (printed: {printed[name]:g}%)"
         axes.plot(grid, np.mean(curves, axis=0), color=colour, linestyle=DASHES[number % len(DASHES)], label=text)
         if len(curves) > 1:
             axes.fill_between(grid, np.min(curves, axis=0), np.max(curves, axis=0), color=colour, alpha=0.15, linewidth=0)
