@@ -10,9 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from conftest import moving_square
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny import LIVE_FPS, live_config, live_corpus
@@ -186,6 +188,18 @@ def test_a_file_too_short_to_cut_or_stopped_before_it_is_known_is_refused(corpus
     with pytest.raises(DataError, match="no score was known yet"):
         score(corpus.videos[6].path, model, table=tmp_path / "a.csv", stopped=lambda: True)
     assert not (tmp_path / "a.csv").exists()
+
+
+def test_of_a_file_that_breaks_off_what_came_is_cut_into_segments(corpus, learners, tmp_path):
+    whole, cut = tmp_path / "whole.avi", tmp_path / "cut.avi"
+    writer = cv2.VideoWriter(str(whole), cv2.VideoWriter.fourcc(*"MJPG"), LIVE_FPS, (64, 48))
+    for image in moving_square(40):
+        writer.write(image)
+    writer.release()
+    cut.write_bytes(whole.read_bytes()[: int(0.6 * whole.stat().st_size)])
+    verdict = score(cut, learner_of(corpus, "segments"), table=tmp_path / "a.csv")
+    found = rows(tmp_path / "a.csv")
+    assert "truncated or damaged" in verdict.broken and len(found) == 7 and found[-1, 0] < verdict.frames < 40
 
 
 def test_published_features_cannot_be_made_of_a_video(corpus, tmp_path):

@@ -115,22 +115,25 @@ class SegmentAnalyser(_LearnerAnalyser):
 
         Raises DataError where it gives no frame, has fewer frames than segments, or is stopped: there is no score yet.
         """
-        index, features, frames = [], [], 0
+        index, features, frames, halted = [], [], 0, False
         source, started = read_frames(path, self.instances.wants), time.perf_counter()
         try:
             for number, image in source:
-                if stopped():
-                    raise DataError(f"{path}: stopped while it was looked through for its segments; no score was known yet")
+                if halted := stopped():
+                    break
                 frames = number + 1
                 if (found := self._instance(number, image)) is not None:
                     index.append(number)
                     features.append(found)
-            frames = source.decoded.frames
+            else:
+                frames = source.decoded.frames
         except DataError:
-            if not index or stopped():
+            if not index:
                 raise
         finally:
             source.close()
+        if halted:
+            raise DataError(f"{path}: stopped while it was looked through for its segments; no score was known yet")
         spent = time.perf_counter() - started
         self.seconds["decode"] += spent - self.seconds["flow"] - self.seconds["backbone"]
         self._score_segments(np.array(index), np.stack(features), frames, path.name)
