@@ -52,8 +52,8 @@ class Cost:
     """One system's network on one analysed frame, or on the clip that ends there.
 
     flops: of convolutions and matrix products, an addition and a multiplication counted as two; None with the others where
-    `reason` says why nothing was measured. ms: median of `repeats` passes, preprocessing included, divided by the analysed
-    frames that share one pass. memory: growth of resident memory in MiB, from before the network is built to after its first pass.
+    `reason` says why nothing was measured. ms: processor time, median of `repeats` passes, preprocessing included, divided by the
+    analysed frames that share one pass. memory: growth of resident memory in MiB, from before the network is built to after its first pass.
     """
 
     system: str
@@ -161,11 +161,11 @@ def _cost_of(config: Config, name: str) -> Cost:
             model(as_tensors(inputs.networks, images, "cpu"), bags)
         if system.network == "two_stream" and not config.finetune_epochs:  # as frozen streams are run
             model = TwoStream([fused(module) for module in modules], model.head).eval()
-        seconds: list[float] = []
-        while len(seconds) < LEAST_REPEATS or (len(seconds) < REPEATS and sum(seconds) < SECONDS):
-            started = time.perf_counter()
+        seconds, until = [], time.monotonic() + SECONDS
+        while len(seconds) < LEAST_REPEATS or (len(seconds) < REPEATS and time.monotonic() < until):
+            started = time.process_time()  # of this one thread, so that other work on the machine does not count
             model(as_tensors(inputs.networks, images, "cpu"), bags)
-            seconds.append(time.perf_counter() - started)
+            seconds.append(time.process_time() - started)
     shared = getattr(inputs, "every", 1)  # analysed frames that one pass serves
     return Cost(name, parameters, counter.get_total_flops() / shared, 1000 * statistics.median(seconds) / shared, memory / MIB, len(seconds))
 
