@@ -247,7 +247,7 @@ def _draw_stream(axes, stream: Stream, y: float, end: float, colour: str, pictur
         axes.text(x + deep / 2 + 0.03, y - PICTURE / 2 - 0.05, f"{_sides(stage.shape)}\n× {stage.shape[0]}\n{_number(stage.parameters)}", ha="center", va="top", fontsize=7, linespacing=1.15)
     _arrow(axes, before, y, end - 0.06, y)
     _vector(axes, end, y, 0.62, colour)
-    axes.text(end, y - PICTURE / 2 - 0.05, f"pooled\n{stream.features}", ha="center", va="top", fontsize=7, linespacing=1.15)
+    axes.text(end, y - PICTURE / 2 - 0.05, f"features\n{stream.features}", ha="center", va="top", fontsize=7, linespacing=1.15)
     axes.text(start, y + 0.56, f"{stream.network}: {_number(stream.parameters)} parameters", ha="left", va="center", fontsize=8, color=colour)
 
 
