@@ -75,6 +75,14 @@ def test_released_and_normalised_agree_while_no_bound_is_met(stream, tau):
     assert np.array_equal(ours, sigmoidal_anomaly_score(stream, tau, variant="as_released", **wide))
 
 
+@given(streams, taus, reactivities, st.floats(0.5, 10))
+def test_bounding_before_or_after_an_update_gives_the_same_alarms(stream, tau, reactivity, bound):
+    options = {"bounds": (-bound, bound), "start": -bound}
+    ours, released = (sigmoidal_anomaly_score(stream, tau, reactivity, variant=v, **options) for v in ("normalised", "as_released"))
+    assert np.array_equal(ours > 0.5, released > 0.5)
+    assert np.allclose(np.clip(released, logistic(-bound), logistic(bound)), ours, atol=1e-12)
+
+
 @given(streams, taus, reactivities, st.sampled_from(VARIANTS))
 def test_one_at_a_time_gives_the_same_numbers(stream, tau, reactivity, variant):
     live = SasStream(tau, reactivity, variant=variant)
