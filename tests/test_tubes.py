@@ -77,7 +77,7 @@ def test_a_speed_counts_up_to_a_limit_so_that_two_people_outweigh_one_car():
     field[20:40, 20:40] = (40, 0)  # fast
     field[150:180, 200:230] = (0, 5)  # larger, slower
     left, top, right, bottom = windows_of_motion(speeds(field), 48)[0]
-    assert left <= 200 and 230 <= right and top <= 150 and 180 <= bottom
+    assert left <= 200 + GRID and 230 - GRID <= right and top <= 150 + GRID and 180 - GRID <= bottom
 
 
 def crossing(frames: int, boxes_at: list[tuple[int, int]], width=320, height=240) -> list[np.ndarray]:
@@ -156,6 +156,19 @@ def test_rows_that_share_a_clip_share_its_pictures(tmp_path, video):
     assert np.array_equal(one.ends, np.repeat(alone.ends[::2], 2)[: len(one)])
     (whole,), _ = extract_clips([video], config, 32, ("rgb",), purpose="score", every=2)
     assert np.array_equal(whole.ends, one.ends) and np.array_equal(whole.index, one.index) and np.array_equal(whole.rows("score", config), np.arange(len(whole)))
+
+
+def test_the_whole_frames_come_by_the_way(tmp_path, video, monkeypatch):
+    """The entries are those of an extraction of their own."""
+    config, apart = config_of(tmp_path), config_of(tmp_path / "apart")
+    only(Cut(video, "score", (60,)), config)
+    (own,), _ = extract_clips([video], apart, 32, ("rgb", "flow"), purpose="both")
+    monkeypatch.setattr("vadkit.clips._build", lambda *args: pytest.fail("they are there"))
+    (found,), _ = extract_clips([video], config, 32, ("rgb", "flow"), purpose="both")
+    assert found.digest == own.digest and found.frames == own.frames and found.folders["flow"].name == own.folders["flow"].name
+    assert all(np.array_equal(found.images(s, range(len(found))), own.images(s, range(len(own)))) for s in ("rgb", "flow"))
+    assert not list((tmp_path / "cache").rglob("whole-*"))
+    only(Cut(video, "score", (50,)), config)  # with them there, nothing of them is made
 
 
 def test_of_every_clip_several_windows_may_be_searched(tmp_path, video):

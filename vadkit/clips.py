@@ -250,6 +250,36 @@ def _build(video: Video, stream: str, size: int, config: Config, folder: Path) -
     _write_facts(folder, found)
 
 
+class ByTheWay:
+    """Keeps the whole frames' streams that are missing while another pass goes over a video's kept frames: one decoding, one flow.
+
+    scratch: a folder on the cache's disk. `see` every kept frame in order, then `keep`; the entries are those of `extract_clips`.
+    """
+
+    def __init__(self, video: Video, size: int, streams: Sequence[str], config: Config, scratch: Path):
+        self._store, self._size = Store(config.cache_dir), size
+        keys = {stream: _key(video, stream, size, config) for stream in streams}
+        self._keys = {stream: key for stream, key in keys.items() if not self._store.has("clips", key)}
+        self._paths = {stream: scratch / f"whole-{stream}.bin" for stream in self._keys}
+        self._files = {stream: PictureWriter(path) for stream, path in self._paths.items()}
+
+    def see(self, frame: np.ndarray, displacement: np.ndarray) -> None:
+        """frame: (H, W, 3) uint8 BGR; displacement: (240, 320, 2) since the kept frame before, zero for the first."""
+        for stream, file in self._files.items():
+            file.append(clip_picture("rgb", frame, None, None, self._size, "") if stream == "rgb" else flow_picture(displacement, self._size))
+
+    def keep(self, found: Decoded) -> None:
+        for stream, file in self._files.items():
+            file.__exit__()
+            self._store.fetch("clips", self._keys[stream], lambda folder, stream=stream, file=file: self._move(stream, file, found, folder))
+            self._paths[stream].unlink(missing_ok=True)  # where another process was faster
+
+    def _move(self, stream: str, file: PictureWriter, found: Decoded, folder: Path) -> None:
+        self._paths[stream].rename(folder / "pictures.bin")
+        np.save(folder / "offsets.npy", np.array(file.offsets, np.int64))
+        _write_facts(folder, found)
+
+
 def _build_bags(video: Video, stream: str, size: int, config: Config, folder: Path) -> None:
     """The objects of every kept frame: bags.npy, (kept frames, 80) float32."""
     detector, queue, counts = _detector(config), [], []

@@ -19,7 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vadkit.clips import flow_picture, plan_clips
+from vadkit.clips import ByTheWay, flow_picture, plan_clips
 from vadkit.config import Config
 from vadkit.corpora import NORMAL, Problem, Video, vatic
 from vadkit.errors import DataError
@@ -157,9 +157,9 @@ def windows_of_motion(motion: np.ndarray, side: int, count: int = 1) -> list[Cro
 
 
 def speeds(displacement: np.ndarray) -> np.ndarray:
-    """Speeds of a flow on the grid of window places, cut at SPEED_LIMIT. Shape: (240, 320, 2) -> (60, 80) float32."""
-    speed = np.minimum(cv2.magnitude(displacement[..., 0], displacement[..., 1]), SPEED_LIMIT)
-    return cv2.resize(speed, (FLOW_WIDTH // GRID, FLOW_HEIGHT // GRID), interpolation=cv2.INTER_AREA)
+    """Speeds of a flow at the grid of window places, cut at SPEED_LIMIT. Shape: (240, 320, 2) -> (60, 80) float32."""
+    x, y = displacement[GRID // 2 :: GRID, GRID // 2 :: GRID].transpose(2, 0, 1)
+    return np.minimum(np.hypot(x, y), SPEED_LIMIT)
 
 
 def side_of(window: Sequence[int]) -> int:
@@ -250,18 +250,19 @@ def _extract(position: int, cut: Cut, key: dict, size: int, config: Config) -> t
 
 
 def _build(cut: Cut, size: int, config: Config, folder: Path) -> None:
-    """Count the video's frames, then one pass over it that holds the frames of one clip."""
+    """Count the video's frames, then one pass over it that holds the frames of one clip, and keeps the whole frames' streams as well."""
     found = inspect(cut.video.path)
     stride = stride_frames(found.fps, config.clip_fps)
     ends, index = _plan(cut, found.frames, found.fps, config)
     finder = _finder(cut, ends, stride, (found.width, found.height), config)
     recent: deque[tuple[np.ndarray, np.ndarray, np.ndarray]] = deque(maxlen=config.clip_frames)  # frame, flow, speeds
     windows: dict[int, list[Crop]] = {}  # by the clip's end
-    before = None
+    whole, before = ByTheWay(cut.video, size, STREAMS, config, folder), None
     with closing(read_frames(cut.video.path, lambda number: number % stride == 0)) as frames, PictureWriter(folder / "rgb.bin") as rgb, PictureWriter(folder / "flow.bin") as motion:
         for position, (_, frame) in enumerate(frames):
             now = gray(frame)
             moved = np.zeros((FLOW_HEIGHT, FLOW_WIDTH, 2), np.float32) if before is None else flow(before, now, config.clip_flow_method)
+            whole.see(frame, moved)
             recent.append((frame, moved, speeds(moved)))
             before = now
             if position not in finder.wanted:
@@ -271,6 +272,7 @@ def _build(cut: Cut, size: int, config: Config, folder: Path) -> None:
             for window in windows[position]:
                 rgb.append(_strip([crop_frame(one[0], window, size) for one in clip]))
                 motion.append(_strip([crop_flow(one[1], window, size) for one in clip]))
+        whole.keep(frames.decoded)
     first = dict(zip(windows, np.cumsum([0, *map(len, windows.values())]).tolist(), strict=False))
     rows = [(i, end, first[end] + k) for end, i in zip(ends.tolist(), index.tolist(), strict=True) for k in range(len(windows[end]))]
     table = np.array(rows, np.int64).reshape(-1, 3)
