@@ -113,23 +113,13 @@ def test_a_network_that_takes_a_bag_is_explained_with_it():
 def test_three_classes_are_explained_by_the_hard_one_against_the_rest():
     """With a suspicious neuron that never speaks, three classes have the map of two."""
     images = {"frame": red_at((12, 20)), "flow": red_at((52, 12))}
-    scorers = []
-    for output in ("softmax", "suspicious"):
-        torch.manual_seed(0)
-        head = Head(2 * DIM, width=4, dropout=0.0, output=output, use_bag=False)
-        scorers.append(Scorer(TwoStream([RedFinder(), RedFinder()], head).eval(), SYSTEMS["2S-no-bag"], NETWORKS))
-    two, three = (scorer.model.head.layers for scorer in scorers)
+    two, three = toy_scorer("softmax"), toy_scorer("suspicious")
     with torch.no_grad():
-        for layer in (0, 3):
-            three[layer].load_state_dict(two[layer].state_dict())
-        for kind in ("weight", "bias"):
-            getattr(three[6], kind)[[0, 2]] = getattr(two[6], kind)
-            getattr(three[6], kind)[1] = 0.0
-        three[6].bias[1] = -60.0
-    expected, found = (heat_maps(scorer, images) for scorer in scorers)
-    assert found[1] == pytest.approx(expected[1], abs=1e-6) and found[1] == pytest.approx(scorers[1].confidence(images), abs=1e-6)
-    assert all(np.allclose(found[0][stream], expected[0][stream], atol=1e-5) for stream in images)
-    assert max(maps.max() for maps in expected[0].values()) == 1.0
+        three.model.head.layers[6].bias[1] = -60.0
+    expected, found = heat_maps(two, images), heat_maps(three, images)
+    assert found[1] == pytest.approx(expected[1], abs=1e-6) and found[1] == pytest.approx(three.confidence(images), abs=1e-6)
+    for stream in images:
+        assert expected[0][stream].max() == 1.0 and np.allclose(found[0][stream], expected[0][stream], atol=1e-5)
 
 
 class RedClipFinder(nn.Module):
