@@ -58,7 +58,7 @@ def confusion_matrix(classes: Sequence[str], counts: np.ndarray) -> Figure:
     for (row, column), count in np.ndenumerate(counts):
         if count:
             axes.text(column, row, f"{count:.0f}" if float(count).is_integer() else f"{count:.1f}", ha="center", va="center", fontsize=8.5, color="white" if shares[row, column] > 55 else "#222222")
-    axes.set_xticks(range(len(classes)), classes, rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_xticks(range(len(classes)), classes, rotation=90 if len(classes) > 4 else 0)
     axes.set_yticks(range(len(classes)), [f"{name} ({n:.0f})" for name, n in zip(classes, total[:, 0], strict=True)])
     axes.set(xlabel="class given", ylabel="class (videos)")
     axes.grid(visible=False)
