@@ -10,7 +10,6 @@ It prints precision on unseen renders, for each class, and milliseconds a frame.
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import os
 import shutil
@@ -141,109 +140,31 @@ def quiet_ultralytics(folder: Path) -> None:
     settings.update({"sync": False})
 
 
-def network():
-    """The untrained model: nc 80, heads at strides 8, 16 and 32, boxes regressed without distribution bins."""
-    from ultralytics.cfg import get_cfg
-    from ultralytics.nn.tasks import DetectionModel
+def train(data: Path, folder: Path, epochs: int, batch: int, threads: int):
+    """Train from scratch with ultralytics' trainer; returns the YOLO with the averaged weights of the last epoch.
 
-    from vadkit.objects import COCO_CLASSES
-
-    model = DetectionModel({**ARCHITECTURE, "scale": "n", "yaml_file": "world_yolo.yaml"}, ch=3, nc=80, verbose=False)
-    model.args = get_cfg()
-    model.names = dict(enumerate(COCO_CLASSES))
-    return model
-
-
-def load_pictures(root: Path, part: str) -> tuple[np.ndarray, list[np.ndarray]]:
-    """All pictures (n, 256, 320, 3) uint8 BGR, grey rows below, and their labels (k, 5): class, x, y, w, h as shares."""
-    files = sorted((root / "images" / part).glob("*.jpg"))
-    pictures = np.full((len(files), PADDED, WIDTH, 3), 114, np.uint8)
-    labels = []
-    for k, file in enumerate(files):
-        pictures[k, :HEIGHT] = cv2.imread(str(file))
-        text = (root / "labels" / part / f"{file.stem}.txt").read_text().split()
-        rows = np.array(text, np.float32).reshape(-1, 5)
-        rows[:, (2, 4)] *= HEIGHT / PADDED
-        labels.append(rows)
-    return pictures, labels
-
-
-def batch_of(pictures: np.ndarray, labels: list[np.ndarray], rows: np.ndarray, rng: np.random.Generator) -> dict:
-    """A training batch, half of it mirrored, each with its own gain."""
-    import torch
-
-    images, targets, owners = np.empty((len(rows), PADDED, WIDTH, 3), np.float32), [], []
-    for k, row in enumerate(rows):
-        picture, boxes = pictures[row], labels[row].copy()
-        if rng.random() < 0.5:
-            picture = picture[:, ::-1]
-            boxes[:, 1] = 1 - boxes[:, 1]
-        images[k] = np.clip(picture[..., ::-1] * (rng.uniform(0.75, 1.25) * rng.uniform(0.95, 1.05, 3)), 0, 255)
-        targets.append(boxes)
-        owners.append(np.full(len(boxes), k, np.float32))
-    rows_all = torch.from_numpy(np.concatenate(targets))
-    tensor = torch.from_numpy(images).div_(255).permute(0, 3, 1, 2)  # stays channels-last in memory
-    return {"img": tensor, "cls": rows_all[:, :1], "bboxes": rows_all[:, 1:], "batch_idx": torch.from_numpy(np.concatenate(owners))}
-
-
-def train(root: Path, folder: Path, epochs: int, batch: int, threads: int) -> Path:
-    """Train from scratch on the CPU in bfloat16; returns the file of the averaged weights' state dict.
-
-    A plain loop instead of ultralytics' trainer, which on a CPU computes in float32 and channels-first, on squares
-    by default: twice the time a picture (docs/demo_world.md has the figures, and what would bring it to the same speed).
+    rect keeps the pictures' 320x256 (a square has a quarter more), and no mosaic, scaling or shifting is drawn: the renders
+    vary enough, and 7500 of them are seen too few times to be learned by heart.
     """
-    import torch
-
-    torch.manual_seed(0)
-    torch.set_num_threads(threads)
-    rng = np.random.default_rng(0)
-    pictures, labels = load_pictures(root, "train")
-    model = network().to(memory_format=torch.channels_last).train()
-    averaged = copy.deepcopy(model).eval()
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    plain = [p for p in model.parameters() if p.ndim <= 1]
-    optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": 5e-3}, {"params": plain, "weight_decay": 0.0}], lr=PEAK_LR, betas=(0.9, 0.99))
-    steps, done, start, losses = epochs * (len(pictures) // batch), 0, time.time(), []
-    for epoch in range(epochs):
-        order = rng.permutation(len(pictures))
-        for first in range(0, len(order) - batch + 1, batch):
-            share = done / steps
-            for group in optimizer.param_groups:
-                group["lr"] = PEAK_LR * min(1.0, (done + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * share)))
-            data = batch_of(pictures, labels, order[first : first + batch], rng)
-            with torch.autocast("cpu", torch.bfloat16):
-                predictions = model(data["img"])
-            predictions = {k: [f.float() for f in v] if isinstance(v, list) else v.float() for k, v in predictions.items()}
-            loss, items = model.loss(data, predictions)
-            optimizer.zero_grad(set_to_none=True)
-            loss.sum().backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 10.0 * batch)
-            optimizer.step()
-            done += 1
-            decay = 0.998 * (1 - np.exp(-done / 300))
-            with torch.no_grad():
-                for ours, theirs in zip(averaged.state_dict().values(), model.state_dict().values(), strict=True):
-                    ours.lerp_(theirs, 1 - decay) if ours.is_floating_point() else ours.copy_(theirs)
-            losses.append([float(v) for v in items.values()])
-            if done % 100 == 0:
-                print(f"epoch {epoch + 1}/{epochs} step {done}/{steps} box, class, l1: {np.round(np.mean(losses[-100:], 0), 3).tolist()} after {time.time() - start:.0f} s", flush=True)
-        torch.save(averaged.state_dict(), folder / "weights.pt")
-    return folder / "weights.pt"
-
-
-def export(weights: Path, folder: Path, out: Path) -> None:
-    """Write the ONNX file: any batch, any size that 32 divides."""
-    import torch
     from ultralytics import YOLO
+
+    from vadkit.corpora.world.cpu_trainer import CpuTrainer, anneal, begin
 
     description = folder / "world_yolo.yaml"
     description.write_text(json.dumps(ARCHITECTURE))
     yolo = YOLO(str(description), task="detect")
-    yolo.model = network()
-    yolo.model.load_state_dict(torch.load(weights, weights_only=True))
-    yolo.model.args = vars(yolo.model.args)  # the form that a loaded checkpoint has
-    yolo.model.pt_path = str(folder / "world_yolo.pt")
-    yolo.model.task = "detect"
+    yolo.add_callback("on_train_start", lambda trainer: begin(trainer, threads))
+    yolo.add_callback("on_train_batch_start", lambda trainer: anneal(trainer, PEAK_LR))
+    yolo.train(
+        trainer=CpuTrainer, data=str(data), epochs=epochs, batch=batch, nbs=batch, imgsz=IMAGE_SIZE, rect=True, device="cpu", pretrained=False, deterministic=False,
+        optimizer="AdamW", lr0=PEAK_LR, momentum=0.9, weight_decay=5e-3, warmup_epochs=0.0, translate=0.0, scale=0.0, hsv_h=0.0, hsv_s=0.1, hsv_v=0.25,
+        val=False, plots=False, verbose=False, project=str(folder), name="train", exist_ok=True,
+    )  # fmt: skip
+    return yolo
+
+
+def export(yolo, out: Path) -> None:
+    """Write the ONNX file: any batch, any size that 32 divides."""
     exported = yolo.export(format="onnx", imgsz=(PADDED, WIDTH), dynamic=True, simplify=False, opset=17, device="cpu")
     out.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(exported, out)
@@ -297,9 +218,9 @@ def main(arguments: list[str] | None = None) -> None:
     if not data.is_file():
         data = write_dataset(folder / "data", options.images, options.val_images, max(2, options.threads))
     print(f"rendered after {time.time() - start:.0f} s", flush=True)
-    weights = train(data.parent, folder, options.epochs, options.batch, options.threads)
+    yolo = train(data, folder, options.epochs, options.batch, options.threads)
     print(f"trained after {time.time() - start:.0f} s", flush=True)
-    export(weights, folder, options.out)
+    export(yolo, options.out)
     print(f"{options.out}: {options.out.stat().st_size / 1e6:.2f} MB")
     report(options.out, data, folder)
     if options.work is None:
