@@ -7,8 +7,9 @@ import torch
 from vadkit import features as module
 from vadkit.config import make_config
 from vadkit.corpora import Video
+from vadkit.devices import device_of
 from vadkit.errors import ConfigError
-from vadkit.features import device_of, extract_features, pooled
+from vadkit.features import extract_features, pooled
 from vadkit.models import backbones
 from vadkit.samples import extract
 

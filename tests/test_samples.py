@@ -180,10 +180,10 @@ def test_a_damaged_entry_is_an_error_and_never_a_black_image(tmp_path, tiny_vide
     (found,), _ = extract([video_at(tiny_video(frames=60))], quick(tmp_path))
     blob = found.folder / "frame.bin"
     blob.write_bytes(blob.read_bytes()[:-200])
-    with pytest.raises(DataError, match="delete this folder"):
+    with pytest.raises(DataError, match="delete the folder"):
         found.images("frame", [len(found) - 1])
     blob.write_bytes(b"")
-    with pytest.raises(DataError, match="row 0"):
+    with pytest.raises(DataError, match="image 0"):
         found.images("frame", [0])
 
 

@@ -20,9 +20,10 @@ import torch
 from vadkit import evaluation, experiment, intervals, published, report
 from vadkit.config import Config
 from vadkit.corpora import Corpus
+from vadkit.devices import device_of
 from vadkit.evaluation import Comparison, Metric
 from vadkit.experiment import SystemRun
-from vadkit.features import device_of, pooled
+from vadkit.features import pooled
 from vadkit.objects import COCO_CLASSES
 from vadkit.report import ResultRow
 from vadkit.samples import Samples

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ import numpy as np
 from vadkit.clips import Clips
 from vadkit.config import Config
 from vadkit.devices import device_of, one_thread
+from vadkit.parallel import each
 from vadkit.store import Store, code_version
 
 if TYPE_CHECKING:
@@ -38,20 +39,11 @@ def extract_clip_features(clips: Sequence[Clips], networks: Mapping[str, Network
     tasks = [(one, stream, network) for stream, network in networks.items() for one in clips]
     missing = [task for task in tasks if not store.has("clip_features", _key(*task, config))]
     done = len(tasks) - len(missing)
-    for what in _run(missing, config):
+    workers = config.workers if device_of(config) == "cpu" else 1
+    for what in each(_compute, [(*task, config) for task in missing], workers):
         done += 1
         if progress is not None:
             progress(done, len(tasks), what)
-
-
-def _run(tasks: list[tuple[Clips, str, Network]], config: Config) -> Iterator[str]:
-    if config.workers == 1 or len(tasks) < 2 or device_of(config) != "cpu":
-        yield from (_compute(*task, config) for task in tasks)
-        return
-    from joblib import Parallel, delayed
-
-    parallel = Parallel(n_jobs=min(config.workers, len(tasks)), backend="loky", return_as="generator_unordered")
-    yield from parallel(delayed(_compute)(*task, config) for task in tasks)
 
 
 def _compute(clips: Clips, stream: str, network: Network, config: Config) -> str:

@@ -7,7 +7,7 @@ taken on the last frame looks back only. Positions count these kept frames, from
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,6 +22,7 @@ from vadkit.corpora.vatic import clip_intervals
 from vadkit.errors import DataError
 from vadkit.flow import FLOW_HEIGHT, FLOW_WIDTH, flow, gray, resized
 from vadkit.objects import Detector, detector_key
+from vadkit.parallel import each
 from vadkit.pictures import PictureWriter, read_pictures
 from vadkit.sampling import stride_frames
 from vadkit.store import Store, code_version, digest, file_digest
@@ -165,7 +166,7 @@ def extract_clips(
     keys = {(n, stream): _key(v, stream, size, config) for n, v in enumerate(videos) if n not in wrong for stream in streams}
     missing = [(n, videos[n], stream, key) for (n, stream), key in keys.items() if not store.has("clips", key)]
     done = len(keys) - len(missing)
-    for position, error in _run(missing, size, config):
+    for position, error in each(_extract, [(*task, size, config) for task in missing], config.workers):
         if error is not None:
             wrong.setdefault(position, error)
         done += 1
@@ -214,20 +215,8 @@ def _key(video: Video, stream: str, size: int, config: Config) -> dict:
     return {**key, "flow": config.clip_flow_method, "at": [FLOW_WIDTH, FLOW_HEIGHT]} if stream == "flow" else key
 
 
-def _run(tasks: list[tuple[int, Video, str, dict]], size: int, config: Config) -> Iterator[tuple[int, str | None]]:
-    if config.workers == 1 or len(tasks) < 2:
-        yield from (_extract(*task, size, config) for task in tasks)
-        return
-    from joblib import Parallel, delayed
-
-    parallel = Parallel(n_jobs=min(config.workers, len(tasks)), backend="loky", return_as="generator_unordered", pre_dispatch="2*n_jobs")
-    yield from parallel(delayed(_extract)(*task, size, config) for task in tasks)
-
-
 def _extract(position: int, video: Video, stream: str, key: dict, size: int, config: Config) -> tuple[int, str | None]:
     """Make one entry. Returns why the video cannot be used, or None."""
-    if config.workers > 1:
-        cv2.setNumThreads(1)  # each process has a core to itself
     try:
         build = _build_bags if stream == BAGS else _build
         Store(config.cache_dir).fetch("clips", key, lambda folder: build(video, stream, size, config, folder))

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -28,6 +27,7 @@ from vadkit.devices import device_of
 from vadkit.errors import ConfigError, DataError
 from vadkit.inputs import Inputs, Network, as_tensors, inputs_of, recalled, remembered
 from vadkit.models.two_stream import Head, TwoStream, confidence
+from vadkit.parallel import each
 from vadkit.rates import at_class_rates
 from vadkit.samples import Samples
 from vadkit.scoring import VideoScores
@@ -308,14 +308,9 @@ def _train_missing(tasks: Sequence[_Task], progress: Progress | None) -> None:
         for task in missing:
             _train_task(task, progress)
         return
-    from joblib import Parallel, delayed
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "A worker stopped", UserWarning)  # processes of the extraction that idled too long
-        parallel = Parallel(n_jobs=min(config.workers, len(missing)), backend="loky", return_as="generator_unordered", batch_size=1)
-        for done, what in enumerate(parallel(delayed(_train_task)(task, None) for task in missing), 1):
-            if progress is not None:
-                progress(done, len(missing), what)
+    for done, what in enumerate(each(_train_task, [(task, None) for task in missing], config.workers), 1):
+        if progress is not None:
+            progress(done, len(missing), what)
 
 
 def _train_task(task: _Task, progress: Progress | None) -> str:

@@ -18,9 +18,9 @@ from vadkit import experiment
 from vadkit.clips import Clips
 from vadkit.config import Config
 from vadkit.corpora import Corpus, Video, vatic
+from vadkit.devices import device_of
 from vadkit.errors import DataError
 from vadkit.experiment import Scorer, SystemRun
-from vadkit.features import device_of
 from vadkit.flow import motion_window
 from vadkit.models.two_stream import TwoStream, confidence, two_way
 from vadkit.samples import Samples

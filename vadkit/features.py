@@ -5,14 +5,15 @@ Phase one of training, and every frozen-backbone comparison, needs nothing else 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vadkit.devices import device_of, one_thread
+from vadkit.parallel import each
 from vadkit.store import Store, code_version
 from vadkit.streams import STREAMS
 
@@ -54,34 +55,12 @@ def extract_features(samples: Sequence[Samples], streams: Sequence[str], config:
     done = len(tasks) - len(missing)
     if progress is not None and done:
         progress(done, len(tasks), "features in the cache")
-    for what in _run(missing, config):
+    worth = device_of(config) == "cpu" and sum(len(one) for one, _ in missing) >= WORTH_PROCESSES
+    for what in each(_compute, [(*task, config) for task in missing], config.workers if worth else 1):
         done += 1
         if progress is not None:
             progress(done, len(tasks), what)
     return {stream: [pooled(one, stream, config) for one in samples] for stream in streams}
-
-
-def device_of(config: Config) -> str:
-    """"cuda" or "cpu"; "auto" takes the first that works. Raises ConfigError for "cuda" without one."""
-    import torch
-
-    from vadkit.errors import ConfigError
-
-    if config.device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device is 'cuda' but torch sees no CUDA device; set device: cpu, or install a torch build for it")
-    return "cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu"
-
-
-def _run(tasks: list[tuple[Samples, str]], config: Config) -> Iterator[str]:
-    """Compute features that are missing; yields what was done."""
-    rows = sum(len(one) for one, _ in tasks)
-    if config.workers == 1 or len(tasks) < 2 or rows < WORTH_PROCESSES or device_of(config) != "cpu":
-        yield from (_compute(*task, config) for task in tasks)
-        return
-    from joblib import Parallel, delayed
-
-    parallel = Parallel(n_jobs=min(config.workers, len(tasks)), backend="loky", return_as="generator_unordered")
-    yield from parallel(delayed(_compute)(*task, config) for task in tasks)
 
 
 def _compute(samples: Samples, stream: str, config: Config) -> str:
@@ -111,7 +90,7 @@ def _build(samples: Samples, stream: str, config: Config, flip: bool, folder: Pa
     device = device_of(config)
     network = _network(config.backbone, config.backbone_weights, weights_digest(config.backbone, config.backbone_weights), device)
     features = np.empty((len(samples.index), network.feature_dim), np.float16)
-    with torch.inference_mode(), _one_thread():
+    with torch.inference_mode(), one_thread():
         for start in range(0, len(features), BATCH):
             rows = np.arange(start, min(start + BATCH, len(features)))
             images = samples.images(stream, rows)
@@ -120,19 +99,6 @@ def _build(samples: Samples, stream: str, config: Config, flip: bool, folder: Pa
     if not np.isfinite(features).all():
         raise FloatingPointError(f"{samples.video.name}: {config.backbone} gave features that are not finite in half precision; its weights do not fit this preprocessing")
     np.save(folder / "features.npy", features)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Sums then do not depend on how many threads there are, nor features on where they were computed."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 @lru_cache(maxsize=2)

@@ -25,7 +25,7 @@ def start(namespace: Mapping[str, Any]) -> Config:
         from vadkit.errors import ConfigError
 
         raise ConfigError(f"the parameters cell lacks {', '.join(missing)}; run `make notebooks` to renew it")
-    from vadkit.features import device_of
+    from vadkit.devices import device_of
 
     config = make_config({name: namespace[name] for name in Config.model_fields}, where="the parameters cell")
     print(f"profile {config.profile} (fingerprint {config.fingerprint()}), results in {config.output_dir}")

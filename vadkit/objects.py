@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vadkit.config import resolve
+from vadkit.devices import device_of
 from vadkit.errors import ConfigError, WeightsError
 from vadkit.store import file_digest
 
@@ -56,7 +57,7 @@ class Detector:
         side = self._check_onnx(session) if self._onnx else self._check_pt()
         self.batched = side is None  # a static model takes one image of its own size
         self.input_size = side or config.detector_size
-        self._device = "cpu" if self._onnx else _device(config)  # the onnxruntime that the project asks for has no CUDA
+        self._device = "cpu" if self._onnx else device_of(config)  # the onnxruntime that the project asks for has no CUDA
         if session is not None:
             self._limit_threads(session)
 
@@ -227,11 +228,3 @@ def _check_classes(names: dict[int, str] | list[str], task: str, path: Path) -> 
     if given != COCO_CLASSES:
         first = next((f"class {n} is '{one}', expected '{coco}'" for n, (one, coco) in enumerate(zip(given, COCO_CLASSES, strict=False)) if one != coco), "the rest is missing")
         raise WeightsError(f"{path} detects {len(given)} classes, expected COCO's 80 in their order ({first}); give a detector trained on COCO")
-
-
-def _device(config: Config) -> str:
-    import torch
-
-    if config.device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device is 'cuda' but torch sees no GPU; use device: auto or cpu")
-    return "cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu"

@@ -33,6 +33,9 @@ class PictureWriter:
         self._file.write(blob.tobytes())
         self.offsets.append(self.offsets[-1] + len(blob))
 
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
     def __enter__(self) -> PictureWriter:
         return self
 

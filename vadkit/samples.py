@@ -6,8 +6,7 @@ Which frames is `vadkit.sampling`'s answer. Images are read lazily from the cach
 from __future__ import annotations
 
 import json
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,6 +20,8 @@ from vadkit.corpora import Problem, Video
 from vadkit.corpora.vatic import clip_intervals
 from vadkit.errors import DataError
 from vadkit.objects import COCO_CLASSES, Detector, detector_key
+from vadkit.parallel import each
+from vadkit.pictures import PictureWriter, read_pictures
 from vadkit.sampling import PURPOSES, Walk, plan
 from vadkit.store import Store, code_version, digest, file_digest
 from vadkit.streams import STREAMS, Streams, stream_names
@@ -31,15 +32,9 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int, str], None]
 
-CODE = ("vadkit.samples", "vadkit.sampling", "vadkit.streams", "vadkit.flow", "vadkit.objects", "vadkit.video")
+CODE = ("vadkit.samples", "vadkit.pictures", "vadkit.sampling", "vadkit.streams", "vadkit.flow", "vadkit.objects", "vadkit.video")
 
 DETECTOR_BATCH = 8  # frames handed to the detector at once
-
-# Images are kept as PNG, fast level: exact, two fifths of the raw bytes, half a millisecond to read. JPEG of quality 95 with full
-# colour would take a third of that, but moves features: by 0.2 (frames) and 0.4 (flow images) of their spread between
-# videos, more than a shift by one pixel does for flow; and what is scored live would not be what was trained on.
-PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
-
 
 @dataclass(frozen=True, eq=False)
 class Samples:
@@ -72,22 +67,11 @@ class Samples:
         """
         if stream not in self._offsets:
             raise ValueError(f"stream must be one of {', '.join(self._offsets)} (speed_stream adds 'speed'), got '{stream}'")
-        if len(rows) == 0:
-            raise ValueError("no rows were asked for; an image array needs at least one")
-        offsets = self._offsets[stream]
-        images = []
-        with open(self.folder / f"{stream}.bin", "rb") as file:
-            for row in np.asarray(rows):
-                if not 0 <= row < len(self):
-                    raise IndexError(f"row {row} of {self.video.name}, which has {len(self)}")
-                file.seek(offsets[row])
-                blob = np.frombuffer(file.read(offsets[row + 1] - offsets[row]), np.uint8)
-                whole = blob.size == offsets[row + 1] - offsets[row]  # OpenCV would fill the rest of a broken one with black
-                image = cv2.imdecode(blob, cv2.IMREAD_COLOR) if whole else None
-                if image is None:
-                    raise DataError(f"{self.folder}: the {stream} image of row {row} cannot be read; delete this folder, it will be made again")
-                images.append(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
-        return np.stack(images)
+        rows = np.asarray(rows)
+        wrong = [row for row in rows.tolist() if not 0 <= row < len(self)]
+        if wrong:
+            raise IndexError(f"row {wrong[0]} of {self.video.name}, which has {len(self)}")
+        return read_pictures(self.folder / f"{stream}.bin", self._offsets[stream], rows)
 
     def rows(self, purpose: str, config: Config, hard_only: bool = False) -> np.ndarray:
         """Row numbers for training or for scoring. Shape: (k,) int64, rising.
@@ -142,7 +126,8 @@ def extract(videos: Sequence[Video], config: Config, progress: Progress | None =
     done = len(videos) - len(missing)
     if progress is not None and done:
         progress(done, len(videos), "samples in the cache")
-    for position, error in _run([(n, videos[n], keys[n], purposes[n]) for n in missing], config):
+    workers = min(config.workers, len(missing))
+    for position, error in each(_extract, [(n, videos[n], keys[n], purposes[n], config, workers) for n in missing], workers):
         outcomes[position] = error
         if error is not None and config.strict:
             raise DataError(error)
@@ -202,30 +187,8 @@ def _key(video: Video, config: Config, purpose: str) -> dict:
     return key
 
 
-def _run(tasks: list[tuple[int, Video, dict, str]], config: Config) -> Iterator[tuple[int, str | None]]:
-    """Extract what is missing; yields (position, why it failed or None) as videos finish."""
-    if config.workers == 1 or len(tasks) < 2:
-        yield from (_extract(*task, config, 1) for task in tasks)
-        return
-    from joblib import Parallel, delayed
-
-    # Fresh processes, not forks: torch and OpenCV do not survive a fork with their threads running.
-    workers = min(config.workers, len(tasks))
-    parallel = Parallel(n_jobs=workers, backend="loky", return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
-    outcomes = parallel(delayed(_extract)(*task, config, workers) for task in tasks)
-    try:
-        for outcome in outcomes:  # noqa: UP028 - `yield from` would close it before the filter below
-            yield outcome
-    finally:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # joblib warns that tasks were cancelled, which is what strict wants
-            outcomes.close()
-
-
 def _extract(position: int, video: Video, key: dict, purpose: str, config: Config, workers: int) -> tuple[int, str | None]:
     """Make one video's cache entry. Returns why it cannot be used, or None."""
-    if workers > 1:
-        cv2.setNumThreads(1)  # each process has a core to itself; more threads only get in each other's way
     try:
         Store(config.cache_dir).fetch("samples", key, lambda folder: _build(video, purpose, config, folder, workers))
     except DataError as error:
@@ -237,18 +200,17 @@ def _build(video: Video, purpose: str, config: Config, folder: Path, workers: in
     """One pass over a video: write its images, and the arrays and facts beside them."""
     detector = None if config.detector_weights == "none" else _detector(config, workers)
     bags, queue = [], []
-    offsets: dict[str, list[int]] = {stream: [0] for stream in stream_names(config)}
     with ExitStack() as stack:
         frames = read_frames(video.path, lambda number: walk.wants(number))
         stack.callback(frames.close)
-        files = {stream: stack.enter_context(open(folder / f"{stream}.bin", "wb")) for stream in offsets}
+        files = {stream: stack.enter_context(PictureWriter(folder / f"{stream}.bin")) for stream in stream_names(config)}
         walk = Walk(video, frames.probe.fps, config, purpose, frames.probe.frames)
         streams = Streams(config, frames.probe.fps)
         for number, frame in frames:
             streams.see(number, frame)
             for start in walk.flows_to(number):
                 for stream, image in streams.images(number, start, frame).items():
-                    _append(files[stream], offsets[stream], image)
+                    files[stream].append(image)
                 if detector is not None:
                     queue.append(frame)
             streams.forget(lambda seen, now=number: walk.last_use(seen) > now)
@@ -259,25 +221,17 @@ def _build(video: Video, purpose: str, config: Config, folder: Path, workers: in
             bags.append(detector.bags(queue))
     found = frames.decoded
     index, flow_from = plan(video, found.frames, found.fps, config, purpose)
-    if len(index) != len(offsets["frame"]) - 1:
-        raise DataError(f"{video.path}: {len(index)} frames were wanted, {len(offsets['frame']) - 1} came; the file changed while it was read, run again")
+    if len(index) != len(files["frame"]):
+        raise DataError(f"{video.path}: {len(index)} frames were wanted, {len(files['frame'])} came; the file changed while it was read, run again")
     np.savez(
         folder / "rows.npz",
         index=index,
         flow_from=flow_from,
         bags=np.concatenate(bags) if bags else np.full((len(index), len(COCO_CLASSES)), np.nan, np.float32),
-        **{f"{stream}_offsets": np.array(places, np.int64) for stream, places in offsets.items()},
+        **{f"{stream}_offsets": np.array(file.offsets, np.int64) for stream, file in files.items()},
     )
     facts = {"frames": found.frames, "fps": found.fps, "width": found.width, "height": found.height, "notes": list(found.notes)}
     (folder / "facts.json").write_text(json.dumps(facts, indent=1))
-
-
-def _append(file, offsets: list[int], image: np.ndarray) -> None:
-    done, blob = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), PNG)
-    if not done:
-        raise RuntimeError(f"OpenCV could not write an image of {image.shape} as PNG")
-    file.write(blob.tobytes())
-    offsets.append(offsets[-1] + len(blob))
 
 
 def _load(video: Video, folder: Path, name: str, slack: int) -> tuple[Samples, list[Problem]]:

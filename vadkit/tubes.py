@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -24,6 +24,7 @@ from vadkit.config import Config
 from vadkit.corpora import NORMAL, Problem, Video, vatic
 from vadkit.errors import DataError
 from vadkit.flow import FLOW_HEIGHT, FLOW_WIDTH, flow, gray, resized
+from vadkit.parallel import each
 from vadkit.pictures import PictureWriter, read_pictures
 from vadkit.sampling import stride_frames
 from vadkit.store import Store, code_version, file_digest
@@ -195,7 +196,7 @@ def extract_tubes(cuts: Sequence[Cut], config: Config, size: int, progress: Prog
     wrong = {n: f"no file {c.video.path}; put the video there or take it off its list" for n, c in enumerate(cuts) if not c.video.path.is_file()}
     keys = {n: _key(cut, size, config) for n, cut in enumerate(cuts) if n not in wrong}
     missing = [(n, cuts[n], key) for n, key in keys.items() if not store.has("tubes", key)]
-    for done, (position, error) in enumerate(_run(missing, size, config), len(keys) - len(missing) + 1):
+    for done, (position, error) in enumerate(each(_extract, [(*task, size, config) for task in missing], config.workers), len(keys) - len(missing) + 1):
         if error is not None:
             wrong[position] = error
         if progress is not None:
@@ -228,20 +229,8 @@ def _key(cut: Cut, size: int, config: Config) -> dict:
     return {**key, "shift": config.clip_shift_normal, "windows": config.tube_windows if cut.kind == "search" else 1}
 
 
-def _run(tasks: list[tuple[int, Cut, dict]], size: int, config: Config) -> Iterator[tuple[int, str | None]]:
-    if config.workers == 1 or len(tasks) < 2:
-        yield from (_extract(*task, size, config) for task in tasks)
-        return
-    from joblib import Parallel, delayed
-
-    parallel = Parallel(n_jobs=min(config.workers, len(tasks)), backend="loky", return_as="generator_unordered", pre_dispatch="2*n_jobs")
-    yield from parallel(delayed(_extract)(*task, size, config) for task in tasks)
-
-
 def _extract(position: int, cut: Cut, key: dict, size: int, config: Config) -> tuple[int, str | None]:
     """Make one entry. Returns why the video cannot be used, or None."""
-    if config.workers > 1:
-        cv2.setNumThreads(1)  # each process has a core to itself
     try:
         Store(config.cache_dir).fetch("tubes", key, lambda folder: _build(cut, size, config, folder))
     except DataError as error:
