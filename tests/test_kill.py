@@ -1,4 +1,4 @@
-"""`kill -9` of the runner, over and over: the run that gets to its end leaves what an undisturbed one leaves."""
+"""The whole workbook on its smallest profile, and through `kill -9` over and over: what gets to its end is what an undisturbed run leaves."""
 
 from __future__ import annotations
 
@@ -112,10 +112,16 @@ def test_a_half_written_file_is_noticed(tmp_path):
         (entry / name).unlink()
 
 
+def measured(results: Path) -> dict[tuple[str, str], str]:
+    """Frame metrics by (system, metric)."""
+    with open(results, newline="") as file:
+        return {(row["system"], row["metric"]): row["value"] for row in csv.DictReader(file) if row["origin"] == "ours" and row["metric"] in ("fl_auc", "ap")}
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not list((REPOSITORY / "notebooks").glob("0*.ipynb")), reason="no notebooks in this checkout")
 def test_smoke_run_is_whole_then_current_and_survives_kills(tmp_path):
-    """All notebooks on the smallest profile; again at once; and three of them, through ten kills, from nothing."""
+    """All notebooks on the smallest profile; again at once; with another seed; and three of them, through ten kills, from nothing."""
     projects = [tmp_path / "undisturbed", tmp_path / "disturbed"]
     for project in projects:
         for folder in ("params", "notebooks"):
@@ -126,6 +132,13 @@ def test_smoke_run_is_whole_then_current_and_survives_kills(tmp_path):
     assert sorted(seconds) == sorted(p.name[:2] for p in (REPOSITORY / "notebooks").glob("*.ipynb"))
     code, text = vadkit(projects[0], "run", "smoke", timeout=20)  # and fast
     assert code == 0 and "running (" not in text, text
+
+    code, text = vadkit(projects[0], "run", "smoke", "--only", "02,05,10", "-p", "seeds", "[1]", "-p", "output_root", "another", timeout=600)
+    assert code == 0, text
+    first, other = (measured(projects[0] / folder / "smoke" / "results.csv") for folder in ("outputs", "another"))
+    trained = {key for key in other if key[0] in ("2S-bag", "1S-no-bag", "C3D-ha", "MIL learner")}
+    assert {key[0] for key in trained} == {"2S-bag", "1S-no-bag", "C3D-ha", "MIL learner"}
+    assert all(first[key] != other[key] for key in trained)  # no number is written down
 
     kill_and_rerun(projects[1], ("smoke", "--only", KILLED), sum(seconds[number] for number in KILLED.split(",")), seed=2, timeout=600)
     assert check_cache(projects[1] / "cache") > 0
