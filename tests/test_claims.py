@@ -82,11 +82,11 @@ def test_what_no_row_stands_beside_has_its_reason():
 def test_every_number_of_the_text_is_held(shared, paper):
     """Numbers of the running text, less those of headings, references, names and formulas."""
     text = shared(f"papers/{paper}").read_text(encoding="utf-8").split("REFERENCES")[0]
-    for noise in (r"\[[\d, -]+\]", r"ResNet-\d+", r"\b3D\b", r"Vision 2030", r"GA ID:\d+", r"(?m)^#* ?\*?\d(\.\d)?\)? .*$", r"\b(Section|Fig\.|Figure|Table|Fig) \d", r"\\frac\{1\}\{\w+\}", r"i=1", r"-1\b", r"10\^\{-\d\}", r"10⁻⁵", r"\(1 - specificity\)", r"\\max\(0"):
+    for noise in (r"\[[\d, -]+\]", r"ResNet-\d+", r"\b3D\b", r"Vision 2030", r"GA ID:\d+", r"(?m)^\d(\.\d)? [A-Z].{,80}$", r"(?m)^#* ?\*?\d\) ", r"\b(Section|Fig\.|Figure|Table|Fig) \d", r"\\frac\{1\}\{\w+\}", r"i=1", r"-1\b", r"10\^\{-\d\}", r"10⁻⁵", r"\(1 - specificity\)", r"\\max\(0"):
         text = re.sub(noise, " ", text)
     held = {abs(one.value) for one in published.load() if one.paper == {"p": P, "r": "raqeeb"}[paper[0]]} | {1.0, 0.0}
-    printed = {float(number) for number in re.findall(r"(?<![\w.])\d+(?:\.\d+)?(?![\w])", text)}
-    assert printed - held == set()
+    printed = {float(number) for number in re.findall(r"(?<![\w.])\d+(?:\.\d+)?", text)}
+    assert len(printed) >= 15 and printed - held == set()
 
 
 def test_the_page_lists_every_printed_number():
