@@ -304,6 +304,20 @@ def test_published_features_train_as_well(tmp_path, tiny_video, monkeypatch):
     assert [p.left_out for p in run(make(tmp_path, mil_epochs=2), corpus, features=features).problems] == [True]
 
 
+@given(st.lists(st.integers(1, 9), min_size=2, max_size=8), st.integers(0, 99), st.sampled_from(["sultani", "as_printed"]), st.integers(1, 3))
+def test_the_validation_loss_is_that_of_each_pair_on_its_own(lengths, seed, variant, top_k):
+    rng, learner = np.random.default_rng(seed), Learner(4).eval()
+    bags_made = [Bag(np.arange(n), rng.random((n, 4)).astype(np.float32)) for n in lengths]
+    labels = np.arange(len(lengths)) % 2
+    with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mil_training, "INSTANCES_AT_ONCE", 5)
+        loss, auc = mil_training._validate(learner, bags_made, labels, variant, top_k)
+        alone = [learner(torch.from_numpy(bag.features))[None] for bag in bags_made]
+        pairs = [ranking_loss(a, n, variant=variant, top_k=top_k).item() for a in alone[1::2] for n in alone[::2]]
+    assert loss == pytest.approx(np.mean(pairs), abs=1e-5)
+    assert auc == pytest.approx(video_auc(labels, [one.max().item() for one in alone]))
+
+
 # --- clips as instances -------------------------------------------------------------------------------------------
 
 

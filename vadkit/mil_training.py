@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vadkit.bags import Item, bag_inputs, own_items, padded, published_items, sides_of, video_scores
 from vadkit.config import Config
@@ -32,7 +32,7 @@ from vadkit.corpora import Corpus, Problem
 from vadkit.errors import DataError, VadkitError
 from vadkit.experiment import plan_folds
 from vadkit.inputs import Network, recalled, remembered
-from vadkit.models.mil import Learner, bag_scores, ranking_loss
+from vadkit.models.mil import Learner, ranking_loss
 from vadkit.scoring import VideoScores
 from vadkit.segments import Bag
 from vadkit.store import Store, code_version
@@ -44,6 +44,7 @@ CODE = (
     "vadkit.systems", "vadkit.streams", "vadkit.inputs", "vadkit.features", "vadkit.models.backbones",
     "vadkit.clip_features", "vadkit.models.video", "vadkit.models.i3d", "vadkit.models.resnext3d",
 )  # fmt: skip
+INSTANCES_AT_ONCE = 4096
 PHASE = 10  # of `derived_seed`: other random numbers than the first paper's phases
 
 
@@ -175,9 +176,28 @@ def _validate(learner: Learner, bags: Sequence[Bag], labels: np.ndarray, variant
     """Ranking loss over all pairs of validation videos, and the AUC of their largest scores. Video labels only."""
     learner.eval()
     with torch.no_grad():
-        scores = [learner(torch.from_numpy(bag.features))[None] for bag in bags]
-    losses = [ranking_loss(scores[a], scores[n], variant=variant, top_k=top_k) for a in np.flatnonzero(labels == 1) for n in np.flatnonzero(labels == 0)]
-    return torch.stack(losses).mean().item(), rank_auc(labels, np.array([bag_scores(s).item() for s in scores]))
+        scores = _scores_of(learner, bags)
+    best = np.array([one.max().item() for one in scores])
+    longest = max(map(len, scores))
+    held = torch.stack([nn.functional.pad(one, (0, longest - len(one))) for one in scores])
+    real = torch.arange(longest) < torch.tensor([len(one) for one in scores])[:, None]
+    anomalous, normal = (torch.from_numpy(np.flatnonzero(labels == label)) for label in (1, 0))
+    losses = []
+    for number in anomalous:  # beside every normal one
+        one, mask = (rows[number].expand(len(normal), -1) for rows in (held, real))
+        losses.append(ranking_loss(one, held[normal], variant=variant, top_k=top_k, anomaly_mask=mask, normal_mask=real[normal]))
+    return torch.stack(losses).mean().item(), rank_auc(labels, best)
+
+
+def _scores_of(learner: Learner, bags: Sequence[Bag]) -> list[Tensor]:
+    """Instance scores of each bag: as many bags at once as hold some thousand instances."""
+    found, waiting = [], []
+    for number, bag in enumerate(bags, 1):
+        waiting.append(torch.from_numpy(bag.features))
+        if number == len(bags) or sum(map(len, waiting)) >= INSTANCES_AT_ONCE:
+            found += learner(torch.cat(waiting)).split([len(one) for one in waiting])
+            waiting = []
+    return found
 
 
 def _draw(bags: int, count: int) -> Tensor:
