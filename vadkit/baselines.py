@@ -12,6 +12,7 @@ import numpy as np
 
 from vadkit.config import Config
 from vadkit.corpora import Corpus
+from vadkit.devices import one_thread
 from vadkit.errors import ConfigError, DataError
 from vadkit.experiment import plan_folds, prepare, sides_of
 from vadkit.features import extract_features, pooled
@@ -105,7 +106,8 @@ def _by_seed(config: Config, corpus: Corpus, predict: Predict, progress: Progres
                 train = (*train, *val)
             if len({one.video.label for one in train}) < 2:
                 raise DataError(f"{what}: training needs normal and anomalous videos, got {len(train)} of one kind; give videos of both kinds")
-            scored |= {one.name: one for one in predict(train, test, seed)}
+            with one_thread():
+                scored |= {one.name: one for one in predict(train, test, seed)}
         results[seed] = [scored[name] for name in material.samples if name in scored]
         if progress is not None:
             progress(done, len(config.seeds), f"{what}, seed {seed}")

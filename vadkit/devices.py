@@ -23,12 +23,14 @@ def device_of(config: Config) -> str:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Sums then do not depend on how many threads there are, nor features on where they were computed."""
+    """Sums of torch, NumPy and scikit-learn then do not depend on how many threads there are, nor results on where they were computed."""
     import torch
+    from threadpoolctl import threadpool_limits
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        with threadpool_limits(1):
+            yield
     finally:
         torch.set_num_threads(threads)

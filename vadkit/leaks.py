@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vadkit import metrics
+from vadkit.devices import one_thread
 
 if TYPE_CHECKING:
     from vadkit.config import Config
@@ -95,5 +96,6 @@ def _out_of_fold(features: np.ndarray, labels: np.ndarray, sides: list[tuple[np.
     scores = np.empty(len(labels))
     for train, test in sides:
         probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000, C=0.1))
-        scores[test] = probe.fit(features[train], labels[train]).predict_proba(features[test])[:, 1]
+        with one_thread():
+            scores[test] = probe.fit(features[train], labels[train]).predict_proba(features[test])[:, 1]
     return scores
