@@ -41,7 +41,7 @@ def cache(tmp_path_factory):
 
 @pytest.fixture
 def config(cache):
-    return Config(cache_root=cache, seeds=[0, 1], joint_width=32, bootstrap_resamples=50)
+    return Config(cache_root=cache, workers=1, seeds=[0, 1], joint_width=32, bootstrap_resamples=50)
 
 
 def fail(monkeypatch, config, signal=0.0):

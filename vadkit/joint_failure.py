@@ -19,13 +19,14 @@ import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from vadkit import intervals, joint_training
+from vadkit import intervals, joint_training, parallel
 from vadkit.bags import Item, own_items, padded, rows_per_second, stream_names, video_scores
 from vadkit.errors import DataError
 from vadkit.evaluation import Metric, resamples
@@ -133,15 +134,17 @@ def run(config: Config, corpus: Corpus, progress: Progress | None = None) -> Fai
     usable = [fixed[name] for name in pool if name in fixed]
     if len({item.video.source for item in usable}) < 2 or len({item.video.label for item in usable}) < 2:
         raise DataError(f"{len(usable)} videos are not enough: expected two sources, and normal and anomalous videos; give more videos")
-    parts, wholes = _samples(usable, classes, _cut), _samples([free[item.video.name] for item in usable], classes, lambda bag: [bag])
-    streams, trials = len(stream_names(config)), []
-    tested = {RANDOM: (fixed, _cut), BY_SOURCE: (fixed, _cut), WHOLE: (free, lambda bag: [bag])}
-    for number, (way, seed) in enumerate((w, s) for w in WAYS for s in config.seeds):
-        samples, (items, cut) = wholes if way == WHOLE else parts, tested[way]
-        test = [items[v.name] for v in corpus.of("test") if v.name in fixed]
-        trials.append(_trial(config, way, seed, samples, classes, streams, usable, test, cut))
+    parts, wholes = _samples(usable, classes, _cut), _samples([free[item.video.name] for item in usable], classes, _whole)
+    streams, test = len(stream_names(config)), [v.name for v in corpus.of("test") if v.name in fixed]
+    tasks = []
+    for way in WAYS:
+        samples, items, cut = (wholes, free, _whole) if way == WHOLE else (parts, fixed, _cut)
+        tasks += [_Task(config, way, seed, samples, classes, streams, tuple(items[v.video.name] for v in usable), tuple(items[name] for name in test), cut) for seed in config.seeds]
+    missing = [task for task in tasks if not task.path.is_dir()]
+    for done, what in enumerate(parallel.each(_train, [(task,) for task in missing], config.workers), 1):
         if progress is not None:
-            progress(number + 1, len(WAYS) * len(config.seeds), f"{way}, seed {seed}")
+            progress(done, len(missing), what)
+    trials = [_read(task) for task in tasks]
     held = held_out(RANDOM, parts.names, parts.sources, parts.classes > 0, config.seeds[0])
     return Failure(classes, tuple(item.video for item in usable), tuple(trials), Segments(len(parts.bags), _same_video(parts, held), _mislabelled(usable, pool)))
 
@@ -192,6 +195,10 @@ def _cut(bag: Bag) -> list[Bag]:
     return [Bag(bag.starts[k : k + 1], bag.features[k : k + 1]) for k in range(len(bag))]
 
 
+def _whole(bag: Bag) -> list[Bag]:
+    return [bag]
+
+
 def _samples(items: Sequence[Item], classes: tuple[str, ...], cut: Callable[[Bag], list[Bag]]) -> _Samples:
     made = [(bag, classes.index(item.video.category), item.video.name, item.video.source) for item in items for bag in cut(item.bag)]
     bags, numbers, names, sources = zip(*made, strict=True)
@@ -221,35 +228,62 @@ def _mislabelled(items: Sequence[Item], videos: Mapping[str, Video]) -> float | 
 # --- trials ------------------------------------------------------------------------------------------------------
 
 
-def _trial(config, way, seed, samples: _Samples, classes, streams, usable, test, cut) -> Trial:
-    key = {
-        "way": [way, SEGMENTS, FOLDS, EPOCHS, PASSES, PER_VIDEO, FREE],
-        "seed": seed,
-        "parameters": {k: v for k, v in config.model_dump().items() if k.startswith("joint_")},
-        "classes": classes,
-        "videos": [[item.identity, item.video.category, item.video.source] for item in usable],
-        "test": [item.identity for item in test],
-        "torch": torch.__version__,
-        "code": code_version("vadkit.joint_failure", *joint_training.CODE),
-    }
-    folder = Store(config.cache_dir).fetch("joint_failure", key, lambda path: _build(path, config, way, seed, samples, classes, streams, test, cut))
-    facts = json.loads((folder / "trial.json").read_text())
-    with np.load(folder / "tested.npz") as scores:
-        tested = tuple(video_scores(item, scores[str(k)]) for k, item in enumerate(test))
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """One trial to run. videos: those of the samples; cut: a video's bag into samples."""
+
+    config: Config
+    way: str
+    seed: int
+    samples: _Samples
+    classes: tuple[str, ...]
+    streams: int
+    videos: tuple[Item, ...]
+    test: tuple[Item, ...]
+    cut: Callable[[Bag], list[Bag]]
+
+    @cached_property
+    def key(self) -> dict:
+        return {
+            "way": [self.way, SEGMENTS, FOLDS, EPOCHS, PASSES, PER_VIDEO, FREE],
+            "seed": self.seed,
+            "parameters": {k: v for k, v in self.config.model_dump().items() if k.startswith("joint_")},
+            "classes": self.classes,
+            "videos": [[item.identity, len(item.bag), item.video.category, item.video.source] for item in self.videos],
+            "test": [[item.identity, len(item.bag)] for item in self.test],
+            "torch": torch.__version__,
+            "code": code_version("vadkit.joint_failure", *joint_training.CODE),
+        }
+
+    @property
+    def path(self) -> Path:
+        return Store(self.config.cache_dir).path("joint_failure", self.key)
+
+
+def _train(task: _Task) -> str:
+    Store(task.config.cache_dir).fetch("joint_failure", task.key, lambda folder: _build(folder, task))
+    return f"{task.way}, seed {task.seed}"
+
+
+def _read(task: _Task) -> Trial:
+    facts = json.loads((task.path / "trial.json").read_text())
+    with np.load(task.path / "tested.npz") as scores:
+        tested = tuple(video_scores(item, scores[str(k)]) for k, item in enumerate(task.test))
     curves = [tuple(Accuracy(**line) for line in facts[side]) for side in ("train", "held_out")]
-    return Trial(way, seed, *curves, {name: tuple(counts) for name, counts in facts["held"].items()}, tested)
+    return Trial(task.way, task.seed, *curves, {name: tuple(counts) for name, counts in facts["held"].items()}, tested)
 
 
-def _build(folder: Path, config, way, seed, samples: _Samples, classes, streams, test, cut) -> None:
+def _build(folder: Path, task: _Task) -> None:
+    way, seed, samples, classes = task.way, task.seed, task.samples, len(task.classes)
     held = held_out(way, samples.names, samples.sources, samples.classes > 0, seed)
     sides = [[samples.bags[k] for k in np.flatnonzero(side)] for side in (~held, held)]
     labels = [torch.as_tensor(samples.classes[side]) for side in (~held, held)]
-    batch = config.joint_batch if way == WHOLE else PER_VIDEO * config.joint_batch
-    config = config.model_copy(update={**FREE, "joint_batch": batch})
-    weights, curves = joint_training.class_weights(labels[0], len(classes)), ([], [])
+    batch = task.config.joint_batch * (1 if way == WHOLE else PER_VIDEO)
+    config = task.config.model_copy(update={**FREE, "joint_batch": batch})
+    weights, curves = joint_training.class_weights(labels[0], classes), ([], [])
     with reproducible():
         torch.manual_seed(derived_seed(seed, PHASE, 0))
-        model, optimiser = new_model(config, "joint", samples.bags[0].features.shape[1], len(classes), streams)
+        model, optimiser = new_model(config, "joint", samples.bags[0].features.shape[1], classes, task.streams)
         for epoch in range(1, min(EPOCHS, config.joint_epochs) + 1):
             torch.manual_seed(derived_seed(seed, PHASE, epoch))
             for _ in range(PASSES if way == WHOLE else 1):
@@ -257,7 +291,7 @@ def _build(folder: Path, config, way, seed, samples: _Samples, classes, streams,
             for curve, bags, its in zip(curves, sides, labels, strict=True):
                 curve.append(asdict(_accuracy(*_predicted(model, bags), its)))
         videos, given = _predicted(model, sides[1])
-        scores = {str(k): _segment_scores(model, cut(item.bag)) for k, item in enumerate(test)}
+        scores = {str(k): _segment_scores(model, task.cut(item.bag)) for k, item in enumerate(task.test)}
     detected, classified = ((videos > 0.5) == (labels[1] > 0)).numpy(), (given.argmax(dim=1) == labels[1]).numpy()
     names = samples.names[held]
     counts = {str(n): [int((names == n).sum()), int(detected[names == n].sum()), int(classified[names == n].sum())] for n in np.unique(names)}
