@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -33,6 +32,7 @@ from vadkit.errors import DataError, VadkitError
 from vadkit.experiment import plan_folds
 from vadkit.inputs import Network, recalled, remembered
 from vadkit.models.mil import Learner, ranking_loss
+from vadkit.parallel import each
 from vadkit.scoring import VideoScores
 from vadkit.segments import Bag
 from vadkit.store import Store, code_version
@@ -254,14 +254,9 @@ def train_missing(tasks: Sequence, train: Callable[[Any, Progress | None], str],
         for task in missing:
             train(task, progress)
         return
-    from joblib import Parallel, delayed
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "A worker stopped", UserWarning)  # processes of the extraction that idled too long
-        parallel = Parallel(n_jobs=min(missing[0].config.workers, len(missing)), backend="loky", return_as="generator_unordered", batch_size=1)
-        for done, what in enumerate(parallel(delayed(train)(replace(task, test=()), None) for task in missing), 1):
-            if progress is not None:
-                progress(done, len(missing), what)
+    for done, what in enumerate(each(train, [(replace(task, test=()), None) for task in missing], missing[0].config.workers), 1):
+        if progress is not None:
+            progress(done, len(missing), what)
 
 
 def _train_task(task: _Task, progress: Progress | None) -> str:
