@@ -118,28 +118,38 @@ def measured(results: Path) -> dict[tuple[str, str], str]:
         return {(row["system"], row["metric"]): row["value"] for row in csv.DictReader(file) if row["origin"] == "ours" and row["metric"] in ("fl_auc", "ap")}
 
 
+def workbook(folder: Path) -> Path:
+    """A project with the repository's notebooks and profiles, and a cache of its own."""
+    for name in ("params", "notebooks"):
+        shutil.copytree(REPOSITORY / name, folder / name)
+    return folder
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(not list((REPOSITORY / "notebooks").glob("0*.ipynb")), reason="no notebooks in this checkout")
-def test_smoke_run_is_whole_then_current_and_survives_kills(tmp_path):
-    """All notebooks on the smallest profile; again at once; with another seed; and three of them, through ten kills, from nothing."""
-    projects = [tmp_path / "undisturbed", tmp_path / "disturbed"]
-    for project in projects:
-        for folder in ("params", "notebooks"):
-            shutil.copytree(REPOSITORY / folder, project / folder)
-    code, text = vadkit(projects[0], "run", "smoke", timeout=900)
+def test_smoke_run_is_whole_then_current_and_another_seed_changes_its_numbers(tmp_path):
+    project = workbook(tmp_path)
+    code, text = vadkit(project, "run", "smoke", timeout=900)
     assert code == 0, text
-    seconds = {p.name[:2]: json.loads(p.read_text())["seconds"] for p in (projects[0] / "outputs/smoke/receipts").glob("*")}
-    assert sorted(seconds) == sorted(p.name[:2] for p in (REPOSITORY / "notebooks").glob("*.ipynb"))
-    code, text = vadkit(projects[0], "run", "smoke", timeout=20)  # and fast
+    done = sorted(p.name[:2] for p in (project / "outputs/smoke/receipts").glob("*"))
+    assert done == sorted(p.name[:2] for p in (REPOSITORY / "notebooks").glob("*.ipynb"))
+    code, text = vadkit(project, "run", "smoke", timeout=20)  # and fast
     assert code == 0 and "running (" not in text, text
 
-    code, text = vadkit(projects[0], "run", "smoke", "--only", "02,05,10", "-p", "seeds", "[1]", "-p", "output_root", "another", timeout=600)
+    code, text = vadkit(project, "run", "smoke", "--only", "02,05,10", "-p", "seeds", "[1]", "-p", "output_root", "another", timeout=600)
     assert code == 0, text
-    first, other = (measured(projects[0] / folder / "smoke" / "results.csv") for folder in ("outputs", "another"))
+    first, other = (measured(project / folder / "smoke" / "results.csv") for folder in ("outputs", "another"))
     trained = {key for key in other if key[0] in ("2S-bag", "1S-no-bag", "C3D-ha", "MIL learner")}
     assert {key[0] for key in trained} == {"2S-bag", "1S-no-bag", "C3D-ha", "MIL learner"}
     assert all(first[key] != other[key] for key in trained)  # no number is written down
 
-    kill_and_rerun(projects[1], ("smoke", "--only", KILLED), sum(seconds[number] for number in KILLED.split(",")), seed=2, timeout=600)
-    assert check_cache(projects[1] / "cache") > 0
-    compare(*(p / "outputs" / "smoke" for p in reversed(projects)))
+
+@pytest.mark.slow
+def test_smoke_run_survives_kills(tmp_path):
+    """Three notebooks of the smallest profile, through ten kills, from nothing."""
+    undisturbed, disturbed = (workbook(tmp_path / name) for name in ("undisturbed", "disturbed"))
+    started = time.monotonic()
+    code, text = vadkit(undisturbed, "run", "smoke", "--only", KILLED, timeout=600)
+    assert code == 0, text
+    kill_and_rerun(disturbed, ("smoke", "--only", KILLED), time.monotonic() - started, seed=2, timeout=600)
+    assert check_cache(disturbed / "cache") > 0
+    compare(*(project / "outputs" / "smoke" for project in (disturbed, undisturbed)))
