@@ -344,3 +344,19 @@ def test_the_context_follows_data_weights_and_package(tmp_path, monkeypatch):
     monkeypatch.setattr(receipts, "package_digest", lambda: "changed")
     seen.append(receipts.context_digest(config))
     assert len(set(seen)) == 4
+
+
+@pytest.mark.parametrize(("cell", "word", "attempts"), [(0, "zmq.error.ZMQError: Address already in use", 3), (2, "Address already in use", 1), (0, "MemoryError", 1)])
+def test_a_kernel_that_lost_its_port_is_started_again(monkeypatch, tmp_path, cell, word, attempts):
+    from vadkit import kernels
+
+    tried = []
+
+    def attempt(*arguments):
+        tried.append(arguments)
+        return kernels.Failure(cell or None, "RuntimeError", "Kernel didn't respond", [word])
+
+    monkeypatch.setattr(kernels, "_attempt", attempt)
+    doing = kernels.Doing()
+    doing.cell = cell
+    assert kernels._papermill(tmp_path, tmp_path, {}, doing) is not None and len(tried) == attempts

@@ -24,6 +24,7 @@ from vadkit.errors import VadkitError
 TOKEN = "VADKIT_RUN"  # environment variable by which a run's processes are known
 BAR = re.compile(r"(\d+%)\|.*\|\s*(\S+).*")  # tqdm's: the share and the count say enough
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+PORT_ATTEMPTS = 3
 
 
 class RunError(VadkitError):
@@ -75,6 +76,15 @@ def execute(source: Path, target: Path, values: Mapping[str, Any], show: Callabl
 
 
 def _papermill(source: Path, target: Path, values: Mapping[str, Any], doing: Doing) -> Failure | None:
+    """Execute once; again where the kernel lost a port to another program between choosing and taking it, and ran no cell."""
+    for _ in range(PORT_ATTEMPTS):
+        failure = _attempt(source, target, values, doing)
+        if failure is None or doing.cell or not any("Address already in use" in line for line in failure.traceback):
+            break
+    return failure
+
+
+def _attempt(source: Path, target: Path, values: Mapping[str, Any], doing: Doing) -> Failure | None:
     import asyncio
     import logging
     import warnings
