@@ -31,6 +31,20 @@ def test_one_thread_is_one_in_every_pool_and_ends():
         torch.set_num_threads(before)
 
 
+def flushed() -> bool:
+    return bool(torch.tensor(1e-40) * 1 == 0)
+
+
+def test_one_thread_counts_denormals_as_zero_and_leaves_the_rest_as_it_was():
+    assert not flushed()
+    with one_thread():
+        assert flushed()
+        with one_thread():
+            pass
+        assert flushed(), "an inner one must not end it for the outer one"
+    assert not flushed()
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there():
     assert device_of(Config()) == device_of(Config(device="cpu")) == "cpu"

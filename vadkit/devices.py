@@ -23,14 +23,26 @@ def device_of(config: Config) -> str:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Sums of torch, NumPy and scikit-learn then do not depend on how many threads there are, nor results on where they were computed."""
+    """Sums of torch, NumPy and scikit-learn then do not depend on how many threads there are, nor results on where they were computed.
+
+    Numbers too small for a normal float count as zero: a processor takes many times longer over them, and weights
+    that decay beside features which are always zero become such numbers (`benchmarks/training.py`).
+    """
     import torch
     from threadpoolctl import threadpool_limits
 
-    threads = torch.get_num_threads()
+    threads, flushed = torch.get_num_threads(), _flushes_denormals()
     torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
     try:
         with threadpool_limits(1):
             yield
     finally:
+        torch.set_flush_denormal(flushed)
         torch.set_num_threads(threads)
+
+
+def _flushes_denormals() -> bool:
+    import torch
+
+    return (torch.tensor(1e-40) * 1).item() == 0

@@ -27,6 +27,7 @@ import numpy as np
 from vadkit import report, sampling
 from vadkit.clips import plan_clips, positions_of
 from vadkit.config import SAMPLING_PRESETS, Config, make_config
+from vadkit.devices import one_thread
 from vadkit.errors import VadkitError
 from vadkit.report import ResultRow
 from vadkit.systems import SYSTEMS, system_for
@@ -126,14 +127,8 @@ def cost_of(config: Config, name: str) -> Cost:
 
     Raises ConfigError or WeightsError where the network cannot be built.
     """
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         return _cost_of(config, name)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _cost_of(config: Config, name: str) -> Cost:

@@ -30,6 +30,7 @@ from vadkit import mil_training
 from vadkit.bags import Item, own_items, padded, published_items, sides_of, stream_names, video_scores
 from vadkit.config import Config
 from vadkit.corpora import NORMAL, Corpus, Problem
+from vadkit.devices import one_thread
 from vadkit.errors import DataError, VadkitError
 from vadkit.experiment import plan_folds
 from vadkit.models.joint import NAMES, Output, build_model
@@ -205,13 +206,8 @@ def train_epoch(model: nn.Module, optimiser: torch.optim.Optimizer, bags: Sequen
 @contextmanager
 def reproducible() -> Iterator[None]:
     """One thread and a random state of its own: the same numbers everywhere, and none taken from others."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # steps too short to share, and sums that do not depend on the machine's cores
-    try:
-        with torch.random.fork_rng(devices=[]):
-            yield
-    finally:
-        torch.set_num_threads(threads)
+    with one_thread(), torch.random.fork_rng(devices=[]):  # steps too short to share
+        yield
 
 
 def _size(config: Config) -> dict:

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from vadkit.bags import Item, bag_inputs, own_items, padded, published_items, sides_of, video_scores
 from vadkit.config import Config
 from vadkit.corpora import Corpus, Problem
+from vadkit.devices import one_thread
 from vadkit.errors import DataError, VadkitError
 from vadkit.experiment import plan_folds
 from vadkit.inputs import Network, recalled, remembered
@@ -40,7 +41,7 @@ from vadkit.training import Epoch, derived_seed, rank_auc
 
 Progress = Callable[[int, int, str], None]
 CODE = (
-    "vadkit.mil_training", "vadkit.bags", "vadkit.models.mil", "vadkit.segments", "vadkit.scoring", "vadkit.training",
+    "vadkit.mil_training", "vadkit.bags", "vadkit.devices", "vadkit.models.mil", "vadkit.segments", "vadkit.scoring", "vadkit.training",
     "vadkit.systems", "vadkit.streams", "vadkit.inputs", "vadkit.features", "vadkit.models.backbones",
     "vadkit.clip_features", "vadkit.models.video", "vadkit.models.i3d", "vadkit.models.resnext3d",
 )  # fmt: skip
@@ -132,13 +133,8 @@ def train_learner(
     labels: of the validation bags, 0 or 1, both present. An epoch pairs each bag of the larger class once, those of
     the smaller as often as needed. The same seed gives the same weights. Raises VadkitError where the loss is no longer finite.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # steps too short to share, and the same sums everywhere
-    try:
-        with torch.random.fork_rng(devices=[]):
-            return _train(config, anomalous, normal, validation, np.asarray(labels), seed, variant, top_k, streams, progress)
-    finally:
-        torch.set_num_threads(threads)
+    with one_thread(), torch.random.fork_rng(devices=[]):  # steps too short to share
+        return _train(config, anomalous, normal, validation, np.asarray(labels), seed, variant, top_k, streams, progress)
 
 
 def _train(config, anomalous, normal, validation, labels, seed, variant, top_k, streams, progress) -> tuple[Learner, tuple[Epoch, ...]]:

@@ -12,7 +12,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vadkit.config import Config
+from vadkit.devices import one_thread
 from vadkit.errors import DataError, VadkitError
 from vadkit.models.two_stream import BAG_DIM, OUTPUTS, Head, TwoStream, confidence
 from vadkit.systems import System
@@ -398,10 +399,5 @@ def _threads_for(head: nn.Module) -> Iterator[None]:
 
     (`benchmarks/training.py`; on an idle machine there is little between them.)
     """
-    before = torch.get_num_threads()
-    if sum(p.numel() for p in head.parameters()) < ONE_THREAD_BELOW:
-        torch.set_num_threads(1)
-    try:
+    with one_thread() if sum(p.numel() for p in head.parameters()) < ONE_THREAD_BELOW else nullcontext():
         yield
-    finally:
-        torch.set_num_threads(before)
