@@ -89,7 +89,7 @@ def main(arguments: list[str] | None = None) -> list[dict]:
     lines.append(lines_of(f"{SUPERVISED}, labels of moments", supervised.by_seed(), config))
     lines.append(lines_of("how far into the video", by_position(runs["MIL learner"].by_seed()), config))
     trained.save_models(config, corpus, supervised)
-    record = trained.save_learner(config, corpus, runs["MIL learner"])
+    record = trained.save_on_segments(config, corpus, runs["MIL learner"])
     print(f"recorded: {record}")
     print(json.dumps({"videos": count, "results": lines}))
     return lines

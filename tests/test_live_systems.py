@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import LIVE_FPS, live_config, live_corpus
 
-from vadkit import cli, mil_training
+from vadkit import cli, joint_training, mil_training
 from vadkit.analysers import make_analyser, networks
 from vadkit.analysers.rows import Grid
 from vadkit.config import Config
@@ -32,7 +32,7 @@ from vadkit.sampling import stride_frames
 from vadkit.scoring import hold
 from vadkit.segments import even_rows
 from vadkit.systems import find_system
-from vadkit.trained import find_model, save_learner, save_models
+from vadkit.trained import find_model, save_models, save_on_segments
 from vadkit.video import read_frames
 
 
@@ -84,7 +84,7 @@ def learners(corpus, weights) -> dict:
         config = live_config(root, profile, **changes, **weights if "clip_width" in changes else {})
         videos = corpus if config.split == "official" else Corpus("tiny", tuple(replace(v, split="all") for v in corpus.videos))
         run = mil_training.run(config, videos)
-        save_learner(config, videos, run)
+        save_on_segments(config, videos, run)
         found[profile] = {one.name: one for one in run.seeds[0].scores}
     return found
 
@@ -206,7 +206,7 @@ def test_published_features_cannot_be_made_of_a_video(corpus, tmp_path):
     root = corpus.videos[0].path.parent
     config = live_config(root, "published", mil_segments=4)
     features = {v.name: np.random.default_rng(n).random((4, 5)).astype(np.float32) for n, v in enumerate(corpus.videos)}
-    save_learner(config, corpus, mil_training.run(config, corpus, features=features))
+    save_on_segments(config, corpus, mil_training.run(config, corpus, features=features))
     with pytest.raises(DataError, match="features that others publish"):
         score(corpus.videos[6].path, learner_of(corpus, "published"))
 
@@ -218,6 +218,103 @@ def test_the_command_scores_with_a_learner(corpus, learners, tmp_path, capsys):
     with pytest.raises(SystemExit):
         cli.main(["score", str(root / "v6.mp4"), "--run", str(root / "outputs" / "segments"), "--system", "MIL lerner"])
     assert "did you mean 'MIL learner'" in capsys.readouterr().err
+
+
+# --- LSTM, attention, joint -------------------------------------------------------------------------------------------
+
+
+SEQUENCES = {
+    "sequences": {"joint_segment_seconds": 0.5, "joint_epochs": 4, "joint_width": 8, "joint_lr": 0.01},
+    "sequence-folds": {"joint_segment_seconds": 0.8, "joint_epochs": 2, "joint_width": 8, "corpus": "folder", "data_root": ".", "split": "grouped_cv", "folds": 2},
+}
+
+
+@pytest.fixture(scope="module")
+def sequences(corpus) -> dict:
+    """A recorded LSTM, attention and joint model of each kind of split, by profile and name."""
+    root, found = corpus.videos[0].path.parent, {}
+    for profile, changes in SEQUENCES.items():
+        config = live_config(root, profile, **changes)
+        videos = corpus if config.split == "official" else Corpus("tiny", tuple(replace(v, split="all") for v in corpus.videos))
+        for name in joint_training.NAMES:
+            found[profile, name] = (run := joint_training.run(config, videos, name)).seeds[0]
+            save_on_segments(config, videos, run, f"{name} model")
+    return found
+
+
+def sequence_of(corpus: Corpus, name: str, profile: str = "sequences", video: str = "v6"):
+    return find_model(corpus.videos[0].path.parent / "outputs" / profile, f"{name} model", video=f"{video}.mp4")
+
+
+@pytest.mark.parametrize("profile", list(SEQUENCES))
+@pytest.mark.parametrize("name", joint_training.NAMES)
+def test_scores_on_segments_in_order_are_the_experiments(corpus, sequences, tmp_path, profile, name):
+    one = sequences[profile, name]
+    assert len(one.scores) == (2 if profile == "sequences" else 8)
+    for video in one.scores[-2:]:
+        model = sequence_of(corpus, name, profile, video.name)
+        assert model.on_segments and not model.is_learner and model.held_out == (profile != "sequences")
+        verdict = score(corpus.videos[0].path.parent / f"{video.name}.mp4", model, table=tmp_path / "a.csv")
+        found = rows(tmp_path / "a.csv")
+        assert np.array_equal(found[:, 0], video.index) and verdict.frames == video.frames
+        assert np.allclose(found[:, 2], video.confidence, atol=1e-4) and len(set(found[:, 2])) > 2
+        assert sum("its class" in note for note in verdict.notes) == (name == "joint")
+
+
+def test_the_class_that_is_named_is_the_experiments(corpus, sequences):
+    for one in sequences["sequences", "joint"].recognised:
+        verdict = score(corpus.videos[0].path.parent / f"{one.name}.mp4", sequence_of(corpus, "joint"))
+        best = int(np.argmax(one.probabilities))
+        assert f"as the model sees it: {one.classes[best]} ({100 * one.probabilities[best]:.0f} %)" in verdict.notes[-1]
+
+
+@pytest.mark.parametrize("name", joint_training.NAMES)
+def test_of_a_stream_the_segment_that_goes_on_is_scored(corpus, sequences, name):
+    """Looking back only; at a segment's last row it is the whole segment, so the score is the file's."""
+    model, path = sequence_of(corpus, name), corpus.videos[6].path  # 40 frames at 12 a second: segments of six, a row at every third
+
+    def readings(change_from: int, **changes) -> list:
+        analyser = make_analyser(model, model.config.model_copy(update=changes), LIVE_FPS, endless=True)
+        return [one for number, image in read_frames(path) if (one := analyser.see(number, 255 - image if number >= change_from else image))]
+
+    found, other = readings(99), readings(24)
+    assert [one.frame for one in found] == list(range(0, 40, 3))
+    assert [one.confidence for one in found if one.frame < 24] == [one.confidence for one in other if one.frame < 24]
+    assert found[-1].confidence != other[-1].confidence
+    forgetful = readings(99, joint_max_segments=1)
+    assert (forgetful[-1].confidence == pytest.approx(found[-1].confidence, abs=1e-7)) == (name == "attention")  # which has no memory
+    pooled = joint_training.load_items(model.config, corpus)[0]["v6"].bag
+    assert len(pooled) == 7
+    assert found[1].confidence == pytest.approx(dict(zip(pooled.starts.tolist(), sequences["sequences", name].scores[0].confidence.tolist(), strict=True))[0], abs=1e-3)
+
+
+def test_segments_without_a_row_repeat_the_one_before(corpus, sequences):
+    """As in a file, where rows are rarer than segments: the stream's sequence keeps its time."""
+    model, seen = sequence_of(corpus, "LSTM"), []
+    analyser = make_analyser(model, model.config.model_copy(update={"joint_segment_seconds": 0.125}), LIVE_FPS, endless=True)
+    analyser.model.scores = lambda features: seen.append(features) or np.full(len(features), 0.5)
+    for number, image in read_frames(corpus.videos[6].path):
+        analyser.see(number, image)
+    assert [len(features) for features in seen] == [1 + int(row / 1.5) for row in range(0, 40, 3)]
+    assert np.array_equal(seen[-1][-2], seen[-1][-3]) and not np.array_equal(seen[-1][-1], seen[-1][-2])
+
+
+def test_a_sequence_model_of_published_features_is_refused(corpus):
+    config = live_config(corpus.videos[0].path.parent, "published-sequences", joint_epochs=1)
+    features = {v.name: np.random.default_rng(n).random((4, 5)).astype(np.float32) for n, v in enumerate(corpus.videos)}
+    save_on_segments(config, corpus, joint_training.run(config, corpus, "LSTM", features=features), "LSTM model")
+    with pytest.raises(DataError, match="features that others publish"):
+        score(corpus.videos[6].path, sequence_of(corpus, "LSTM", "published-sequences"))
+
+
+def test_the_command_scores_with_the_joint_model(corpus, sequences, tmp_path, capsys):
+    root = corpus.videos[0].path.parent
+    cli.main(["score", str(root / "v6.mp4"), "--run", str(root / "outputs" / "sequences"), "--system", "joint model", "--csv", str(tmp_path / "c.csv"), "--overlay", str(tmp_path / "o.mp4")])
+    said = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("note: its class") for line in said) and said[-1].startswith(("normal: ", "abnormal: "))
+    assert len(rows(tmp_path / "c.csv")) == 7 and sum(1 for _ in read_frames(tmp_path / "o.mp4")) == 40 + 24
+    with pytest.raises(DataError, match="--only 11"):
+        find_model(root / "outputs" / "nowhere", "joint model")
 
 
 @given(fps=st.sampled_from([10.0, 12.5, 23.976, 30.0]), rate=st.sampled_from([1.0, 3.0, 5.0]), share=st.sampled_from([0.2, 0.5, 0.66, 1.0]), frames=st.integers(1, 200))

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,12 +28,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vadkit import mil_training
-from vadkit.bags import Item, own_items, padded, published_items, sides_of, stream_names, video_scores
+from vadkit.bags import Item, bag_inputs, own_items, padded, published_items, sides_of, video_scores
 from vadkit.config import Config
 from vadkit.corpora import NORMAL, Corpus, Problem
 from vadkit.devices import one_thread
 from vadkit.errors import DataError, VadkitError
 from vadkit.experiment import plan_folds
+from vadkit.inputs import Network, recalled, remembered
 from vadkit.models.joint import NAMES, Output, build_model
 from vadkit.recognition import Recognised
 from vadkit.scoring import VideoScores
@@ -85,9 +87,9 @@ def run(config: Config, corpus: Corpus, model: str = "joint", features: Mapping[
     if model not in NAMES:
         raise ValueError(f"model must be one of {', '.join(NAMES)}, got '{model}'")
     items, problems = load_items(config, corpus, features, progress)
-    streams = len(stream_names(config)) if features is None else 1
+    networks = bag_inputs(config).networks if features is None else {}
     classes = classes_of(corpus)
-    tasks = [_Task(config, model, classes, seed, streams, *sides_of(fold, items)) for seed in config.seeds for fold in plan_folds(config, corpus, seed)]
+    tasks = [_Task(config, model, classes, seed, networks, *sides_of(fold, items)) for seed in config.seeds for fold in plan_folds(config, corpus, seed)]
     mil_training.train_missing(tasks, _train_task, progress)
     seeds = []
     for seed in config.seeds:
@@ -121,13 +123,28 @@ def classes_of(corpus: Corpus) -> tuple[str, ...]:
     return NORMAL, *sorted({v.category for v in corpus.of("train", "val", "all") if v.label})
 
 
-def load_model(path: str | Path) -> nn.Module:
-    """A trained model from a run's model folder, in evaluation mode. Raises DataError where there is none."""
+@dataclass(frozen=True)
+class JointFacts:
+    """What a trained model is of. model: as `build_model` takes it; classes: the names of its classes; networks: by stream, empty for published features."""
+
+    model: Mapping[str, Any]
+    classes: tuple[str, ...]
+    networks: Mapping[str, Network]
+
+
+def joint_facts(path: str | Path) -> JointFacts:
+    """Of a run's model folder. Raises DataError where it holds no such model."""
     path = Path(path)
     if not (path / "joint.json").is_file():
         raise DataError(f"{path} holds no LSTM, attention or joint model (joint.json is missing); take a path from JointSeed.model_paths, or run it again")
-    model = build_model(**json.loads((path / "joint.json").read_text()))
-    model.load_state_dict(torch.load(path / "model.pt", map_location="cpu", weights_only=True))
+    facts = json.loads((path / "joint.json").read_text())
+    return JointFacts(facts["model"], tuple(facts["classes"]), recalled(facts["networks"]))
+
+
+def load_model(path: str | Path) -> nn.Module:
+    """A trained model from a run's model folder, in evaluation mode. Raises DataError where there is none."""
+    model = build_model(**joint_facts(path).model)
+    model.load_state_dict(torch.load(Path(path) / "model.pt", map_location="cpu", weights_only=True))
     return model.eval()
 
 
@@ -243,7 +260,7 @@ class _Task:
     model: str
     classes: tuple[str, ...]
     seed: int
-    streams: int
+    networks: Mapping[str, Network]  # by stream; none where features are published ones
     train: tuple[Item, ...]
     val: tuple[Item, ...]
     test: tuple[Item, ...]
@@ -254,7 +271,7 @@ class _Task:
             "parameters": {k: v for k, v in self.config.model_dump().items() if k.startswith("joint_")},
             "model": [self.model, self.classes],
             "seed": self.seed,
-            "streams": self.streams,
+            "networks": remembered(self.networks),
             "train": [[item.identity, item.video.category] for item in self.train],
             "val": [[item.identity, item.video.category] for item in self.val],
             "torch": torch.__version__,
@@ -276,10 +293,10 @@ def _train_task(task: _Task, progress: Progress | None) -> str:
 
 def _build(task: _Task, folder: Path, progress: Progress | None) -> None:
     bags = [[item.bag for item in side] for side in (task.train, task.val)]
-    labels = [task.labels(side) for side in (task.train, task.val)]
-    model, history = train_model(task.config, task.model, bags[0], labels[0], bags[1], labels[1], len(task.classes), task.seed, task.streams, progress)
+    labels, streams = [task.labels(side) for side in (task.train, task.val)], max(1, len(task.networks))
+    model, history = train_model(task.config, task.model, bags[0], labels[0], bags[1], labels[1], len(task.classes), task.seed, streams, progress)
     torch.save(model.state_dict(), folder / "model.pt")
-    facts = {"name": task.model, "feature_dim": bags[0][0].features.shape[1], "classes": len(task.classes), "streams": task.streams}
-    facts |= _size(task.config)
+    built = {"name": task.model, "feature_dim": bags[0][0].features.shape[1], "classes": len(task.classes), "streams": streams, **_size(task.config)}
+    facts = {"model": built, "classes": task.classes, "networks": remembered(task.networks)}
     (folder / "joint.json").write_text(json.dumps(facts, indent=1))
     (folder / "history.json").write_text(json.dumps([asdict(line) for line in history], indent=1, allow_nan=False))

@@ -22,12 +22,13 @@ from vadkit.store import write_atomic
 if TYPE_CHECKING:
     from vadkit.corpora import Corpus
     from vadkit.experiment import SeedRun, SystemRun
+    from vadkit.joint_training import JointRun, JointSeed
     from vadkit.mil_training import MilRun, MilSeed
 
 FOLDER = "models"
 LEARNER = "MIL learner"  # the system's name in results and records
-FACTS = ("model.json", "mil.json")  # of a model's folder: a network of the first paper, or a Learner
-NOTEBOOKS = {"MIL": "10", "C3D": "05", "I3D": "06"}  # that train a system, by a part of its name; all others: 04
+FACTS = ("model.json", "mil.json", "joint.json")  # of a model's folder: a network of the first paper, a Learner, or an LSTM, attention or joint model
+NOTEBOOKS = {"MIL": "10", "LSTM": "11", "attention": "11", "joint": "11", "C3D": "05", "I3D": "06"}  # that train a system, by a part of its name; all others: 04
 PATHS = ("cache_root", "detector_weights", "backbone_weights", "c3d_weights", "i3d_rgb_weights", "i3d_flow_weights", "mil_resnext3d_weights")  # parameters that can be paths from the project's root
 
 
@@ -48,6 +49,11 @@ class TrainedModel:
         """Whether it is a Learner, of multiple-instance learning, and no system of the first paper."""
         return (self.path / FACTS[1]).is_file()
 
+    @property
+    def on_segments(self) -> bool:
+        """Whether it is of the second paper, and scores segments of a video."""
+        return not (self.path / FACTS[0]).is_file()
+
 
 def save_models(config: Config, corpus: Corpus, *runs: SystemRun) -> list[Path]:
     """Record the models of trained systems, one file a system, each replaced whole.
@@ -62,13 +68,13 @@ def save_models(config: Config, corpus: Corpus, *runs: SystemRun) -> list[Path]:
     ]
 
 
-def save_learner(config: Config, corpus: Corpus, run: MilRun, name: str = LEARNER) -> Path:
-    """Record the Learners of a run of multiple-instance learning, as `save_models` does."""
+def save_on_segments(config: Config, corpus: Corpus, run: MilRun | JointRun, name: str = LEARNER) -> Path:
+    """Record the models of a run of the second paper, as `save_models` does. name: of the system."""
     folder = config.output_dir / FOLDER
     return _write(config, folder, name, _models(config, corpus, run.seeds, True, folder), None)
 
 
-def _models(config: Config, corpus: Corpus, seeds: Sequence[SeedRun | MilSeed], early_stopping: bool, folder: Path) -> list[dict]:
+def _models(config: Config, corpus: Corpus, seeds: Sequence[SeedRun | MilSeed | JointSeed], early_stopping: bool, folder: Path) -> list[dict]:
     from vadkit.experiment import plan_folds
 
     models = []

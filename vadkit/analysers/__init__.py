@@ -4,7 +4,7 @@
     for number, image in frames:
         reading = analyser.see(number, image)  # None between analysed frames
 
-networks: the first paper's systems, on frames or on clips; segments: the second paper's Learner.
+networks: the first paper's systems, on frames or on clips; segments: the second paper's models.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ def make_analyser(trained: TrainedModel, config: Config, fps: float, endless: bo
     """The analyser of a recorded model, with its networks loaded. fps: the video's.
 
     endless: a stream or camera, whose length is not known. A file's analyser wants its `look_ahead` called before the
-    first frame. Raises as `load_model` and `load_learner` do.
+    first frame. Raises as what loads the model does.
     """
     from vadkit.analysers import networks, segments
 
-    make = segments.analyser_of if trained.is_learner else networks.analyser_of
+    make = segments.analyser_of if trained.on_segments else networks.analyser_of
     return make(trained, config, fps, endless)

@@ -1,17 +1,19 @@
-"""The second paper's Learner, whose instances are segments of a video.
+"""The second paper's models, whose instances are segments of a video: the Learner, the LSTM, attention and the joint model.
 
 A file's segments are the experiment's: equal parts of the whole, so the file is seen once before its frames come, and a
 segment's score stands from its first frame on, which is looking ahead by up to a segment. A stream has no length to cut. There
-a score is that of the window up to now, as long as the training videos' segments were in the median (our reading). With
-mil_segments 0 each analysed frame is an instance, and file and stream are alike.
+(our reading) the Learner scores the window up to now, as long as the training videos' segments were in the median, and the
+models that know an order score the segment that goes on, after those before it. With mil_segments 0 each analysed frame is
+an instance of the Learner, and file and stream are alike.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -23,25 +25,88 @@ from vadkit.bags import at_bag_rate, rows_per_second
 from vadkit.config import Config
 from vadkit.devices import device_of
 from vadkit.errors import DataError
-from vadkit.mil_training import LearnerFacts, learner_facts, load_learner
+from vadkit.inputs import Network
+from vadkit.joint_training import joint_facts, load_model, segment_count
+from vadkit.mil_training import learner_facts, load_learner
 from vadkit.models.backbones import fused
-from vadkit.models.mil import Learner
+from vadkit.models.joint import Output
 from vadkit.sampling import stride_frames
 from vadkit.segments import cut, even_rows
 from vadkit.trained import TrainedModel
 from vadkit.video import read_frames
 
 
+class BagModel(Protocol):
+    """What scores the segments of a video. networks: that make the features of its rows, by stream."""
+
+    networks: Mapping[str, Network]
+
+    def segments(self, frames: int, fps: float) -> int:
+        """Into how many segments a video is cut; 0: every row is one."""
+
+    def scores(self, features: np.ndarray) -> np.ndarray:
+        """Shape: (n, D) float32 in order of time -> (n,) in [0, 1]."""
+
+    def remarks(self, features: np.ndarray) -> tuple[str, ...]:
+        """What else it says of a whole video. Shape: (n, D) float32."""
+
+
+class LearnerModel:
+    """The Learner: each segment by itself. seconds: a stream's window."""
+
+    def __init__(self, config: Config, path: Path):
+        facts = learner_facts(path)
+        self.networks, self.seconds = facts.networks, facts.segment_seconds
+        self._config, self._learner = config, load_learner(path)
+
+    def segments(self, frames: int, fps: float) -> int:
+        return self._config.mil_segments
+
+    def scores(self, features: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return self._learner(torch.from_numpy(features)).numpy()
+
+    def remarks(self, features: np.ndarray) -> tuple[str, ...]:
+        return ()
+
+
+class SequenceModel:
+    """LSTM, attention or joint model: all segments of a video at once; the joint model names its class as well."""
+
+    def __init__(self, config: Config, path: Path):
+        facts = joint_facts(path)
+        self.networks, self.classes = facts.networks, facts.classes
+        self._config, self._model = config, load_model(path)
+
+    def segments(self, frames: int, fps: float) -> int:
+        return segment_count(frames, fps, self._config)
+
+    def scores(self, features: np.ndarray) -> np.ndarray:
+        return self._output(features).scores[0].numpy()
+
+    def remarks(self, features: np.ndarray) -> tuple[str, ...]:
+        logits = self._output(features).classes
+        if logits is None:
+            return ()
+        shares = logits[0].softmax(dim=0).tolist()
+        likely = sorted(zip(shares, self.classes, strict=True), reverse=True)[:2]
+        return ("its class, as the model sees it: " + ", then ".join(f"{name} ({100 * share:.0f} %)" for share, name in likely),)
+
+    def _output(self, features: np.ndarray) -> Output:
+        with torch.inference_mode():
+            return self._model(torch.from_numpy(features)[None], torch.ones(1, len(features), dtype=torch.bool))
+
+
 class Instances:
     """Features of a video's rows as its frames come: `see` gives (D,) float16 at a row, None between them."""
 
-    def __init__(self, config: Config, facts: LearnerFacts, fps: float):
-        self.networks, device = facts.networks, device_of(config)
-        built = [network.build(device) for network in facts.networks.values()]
+    def __init__(self, config: Config, networks: Mapping[str, Network], fps: float):
+        self.networks, device = networks, device_of(config)
+        built = [network.build(device) for network in networks.values()]
         if config.mil_features == "streams":
             self.rows, self._modules = Rows(config, fps, rows_per_second(config)), [fused(one) for one in built]
         else:
-            sizes = {stream: network.size for stream, network in facts.networks.items()}
+            sizes = {stream: network.size for stream, network in networks.items()}
             self.rows, self._modules = ClipRows(at_bag_rate(config), fps, sizes), built
 
     def wants(self, number: int) -> bool:
@@ -56,10 +121,10 @@ class Instances:
             return pooled_now(self._modules, self.networks, images)[0].cpu().numpy()
 
 
-class _LearnerAnalyser(Analyser):
-    def __init__(self, config: Config, learner: Learner, instances: Instances, fps: float):
+class _BagAnalyser(Analyser):
+    def __init__(self, config: Config, model: BagModel, fps: float):
         super().__init__(config, fps)
-        self.learner, self.instances = learner, instances
+        self.model, self.instances = model, Instances(config, model.networks, fps)
 
     def wants(self, number: int) -> bool:
         return self.instances.wants(number)
@@ -71,15 +136,15 @@ class _LearnerAnalyser(Analyser):
 
     def _scores(self, features: np.ndarray) -> np.ndarray:
         """Shape: (n, D) -> (n,)."""
-        with self._timed("head"), torch.inference_mode():
-            return self.learner(torch.from_numpy(np.asarray(features, np.float32))).numpy()
+        with self._timed("head"):
+            return self.model.scores(np.asarray(features, np.float32))
 
 
-class WindowAnalyser(_LearnerAnalyser):
+class WindowAnalyser(_BagAnalyser):
     """Scores the mean of the last window_seconds at every row; a window of 0 is the row itself."""
 
-    def __init__(self, config: Config, learner: Learner, instances: Instances, fps: float, window_seconds: float):
-        super().__init__(config, learner, instances, fps)
+    def __init__(self, config: Config, model: BagModel, fps: float, window_seconds: float):
+        super().__init__(config, model, fps)
         self._window = max(1, round(window_seconds * fps))
         self._held: deque[tuple[int, np.ndarray]] = deque()
         if window_seconds:
@@ -91,11 +156,35 @@ class WindowAnalyser(_LearnerAnalyser):
         self._held.append((number, features))
         while self._held[0][0] <= number - self._window:
             self._held.popleft()
-        mean = np.mean([one.astype(np.float32) for _, one in self._held], axis=0)
-        return self._reading(number, float(self._scores(mean[None])[0]))
+        return self._reading(number, float(self._scores(_mean([one for _, one in self._held])[None])[0]))
 
 
-class SegmentAnalyser(_LearnerAnalyser):
+class SequenceAnalyser(_BagAnalyser):
+    """Scores at every row the segment that goes on, by its rows so far, after the segments before it.
+
+    Segments last config.joint_segment_seconds; the last config.joint_max_segments of them are kept.
+    """
+
+    def __init__(self, config: Config, model: BagModel, fps: float):
+        super().__init__(config, model, fps)
+        self._length, self._segment = config.joint_segment_seconds * fps, 0
+        self._before: deque[np.ndarray] = deque(maxlen=config.joint_max_segments - 1)
+        self._held: list[np.ndarray] = []
+        self.notes = (f"a segment is {config.joint_segment_seconds:g} s and scored while it goes on; of a stream the last {config.joint_max_segments} are remembered",)
+
+    def see(self, number: int, frame: np.ndarray) -> Reading | None:
+        if not self.wants(number) or (features := self._instance(number, frame)) is None:
+            return None
+        segment = int(number / self._length)
+        if self._held and segment > self._segment:
+            self._before.extend([_mean(self._held)] * min(segment - self._segment, self.config.joint_max_segments))  # those without a row repeat, as in `segments.cut`
+            self._held = []
+        self._segment = segment
+        self._held.append(features)
+        return self._reading(number, float(self._scores(np.stack([*self._before, _mean(self._held)]))[-1]))
+
+
+class SegmentAnalyser(_BagAnalyser):
     """Scores a file's equal segments: `look_ahead` sees it whole, `see` gives each segment's score at its first frame.
 
     Keeps the features of all rows until the segments are cut: a few kilobytes for each second of video.
@@ -140,11 +229,12 @@ class SegmentAnalyser(_LearnerAnalyser):
         self.ahead_seconds = spent / frames
 
     def _score_segments(self, index: np.ndarray, features: np.ndarray, frames: int, name: str) -> None:
-        """As `mil_training` does: of the rows the even ones, their mean in each segment, the Learner."""
-        bag = cut(*self._even(index, features, frames), frames, self.config.mil_segments, name)
+        """As `vadkit.bags` does: of the rows the even ones, and their mean in each segment."""
+        count = self.model.segments(frames, self.fps)
+        bag = cut(*self._even(index, features, frames), frames, count, name)
         self._scored = dict(zip(bag.starts.tolist(), self._scores(bag.features).tolist(), strict=True))
-        seconds = frames / self.config.mil_segments / self.fps
-        self.notes = (f"{self.config.mil_segments} segments of {seconds:.1f} s: a segment's score stands from its first frame on, so it looks ahead",)
+        looks = f"{count} segments of {frames / count / self.fps:.1f} s: a segment's score stands from its first frame on, so it looks ahead"
+        self.notes = (looks, *self.model.remarks(bag.features))
 
     def _even(self, index: np.ndarray, features: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray]:
         """Without the last row where the experiment leaves it out: which rows are the even ones depends on where the video ends."""
@@ -162,11 +252,16 @@ class SegmentAnalyser(_LearnerAnalyser):
 
 
 def analyser_of(trained: TrainedModel, config: Config, fps: float, endless: bool = False) -> Analyser:
-    """With Learner and backbones loaded. Raises WeightsError where the backbone's weights are no longer the training's."""
-    facts, learner = learner_facts(trained.path), load_learner(trained.path)
-    if not facts.networks:
-        raise DataError(f"{trained.system} was trained on features that others publish; a video can be scored where the features are our own (notebook 10)")
-    instances = Instances(config, facts, fps)
-    if endless or not config.mil_segments:
-        return WindowAnalyser(config, learner, instances, fps, facts.segment_seconds)
-    return SegmentAnalyser(config, learner, instances, fps)
+    """With model and backbones loaded. Raises WeightsError where the backbone's weights are no longer the training's."""
+    model = LearnerModel(config, trained.path) if trained.is_learner else SequenceModel(config, trained.path)
+    if not model.networks:
+        raise DataError(f"{trained.system} was trained on features that others publish; a video can be scored where the features are our own (mil_features)")
+    if endless and not trained.is_learner:
+        return SequenceAnalyser(config, model, fps)
+    if trained.is_learner and (endless or not config.mil_segments):
+        return WindowAnalyser(config, model, fps, model.seconds)
+    return SegmentAnalyser(config, model, fps)
+
+
+def _mean(rows: list[np.ndarray]) -> np.ndarray:
+    return np.mean([row.astype(np.float32) for row in rows], axis=0)
