@@ -323,18 +323,20 @@ def test_the_validation_loss_is_that_of_each_pair_on_its_own(lengths, seed, vari
 
 def test_a_group_holds_one_anomaly_at_most_and_no_clip_twice():
     items = [Item(v, 60, 10.0, Bag(np.array([0]), np.full((1, 3), float(n), np.float32)), v.name) for n, v in enumerate(fake_corpus(False).videos)]
-    bags_made, labels = mil_groups.groups(items, 5, np.random.default_rng(0))
-    assert labels == [item.video.label for item in items]
-    for bag, label in zip(bags_made, labels, strict=True):
-        members = bag.features[:, 0].astype(int).tolist()
-        assert len(set(members)) == 5 and sum(items[m].video.label for m in members) == label
-    assert len({tuple(sorted(bag.features[:, 0])) for bag in bags_made}) > 20
-    assert {len(bag) for bag in mil_groups.groups(items, 20, np.random.default_rng(0))[0]} == {12, 13}  # 12 are normal
+    made = mil_groups.groups(items, 5, np.random.default_rng(0))
+    assert [group.video for group in made] == [item.video for item in items]
+    for number, group in enumerate(made):
+        members = group.bag.features[:, 0].astype(int).tolist()
+        assert number in members and len(set(members)) == 5 and sum(items[m].video.label for m in members) == group.video.label
+    assert len({tuple(sorted(group.bag.features[:, 0])) for group in made}) > 20 and len({group.identity for group in made}) == len(items)
+    assert {len(group.bag) for group in mil_groups.groups(items, 20, np.random.default_rng(0))} == {12, 13}  # 12 are normal
 
 
 def test_single_clips_are_told_apart_by_labels_of_groups(tmp_path, world):
     world["signal"] = 20.0
     config, corpus = make(tmp_path, corpus="folder", data_root=".", split="grouped_cv", folds=2, validation_fraction=0.4, mil_epochs=8, mil_pairs=4), fake_corpus(False, 40)
-    scores = mil_groups.run(config, corpus, 3)[0]
+    run = mil_groups.run(config, corpus, 3)
+    scores = run.by_seed()[0]
+    assert run.seeds[0].model_paths == mil_groups.run(config, corpus, 3).seeds[0].model_paths != mil_groups.run(config, corpus, 2).seeds[0].model_paths
     assert [v.name for v in scores] == [v.name for v in corpus.videos] and all(len(v.confidence) == 1 for v in scores)
     assert video_auc([v.label for v in scores], [v.confidence.mean() for v in scores]) > 0.8

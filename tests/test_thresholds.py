@@ -6,9 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
+from vadkit.config import Config
 from vadkit.errors import UndefinedMetricError
+from vadkit.evaluation import resamples
 from vadkit.scoring import VideoScores
-from vadkit.thresholds import GRID, above, choose_threshold, f1_over_thresholds, frame_f1, video_f1
+from vadkit.thresholds import GRID, above, choose_threshold, f1_of_decisions, f1_over_thresholds, frame_f1, video_f1
 
 
 def video(name: str, confidence, category: str = "Fighting") -> VideoScores:
@@ -51,3 +53,27 @@ def test_each_fold_is_counted_at_its_own_threshold():
     assert frame_f1(together, [0.5]) == frame_f1(low + high, [0.25]) and [v.name for v in together] == list("abcd")
     with pytest.raises(ValueError, match="longer|shorter"):
         above([low, high], [0.5])
+
+
+@pytest.mark.parametrize(("what", "f1"), [("frames", frame_f1), ("videos", video_f1)])
+def test_the_interval_is_over_videos_and_pairs_seeds_whose_folds_differ(what, f1):
+    rng = np.random.default_rng(0)
+    videos = [video(f"{n:02d}", rng.random(4), "Fighting" if n % 2 else "Normal") for n in range(30)]
+    decided = {0: above([videos], [0.6]), 1: above([videos[::-1]], [0.8])}
+    config = Config(bootstrap_resamples=300)
+    found = f1_of_decisions(decided, config, what)
+    assert found.per_seed == tuple(f1(one, [0.5])[0] for one in decided.values()) and found.value == pytest.approx(np.mean(found.per_seed))
+    assert found.ci_low < found.value < found.ci_high and found.videos == 30
+    drawn = []
+    for counts in resamples(videos, config).astype(int):
+        sides = [sorted(one, key=lambda v: v.name) for one in decided.values()]
+        drawn.append(np.mean([f1([v for v, count in zip(side, counts, strict=True) for _ in range(count)], [0.5])[0] for side in sides]))
+    assert (found.ci_low, found.ci_high) == pytest.approx(np.quantile(drawn, [0.025, 0.975]))
+
+
+def test_an_oracles_decisions_have_f1_of_one():
+    videos = [video("a", [0.0, 0.9]), video("b", [0.3, 0.1], "Normal")]
+    for what in ("frames", "videos"):
+        assert f1_of_decisions({0: above([videos], [0.5])}, Config(), what).value == 1
+    with pytest.raises(UndefinedMetricError):
+        f1_of_decisions({0: above([videos[1:]], [0.5])}, Config(), "frames")

@@ -7,54 +7,45 @@ single clip, as for every other system. The groups are ours: recordings cannot b
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
-import torch
 
-from vadkit.bags import Item, bag_inputs, own_items, sides_of, video_scores
+from vadkit import mil_training
+from vadkit.bags import Item, bag_inputs, own_items
 from vadkit.config import Config
 from vadkit.corpora import Corpus
-from vadkit.experiment import plan_folds
-from vadkit.mil_training import train_learner
-from vadkit.scoring import VideoScores
+from vadkit.mil_training import MilRun
 from vadkit.segments import Bag
 
 Progress = Callable[[int, int, str], None]
 
 
-def groups(items: Sequence[Item], size: int, rng: np.random.Generator) -> tuple[list[Bag], list[int]]:
-    """Bags of `size` clips with their labels: for each anomalous clip one with normal clips around it, for each normal clip one of normal clips.
+def groups(items: Sequence[Item], size: int, rng: np.random.Generator) -> tuple[Item, ...]:
+    """Bags of `size` clips: around each anomalous clip a group of normal ones, and around each normal clip as well.
 
-    items: each with one instance. The companions of a clip are drawn without replacement among the other normal ones, the order within
-    a bag at random; where there are fewer, as among the validation clips of a fold, the groups are smaller.
+    items: each with one instance; a group stands in the place of its clip, with the clip's label. The companions are drawn without
+    replacement among the other normal clips, the order within a bag at random; where there are fewer, as among the validation clips
+    of a fold, the groups are smaller.
     """
     normal = [n for n, item in enumerate(items) if not item.video.label]
-    bags = []
-    for number in range(len(items)):
+    made = []
+    for number, item in enumerate(items):
         others = [n for n in normal if n != number]
-        members = rng.permutation([number, *rng.choice(others, min(size - 1, len(others)), replace=False)]).astype(int)
-        bags.append(Bag(np.arange(len(members)), np.concatenate([items[n].bag.features for n in members])))
-    return bags, [item.video.label for item in items]
+        members = [items[n] for n in rng.permutation([number, *rng.choice(others, min(size - 1, len(others)), replace=False)]).astype(int)]
+        identity = hashlib.sha256(" ".join(one.identity for one in members).encode()).hexdigest()[:20]
+        made.append(replace(item, bag=Bag(np.arange(len(members)), np.concatenate([one.bag.features for one in members])), identity=identity))
+    return tuple(made)
 
 
-def run(config: Config, corpus: Corpus, size: int, progress: Progress | None = None) -> dict[int, list[VideoScores]]:
-    """Scores of every test clip by a Learner that saw labels of groups of `size` clips alone, by seed.
+def run(config: Config, corpus: Corpus, size: int, progress: Progress | None = None) -> MilRun:
+    """Learners that saw labels of groups of `size` clips alone, and their scores of every single test clip.
 
-    Folds as for every system; the epoch is chosen by the AUC over groups of validation clips. Nothing is cached but features.
-    Raises DataError where a side of a fold lacks a class.
+    Folds as for every system; the epoch is chosen by the AUC over groups of validation clips. What the cache has is not done
+    again. Raises DataError where a side of a fold lacks a class.
     """
-    items, _ = own_items(config, corpus, progress, segments=lambda frames, fps: 1)
-    streams, scored = len(bag_inputs(config).networks), {}
-    for seed in config.seeds:
-        found = {}
-        for fold, plan in enumerate(plan_folds(config, corpus, seed)):
-            train, val, test = sides_of(plan, items)
-            rng = np.random.default_rng([seed, fold, size])
-            bags, labels = groups(train, size, rng)
-            sides = [[bag for bag, label in zip(bags, labels, strict=True) if label == wanted] for wanted in (1, 0)]
-            learner, _ = train_learner(config, *sides, *groups(val, size, rng), seed, streams=streams)
-            with torch.no_grad():
-                found |= {item.video.name: video_scores(item, learner(torch.from_numpy(item.bag.features)).numpy()) for item in test}
-        scored[seed] = [found[v.name] for v in corpus.videos if v.name in found]
-    return scored
+    whole = config.model_copy(update={"mil_segments": 1})  # a clip is one instance, described by its mean over time
+    items, problems = own_items(whole, corpus, progress)
+    return mil_training.run_on(whole, corpus, items, problems, bag_inputs(whole).networks, regroup=lambda side, rng: groups(side, size, rng), progress=progress)

@@ -40,6 +40,7 @@ from vadkit.store import Store, code_version
 from vadkit.training import Epoch, derived_seed, rank_auc
 
 Progress = Callable[[int, int, str], None]
+Regroup = Callable[[Sequence[Item], np.random.Generator], tuple[Item, ...]]
 CODE = (
     "vadkit.mil_training", "vadkit.bags", "vadkit.devices", "vadkit.models.mil", "vadkit.segments", "vadkit.scoring", "vadkit.training",
     "vadkit.systems", "vadkit.streams", "vadkit.inputs", "vadkit.features", "vadkit.models.backbones",
@@ -83,10 +84,22 @@ def run(config: Config, corpus: Corpus, variant: str = "sultani", top_k: int = 1
     """
     items, problems = own_items(config, corpus, progress) if features is None else published_items(config, corpus, features)
     networks = bag_inputs(config).networks if features is None else {}
+    return run_on(config, corpus, items, problems, networks, variant, top_k, progress=progress)
+
+
+def run_on(
+    config: Config, corpus: Corpus, items: Mapping[str, Item], problems: Sequence[Problem], networks: Mapping[str, Network],
+    variant: str = "sultani", top_k: int = 1, regroup: Regroup | None = None, progress: Progress | None = None,
+) -> MilRun:  # fmt: skip
+    """`run` on bags that are there already. networks: that made them; regroup: other bags to train and to validate on, made of a side's own."""
     tasks = []
     for seed in config.seeds:
-        for fold in plan_folds(config, corpus, seed):
-            tasks.append(_Task(config, variant, top_k, seed, networks, *sides_of(fold, items)))
+        for number, fold in enumerate(plan_folds(config, corpus, seed)):
+            train, val, test = sides_of(fold, items)
+            if regroup is not None:
+                rng = np.random.default_rng([seed, number])
+                train, val = regroup(train, rng), regroup(val, rng)
+            tasks.append(_Task(config, variant, top_k, seed, networks, train, val, test))
     train_missing(tasks, _train_task, progress)
     seeds = []
     for seed in config.seeds:

@@ -11,7 +11,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from vadkit import intervals
+from vadkit.config import Config
 from vadkit.errors import UndefinedMetricError
+from vadkit.evaluation import Metric, SeedScores, resamples
 from vadkit.metrics import pool, runs
 from vadkit.scoring import VideoScores
 
@@ -60,3 +63,23 @@ def above(folds: Sequence[Sequence[VideoScores]], thresholds: Sequence[float]) -
     where there are not as many thresholds as folds.
     """
     return [replace(v, confidence=(np.asarray(v.confidence, np.float64) > t).astype(np.float64)) for videos, t in zip(folds, thresholds, strict=True) for v in videos]
+
+
+def f1_of_decisions(decided: SeedScores, config: Config, what: str) -> Metric:
+    """F1 of the decisions that `above` gives, of "frames" or of "videos": the mean over seeds, with its interval over videos.
+
+    The thresholds are held as they were chosen: the interval has the chance of which videos were tested, not of which were there to
+    choose by. Raises UndefinedMetricError where there is no positive.
+    """
+    f1 = {"frames": frame_f1, "videos": video_f1}[what]
+    by_name = [sorted(videos, key=lambda v: v.name) for videos in decided.values()]  # folds differ from seed to seed
+    per_seed = [float(f1(videos, [0.5])[0]) for videos in by_name]
+    statistics = []
+    for videos in by_name:
+        labels = [v.labels if what == "frames" else np.array([v.label]) for v in videos]
+        called = [v.frame_scores() if what == "frames" else v.confidence.max(keepdims=True) for v in videos]
+        found = [np.sum(y * s) for y, s in zip(labels, called, strict=True)]
+        statistics.append(intervals.ratio(2 * np.array(found), [y.sum() + s.sum() for y, s in zip(labels, called, strict=True)]))
+    value, counts = float(np.mean(per_seed)), resamples(by_name[0], config)
+    interval = intervals.interval(value, intervals.mean_of(statistics)(counts), config.interval_level)
+    return Metric("f1", value, interval.low, interval.high, tuple(per_seed), len(by_name[0]), interval.reason)
