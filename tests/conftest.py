@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+
+from vadkit import devices
 
 # A busy machine is no reason to fail: what is slow is left to pytest's own report of durations.
 settings.register_profile("vadkit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -37,6 +39,21 @@ def shared() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Threads that wait for each other make minutes of seconds where other processes run."""
+    with devices.one_thread():
+        yield
+
+
+@pytest.fixture
+def figures_close() -> Iterator[None]:
+    import matplotlib.pyplot as plt
+
+    yield
+    plt.close("all")
 
 
 def moving_square(frames: int, width: int = 64, height: int = 48) -> list[np.ndarray]:

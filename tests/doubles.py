@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -57,6 +58,16 @@ class FakeSamples:
         return np.random.default_rng([int(digest(self.video.name), 16) % 2**32, kind, self.salt])
 
 
+class Blind(FakeSamples):
+    """Where the annotation is stripped, the pixels still show the act."""
+
+    act = (21, 42)
+
+    @property
+    def labels(self) -> np.ndarray:
+        return replace(self.video, intervals=(self.act,) if self.video.label else ()).frame_labels(self.frames)[self.index]
+
+
 def fake_corpus(official: bool = True, videos: int = 24) -> Corpus:
     """Half of the videos anomalous, from frame 21 to 42, where rows stand; official lists, or one source per two videos for folds."""
     made = []
@@ -100,4 +111,25 @@ def fake_world(monkeypatch: pytest.MonkeyPatch, signal: float = 2.0) -> dict:
     monkeypatch.setattr(rates, "extract_features", lambda *args: None)
     monkeypatch.setattr(rates, "rated", lambda one, rate: one)
     monkeypatch.setattr(experiment, "train", count)
+    return world
+
+
+def blind_world(monkeypatch: pytest.MonkeyPatch, signal: float, module: ModuleType, training: str, samples: type[Blind] = Blind) -> dict:
+    """A fake world of `samples` for what learns from video labels; counts what `training` of the module is called for, and keeps what is asked for."""
+    from vadkit import bags, inputs
+
+    world, real = fake_world(monkeypatch, signal), getattr(module, training)
+    world["seen"] = []
+
+    def made(video):
+        world["seen"].append((video.split, video.intervals))
+        return samples(video, world["signal"])
+
+    def count(*args, **kwargs):
+        world["trained"] += 1
+        return real(*args, **kwargs)
+
+    world["samples"] = made
+    monkeypatch.setattr(bags, "extract", inputs.extract)
+    monkeypatch.setattr(module, training, count)
     return world

@@ -9,12 +9,13 @@ import torch
 from torch import nn
 
 mpl.use("Agg")
-from matplotlib import pyplot as plt
 from test_plots import assert_readable, words
 
 from vadkit.architecture import draw, rows, trace
 from vadkit.config import make_config
 from vadkit.models.two_stream import Head, TwoStream
+
+pytestmark = pytest.mark.usefixtures("figures_close")
 
 
 class Toy(nn.Module):
@@ -30,12 +31,6 @@ class Toy(nn.Module):
 
     def forward(self, images):
         return self.body(images).flatten(2).mean(dim=2)
-
-
-@pytest.fixture(autouse=True)
-def _figures_close():
-    yield
-    plt.close("all")
 
 
 def two_stream(streams=2, bag=True, output="sigmoid"):

@@ -8,14 +8,7 @@ from vadkit.errors import ConfigError, WeightsError
 from vadkit.models import backbones
 from vadkit.models.backbones import FEATURE_DIMS, NORMALISATION, build_backbone, fused, preprocess, weights_digest
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Threads that wait for each other make tiny networks slow on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def images(count: int = 2, side: int = 64, seed: int = 0) -> np.ndarray:

@@ -21,15 +21,9 @@ from vadkit.errors import ConfigError, WeightsError
 from vadkit.experiment import load_model, plan_folds, run_system
 from vadkit.metrics import frame_auc, pool
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 FRAMES, SPAN = 76, (20, 72)  # at 15 a second: 38 kept frames, 26 of them anomalous
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -5,21 +5,10 @@ import subprocess
 import sys
 
 import pytest
-from toys import toy_project
+from toys import call, toy_project
 
-from vadkit import __version__, cli
+from vadkit import __version__
 from vadkit.config import Config
-
-
-def call(capsys, *arguments: str) -> tuple[int, str, str]:
-    """(exit code, stdout, stderr) of `vadkit ...`, in this process."""
-    code = 0
-    try:
-        cli.main(arguments)
-    except SystemExit as end:
-        code = end.code or 0
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
 
 
 @pytest.fixture

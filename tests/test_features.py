@@ -13,14 +13,7 @@ from vadkit.features import extract_features, pooled
 from vadkit.models import backbones
 from vadkit.samples import extract
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Threads that wait for each other make tiny networks slow on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def quick(tmp_path, **values):

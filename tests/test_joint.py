@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from doubles import FakeSamples, fake_corpus
+from doubles import Blind, blind_world, fake_corpus
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vadkit import bags, inputs, joint_training
+from vadkit import bags, joint_training
 from vadkit.config import Config
 from vadkit.corpora import NORMAL, Corpus
 from vadkit.errors import DataError, VadkitError
@@ -201,36 +201,21 @@ def test_a_loss_that_is_not_finite_is_an_error():
         train_model(Config(**TOY), "LSTM", train, labels, train, labels, 3, seed=3)
 
 
+class Shown(Blind):
+    """Of several lengths, and the pixels show of which class the act is as well."""
+
+    act = (21, 30)
+    frames = property(lambda self: 30 + 15 * (len(self.video.name) + int(self.video.name[-3:])) % 45)
+
+    def features(self, stream):
+        made = super().features(stream)
+        made[:, 1] += self.signal * self.labels * (self.video.category == "Robbery")
+        return made
+
+
 @pytest.fixture
 def world(monkeypatch):
-    knobs = {"signal": 6.0, "trained": 0, "seen": []}
-
-    class Blind(FakeSamples):
-        """Where the annotation is stripped, the pixels still show the act, and of which class it is."""
-
-        frames = property(lambda self: 30 + 15 * (len(self.video.name) + int(self.video.name[-3:])) % 45)
-
-        @property
-        def labels(self):
-            act = ((21, 30),) if self.video.label else ()
-            return replace(self.video, intervals=act).frame_labels(self.frames)[self.index]
-
-        def features(self, stream):
-            made = super().features(stream)
-            made[:, 1] += self.signal * self.labels * (self.video.category == "Robbery")
-            return made
-
-    def extract(videos, config, progress=None, purpose=None):
-        knobs["seen"] += [(v.split, v.intervals) for v in videos]
-        return [Blind(v, knobs["signal"]) for v in videos], []
-
-    monkeypatch.setattr(bags, "extract", extract)
-    monkeypatch.setattr(inputs, "extract", extract)
-    monkeypatch.setattr(inputs, "pooled", lambda samples, stream, config: samples.features(stream))
-    monkeypatch.setattr(inputs, "extract_features", lambda *args: None)
-    real = joint_training.train_model
-    monkeypatch.setattr(joint_training, "train_model", lambda *a, **o: (knobs.__setitem__("trained", knobs["trained"] + 1), real(*a, **o))[1])
-    return knobs
+    return blind_world(monkeypatch, 6.0, joint_training, "train_model", Shown)
 
 
 def make(tmp_path, **changes) -> Config:

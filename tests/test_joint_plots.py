@@ -5,20 +5,15 @@ import numpy as np
 import pytest
 
 mpl.use("Agg")
-from matplotlib import pyplot as plt
 from test_plots import assert_readable, words
 
 from vadkit.corpora import Video
 from vadkit.joint_failure import WAYS, Accuracy, Failure, Segments, Trial
 from vadkit.joint_plots import confusion_matrix, failure_curves
 
+pytestmark = pytest.mark.usefixtures("figures_close")
+
 UCF_CRIME = ("Normal", "Abuse", "Arrest", "Arson", "Assault", "Burglary", "Explosion", "Fighting", "RoadAccidents", "Robbery", "Shooting", "Shoplifting", "Stealing", "Vandalism")
-
-
-@pytest.fixture(autouse=True)
-def _figures_close():
-    yield
-    plt.close("all")
 
 
 def failure(epochs: int) -> Failure:

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-import functools
-import http.server
 import shutil
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 import pytest
-import torch
 from conftest import REPOSITORY, moving_square
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny import LIVE_FPS as FPS
-from tiny import live_config, live_corpus
+from tiny import broken_off, live_config, live_corpus, rows, served
+from toys import call
 
-from vadkit import cli, live, sas
+from vadkit import live, sas
 from vadkit.analysers import make_analyser
 from vadkit.analysers.rows import Grid
 from vadkit.config import Config
@@ -34,14 +29,7 @@ from vadkit.sampling import Walk, plan
 from vadkit.trained import find_model, save_models
 from vadkit.video import read_frames
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Threads that wait for each other make minutes of seconds where other processes run."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -59,13 +47,6 @@ def trained(one_thread, tmp_path_factory):
         save_models(config, corpus, run)
         scores[profile] = (find_model(root / "outputs" / profile, system), {one.name: one for one in run.seeds[0].scores})
     return root, scores
-
-
-def rows(path: Path) -> np.ndarray:
-    with open(path) as file:
-        lines = list(csv.DictReader(file))
-    assert list(lines[0]) == list(live.COLUMNS)
-    return np.array([[float(line[name]) for name in live.COLUMNS] for line in lines])
 
 
 # --- the same numbers -------------------------------------------------------------------------------------------------
@@ -162,19 +143,13 @@ def test_the_film_plays_in_a_browser_and_ends_with_the_verdict(trained, tmp_path
 def test_of_a_video_that_breaks_off_what_came_is_kept(trained, tmp_path, capsys):
     root, scores = trained
     model, _ = scores["grid"]
-    whole = tmp_path / "whole.avi"
-    writer = cv2.VideoWriter(str(whole), cv2.VideoWriter.fourcc(*"MJPG"), FPS, (64, 48))
-    for image in moving_square(40):
-        writer.write(image)
-    writer.release()
-    cut = tmp_path / "cut.avi"
-    cut.write_bytes(whole.read_bytes()[: int(0.6 * whole.stat().st_size)])
+    whole, cut = broken_off(tmp_path)
     verdict = score(cut, model, overlay=tmp_path / "o.mp4", table=tmp_path / "o.csv")
     assert "truncated or damaged" in verdict.broken and 10 < verdict.frames < 40
     score(whole, model, table=tmp_path / "w.csv")
     assert np.array_equal(rows(tmp_path / "o.csv"), rows(tmp_path / "w.csv")[: verdict.analysed])
     assert (tmp_path / "o.mp4").stat().st_size > 0
-    code, out, err = run(capsys, str(cut), "--run", str(root / "outputs" / "grid"), "--system", "2S-no-bag", "--csv", str(tmp_path / "c.csv"))
+    code, out, err = call(capsys, "score", str(cut), "--run", str(root / "outputs" / "grid"), "--system", "2S-no-bag", "--csv", str(tmp_path / "c.csv"))
     assert code == 2 and "truncated or damaged" in err and "what was written of them is kept" in err
     assert out.splitlines()[-1].startswith(("normal:", "abnormal:")) and len(rows(tmp_path / "c.csv")) == verdict.analysed
 
@@ -226,46 +201,25 @@ def test_stopped_by_hand_it_keeps_what_came(trained, tmp_path):
 
 def test_a_stream_is_scored_as_the_file_is(trained, tmp_path):
     root, scores = trained
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *args):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(root)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        address = f"http://127.0.0.1:{server.server_address[1]}"
+    with served(root) as address:
         streamed = score(f"{address}/v6.mp4", scores["grid"][0], table=tmp_path / "s.csv")
         with pytest.raises(DataError, match="does not open"):
             score(f"{address}/gone.mp4", scores["grid"][0])
-    finally:
-        server.shutdown()
-        server.server_close()
     score(root / "v6.mp4", scores["grid"][0], table=tmp_path / "f.csv")
     assert streamed.frames == 40 and np.array_equal(rows(tmp_path / "s.csv"), rows(tmp_path / "f.csv"))
-
-
-def run(capsys, *arguments: str) -> tuple[int, str, str]:
-    code = 0
-    try:
-        cli.main(["score", *arguments])
-    except SystemExit as end:
-        code = end.code or 0
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
 
 
 def test_the_command(trained, tmp_path, capsys):
     root, _ = trained
     folder = str(root / "outputs" / "grid")
-    code, out, err = run(capsys, str(root / "v6.mp4"), "--run", folder, "--system", "2S-no-bag", "--csv", str(tmp_path / "c.csv"), "-p", "flow_method", "farneback")
+    code, out, err = call(capsys, "score", str(root / "v6.mp4"), "--run", folder, "--system", "2S-no-bag", "--csv", str(tmp_path / "c.csv"), "-p", "flow_method", "farneback")
     assert (code, err) == (0, "") and f"written: {tmp_path / 'c.csv'}" in out and "times real time" in out
     assert out.splitlines()[-1].split(":")[0] in ("normal", "abnormal")
-    code, _, err = run(capsys, str(root / "v6.mp4"), "--run", folder)
+    code, _, err = call(capsys, "score", str(root / "v6.mp4"), "--run", folder)
     assert code == 2 and "did you mean '2S-no-bag'" in err
-    code, _, err = run(capsys, str(root / "v6.mp4"), "--run", str(root / "outputs" / "nothing"))
+    code, _, err = call(capsys, "score", str(root / "v6.mp4"), "--run", str(root / "outputs" / "nothing"))
     assert code == 2 and "vadkit run params/nothing.yaml" in err
-    code, _, err = run(capsys, str(root / "v6.mp4"), "--run", folder, "--system", "2S-no-bag", "-p", "flow_metod", "dis")
+    code, _, err = call(capsys, "score", str(root / "v6.mp4"), "--run", folder, "--system", "2S-no-bag", "-p", "flow_metod", "dis")
     assert code == 2 and "did you mean 'flow_method'" in err
 
 

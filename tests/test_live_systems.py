@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import functools
-import http.server
-import threading
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
-import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import moving_square
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import LIVE_FPS, live_config, live_corpus
+from tiny import LIVE_FPS, broken_off, live_config, live_corpus, rows, served
 
 from vadkit import cli, joint_training, mil_training
 from vadkit.analysers import make_analyser, networks
@@ -35,14 +29,7 @@ from vadkit.systems import find_system
 from vadkit.trained import find_model, save_models, save_on_segments
 from vadkit.video import read_frames
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Threads that wait for each other make minutes of seconds where other processes run."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -91,11 +78,6 @@ def learners(corpus, weights) -> dict:
 
 def learner_of(corpus: Corpus, profile: str, video: str = "v6"):
     return find_model(corpus.videos[0].path.parent / "outputs" / profile, "MIL learner", video=f"{video}.mp4")
-
-
-def rows(path: Path) -> np.ndarray:
-    with open(path) as file:
-        return np.array([[float(v) for v in line.values()] for line in csv.DictReader(file)])
 
 
 # --- clips ------------------------------------------------------------------------------------------------------------
@@ -165,18 +147,8 @@ def test_a_stream_has_windows_instead_of_segments(corpus, learners):
 
 def test_a_stream_of_instances_is_scored_as_the_file_is(corpus, learners, tmp_path):
     model, folder = learner_of(corpus, "instances"), corpus.videos[0].path.parent
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *args):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        score(f"http://127.0.0.1:{server.server_address[1]}/v6.mp4", model, table=tmp_path / "s.csv")
-    finally:
-        server.shutdown()
-        server.server_close()
+    with served(folder) as address:
+        score(f"{address}/v6.mp4", model, table=tmp_path / "s.csv")
     score(folder / "v6.mp4", model, table=tmp_path / "f.csv")
     assert np.array_equal(rows(tmp_path / "s.csv"), rows(tmp_path / "f.csv"))
 
@@ -191,12 +163,7 @@ def test_a_file_too_short_to_cut_or_stopped_before_it_is_known_is_refused(corpus
 
 
 def test_of_a_file_that_breaks_off_what_came_is_cut_into_segments(corpus, learners, tmp_path):
-    whole, cut = tmp_path / "whole.avi", tmp_path / "cut.avi"
-    writer = cv2.VideoWriter(str(whole), cv2.VideoWriter.fourcc(*"MJPG"), LIVE_FPS, (64, 48))
-    for image in moving_square(40):
-        writer.write(image)
-    writer.release()
-    cut.write_bytes(whole.read_bytes()[: int(0.6 * whole.stat().st_size)])
+    _, cut = broken_off(tmp_path)
     verdict = score(cut, learner_of(corpus, "segments"), table=tmp_path / "a.csv")
     found = rows(tmp_path / "a.csv")
     assert "truncated or damaged" in verdict.broken and len(found) == 7 and found[-1, 0] < verdict.frames < 40

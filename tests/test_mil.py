@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from doubles import FakeSamples, fake_corpus
+from doubles import FakeSamples, blind_world, fake_corpus
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vadkit import bags, experiment, inputs, mil_groups, mil_training
+from vadkit import experiment, inputs, mil_groups, mil_training
 from vadkit.bags import Item
 from vadkit.config import Config
 from vadkit.corpora import Corpus
@@ -128,27 +128,7 @@ def test_the_learner_is_the_papers():
 
 @pytest.fixture
 def world(monkeypatch):
-    knobs = {"signal": 4.0, "trained": 0, "seen": []}
-
-    def extract(videos, config, progress=None, purpose=None):
-        knobs["seen"] += [(v.split, v.intervals) for v in videos]
-        return [Blind(v, knobs["signal"]) for v in videos], []
-
-    class Blind(FakeSamples):
-        """Where the annotation is stripped, the pixels still show the act."""
-
-        @property
-        def labels(self):
-            act = ((21, 42),) if self.video.label else ()
-            return replace(self.video, intervals=act).frame_labels(self.frames)[self.index]
-
-    monkeypatch.setattr(bags, "extract", extract)
-    monkeypatch.setattr(inputs, "extract", extract)
-    monkeypatch.setattr(inputs, "pooled", lambda samples, stream, config: samples.features(stream))
-    monkeypatch.setattr(inputs, "extract_features", lambda *args: None)
-    real = mil_training.train_learner
-    monkeypatch.setattr(mil_training, "train_learner", lambda *a, **o: (knobs.__setitem__("trained", knobs["trained"] + 1), real(*a, **o))[1])
-    return knobs
+    return blind_world(monkeypatch, 4.0, mil_training, "train_learner")
 
 
 def make(tmp_path, **changes) -> Config:

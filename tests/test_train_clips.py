@@ -26,13 +26,7 @@ from vadkit.corpora.world.plan import plan_world
 from vadkit.corpora.world.train_clips import NETWORKS, Pretext, batch_of, finished, untrained
 from vadkit.models.video import WORLD_WIDTH, build_video_network
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from conftest import write_video
 
 from vadkit import experiment, tube_systems
@@ -18,15 +17,9 @@ from vadkit.experiment import prepare, run_system, score_videos
 from vadkit.systems import find_system
 from vadkit.tube_systems import halves_of, lacking, taken
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 FRAMES, HARD = 24, (8, 20)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def film(number: int, anomalous: bool) -> list[np.ndarray]:

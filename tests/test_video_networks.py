@@ -22,18 +22,11 @@ from vadkit.models.video import (
     video_weights_digest,
 )
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 FIXTURES = {"c3d": "c3d_sports1m", "i3d_rgb": "i3d_rgb_kinetics", "i3d_flow": "i3d_flow_kinetics", "resnext3d": "resnext101_kinetics"}
 CLASSIFIERS = ("fc", "logits", "module.fc")
 CLASSES = {"c3d": "fc8.weight", "i3d_rgb": "logits.conv3d.weight", "i3d_flow": "logits.conv3d.weight", "resnext3d": "module.fc.weight"}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Threads that wait for each other make small networks slow on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def listed(name: str) -> dict:

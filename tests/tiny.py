@@ -1,14 +1,22 @@
-"""Corpora of real files that take a second: train, validation and test."""
+"""Corpora of real files that take a second: train, validation and test; and what live scoring is tested with."""
 
 from __future__ import annotations
 
+import csv
+import functools
+import http.server
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import cv2
 import numpy as np
 from conftest import moving_square, write_video
 
 from vadkit.config import Config
 from vadkit.corpora import Corpus, Video
+from vadkit.live import COLUMNS
 
 LIVE_FPS = 12.0
 
@@ -49,3 +57,39 @@ def live_config(root: Path, profile: str, **changes) -> Config:
         sampling="custom", anomaly_fps=4.0, normal_fps=4.0, analysis_fps=4.0, mil_epochs=3, mil_fps=4.0,
     )  # fmt: skip
     return Config(**{**values, **changes})
+
+
+def rows(path: Path) -> np.ndarray:
+    """The table that live scoring wrote. Shape: (analysed frames, 5), as COLUMNS."""
+    with open(path) as file:
+        lines = list(csv.DictReader(file))
+    assert list(lines[0]) == list(COLUMNS)
+    return np.array([[float(line[name]) for name in COLUMNS] for line in lines])
+
+
+def broken_off(folder: Path) -> tuple[Path, Path]:
+    """A video of 40 frames, and the same file cut short."""
+    whole, cut = folder / "whole.avi", folder / "cut.avi"
+    writer = cv2.VideoWriter(str(whole), cv2.VideoWriter.fourcc(*"MJPG"), LIVE_FPS, (64, 48))
+    for image in moving_square(40):
+        writer.write(image)
+    writer.release()
+    cut.write_bytes(whole.read_bytes()[: int(0.6 * whole.stat().st_size)])
+    return whole, cut
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The address at which a folder's files are streams."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()

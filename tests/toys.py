@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nbformat
 
+from vadkit import cli
 from vadkit.config import parameters_cell
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -67,6 +68,17 @@ def toy_project(folder: Path, names: tuple[str, ...] = ("00_first", "01_second")
     for name in names:
         working_notebook(folder, name)
     return folder
+
+
+def call(capsys, *arguments: str) -> tuple[int, str, str]:
+    """(exit code, stdout, stderr) of `vadkit ...`, in this process."""
+    code = 0
+    try:
+        cli.main(arguments)
+    except SystemExit as end:
+        code = end.code or 0
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
 
 
 def vadkit_process(project: Path, *arguments: str, **options) -> subprocess.Popen:
