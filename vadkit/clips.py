@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import cv2
@@ -18,11 +18,9 @@ import numpy as np
 
 from vadkit.config import Config
 from vadkit.corpora import Problem, Video
-from vadkit.corpora.vatic import clip_intervals
-from vadkit.errors import DataError
+from vadkit.extraction import absent, load_entries, make_entries, open_entry
 from vadkit.flow import FLOW_HEIGHT, FLOW_WIDTH, flow, gray, resized
 from vadkit.objects import Detector, detector_key
-from vadkit.parallel import each
 from vadkit.pictures import PictureWriter, read_pictures
 from vadkit.sampling import stride_frames
 from vadkit.store import Store, code_version, digest, file_digest
@@ -162,30 +160,19 @@ def extract_clips(
     raises DataError where config.strict. every: as for `plan_clips`. progress: progress(done, total, name), over videos and streams.
     """
     store = Store(config.cache_dir)
-    wrong = {n: f"no file {v.path}; put the video there or take it off its list" for n, v in enumerate(videos) if not v.path.is_file()}
+    wrong = absent(videos)
     keys = {(n, stream): _key(v, stream, size, config) for n, v in enumerate(videos) if n not in wrong for stream in streams}
-    missing = [(n, videos[n], stream, key) for (n, stream), key in keys.items() if not store.has("clips", key)]
+    missing = [
+        (n, key, partial(_build_bags if stream == BAGS else _build, videos[n], stream, size, config)) for (n, stream), key in keys.items() if not store.has("clips", key)
+    ]
     done = len(keys) - len(missing)
-    for position, error in each(_extract, [(*task, size, config) for task in missing], config.workers):
+    for position, error in make_entries("clips", missing, config.cache_dir, config.workers):
         if error is not None:
             wrong.setdefault(position, error)
         done += 1
         if progress is not None:
             progress(done, len(keys), f"clips of {videos[position].name}")
-    clips, problems = [], []
-    for n, one in enumerate(videos):
-        try:
-            if n in wrong:
-                raise DataError(wrong[n])
-            made, found = _load(one, {stream: store.path("clips", keys[n, stream]) for stream in streams}, config, purpose, every)
-        except DataError as error:
-            if config.strict:
-                raise
-            problems.append(Problem(str(one.path), str(error), left_out=True))
-            continue
-        clips.append(made)
-        problems += found
-    return clips, problems
+    return load_entries(videos, wrong, lambda n: _load(videos[n], {stream: store.path("clips", keys[n, stream]) for stream in streams}, config, purpose, every), config.strict)
 
 
 def clip_picture(stream: str, frame: np.ndarray, previous_gray: np.ndarray | None, now_gray: np.ndarray | None, size: int, method: str) -> np.ndarray:
@@ -213,16 +200,6 @@ def _key(video: Video, stream: str, size: int, config: Config) -> dict:
         return {**key, "detector": detector_key(config), "objects": code_version("vadkit.objects")}
     key["size"] = size
     return {**key, "flow": config.clip_flow_method, "at": [FLOW_WIDTH, FLOW_HEIGHT]} if stream == "flow" else key
-
-
-def _extract(position: int, video: Video, stream: str, key: dict, size: int, config: Config) -> tuple[int, str | None]:
-    """Make one entry. Returns why the video cannot be used, or None."""
-    try:
-        build = _build_bags if stream == BAGS else _build
-        Store(config.cache_dir).fetch("clips", key, lambda folder: build(video, stream, size, config, folder))
-    except DataError as error:
-        return position, str(error)
-    return position, None
 
 
 def _build(video: Video, stream: str, size: int, config: Config, folder: Path) -> None:
@@ -303,10 +280,8 @@ def _detector(config: Config) -> Detector:
 
 def _load(video: Video, folders: dict[str, Path], config: Config, purpose: str, every: int) -> tuple[Clips, list[Problem]]:
     """A finished entry. Raises DataError where annotation and video do not belong together."""
-    facts = json.loads((next(iter(folders.values())) / "facts.json").read_text())
-    video, clipped = clip_intervals(video, facts["frames"], config.annotation_slack_frames)
+    video, facts, problems = open_entry(video, next(iter(folders.values())), config.annotation_slack_frames)
     ends, index = plan_clips(video, facts["frames"], facts["fps"], config, purpose, every)
     labels = video.frame_labels(facts["frames"])[index]
-    problems = [Problem(str(video.path), note, left_out=False) for note in facts["notes"]] + ([clipped] if clipped else [])
     name = digest([config.clip_frames, {stream: folder.name for stream, folder in folders.items()}, ends.tolist()])
     return Clips(video, facts["frames"], facts["fps"], index, ends, labels, config.clip_frames, name, folders, every), problems

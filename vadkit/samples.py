@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,10 +17,9 @@ import cv2
 import numpy as np
 
 from vadkit.corpora import Problem, Video
-from vadkit.corpora.vatic import clip_intervals
 from vadkit.errors import DataError
+from vadkit.extraction import absent, load_entries, make_entries, open_entry
 from vadkit.objects import COCO_CLASSES, Detector, detector_key
-from vadkit.parallel import each
 from vadkit.pictures import PictureWriter, read_pictures
 from vadkit.sampling import PURPOSES, Walk, plan
 from vadkit.store import Store, code_version, digest, file_digest
@@ -116,41 +115,23 @@ def extract(videos: Sequence[Video], config: Config, progress: Progress | None =
     if purpose is not None and purpose not in PURPOSES:
         raise ValueError(f"purpose must be one of {', '.join(PURPOSES)} or None, got '{purpose}'")
     purposes = [purpose or _purpose_of(video) for video in videos]
-    outcomes: list[str | None] = [None] * len(videos)  # why a video cannot be used
-    keys: list[dict | None] = []
-    for position, video in enumerate(videos):
-        keys.append(_key(video, config, purposes[position]) if video.path.is_file() else None)
-        if keys[position] is None:
-            outcomes[position] = f"no file {video.path}; put the video there or take it off its list"
-    missing = [n for n, key in enumerate(keys) if key is not None and not store.has("samples", key)]
+    wrong = absent(videos)
+    keys = {n: _key(video, config, purposes[n]) for n, video in enumerate(videos) if n not in wrong}
+    missing = [n for n, key in keys.items() if not store.has("samples", key)]
     done = len(videos) - len(missing)
     if progress is not None and done:
         progress(done, len(videos), "samples in the cache")
     workers = min(config.workers, len(missing))
-    for position, error in each(_extract, [(n, videos[n], keys[n], purposes[n], config, workers) for n in missing], workers):
-        outcomes[position] = error
-        if error is not None and config.strict:
-            raise DataError(error)
+    entries = [(n, keys[n], partial(_build, videos[n], purposes[n], config, workers)) for n in missing]
+    for position, error in make_entries("samples", entries, config.cache_dir, workers):
+        if error is not None:
+            wrong[position] = error
+            if config.strict:
+                raise DataError(error)
         done += 1
         if progress is not None:
             progress(done, len(videos), videos[position].name)
-    samples, problems = [], []
-    for video, key, error in zip(videos, keys, outcomes, strict=True):
-        if error is not None:
-            if config.strict:
-                raise DataError(error)
-            problems.append(Problem(str(video.path), error, left_out=True))
-            continue
-        try:
-            one, found = _load(video, store.path("samples", key), digest(key), config.annotation_slack_frames)
-        except DataError as bad:
-            if config.strict:
-                raise
-            problems.append(Problem(str(video.path), str(bad), left_out=True))
-            continue
-        samples.append(one)
-        problems += found
-    return samples, problems
+    return load_entries(videos, wrong, lambda n: _load(videos[n], store.path("samples", keys[n]), digest(keys[n]), config.annotation_slack_frames), config.strict)
 
 
 def _purpose_of(video: Video) -> str:
@@ -187,16 +168,7 @@ def _key(video: Video, config: Config, purpose: str) -> dict:
     return key
 
 
-def _extract(position: int, video: Video, key: dict, purpose: str, config: Config, workers: int) -> tuple[int, str | None]:
-    """Make one video's cache entry. Returns why it cannot be used, or None."""
-    try:
-        Store(config.cache_dir).fetch("samples", key, lambda folder: _build(video, purpose, config, folder, workers))
-    except DataError as error:
-        return position, str(error)
-    return position, None
-
-
-def _build(video: Video, purpose: str, config: Config, folder: Path, workers: int) -> None:
+def _build(video: Video, purpose: str, config: Config, workers: int, folder: Path) -> None:
     """One pass over a video: write its images, and the arrays and facts beside them."""
     detector = None if config.detector_weights == "none" else _detector(config, workers)
     bags, queue = [], []
@@ -236,12 +208,10 @@ def _build(video: Video, purpose: str, config: Config, folder: Path, workers: in
 
 def _load(video: Video, folder: Path, name: str, slack: int) -> tuple[Samples, list[Problem]]:
     """A finished entry. Raises DataError where annotation and video do not belong together."""
-    facts = json.loads((folder / "facts.json").read_text())
-    video, clipped = clip_intervals(video, facts["frames"], slack)
+    video, facts, problems = open_entry(video, folder, slack)
     with np.load(folder / "rows.npz") as arrays:
         index, flow_from, bags = (arrays[key] for key in ("index", "flow_from", "bags"))
     labels = video.frame_labels(facts["frames"])[index]
-    problems = [Problem(str(video.path), note, left_out=False) for note in facts["notes"]] + ([clipped] if clipped else [])
     return Samples(video, facts["frames"], facts["fps"], index, flow_from, bags, labels, name, folder), problems
 
 

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import cv2
@@ -23,8 +23,8 @@ from vadkit.clips import ByTheWay, flow_picture, plan_clips
 from vadkit.config import Config
 from vadkit.corpora import NORMAL, Problem, Video, vatic
 from vadkit.errors import DataError
+from vadkit.extraction import absent, load_entries, make_entries, open_entry
 from vadkit.flow import FLOW_HEIGHT, FLOW_WIDTH, flow, gray, resized
-from vadkit.parallel import each
 from vadkit.pictures import PictureWriter, read_pictures
 from vadkit.sampling import stride_frames
 from vadkit.store import Store, code_version, file_digest
@@ -193,28 +193,16 @@ def extract_tubes(cuts: Sequence[Cut], config: Config, size: int, progress: Prog
     where config.strict.
     """
     store = Store(config.cache_dir)
-    wrong = {n: f"no file {c.video.path}; put the video there or take it off its list" for n, c in enumerate(cuts) if not c.video.path.is_file()}
+    videos = [cut.video for cut in cuts]
+    wrong = absent(videos)
     keys = {n: _key(cut, size, config) for n, cut in enumerate(cuts) if n not in wrong}
-    missing = [(n, cuts[n], key) for n, key in keys.items() if not store.has("tubes", key)]
-    for done, (position, error) in enumerate(each(_extract, [(*task, size, config) for task in missing], config.workers), len(keys) - len(missing) + 1):
+    missing = [(n, key, partial(_build, cuts[n], size, config)) for n, key in keys.items() if not store.has("tubes", key)]
+    for done, (position, error) in enumerate(make_entries("tubes", missing, config.cache_dir, config.workers), len(keys) - len(missing) + 1):
         if error is not None:
             wrong[position] = error
         if progress is not None:
-            progress(done, len(keys), f"tubes of {cuts[position].video.name}")
-    tubes, problems = [], []
-    for n, cut in enumerate(cuts):
-        try:
-            if n in wrong:
-                raise DataError(wrong[n])
-            made, found = _load(cut, store.path("tubes", keys[n]), config)
-        except DataError as error:
-            if config.strict:
-                raise
-            problems.append(Problem(str(cut.video.path), str(error), left_out=True))
-            continue
-        tubes.append(made)
-        problems += found
-    return tubes, problems
+            progress(done, len(keys), f"tubes of {videos[position].name}")
+    return load_entries(videos, wrong, lambda n: _load(cuts[n], store.path("tubes", keys[n]), config), config.strict)
 
 
 def _key(cut: Cut, size: int, config: Config) -> dict:
@@ -227,15 +215,6 @@ def _key(cut: Cut, size: int, config: Config) -> dict:
     if cut.kind == "score":
         return {**key, "analysis_fps": config.analysis_fps, "every": config.i3d_score_every}
     return {**key, "shift": config.clip_shift_normal, "windows": config.tube_windows if cut.kind == "search" else 1}
-
-
-def _extract(position: int, cut: Cut, key: dict, size: int, config: Config) -> tuple[int, str | None]:
-    """Make one entry. Returns why the video cannot be used, or None."""
-    try:
-        Store(config.cache_dir).fetch("tubes", key, lambda folder: _build(cut, size, config, folder))
-    except DataError as error:
-        return position, str(error)
-    return position, None
 
 
 def _build(cut: Cut, size: int, config: Config, folder: Path) -> None:
@@ -333,10 +312,8 @@ def _strip(pictures: list[np.ndarray]) -> np.ndarray:
 
 def _load(cut: Cut, folder: Path, config: Config) -> tuple[Tubes, list[Problem]]:
     """A finished entry. Raises DataError where annotation and video do not belong together."""
-    facts = json.loads((folder / "facts.json").read_text())
-    video, clipped = vatic.clip_intervals(cut.video, facts["frames"], config.annotation_slack_frames)
+    video, facts, problems = open_entry(cut.video, folder, config.annotation_slack_frames)
     with np.load(folder / "rows.npz") as arrays:
         index, ends, windows, shown = (arrays[name] for name in ("index", "ends", "windows", "shown"))
     labels = video.frame_labels(facts["frames"])[index]
-    problems = [Problem(str(video.path), note, left_out=False) for note in facts["notes"]] + ([clipped] if clipped else [])
     return Tubes(video, cut.kind, facts["frames"], facts["fps"], index, ends, windows, shown, labels, config.clip_frames, folder.name, folder), problems
