@@ -23,8 +23,9 @@ from vadkit.corpora.world import FPS, HEIGHT, WIDTH
 from vadkit.corpora.world.camera import SCENES, make_camera
 from vadkit.corpora.world.crimes import CRIMES
 from vadkit.corpora.world.everyday import EPISODES
-from vadkit.corpora.world.figures import ACTS, draw_person, gait, make_look
+from vadkit.corpora.world.figures import draw_person, make_look
 from vadkit.corpora.world.plan import Plan, direct, plan_world, stage_of, times
+from vadkit.corpora.world.poses import ACTS, gait
 from vadkit.corpora.world.props import CARRIED, COCO, STANDING
 from vadkit.corpora.world.render import Renderer, Seen
 from vadkit.corpora.world.scenes import make_scene

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vadkit.corpora.world.camera import Camera
-from vadkit.corpora.world.figures import ACTS, Look, Pose, blend, gait, make_look
+from vadkit.corpora.world.figures import Look, make_look
+from vadkit.corpora.world.poses import ACTS, Pose, blend, gait
 from vadkit.corpora.world.props import BAG_COLOURS
 from vadkit.corpora.world.scenes import Scene
 from vadkit.corpora.world.vehicles import paint

@@ -25,8 +25,8 @@ from vadkit.corpora.world import HEIGHT, WIDTH
 from vadkit.corpora.world.camera import SCENES, make_camera
 from vadkit.corpora.world.crimes import CRIMES
 from vadkit.corpora.world.everyday import dog, ride
-from vadkit.corpora.world.figures import ACTS
 from vadkit.corpora.world.plan import NORMAL, direct
+from vadkit.corpora.world.poses import ACTS
 from vadkit.corpora.world.props import CARRIED, STANDING
 from vadkit.corpora.world.render import Renderer
 from vadkit.corpora.world.stage import Stage
