@@ -18,8 +18,9 @@ from vadkit.clips import BAGS, extract_clips, plan_clips
 from vadkit.config import Config
 from vadkit.corpora import Corpus, Video
 from vadkit.errors import ConfigError, WeightsError
-from vadkit.experiment import load_model, plan_folds, run_system
+from vadkit.experiment import plan_folds, run_system
 from vadkit.metrics import frame_auc, pool
+from vadkit.scorer import load_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

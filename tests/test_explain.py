@@ -16,11 +16,12 @@ from vadkit import experiment, explain, explain_checks, plots
 from vadkit.config import Config
 from vadkit.corpora import Video
 from vadkit.errors import DataError
-from vadkit.experiment import Scorer, load_model, run_system
+from vadkit.experiment import run_system
 from vadkit.explain import Explained, explain_video, heat_maps, in_frame, peak
 from vadkit.explain_checks import agreement, pointing_game, randomised
 from vadkit.inputs import network_of
 from vadkit.models.two_stream import Head, TwoStream
+from vadkit.scorer import Scorer, load_model
 from vadkit.systems import SYSTEMS
 
 SIZE, DIM = 64, 4

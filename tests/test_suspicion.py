@@ -200,8 +200,9 @@ def test_a_suspicious_system_comes_back_from_its_file_and_scores_live_as_in_the_
     from tiny import live_config, live_corpus
 
     from vadkit import systems
-    from vadkit.experiment import load_model, prepare, run_system
+    from vadkit.experiment import prepare, run_system
     from vadkit.live import score
+    from vadkit.scorer import load_model
     from vadkit.trained import find_model, save_models
 
     monkeypatch.setitem(systems.SYSTEMS, "bagless", replace(find_system("2S-bag-suspicious"), name="bagless", bag=False))

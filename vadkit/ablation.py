@@ -27,6 +27,7 @@ from vadkit.features import pooled
 from vadkit.objects import COCO_CLASSES
 from vadkit.report import ResultRow
 from vadkit.samples import Samples
+from vadkit.scorer import load_model
 from vadkit.scoring import VideoScores
 from vadkit.training import EVALUATION_ROWS, Epoch, derived_seed, draw_batches, hardest, make_head, sample_losses
 
@@ -193,7 +194,7 @@ def _losses(config: Config, run: SystemRun, seed: int, videos: Sequence[Samples]
     labels = np.concatenate([one.labels[r] for one, r in zip(videos, rows, strict=True)])
     anomalous = np.repeat([one.video.label for one in videos], [len(r) for r in rows])
     kinds = np.where(labels == 1, 0, np.where(anomalous == 1, 1, 2))
-    scorer = experiment.load_model(path, device_of(config))
+    scorer = load_model(path, device_of(config))
     features = torch.from_numpy(np.concatenate([np.concatenate([pooled(one, s, config)[r] for s in scorer.streams], axis=1) for one, r in zip(videos, rows, strict=True)]))
     bags = torch.from_numpy(np.concatenate([one.bags[r] for one, r in zip(videos, rows, strict=True)]))
     targets = torch.from_numpy(labels)

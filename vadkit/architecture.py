@@ -29,8 +29,8 @@ from vadkit.report import ResultRow
 
 if TYPE_CHECKING:
     from vadkit.config import Config
-    from vadkit.experiment import Scorer
     from vadkit.samples import Samples
+    from vadkit.scorer import Scorer
 
 PAPER = "petrocchi2021"
 COLOURS = (BLUE, GREEN, PURPLE)

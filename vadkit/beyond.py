@@ -13,10 +13,11 @@ from vadkit import experiment
 from vadkit.config import Config
 from vadkit.corpora import Corpus
 from vadkit.devices import device_of
-from vadkit.experiment import Scorer, SystemRun
-from vadkit.inputs import Inputs, inputs_of
+from vadkit.experiment import SystemRun
+from vadkit.inputs import Inputs, as_tensors, inputs_of
 from vadkit.rates import ClassRate, plan_rates
 from vadkit.samples import Samples
+from vadkit.scorer import Scorer, load_model
 from vadkit.suspicion import suspicion_of
 from vadkit.systems import system_for
 
@@ -57,7 +58,7 @@ def beliefs(config: Config, corpus: Corpus, run: SystemRun, progress: Progress |
     for seed in run.seeds:
         folds = experiment.plan_folds(config, corpus, seed.seed, run.system.early_stopping)
         for fold, path in zip(folds, seed.model_paths, strict=True):
-            scorer = experiment.load_model(path, device_of(config))
+            scorer = load_model(path, device_of(config))
             for one in experiment.sides_of(fold, material)[2]:
                 rows = one.rows("score", config)
                 kinds.append(_kinds(one, rows, config))
@@ -86,5 +87,5 @@ def _probabilities(scorer: Scorer, inputs: Inputs, one: Samples, rows: np.ndarra
             logits = scorer.model.head(torch.from_numpy(inputs.features(one, rows)).to(device), bags)
         else:  # the streams have changed: from images
             parts = np.split(np.arange(len(rows)), range(inputs.image_rows, len(rows), inputs.image_rows))
-            logits = torch.cat([scorer.model(experiment.as_tensors(scorer.networks, {s: one.images(s, rows[p]) for s in scorer.streams}, device), bags[p]) for p in parts])
+            logits = torch.cat([scorer.model(as_tensors(scorer.networks, {s: one.images(s, rows[p]) for s in scorer.streams}, device), bags[p]) for p in parts])
         return torch.softmax(logits.float(), dim=1).cpu().numpy()

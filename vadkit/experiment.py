@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -20,24 +20,24 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from vadkit import scorer
 from vadkit.config import Config
 from vadkit.corpora import Corpus, Problem, Video
 from vadkit.corpora.splits import grouped_folds
 from vadkit.devices import device_of
 from vadkit.errors import ConfigError, DataError
-from vadkit.inputs import Inputs, Network, as_tensors, inputs_of, recalled, remembered
-from vadkit.models.two_stream import Head, TwoStream, confidence
+from vadkit.inputs import Inputs, inputs_of, remembered
 from vadkit.parallel import each
 from vadkit.rates import at_class_rates
 from vadkit.samples import Samples
 from vadkit.scoring import VideoScores
-from vadkit.store import Store, code_version, digest
+from vadkit.store import Store, code_version
 from vadkit.suspicion import suspicion_of
 from vadkit.systems import System, find_system, system_for
 from vadkit.training import Epoch, Examples, Trained, head_options, make_head, train
 
 Progress = Callable[[int, int, str], None]
-CODE = ("vadkit.experiment", "vadkit.inputs", "vadkit.training", "vadkit.devices", "vadkit.systems", "vadkit.models.two_stream")  # and its inputs'
+CODE = ("vadkit.experiment", "vadkit.training", *scorer.CODE)  # and its inputs'
 
 # Parameters that a trained model does not depend on, or that already count through its samples, their rows and
 # labels, or the backbone's weights. Every other parameter, also one added later, trains anew when it changes.
@@ -111,7 +111,7 @@ def run_system(config: Config, corpus: Corpus, name: str, progress: Progress | N
     seeds = []
     for seed in config.seeds:
         mine = [task for task in tasks if task.seed == seed]
-        scored = {one.name: one for task in mine for one in _score(task.inputs, task.path, task.test)}
+        scored = {one.name: one for task in mine for one in scorer.score(task.inputs, task.path, task.test)}
         seeds.append(
             SeedRun(
                 seed,
@@ -137,7 +137,7 @@ def score_videos(config: Config, run: SystemRun, videos: Sequence[Video], progre
         raise DataError(f"{run.system.name}: none of the {len(videos)} videos to score can be used; the problems that `extract` returns say why")
     if not config.finetune_epochs:
         inputs.extract_features(samples, progress)
-    return {seed.seed: _score(inputs, seed.model_paths[0], samples) for seed in run.seeds}
+    return {seed.seed: scorer.score(inputs, seed.model_paths[0], samples) for seed in run.seeds}
 
 
 def prepare(config: Config, corpus: Corpus, progress: Progress | None = None, system: System | None = None) -> Material:
@@ -212,45 +212,7 @@ def fit(config: Config, system: System, seed: int, sides: Sequence[Sequence[tupl
     """Train a model for each (training, validation, test) side, or find it; returns what gives each's confidences: (samples, rows) -> (k,)."""
     tasks = [_Task(config, system, seed, *map(tuple, one)) for one in sides]
     _train_missing(tasks, progress)
-    return [_confidences(task.inputs, task.path) for task in tasks]
-
-
-@dataclass(frozen=True)
-class Scorer:
-    """A trained network with its pretrained streams, ready for images; networks: by stream. See `load_model`."""
-
-    model: TwoStream
-    system: System
-    networks: Mapping[str, Network]
-
-    @property
-    def streams(self) -> tuple[str, ...]:
-        return tuple(self.networks)
-
-    def confidence(self, images: Mapping[str, np.ndarray], bags: np.ndarray | None = None) -> np.ndarray:
-        """Confidence of the anomaly class. Shape: (n, S, S, 3) uint8 RGB, or clips (n, T, S, S, 3), for each of `streams`, (n, 80) -> (n,) in [0, 1].
-
-        Raises KeyError for a stream without images.
-        """
-        device = next(self.model.parameters()).device
-        with torch.no_grad():
-            logits = self.model(as_tensors(self.networks, images, device), None if bags is None else torch.as_tensor(bags, device=device))
-        return confidence(logits).cpu().numpy()
-
-
-def load_model(path: str | Path, device: str = "cpu") -> Scorer:
-    """Rebuild a trained network from a run's model folder, in evaluation mode.
-
-    Raises DataError where the folder holds no model, WeightsError where a network's weights are no
-    longer those that it was trained with.
-    """
-    path = Path(path)
-    facts, state = _facts(path), _state(path)
-    networks = recalled(facts["networks"])
-    system = System(**{**facts["system"], "fixed_epochs": facts["system"]["fixed_epochs"] and tuple(facts["system"]["fixed_epochs"])})
-    model = TwoStream([network.build() for network in networks.values()], Head(**facts["head"]))
-    (model if facts["finetuned"] else model.head).load_state_dict(state)
-    return Scorer(model.to(device).eval(), system, networks)
+    return [scorer.confidences(task.inputs, task.path) for task in tasks]
 
 
 @dataclass(frozen=True)
@@ -362,55 +324,3 @@ def _examples(samples: Sequence[Samples], inputs: Inputs, hard_only: bool) -> Ex
     if inputs.system.suspicious:
         suspicion = torch.from_numpy(np.concatenate([suspicion_of(one, r, inputs.config.suspicious_seconds) for one, r in zip(samples, rows, strict=True)]))
     return Examples(torch.cat(features), torch.from_numpy(bags), torch.from_numpy(labels), images, suspicion, image_rows=inputs.image_rows)
-
-
-def _score(inputs: Inputs, model_path: Path, samples: Sequence[Samples]) -> list[VideoScores]:
-    """Scores of videos by one model; the confidences are cached, the labels come with the samples."""
-    config = inputs.config
-    rows = [one.rows("score", config) for one in samples]
-    videos = [[one.digest, digest(r.tolist())] for one, r in zip(samples, rows, strict=True)]
-    key = {"model": model_path.name, "videos": videos, "code": code_version(*CODE, *inputs.code)}
-
-    def build(folder: Path) -> None:
-        confident = _confidences(inputs, model_path)
-        np.savez(folder / "scores.npz", **{str(n): confident(one, r) for n, (one, r) in enumerate(zip(samples, rows, strict=True))})
-
-    with np.load(Store(config.cache_dir).fetch("scores", key, build) / "scores.npz") as arrays:
-        confidences = [arrays[str(n)] for n in range(len(samples))]
-    return [
-        VideoScores(one.video.name, one.video.category, one.video.source, one.fps, one.index[r], c, one.video.frame_labels(one.frames))
-        for one, r, c in zip(samples, rows, confidences, strict=True)
-    ]
-
-
-def _confidences(inputs: Inputs, model_path: Path) -> Callable[[Samples, np.ndarray], np.ndarray]:
-    """(samples, rows) -> confidences: from cached features where the streams are as pretrained, else from images."""
-    if _facts(model_path)["finetuned"]:
-        scorer = load_model(model_path, device_of(inputs.config))
-
-        def from_images(one: Samples, rows: np.ndarray) -> np.ndarray:
-            parts = np.split(rows, range(inputs.image_rows, len(rows), inputs.image_rows))
-            return np.concatenate([scorer.confidence({stream: one.images(stream, p) for stream in scorer.streams}, one.bags[p]) for p in parts])
-
-        return from_images
-    head = Head(**_facts(model_path)["head"]).eval()
-    head.load_state_dict(_state(model_path))
-
-    def from_features(one: Samples, rows: np.ndarray) -> np.ndarray:
-        with torch.no_grad():
-            return confidence(head(torch.from_numpy(inputs.features(one, rows)), torch.from_numpy(one.bags[rows]))).numpy()
-
-    return from_features
-
-
-def _facts(path: Path) -> dict:
-    if not (path / "model.json").is_file():
-        raise DataError(f"{path} holds no model (model.json is missing); take a path from SeedRun.model_paths, or run the system again")
-    return json.loads((path / "model.json").read_text())
-
-
-def _state(path: Path) -> dict[str, torch.Tensor]:
-    try:
-        return torch.load(path / "model.pt", map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many types for a file that is cut short
-        raise DataError(f"{path}/model.pt cannot be read ({type(error).__name__}: {error}); delete the folder and run the system again") from None

@@ -20,11 +20,12 @@ from vadkit.config import Config
 from vadkit.corpora import Corpus, Video, vatic
 from vadkit.devices import device_of
 from vadkit.errors import DataError
-from vadkit.experiment import Scorer, SystemRun
+from vadkit.experiment import SystemRun
 from vadkit.flow import motion_window
 from vadkit.models.two_stream import TwoStream, confidence, two_way
 from vadkit.samples import Samples
 from vadkit.sampling import FLOWS_OF_A_WINDOW, flows_of
+from vadkit.scorer import Scorer, load_model
 from vadkit.streams import Streams
 from vadkit.video import probe, read_frames
 
@@ -153,7 +154,7 @@ def explain_run(config: Config, corpus: Corpus, run: SystemRun, per_video: int =
     folds = experiment.plan_folds(config, corpus, one.seed, run.system.early_stopping)
     found, done, total = {}, 0, sum(len(fold.test) for fold in folds)
     for fold, path in zip(folds, one.model_paths, strict=True):
-        scorer = experiment.load_model(path, device_of(config))
+        scorer = load_model(path, device_of(config))
         scorer = change(scorer) if change else scorer
         for samples in experiment.sides_of(fold, material)[2]:
             found[samples.video.name] = explain_video(config, scorer, samples, per_video)

@@ -19,9 +19,9 @@ from torch import nn
 from vadkit import evaluation, intervals
 from vadkit.config import Config
 from vadkit.corpora import Video
-from vadkit.experiment import Scorer
 from vadkit.explain import Explained
 from vadkit.report import ResultRow, number_row
+from vadkit.scorer import Scorer
 
 PARTS = ("head", "streams")  # what `randomised` can make forget
 

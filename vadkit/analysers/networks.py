@@ -14,11 +14,11 @@ from vadkit.analysers.rows import ClipRows, Rows, padded
 from vadkit.config import Config
 from vadkit.devices import device_of
 from vadkit.errors import ConfigError
-from vadkit.experiment import Scorer, load_model
 from vadkit.inputs import Network, as_tensors, inputs_of
 from vadkit.models.backbones import fused
 from vadkit.models.two_stream import confidence
 from vadkit.objects import COCO_CLASSES, Detector
+from vadkit.scorer import Scorer, load_model
 from vadkit.trained import TrainedModel
 
 
