@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from vadkit.config import Config
+from vadkit.hard_mining import hardest
+from vadkit.losses import fuzzy_targets, sample_losses
 from vadkit.models.two_stream import Head, confidence, two_way
 from vadkit.suspicion import membership
 from vadkit.systems import find_system
-from vadkit.training import Examples, derived_seed, fuzzy_targets, hardest, make_head, sample_losses, train
+from vadkit.training import Examples, derived_seed, make_head, train
 
 CONFIG = Config(head_width=32, head_epochs=6, head_lr=1e-2)
 PLAIN = find_system("2S-bag")

@@ -1,4 +1,4 @@
-"""Training: what is drawn, what is learnt, when it stops, and that an interrupted run ends as a whole one."""
+"""Training: what is learnt, when it stops, and that an interrupted run ends as a whole one."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from torch import nn
 from vadkit import training as module
 from vadkit.config import Config
 from vadkit.errors import DataError, VadkitError
+from vadkit.losses import sample_losses
 from vadkit.models.two_stream import TwoStream, confidence
 from vadkit.systems import find_system
-from vadkit.training import Examples, derived_seed, draw_batches, hardest, make_head, rank_auc, sample_losses, train
+from vadkit.training import Examples, derived_seed, make_head, rank_auc, train
 
 DIM = 12
 CONFIG = Config(head_width=32, head_epochs=4, head_lr=3e-3)
@@ -59,32 +60,6 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 def without_time(history) -> list[dict]:
     return [asdict(replace(line, seconds=0.0)) for line in history]
-
-
-@given(count=st.integers(1, 400), batch=st.integers(1, 20), alpha=st.integers(1, 5))
-@settings(max_examples=60, deadline=None)
-def test_an_epoch_draws_every_sample_once_and_keeps_one_in_alpha(count, batch, alpha):
-    drawn = list(draw_batches(count, batch, alpha, torch.Generator().manual_seed(0)))
-    assert sorted(torch.cat([rows for rows, _ in drawn]).tolist()) == list(range(count))
-    assert all(len(rows) == batch * alpha and keep == batch for rows, keep in drawn[:-1])
-    assert sum(keep for _, keep in drawn) == sum(math.ceil(len(rows) / alpha) for rows, _ in drawn)
-    assert count / alpha <= sum(keep for _, keep in drawn) < count / alpha + 1
-
-
-def test_the_draw_is_random():
-    first, second = (next(draw_batches(100, 16, 3, torch.Generator().manual_seed(s)))[0].tolist() for s in (0, 1))
-    assert first != second and first != sorted(first)
-
-
-def test_the_hardest_are_those_with_the_largest_loss():
-    assert sorted(hardest(torch.tensor([0.1, 5.0, 0.3, 2.0, 0.2]), 2).tolist()) == [1, 3]
-
-
-def test_losses_of_one_logit_and_of_two_agree():
-    logits, labels = torch.tensor([[-1.5], [0.2], [40.0], [-40.0]]), torch.tensor([0, 1, 0, 1])
-    one, two = sample_losses(logits, labels), sample_losses(torch.cat([torch.zeros_like(logits), logits], 1), labels)
-    assert torch.allclose(one, two) and torch.isfinite(one).all()
-    assert one[0].item() == pytest.approx(math.log(1 + math.exp(-1.5)))
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=2, max_size=60))

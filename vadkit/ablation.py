@@ -24,12 +24,14 @@ from vadkit.devices import device_of
 from vadkit.evaluation import Comparison, Metric
 from vadkit.experiment import SystemRun
 from vadkit.features import pooled
+from vadkit.hard_mining import draw_batches, hardest
+from vadkit.losses import sample_losses
 from vadkit.objects import COCO_CLASSES
 from vadkit.report import ResultRow
 from vadkit.samples import Samples
 from vadkit.scorer import load_model
 from vadkit.scoring import VideoScores
-from vadkit.training import EVALUATION_ROWS, Epoch, derived_seed, draw_batches, hardest, make_head, sample_losses
+from vadkit.training import EVALUATION_ROWS, Epoch, derived_seed, make_head
 
 Progress = Callable[[int, int, str], None]
 

@@ -1,4 +1,4 @@
-"""Where networks run, and how many threads they take."""
+"""Where networks run, how many threads they take, and what makes them repeat themselves."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import torch
+
     from vadkit.config import Config
 
 
@@ -40,6 +42,20 @@ def one_thread() -> Iterator[None]:
     finally:
         torch.set_flush_denormal(flushed)
         torch.set_num_threads(threads)
+
+
+@contextmanager
+def reproducible(device: torch.device) -> Iterator[None]:
+    """The caller's random numbers stay as they were, and convolutions choose the same algorithm each time."""
+    import torch
+
+    before = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+    try:
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            yield
+    finally:
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = before
 
 
 def _flushes_denormals() -> bool:

@@ -37,7 +37,7 @@ from vadkit.systems import System, find_system, system_for
 from vadkit.training import Epoch, Examples, Trained, head_options, make_head, train
 
 Progress = Callable[[int, int, str], None]
-CODE = ("vadkit.experiment", "vadkit.training", *scorer.CODE)  # and its inputs'
+CODE = ("vadkit.experiment", "vadkit.training", "vadkit.hard_mining", "vadkit.losses", *scorer.CODE)  # and its inputs'
 
 # Parameters that a trained model does not depend on, or that already count through its samples, their rows and
 # labels, or the backbone's weights. Every other parameter, also one added later, trains anew when it changes.

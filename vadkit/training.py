@@ -1,4 +1,4 @@
-"""Training in two phases, with hard mining, early stopping and checkpoints that resume to the same weights.
+"""Training in two phases, with hard mining (`vadkit.hard_mining`), early stopping and checkpoints that resume to the same weights.
 
 Phase one trains the head on frozen features, which are computed once; phase two trains everything but
 batch normalisation from images (section 4.2). Every epoch draws its random numbers from (seed, phase,
@@ -20,12 +20,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from vadkit.config import Config
-from vadkit.devices import one_thread
+from vadkit.devices import one_thread, reproducible
 from vadkit.errors import DataError, VadkitError
-from vadkit.models.two_stream import BAG_DIM, OUTPUTS, Head, TwoStream, confidence
+from vadkit.hard_mining import draw_batches, hardest
+from vadkit.losses import fuzzy_targets, sample_losses
+from vadkit.models.two_stream import BAG_DIM, Head, TwoStream, confidence
 from vadkit.systems import System
 
 CHECKPOINT = "checkpoint.pt"
@@ -108,49 +109,6 @@ def head_options(config: Config, system: System | None = None) -> dict[str, Any]
     return options
 
 
-def sample_losses(logits: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy of each sample, from logits in float32. Shape: (n, 1 or 2), (n,) of 0 and 1, or (n, 3), (n, 3) -> (n,).
-
-    Three classes take a distribution over them for each sample (`fuzzy_targets`); raises ValueError for labels alone.
-    """
-    logits = logits.float()
-    if logits.shape[1] == OUTPUTS["suspicious"]:
-        if targets.shape != logits.shape:
-            raise ValueError(f"three classes take targets of shape {tuple(logits.shape)}, got {tuple(targets.shape)}; make them with fuzzy_targets, or compare two_way(logits) with labels")
-        return functional.cross_entropy(logits, targets.float(), reduction="none")
-    if logits.shape[1] == 1:
-        return functional.binary_cross_entropy_with_logits(logits[:, 0], targets.float(), reduction="none")
-    return functional.cross_entropy(logits, targets.long(), reduction="none")
-
-
-def fuzzy_targets(labels: Tensor, suspicion: Tensor) -> Tensor:
-    """Memberships of (normal, suspicious, anomaly), which sum to 1. Shape: (n,), (n,) -> (n, 3), float32.
-
-    A hard anomaly is one wholly; of any other sample `suspicion` is suspicious and the rest normal (our reading of "a fuzzy
-    assignment", Petrocchi et al., section 6).
-    """
-    hard = (labels == 1).float()
-    suspicious = (1 - hard) * suspicion.float()
-    return torch.stack([1 - hard - suspicious, suspicious, hard], dim=1)
-
-
-def draw_batches(count: int, batch_size: int, alpha: int, generator: torch.Generator) -> Iterator[tuple[Tensor, int]]:
-    """An epoch's (candidate rows, how many of them to keep), drawn without replacement.
-
-    Each batch of K is kept from alpha * K candidates (section 3.3), so that an epoch trains on
-    1 / alpha of the samples; the last batch keeps 1 / alpha of what is left (our reading).
-    alpha 1 is training without hard mining: every candidate is kept.
-    """
-    order = torch.randperm(count, generator=generator)
-    for candidates in order.split(batch_size * alpha):
-        yield candidates, math.ceil(len(candidates) / alpha)
-
-
-def hardest(losses: Tensor, keep: int) -> Tensor:
-    """Positions of the `keep` largest losses. Shape: (n,) -> (keep,)."""
-    return torch.topk(losses, keep).indices
-
-
 def train(
     config: Config,
     system: System,
@@ -178,7 +136,7 @@ def train(
     _check(system, training, validation)
     device = torch.device(device)
     training, validation = (_on(device, e) if e else None for e in (training, validation))
-    with _reproducible(device):
+    with reproducible(device):
         torch.manual_seed(derived_seed(seed, 0, 0))
         head = make_head(config, system, training.features.shape[1], training.bags.shape[-1]).to(device)
         head.fit(training.features, training.bags)
@@ -379,18 +337,6 @@ def _on(device: torch.device, examples: Examples) -> Examples:
 
 def _cpu(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.detach().to("cpu", copy=True) for name, value in state.items()}
-
-
-@contextmanager
-def _reproducible(device: torch.device) -> Iterator[None]:
-    """The caller's random numbers stay as they were, and convolutions choose the same algorithm each time."""
-    before = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
-    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
-    try:
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            yield
-    finally:
-        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = before
 
 
 @contextmanager
