@@ -143,18 +143,18 @@ def test_counts_need_both_sides(tmp_path):
 
 
 def test_the_figures_hold_what_they_are_given(tmp_path, world):
-    from vadkit import plots
+    from vadkit import ablation_plots, plots
 
     config, corpus = make(tmp_path), fake_corpus()
     study = ablation.run(config, corpus, ["2S-bag", "2S-bag-no-hm"])
-    shares = plots.mined_shares(ablation.mined(config, corpus, study.runs["2S-bag"]))
+    shares = ablation_plots.mined_shares(ablation.mined(config, corpus, study.runs["2S-bag"]))
     assert [t.get_text() for t in shares.axes[0].get_yticklabels()] == list(ablation.KINDS)
-    counts = plots.object_counts(ablation.object_counts(config, [Counted(v, 0.0) for v in corpus.of("train")]))
+    counts = ablation_plots.object_counts(ablation.object_counts(config, [Counted(v, 0.0) for v in corpus.of("train")]))
     assert [t.get_text() for t in counts.axes[0].get_yticklabels()] == ["person", "dog"]
     curves = plots.learning_curves(study.histories(), against="samples")
     history = study.histories()["2S-bag"][0]
     assert curves.axes[0].lines[0].get_xdata()[-1] == pytest.approx(sum(e.samples for e in history))
-    for draw in (plots.mined_shares, plots.object_counts):
+    for draw in (ablation_plots.mined_shares, ablation_plots.object_counts):
         with pytest.raises(ValueError):
             draw([])
     with pytest.raises(ValueError, match="epochs"):

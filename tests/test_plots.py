@@ -10,7 +10,7 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.text import Text
 
-from vadkit import plots
+from vadkit import ablation_plots, plot_style, plots, timeline_plots
 from vadkit.errors import UndefinedMetricError
 from vadkit.evaluation import Metric
 from vadkit.metrics import frame_auc, pool
@@ -101,7 +101,7 @@ def test_roc_of_one_class_is_undefined():
 @pytest.mark.parametrize("images", [None, {5: picture(90), 120: picture(140), 290: picture(200, 80, 40)}])
 def test_timeline_shows_the_span_the_score_and_the_threshold(images):
     one = video("Arson011", "Arson", 0)
-    figure = plots.timeline(one, sas(one), images)
+    figure = timeline_plots.timeline(one, sas(one), images)
     axes = next(a for a in figure.axes if a.get_xlabel() == "time (s)")
     span = axes.patches[0].get_extents().transformed(axes.transData.inverted())
     assert (span.x0, span.x1) == pytest.approx((100 / 30, 180 / 30))
@@ -114,7 +114,7 @@ def test_timeline_shows_the_span_the_score_and_the_threshold(images):
 def test_eight_timelines_with_and_without_pictures():
     videos = [video(f"v{k}", ("Normal", "Robbery")[k % 2], k) for k in range(8)]
     panels = [(v, sas(v), {30: picture(80)}) for v in videos[:3]] + [(v, sas(v)) for v in videos[3:7]] + [(videos[7], sas(videos[7]), None, "a false negative")]
-    figure = plots.timelines(panels)
+    figure = timeline_plots.timelines(panels)
     assert {"(a) v0, Normal", "(h) a false negative"} <= set(words(figure))
     assert sum(a.get_xlabel() == "time (s)" for a in figure.axes) == 8
     assert_readable(figure)
@@ -123,11 +123,11 @@ def test_eight_timelines_with_and_without_pictures():
 def test_timelines_refuse_what_does_not_fit():
     one = video("v", "Arson", 0)
     with pytest.raises(ValueError, match="at least one panel"):
-        plots.timelines([])
+        timeline_plots.timelines([])
     with pytest.raises(ValueError, match="v: there is no frame 300 to show, it has 300"):
-        plots.timeline(one, sas(one), {300: picture(0)})
+        timeline_plots.timeline(one, sas(one), {300: picture(0)})
     with pytest.raises(ValueError, match="one confidence per analysed frame"):
-        plots.timeline(one, sas(one)[:-1])
+        timeline_plots.timeline(one, sas(one)[:-1])
 
 
 def test_ablation_shows_means_intervals_seeds_and_printed_values():
@@ -135,7 +135,7 @@ def test_ablation_shows_means_intervals_seeds_and_printed_values():
         "2S-bag": [Metric("fl_auc", 0.80, 0.75, 0.86, (0.79, 0.81), 45), Metric("vl_f1", None, None, None, (None, None), 45, "no normal video")],
         "2S-no-bag": [Metric("fl_auc", 0.76, None, None, (0.75, 0.77), 45, "too few"), Metric("vl_f1", 0.6, 0.5, 0.7, (0.6, 0.6), 45)],
     }
-    figure = plots.ablation_bars(found, paper="petrocchi2021", item="table 1")
+    figure = ablation_plots.ablation_bars(found, paper="petrocchi2021", item="table 1")
     auc, f1 = figure.axes
     drawn = [tuple(line.get_xdata()) for line in auc.lines]
     for expected in ((75.0, 86.0), (79.0, 81.0), (80.0,), (82.6,), (76.0,), (77.6,)):
@@ -144,7 +144,7 @@ def test_ablation_shows_means_intervals_seeds_and_printed_values():
     assert [t.get_text() for t in f1.texts] == ["none"] and auc.get_xlabel() == "FL-AUC (%)"
     assert {"mean of seeds", "interval", "each seed", "printed", "2S-bag", "2S-no-bag"} <= set(words(figure))
     assert_readable(figure)
-    assert "printed" not in words(plots.ablation_bars(found))
+    assert "printed" not in words(ablation_plots.ablation_bars(found))
 
 
 def epochs(count, second=0, validated=True):
@@ -206,10 +206,10 @@ def test_rates_of_classes():
 
 def test_a_panel_without_a_video_says_why():
     one = video("a", "Arson", 0)
-    figure = plots.timelines([(one, sas(one), {30: picture(80), 120: picture(90)}), (None, "no video meets the rule", None, "missed (0)")])
+    figure = timeline_plots.timelines([(one, sas(one), {30: picture(80), 120: picture(90)}), (None, "no video meets the rule", None, "missed (0)")])
     assert {"(b) missed (0)", "no video meets the rule", "frame shown"} <= set(words(figure))
     thumbnails = [a for a in figure.axes if a.images]
-    assert [mpl.colors.to_hex(a.spines["top"].get_edgecolor()) for a in thumbnails] == ["#999999", plots.ORANGE.lower()]  # frame 120 is labelled
+    assert [mpl.colors.to_hex(a.spines["top"].get_edgecolor()) for a in thumbnails] == ["#999999", plot_style.ORANGE.lower()]  # frame 120 is labelled
     plot = next(a for a in figure.axes if a.get_xlabel() == "time (s)")
     assert all(a.get_position().y1 < plot.get_position().y0 for a in thumbnails)  # under the curve
     assert_readable(figure)

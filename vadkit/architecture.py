@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from vadkit import published, report
 from vadkit.models.two_stream import BAG_DIM
-from vadkit.plots import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, STYLE
+from vadkit.plot_style import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, STYLE
 from vadkit.report import ResultRow
 
 if TYPE_CHECKING:

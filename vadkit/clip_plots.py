@@ -14,11 +14,11 @@ from matplotlib.patches import Patch
 from vadkit import metrics
 from vadkit.clips import Clips
 from vadkit.config import Config
-from vadkit.plots import BLUE, ORANGE, PAGE_WIDTH, RED, _styled
+from vadkit.plot_style import BLUE, ORANGE, PAGE_WIDTH, RED, styled
 from vadkit.sampling import stride_frames
 
 
-@_styled
+@styled
 def training_clips(videos: Sequence[Clips], config: Config, seconds: float = 30.0) -> Figure:
     """Every training clip of some videos as a line from its first frame to its last, one above the other (section 4.5).
 

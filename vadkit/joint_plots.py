@@ -11,10 +11,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from vadkit.joint_failure import WAYS, Failure
-from vadkit.plots import BLUE, GREEN, PAGE_WIDTH, RED, _styled
+from vadkit.plot_style import BLUE, GREEN, PAGE_WIDTH, RED, styled
 
 
-@_styled
+@styled
 def failure_curves(failure: Failure) -> Figure:
     """Accuracy over epochs in the three ways of `joint_failure`: mean over seeds, with a band from the lowest to the highest.
 
@@ -40,7 +40,7 @@ def failure_curves(failure: Failure) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def confusion_matrix(classes: Sequence[str], counts: np.ndarray) -> Figure:
     """Videos of each class (rows) by the class given to them (columns): colour is the share of the row, the text its number.
 

@@ -39,7 +39,7 @@ class Way:
 
     @property
     def shown(self) -> list[Metric]:
-        """AUC and difference as `plots.ablation_bars` takes them."""
+        """AUC and difference as `ablation_plots.ablation_bars` takes them."""
         c = self.change
         return [self.auc, Metric("fl_auc_difference", c.difference, c.ci_low, c.ci_high, (c.difference,), c.videos, c.reason)]
 
