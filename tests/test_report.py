@@ -10,7 +10,7 @@ import pytest
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
-from vadkit import report
+from vadkit import report, tables
 from vadkit.config import make_config
 from vadkit.corpora import Problem
 from vadkit.evaluation import Comparison, Metric
@@ -136,17 +136,17 @@ def test_what_cannot_be_saved_is_named(demo):
 
 def test_tables_for_a_page(real):
     found = rows(real)
-    frame = report.table(found)
+    frame = tables.table(found)
     assert list(frame.columns) == ["item", "system", "metric", "ours [interval]", "printed", "difference", "verdict", "reason"]
     assert list(frame["ours [interval]"]) == ["81.5 [78.0, 86.0]", "50.0 [40.0, 60.0]", "1.25 [0.90, 1.70]", "none"]
     assert list(frame["metric"])[:3] == ["FL-AUC (%)", "VL-F1 (%)", "delay of detected spans (s)"] and frame["difference"][0] == "-1.1"
     report.save_rows(real, "nb", found)
-    assert report.table(report.load_results(real)).equals(frame)
-    wide = report.wide_table(found + rows(real, "2S-no-bag"), ["fl_auc", "vl_f1", "detection_delay_s"])
+    assert tables.table(report.load_results(real)).equals(frame)
+    wide = tables.wide_table(found + rows(real, "2S-no-bag"), ["fl_auc", "vl_f1", "detection_delay_s"])
     assert list(wide.index) == ["2S-bag", "2S-no-bag"]
     assert list(wide.columns) == ["FL-AUC (%)", "FL-AUC, printed", "VL-F1 (%)", "VL-F1, printed", "delay of detected spans (s)"]
     assert wide.loc["2S-no-bag", "FL-AUC, printed"] == "77.6"
-    claims = report.table(report.claim_rows(real))
+    claims = tables.table(report.claim_rows(real))
     assert "from the paper's numbers" in claims.columns and "ours [interval]" not in claims.columns
 
 
@@ -178,14 +178,14 @@ def test_problems_are_listed_once_left_out_first(demo):
 
 def test_a_sentence_says_what_follows_from_the_interval_and_not_more():
     def said(low, high, metric="fl_auc"):
-        return report.sentence("A", Comparison(metric, 0.8, 0.7, 0.1, low, high, 0.14, 0.0, 0.3, 3, 40))
+        return tables.sentence("A", Comparison(metric, 0.8, 0.7, 0.1, low, high, 0.14, 0.0, 0.3, 3, 40))
 
     assert "+10.0 points [-2.0, +22.0]; the interval holds zero" in said(-0.02, 0.22)
     assert "leaves zero out: higher" in said(0.02, 0.22)
     assert "leaves zero out: lower" in said(-0.3, -0.1)
     assert "+0.1 s" in said(0.05, 0.2, "detection_delay_s")
     nothing = Comparison("vl_f1", None, None, None, None, None, None, None, None, 3, 40, "one class only")
-    assert report.sentence("A", nothing) == "A: no statement on VL-F1: one class only."
+    assert tables.sentence("A", nothing) == "A: no statement on VL-F1: one class only."
 
 
 def test_a_number_that_two_notebooks_save_is_one_row_and_the_current_one(tmp_path):

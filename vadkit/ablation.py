@@ -17,7 +17,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from vadkit import evaluation, experiment, intervals, published, report
+from vadkit import evaluation, experiment, intervals, published, report, tables
 from vadkit.config import Config
 from vadkit.corpora import Corpus
 from vadkit.devices import device_of
@@ -98,7 +98,7 @@ class Study:
                 item = next((claims[key] for kind in ("relative_change", "difference") if (key := (f"{a} / {b}", f"{metric}_{kind}")) in claims), "ablation")
                 comparisons.append(change)
                 rows += report.change_rows(self.config, change, PAPER, item, f"{a} / {b}")
-                sentences.append(report.sentence(subject, change))
+                sentences.append(tables.sentence(subject, change))
         return Changes(tuple(comparisons), tuple(rows), tuple(sentences))
 
 

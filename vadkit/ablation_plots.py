@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from vadkit import published
 from vadkit.plot_style import BLACK, BLUE, PAGE_WIDTH, RED, SKY, styled
-from vadkit.report import label as metric_label
+from vadkit.tables import label as metric_label
 
 if TYPE_CHECKING:
     from vadkit.ablation import Mined, ObjectCount

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vadkit import published, report, sampling
+from vadkit import published, report, sampling, tables
 from vadkit.config import Config
 from vadkit.corpora import NORMAL, Corpus
 from vadkit.flow import FLOW_HEIGHT, FLOW_WIDTH
@@ -155,11 +155,11 @@ def check(config: Config, rows: Sequence[ResultRow], paper: str | None = None) -
         lines.append(
             {
                 "claim": f"{c.item}: {c.system}",
-                "what": f"{report.label(c.metric)} ({c.unit})" if c.unit else report.label(c.metric),
+                "what": f"{tables.label(c.metric)} ({c.unit})" if c.unit else tables.label(c.metric),
                 "printed": c.text,
                 "from the paper's numbers": f"{one.computed:.{c.decimals + 1}f}",
                 "arithmetic": one.verdict,
-                "ours [interval]": _missing(c) if row is None else report.number_text(row),
+                "ours [interval]": _missing(c) if row is None else tables.number_text(row),
                 "verdict": "" if row is None else _judge(config, c, row),
             }
         )

@@ -15,8 +15,8 @@ import numpy as np
 from vadkit import evaluation, pitfalls
 from vadkit.evaluation import Metric
 from vadkit.external import AS_SCORED, Given
-from vadkit.report import label
 from vadkit.scoring import VideoScores, hold
+from vadkit.tables import label
 
 if TYPE_CHECKING:
     from vadkit.config import Config

@@ -19,8 +19,8 @@ from matplotlib.ticker import MaxNLocator
 
 from vadkit import metrics
 from vadkit.plot_style import BLACK, COLOURS, DASHES, PAGE_WIDTH, RED, styled
-from vadkit.report import label as metric_label
 from vadkit.scoring import VideoScores
+from vadkit.tables import label as metric_label
 
 if TYPE_CHECKING:
     from vadkit.evaluation import Metric
