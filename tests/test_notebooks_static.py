@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import json
 import re
 from pathlib import Path
@@ -93,6 +94,22 @@ def test_its_cells_are_short_python(notebook):
         for node in ast.walk(tree):
             if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
                 assert node.end_lineno - node.lineno < DEF_LINES, f"{node.name} belongs into the package"
+
+
+def test_what_it_takes_of_the_package_is_there(notebook):
+    """A name that moved to another module would be missed minutes into a run."""
+    trees, modules = [python_of(cell.source) for cell in code_of(notebook)], {}
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "vadkit":
+            for alias in node.names:
+                try:
+                    modules[alias.asname or alias.name] = importlib.import_module(f"{node.module}.{alias.name}")
+                except ModuleNotFoundError:
+                    assert hasattr(importlib.import_module(node.module), alias.name), f"{node.module} has no {alias.name}"
+    for node in nodes:
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
+            assert hasattr(modules[node.value.id], node.attr), f"{modules[node.value.id].__name__} has no {node.attr}"
 
 
 def test_it_names_no_machine(notebook):
