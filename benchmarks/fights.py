@@ -2,7 +2,7 @@
 
     python benchmarks/fights.py --data-root data/fights --detector weights/yolov8n.pt [--images]
 
-Clip AUC is the AUC of a clip's mean confidence, out of fold, by source; the interval resamples clips. --images adds the
+Clip AUC is the AUC of a clip's mean confidence, out of fold, by source; the interval resamples whole sources. --images adds the
 variants that need other images, each a pass over all clips. Prints a table and a JSON line.
 """
 

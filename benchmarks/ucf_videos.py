@@ -64,10 +64,16 @@ def by_position(scores: evaluation.SeedScores) -> dict[int, list[VideoScores]]:
     }
 
 
-def lines_of(what: str, scores: evaluation.SeedScores, config: Config) -> dict:
-    found = {m.name: m for m in evaluation.evaluate(scores, config, METRICS.__contains__)}
-    print(f"{what:<28}" + "  ".join(f"{m.value:.3f} [{m.ci_low:.3f}, {m.ci_high:.3f}]" for m in (found[name] for name in METRICS)), flush=True)
+def lines_of(what: str, scores: evaluation.SeedScores, config: Config, metrics: tuple[str, ...] = METRICS) -> dict:
+    found = {m.name: m for m in evaluation.evaluate(scores, config, metrics.__contains__)}
+    print(f"{what:<28}" + "  ".join(f"{_text(found[name]):<20}" for name in metrics), flush=True)
     return {"what": what, **{name: [m.value, m.ci_low, m.ci_high, *m.per_seed] for name, m in found.items()}}
+
+
+def _text(metric: evaluation.Metric) -> str:
+    if metric.value is None:
+        return "none"
+    return f"{metric.value:.3f} " + ("(no interval)" if metric.ci_low is None else f"[{metric.ci_low:.3f}, {metric.ci_high:.3f}]")
 
 
 def main(arguments: list[str] | None = None) -> list[dict]:
@@ -84,12 +90,12 @@ def main(arguments: list[str] | None = None) -> list[dict]:
     print(f"{count} videos, {sum(not v.label for v in corpus.videos)} of them normal; {config.folds} folds, seeds {config.seeds}")
     print(f"{'':<28}" + "  ".join(f"{name:<20}" for name in METRICS))
     runs = {"MIL learner": mil_training.run(config, corpus), "MIL, top-3": mil_training.run(config, corpus, top_k=3)}
-    lines = [lines_of(what, run.by_seed(), config) for what, run in runs.items()]
     supervised = experiment.run_system(config, corpus, SUPERVISED)
-    lines.append(lines_of(f"{SUPERVISED}, labels of moments", supervised.by_seed(), config))
-    lines.append(lines_of("how far into the video", by_position(runs["MIL learner"].by_seed()), config))
     trained.save_models(config, corpus, supervised)
     record = trained.save_on_segments(config, corpus, runs["MIL learner"])
+    lines = [lines_of(what, run.by_seed(), config) for what, run in runs.items()]
+    lines.append(lines_of(f"{SUPERVISED}, labels of moments", supervised.by_seed(), config))
+    lines.append(lines_of("how far into the video", by_position(runs["MIL learner"].by_seed()), config, METRICS[:2]))  # whole videos are all alike to it
     print(f"recorded: {record}")
     print(json.dumps({"videos": count, "results": lines}))
     return lines

@@ -121,6 +121,8 @@ FAULTS = [
     ("malformed row", 1, "Arson002_x264,Arson,81,0.7,0.1,0.2", "expected 7 columns"),
     ("malformed row", 1, "Arson002_x264,Arson,3,0.7,0.1,0.2,0.6", "at least its 4 segments, got '3'"),
     ("malformed row", 1, "Arson002_x264,Arson,80.5,0.7,0.1,0.2,0.6", "got '80.5'"),
+    ("malformed row", 1, "Arson002_x264,Arson,nan,0.7,0.1,0.2,0.6", "got 'nan'"),
+    ("malformed row", 1, "Arson002_x264,Arson,1e400,0.7,0.1,0.2,0.6", "got '1e400'"),
 ]
 
 
@@ -154,6 +156,24 @@ def test_a_malformed_annotation_is_the_fault_of_its_video(files, line):
     annotation = "\n".join(line if old.startswith("Arson") else old for old in ANNOTATION.splitlines())
     with pytest.raises(DataError, match=r"1 x malformed annotation(.|\n)*Arson002(.|\n)*annotation.txt, line 2"):
         external.read(*files(annotation=annotation))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"name,frames\nAbuse001\n", r"line 2: expected a video and its number of frames, got 'Abuse001' and ''"),
+        (b"name,frames\nAbuse001,0\n", r"line 2: .* got 'Abuse001' and '0'"),
+        ("name,frames\nAbuse001,4²\n".encode(), r"line 2: .* got 'Abuse001' and '4²'"),
+        (b"name,frames\nAbuse001,80\nAbuse001_x264.mp4,81\n", r"line 3: Abuse001 has 81 frames here and 80 further up"),
+        (b"name,frames\nAbuse\xff001,80\n", "is not a CSV in UTF-8"),
+        (b"name,length\nAbuse001,80\n", "expected the columns name .* got name,length"),
+    ],
+)
+def test_lengths_that_cannot_be_read_are_named(files, tmp_path, content, said):
+    lengths = tmp_path / "lengths.csv"
+    lengths.write_bytes(content)
+    with pytest.raises(DataError, match=said):
+        external.read(*files(), lengths=lengths)
 
 
 def test_a_video_annotated_twice_is_a_fault(files):

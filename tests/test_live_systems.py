@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import LIVE_FPS, broken_off, live_config, live_corpus, rows, served
+from tiny import LIVE_FPS, broken_off, live_config, live_corpus, publish, rows, served
 
 from vadkit import cli, joint_training, mil_training
 from vadkit.analysers import make_analyser, networks
@@ -57,6 +57,7 @@ LEARNERS = {
     "segments": {"mil_segments": 7},
     "sparse": {"mil_segments": 5, "mil_fps": 2.7, "speed_stream": True},
     "instances": {"mil_segments": 0},
+    "rare-instances": {"mil_segments": 0, "mil_fps": 2.7},
     "resnext3d": {"mil_segments": 3, "mil_fps": 1.5, "mil_features": "resnext3d", "mil_resnext3d_size": 32, **CLIPS},
     "i3d": {"mil_segments": 3, "mil_fps": 1.5, "mil_features": "i3d", "i3d_size": 32, **CLIPS},
     "folds": {"mil_segments": 4, "mil_fps": 1.0, "corpus": "folder", "data_root": ".", "split": "grouped_cv", "folds": 2},
@@ -166,14 +167,14 @@ def test_of_a_file_that_breaks_off_what_came_is_cut_into_segments(corpus, learne
     _, cut = broken_off(tmp_path)
     verdict = score(cut, learner_of(corpus, "segments"), table=tmp_path / "a.csv")
     found = rows(tmp_path / "a.csv")
-    assert "truncated or damaged" in verdict.broken and len(found) == 7 and found[-1, 0] < verdict.frames < 40
+    assert "truncated or damaged" in verdict.broken and 1 < len(set(found[:, 2])) <= 7 and found[-1, 0] < verdict.frames < 40
 
 
 def test_published_features_cannot_be_made_of_a_video(corpus, tmp_path):
     root = corpus.videos[0].path.parent
-    config = live_config(root, "published", mil_segments=4)
-    features = {v.name: np.random.default_rng(n).random((4, 5)).astype(np.float32) for n, v in enumerate(corpus.videos)}
-    save_on_segments(config, corpus, mil_training.run(config, corpus, features=features))
+    features = publish(tmp_path / "features", {v.name: np.random.default_rng(n).random((4, 5)) for n, v in enumerate(corpus.videos)})
+    config = live_config(root, "published", mil_segments=4, mil_published=str(features))
+    save_on_segments(config, corpus, mil_training.run(config, corpus))
     with pytest.raises(DataError, match="features that others publish"):
         score(corpus.videos[6].path, learner_of(corpus, "published"))
 
@@ -181,7 +182,7 @@ def test_published_features_cannot_be_made_of_a_video(corpus, tmp_path):
 def test_the_command_scores_with_a_learner(corpus, learners, tmp_path, capsys):
     root = corpus.videos[0].path.parent
     cli.main(["score", str(root / "v6.mp4"), "--run", str(root / "outputs" / "segments"), "--system", "MIL learner", "--csv", str(tmp_path / "c.csv")])
-    assert capsys.readouterr().out.splitlines()[-1].startswith(("normal: ", "abnormal: ")) and len(rows(tmp_path / "c.csv")) == 7
+    assert capsys.readouterr().out.splitlines()[-1].startswith(("normal: ", "abnormal: ")) and len(rows(tmp_path / "c.csv")) == 14  # a line every third of 40 frames
     with pytest.raises(SystemExit):
         cli.main(["score", str(root / "v6.mp4"), "--run", str(root / "outputs" / "segments"), "--system", "MIL lerner"])
     assert "did you mean 'MIL learner'" in capsys.readouterr().err
@@ -250,9 +251,8 @@ def test_of_a_stream_the_segment_that_goes_on_is_scored(corpus, sequences, name)
     assert found[-1].confidence != other[-1].confidence
     forgetful = readings(99, joint_max_segments=1)
     assert (forgetful[-1].confidence == pytest.approx(found[-1].confidence, abs=1e-7)) == (name == "attention")  # which has no memory
-    pooled = joint_training.load_items(model.config, corpus)[0]["v6"].bag
-    assert len(pooled) == 7
-    assert found[1].confidence == pytest.approx(dict(zip(pooled.starts.tolist(), sequences["sequences", name].scores[0].confidence.tolist(), strict=True))[0], abs=1e-3)
+    of_file = dict(zip((one := sequences["sequences", name].scores[0]).index.tolist(), one.confidence.tolist(), strict=True))
+    assert found[1].confidence == pytest.approx(of_file[0], abs=1e-3)
 
 
 def test_segments_without_a_row_repeat_the_one_before(corpus, sequences):
@@ -266,10 +266,10 @@ def test_segments_without_a_row_repeat_the_one_before(corpus, sequences):
     assert np.array_equal(seen[-1][-2], seen[-1][-3]) and not np.array_equal(seen[-1][-1], seen[-1][-2])
 
 
-def test_a_sequence_model_of_published_features_is_refused(corpus):
-    config = live_config(corpus.videos[0].path.parent, "published-sequences", joint_epochs=1)
-    features = {v.name: np.random.default_rng(n).random((4, 5)).astype(np.float32) for n, v in enumerate(corpus.videos)}
-    save_on_segments(config, corpus, joint_training.run(config, corpus, "LSTM", features=features), "LSTM model")
+def test_a_sequence_model_of_published_features_is_refused(corpus, tmp_path):
+    features = publish(tmp_path / "features", {v.name: np.random.default_rng(n).random((4, 5)) for n, v in enumerate(corpus.videos)})
+    config = live_config(corpus.videos[0].path.parent, "published-sequences", joint_epochs=1, mil_published=str(features))
+    save_on_segments(config, corpus, joint_training.run(config, corpus, "LSTM"), "LSTM model")
     with pytest.raises(DataError, match="features that others publish"):
         score(corpus.videos[6].path, sequence_of(corpus, "LSTM", "published-sequences"))
 
@@ -279,7 +279,7 @@ def test_the_command_scores_with_the_joint_model(corpus, sequences, tmp_path, ca
     cli.main(["score", str(root / "v6.mp4"), "--run", str(root / "outputs" / "sequences"), "--system", "joint model", "--csv", str(tmp_path / "c.csv"), "--overlay", str(tmp_path / "o.mp4")])
     said = capsys.readouterr().out.splitlines()
     assert any(line.startswith("note: its class") for line in said) and said[-1].startswith(("normal: ", "abnormal: "))
-    assert len(rows(tmp_path / "c.csv")) == 7 and sum(1 for _ in read_frames(tmp_path / "o.mp4")) == 40 + 24
+    assert len(rows(tmp_path / "c.csv")) == 14 and sum(1 for _ in read_frames(tmp_path / "o.mp4")) == 40 + 24
     with pytest.raises(DataError, match="--only 11"):
         find_model(root / "outputs" / "nowhere", "joint model")
 

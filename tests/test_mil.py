@@ -10,8 +10,9 @@ import torch
 from doubles import FakeSamples, blind_world, fake_corpus
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny import publish
 
-from vadkit import experiment, inputs, mil_groups, mil_training
+from vadkit import bags, experiment, inputs, mil_groups, mil_training
 from vadkit.bags import Item
 from vadkit.config import Config
 from vadkit.corpora import Corpus
@@ -19,6 +20,7 @@ from vadkit.errors import DataError
 from vadkit.metrics import frame_auc, pool, video_auc
 from vadkit.mil_training import load_learner, run
 from vadkit.models.mil import Learner, bag_scores, ranking_loss
+from vadkit.sampling import stride_frames
 from vadkit.scoring import expand_segments
 from vadkit.segments import Bag
 from vadkit.systems import find_system
@@ -173,15 +175,14 @@ def test_shuffled_labels_give_a_half(tmp_path, world):
         categories = iter(np.random.default_rng(seed).permutation([v.category for v in trained]).tolist())
         act = {v.name: v.category for v in corpus.videos}
         shuffled = Corpus("fake", tuple(v if v.split == "test" else replace(v, category=next(categories)) for v in corpus.videos))
-        original = mil_training.own_items
 
-        def items(config, given, progress, original=original, act=act):
-            found, problems = original(config, Corpus("fake", tuple(replace(v, category=act[v.name]) for v in given.videos)), progress)
+        def told_otherwise(config, given, progress, act=act):
+            found = bags.load_bags(config, Corpus("fake", tuple(replace(v, category=act[v.name]) for v in given.videos)), progress)
             videos = {v.name: v for v in given.videos}
-            return {name: replace(item, video=videos[name]) for name, item in found.items()}, problems
+            return replace(found, items={name: replace(item, video=videos[name]) for name, item in found.items.items()})
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(mil_training, "own_items", items)
+            patch.setattr(mil_training, "load_bags", told_otherwise)
             values.append(auc(run(make(tmp_path, seeds=[seed], mil_epochs=10), shuffled), seed))
     assert np.mean(values) == pytest.approx(0.5, abs=0.15)
 
@@ -215,10 +216,16 @@ def test_processes_give_what_one_gives(tmp_path, world):
 
 
 def test_scores_are_those_of_segments_spread_over_frames(tmp_path, world):
-    result = run(make(tmp_path, mil_epochs=1), fake_corpus())
+    """At the frames that every system analyses, so that all anomaly scores step alike."""
+    config = make(tmp_path, mil_epochs=1)
+    result, items = run(config, fake_corpus()), bags.load_bags(config, fake_corpus()).items
     assert [v.name for v in result.seeds[0].scores] == [v.name for v in fake_corpus().of("test")]
+    learner = load_learner(result.seeds[0].model_paths[0])
     for video in result.seeds[0].scores:
-        assert len(video.confidence) == 10 and np.array_equal(video.frame_scores(), expand_segments(video.confidence, video.frames))
+        with torch.no_grad():
+            scores = learner(torch.from_numpy(items[video.name].bag.features)).numpy()
+        assert np.array_equal(video.index, np.arange(0, video.frames, stride_frames(video.fps, config.analysis_fps)))
+        assert len(scores) == 10 and video.confidence == pytest.approx(expand_segments(scores, video.frames)[video.index], abs=1e-6)
         assert video.labels.sum() == (21 if video.label else 0)  # the test side keeps its annotation
     assert load_learner(result.seeds[0].model_paths[0]).feature_dim == 16
 
@@ -277,11 +284,18 @@ def test_published_features_train_as_well(tmp_path, tiny_video, monkeypatch):
     path = tiny_video(frames=40)
     corpus = Corpus("fake", tuple(replace(v, path=path, intervals=((10, 20),) if v.label else ()) for v in fake_corpus().videos))
     rng = np.random.default_rng(0)
-    features = {v.name: rng.random((20, 5)).astype(np.float32) for v in corpus.videos[1:]}
-    result = run(make(tmp_path, mil_epochs=2), corpus, features=features)
+    folder = publish(tmp_path / "features", {v.name: rng.random((20, 5)) for v in corpus.videos[1:]})
+    config = make(tmp_path, mil_epochs=2, mil_published=str(folder))
+    result = run(config, corpus)
     assert len(result.seeds[0].scores) == len(corpus.of("test")) and all(v.frames == 40 for v in result.seeds[0].scores)
-    features[corpus.videos[1].name] = np.zeros((41, 5), np.float32)
-    assert [p.left_out for p in run(make(tmp_path, mil_epochs=2), corpus, features=features).problems] == [True]
+    assert [p.where for p in result.problems] == [corpus.videos[0].name] and result.problems[0].left_out
+    monkeypatch.setattr(bags, "inspect", None)  # lengths are in the cache
+    publish(folder, {corpus.videos[1].name: np.zeros((41, 5))})
+    assert "features of 41 clips" in run(config, corpus).problems[1].what
+    late = Corpus("fake", tuple(replace(v, intervals=((500, 600),)) if v.label else v for v in corpus.videos))
+    assert sum("annotated up to frame 600" in p.what for p in run(config, late).problems) == sum(v.label for v in corpus.of("test"))
+    with pytest.raises(DataError, match="no features in"):
+        run(make(tmp_path, mil_published=str(tmp_path / "gone")), corpus)
 
 
 @given(st.lists(st.integers(1, 9), min_size=2, max_size=8), st.integers(0, 99), st.sampled_from(["sultani", "as_printed"]), st.integers(1, 3))
@@ -318,5 +332,5 @@ def test_single_clips_are_told_apart_by_labels_of_groups(tmp_path, world):
     run = mil_groups.run(config, corpus, 3)
     scores = run.by_seed()[0]
     assert run.seeds[0].model_paths == mil_groups.run(config, corpus, 3).seeds[0].model_paths != mil_groups.run(config, corpus, 2).seeds[0].model_paths
-    assert [v.name for v in scores] == [v.name for v in corpus.videos] and all(len(v.confidence) == 1 for v in scores)
+    assert [v.name for v in scores] == [v.name for v in corpus.videos] and all(len(set(v.confidence.tolist())) == 1 for v in scores)
     assert video_auc([v.label for v in scores], [v.confidence.mean() for v in scores]) > 0.8

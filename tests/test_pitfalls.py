@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -151,7 +152,17 @@ def test_without_any_shift_all_candidates_are_the_scorer_itself():
     videos = make_videos(count=10)
     found = pitfalls.choose_on_test(videos, candidates=3, wobble=0.0, halves=4)
     assert found.typical == pytest.approx(pooled(videos), abs=1e-9) and found.spread == pytest.approx(0, abs=1e-12)
-    assert found.seen - found.typical_half == pytest.approx(0, abs=0.2)
+    assert (found.seen + found.unseen) / 2 == pytest.approx(found.typical_half)
+
+
+def test_what_choosing_gains_does_not_depend_on_the_scale_of_scores_nor_on_zeros():
+    """A scorer that writes 0 for what it is sure of, or six decimals, is as good as before."""
+    videos = make_videos(count=24)
+    zeros = [replace(v, confidence=np.where(v.confidence < 0.1, 0.0, v.confidence)) for v in videos]
+    squeezed = [replace(v, confidence=v.confidence.astype(np.float64) ** 9) for v in videos]
+    plain, with_zeros, small = (pitfalls.choose_on_test(some, candidates=20, halves=10) for some in (videos, zeros, squeezed))
+    assert small == plain
+    assert with_zeros.typical == pytest.approx(pooled(zeros), abs=0.02) and with_zeros.spread < 2 * plain.spread
 
 
 def test_the_published_scores_of_ucf_crime(shared):

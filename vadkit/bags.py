@@ -10,27 +10,31 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from vadkit.clips import Clips
-from vadkit.config import Config
+from vadkit.config import Config, resolve
 from vadkit.corpora import Corpus, Problem, Video
 from vadkit.devices import device_of
 from vadkit.errors import DataError
 from vadkit.experiment import Fold, prepare
+from vadkit.extraction import absent, load_entries, make_entries, open_entry
 from vadkit.inputs import ClipInputs, FrameInputs, Inputs, Network, network_of
 from vadkit.samples import Samples, extract
 from vadkit.sampling import stride_frames
-from vadkit.scoring import VideoScores
-from vadkit.segments import Bag, TooShortError, cut, even_rows, published_bag
+from vadkit.scoring import VideoScores, on_grid
+from vadkit.segments import Bag, TooShortError, cut, even_rows, published_bag, read_published
+from vadkit.store import Store, code_version, file_digest
 from vadkit.systems import System, find_system
-from vadkit.video import count_frames, probe
+from vadkit.video import inspect, probe
 
 Progress = Callable[[int, int, str], None]
-Segments = Callable[[int, float], int]  # (frames, fps) -> into how many segments a video is cut; 0: every analysed frame is one
+Segments = Callable[[int, float], int]  # (frames, fps) -> into how many segments a video is cut; 0: every row of features is one
 SAME_STREAMS = "2S-bag-ha"  # the system that models on bags are compared with: they see what it sees
 
 
@@ -45,12 +49,35 @@ class Item:
     identity: str
 
 
-def own_items(config: Config, corpus: Corpus, progress: Progress | None, segments: Segments | None = None) -> tuple[dict[str, Item], list[Problem]]:
-    """Bags of our features, by video name: of an even grid of frames or clips, the same for every video whatever is annotated in it.
+@dataclass(frozen=True)
+class Bags:
+    """What a corpus gives to training. items: by video name; networks: that made the features, by stream, none for published ones."""
 
-    segments: config.mil_segments for every video where it is None. A video with fewer frames than segments is left
-    out and named in the problems, or with config.strict raises TooShortError.
+    items: Mapping[str, Item]
+    problems: tuple[Problem, ...]
+    networks: Mapping[str, Network]
+
+    @property
+    def streams(self) -> int:
+        """Parts of a feature vector that are each of one network."""
+        return max(1, len(self.networks))
+
+
+def load_bags(config: Config, corpus: Corpus, progress: Progress | None = None, segments: Segments | None = None) -> Bags:
+    """Bags of our features, or of published ones where config.mil_published names a folder of them.
+
+    segments: config.mil_segments for every video where it is None. A video that cannot be used, as one with fewer frames than
+    segments, is left out and named in the problems, or with config.strict raises DataError.
     """
+    if config.mil_published:
+        items, problems = published_items(config, corpus, progress, segments)
+        return Bags(items, tuple(problems), {})
+    items, problems = own_items(config, corpus, progress, segments)
+    return Bags(items, tuple(problems), bag_inputs(config).networks)
+
+
+def own_items(config: Config, corpus: Corpus, progress: Progress | None, segments: Segments | None = None) -> tuple[dict[str, Item], list[Problem]]:
+    """Bags of our features, by video name: of an even grid of frames or clips, the same for every video whatever is annotated in it."""
     inputs = bag_inputs(config)
     gather = _frame_rows if isinstance(inputs, FrameInputs) else _clip_rows
     found, rows, problems = gather(config, corpus, progress)
@@ -76,11 +103,6 @@ def bag_inputs(config: Config) -> Inputs:
         return FrameInputs(config, find_system(SAME_STREAMS))
     kind = ClipInputs if config.mil_features == "i3d" else ResNeXtInputs
     return kind(at_bag_rate(config), System("features of bags", "", network=config.mil_features, bag=False))
-
-
-def stream_names(config: Config) -> tuple[str, ...]:
-    """What the streams of a bag's features show."""
-    return tuple(bag_inputs(config).networks)
 
 
 def at_bag_rate(config: Config) -> Config:
@@ -118,7 +140,7 @@ def _frame_rows(config: Config, corpus: Corpus, progress: Progress | None) -> tu
         return found, [one.rows("score", config) for one in found], list(material.problems)
     rate = rows_per_second(config)
     even = config.model_copy(update={"sampling": "custom", "anomaly_fps": rate, "normal_fps": rate, "detector_weights": "none"})
-    weak = [replace(v, intervals=None) for v in corpus.of("train", "val")]
+    weak = [_weak(v) for v in corpus.of("train", "val")]
     trained, problems = extract(weak, even, progress, purpose="train")
     tested, wrong = extract(corpus.of("test"), config, progress, purpose="score")
     rows = [one.rows("train", even) for one in trained]
@@ -130,7 +152,7 @@ def _frame_rows(config: Config, corpus: Corpus, progress: Progress | None) -> tu
 
 def _clip_rows(config: Config, corpus: Corpus, progress: Progress | None) -> tuple[list[Clips], list[np.ndarray], list[Problem]]:
     inputs = bag_inputs(config)
-    weak = [replace(v, intervals=None) if v.split in ("train", "val") else v for v in corpus.videos if v.split != "unseen"]
+    weak = [_weak(v) for v in corpus.videos if v.split != "unseen"]
     found, problems = inputs.extract(weak, "score", progress)
     return found, [one.rows("score", inputs.config) for one in found], problems
 
@@ -144,26 +166,41 @@ def _own_item(samples: Samples | Clips, rows: np.ndarray, inputs: Inputs, segmen
     return Item(samples.video, samples.frames, samples.fps, cut(samples.index[rows], features, samples.frames, count, samples.video.name), identity)
 
 
-def published_items(config: Config, corpus: Corpus, features: Mapping[str, np.ndarray], segments: Segments | None = None) -> tuple[dict[str, Item], list[Problem]]:
-    """Bags of published clip features (`segments.read_published`), by video name; of at most as many segments as there are clips.
+def published_items(config: Config, corpus: Corpus, progress: Progress | None = None, segments: Segments | None = None) -> tuple[dict[str, Item], list[Problem]]:
+    """Bags of the clip features in config.mil_published (`segments.read_published`), by video name; of at most as many segments as there are clips.
 
-    segments and errors as for `own_items`; a video whose features do not fit its file is left out in the same way.
+    The videos themselves are read for their length alone, once.
     """
-    items, problems = {}, []
-    for video in corpus.videos:
-        if video.name not in features or video.split == "unseen":
-            continue
-        try:
-            frames, fps = count_frames(video.path), probe(video.path).fps
-            count = config.mil_segments if segments is None else min(segments(frames, fps), len(features[video.name]))
-            bag = published_bag(features[video.name], frames, count, video.name)
-        except DataError as error:
-            if config.strict:
-                raise
-            problems.append(Problem(str(video.path), str(error), left_out=True))
-            continue
-        items[video.name] = Item(video, frames, fps, bag, hashlib.sha256(bag.features.tobytes()).hexdigest()[:20])
-    return items, problems
+    features, problems = read_published(resolve(config.mil_published), [v for v in corpus.videos if v.split != "unseen"])
+    videos = [_weak(v) for v in corpus.videos if v.name in features]
+    wrong, store = absent(videos), Store(config.cache_dir)
+    keys = {n: {"video": file_digest(v.path), "code": code_version("vadkit.video")} for n, v in enumerate(videos) if n not in wrong}
+    missing = [(n, key, partial(_measure, videos[n].path)) for n, key in keys.items() if not store.has("lengths", key)]
+    for done, (position, error) in enumerate(make_entries("lengths", missing, config.cache_dir, config.workers), 1):
+        if error is not None:
+            wrong[position] = error
+        if progress is not None:
+            progress(done, len(missing), f"length of {videos[position].name}")
+
+    def item(n: int) -> tuple[Item, list[Problem]]:
+        video, facts, found = open_entry(videos[n], store.path("lengths", keys[n]), config.annotation_slack_frames)
+        frames, fps, rows = facts["frames"], facts["fps"], features[video.name]
+        count = config.mil_segments if segments is None else min(segments(frames, fps), len(rows))
+        bag = published_bag(rows, frames, count, video.name)
+        return Item(video, frames, fps, bag, hashlib.sha256(bag.features.tobytes()).hexdigest()[:20]), found
+
+    items, more = load_entries(videos, wrong, item, config.strict)
+    return {one.video.name: one for one in items}, problems + more
+
+
+def _measure(path: Path, folder: Path) -> None:
+    found = inspect(path)
+    (folder / "facts.json").write_text(json.dumps({"frames": found.frames, "fps": probe(path).fps, "notes": list(found.notes)}))
+
+
+def _weak(video: Video) -> Video:
+    """Without its spans, where it is for training or validation alone."""
+    return replace(video, intervals=None) if video.split in ("train", "val") else video
 
 
 def sides_of(fold: Fold, items: Mapping[str, Item]) -> list[tuple[Item, ...]]:
@@ -179,9 +216,10 @@ def sides_of(fold: Fold, items: Mapping[str, Item]) -> list[tuple[Item, ...]]:
     return sides
 
 
-def video_scores(item: Item, scores: np.ndarray) -> VideoScores:
-    """A video's segment scores, to be held over its frames. Shape: (segments,) in [0, 1]."""
-    return VideoScores(item.video.name, item.video.category, item.video.source, item.fps, item.bag.starts, scores, item.video.frame_labels(item.frames))
+def video_scores(item: Item, scores: np.ndarray, config: Config) -> VideoScores:
+    """A video's segment scores at the frames that every system analyses: one clock for all anomaly scores. Shape: (segments,) in [0, 1]."""
+    video = item.video
+    return on_grid(VideoScores(video.name, video.category, video.source, item.fps, item.bag.starts, scores, video.frame_labels(item.frames)), config.analysis_fps)
 
 
 def padded(bags: Sequence[Bag]) -> tuple[Tensor, Tensor]:

@@ -49,7 +49,7 @@ def findings(config: Config, notebooks: Sequence[Notebook] = ()) -> list[Finding
 
     notebooks: those that are to run, for weights that only some of them need.
     """
-    return [*_data(config), *_detector(config), *_backbone(config), *_video_networks(config, notebooks), *_device(config), *_given_scores(config)]
+    return [*_data(config), *_detector(config), *_backbone(config), *_video_networks(config, notebooks), *_device(config), *_given_scores(config), *_published_features(config)]
 
 
 def require(config: Config, notebooks: Sequence[Notebook] = ()) -> None:
@@ -194,6 +194,17 @@ def _given_scores(config: Config) -> Iterator[Finding]:
         yield Finding(f"evaluate_scores: {error}", problem=True)
         return
     yield Finding(f"evaluate_scores: {len(given.videos)} videos, {given.layout}")
+
+
+def _published_features(config: Config) -> Iterator[Finding]:
+    if not config.mil_published:
+        return
+    from vadkit.segments import feature_files
+
+    try:
+        yield Finding(f"mil_published: {len(feature_files(resolve(config.mil_published)))} files of features")
+    except VadkitError as error:
+        yield Finding(f"mil_published: {error}; or leave it empty for our own features", problem=True)
 
 
 def _device(config: Config) -> Iterator[Finding]:

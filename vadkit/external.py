@@ -164,7 +164,7 @@ def _table(reader: _Reader, path: Path) -> Iterator[_Scored]:
         cells = row[2 + has_class :]
         if len(row) != width or not cells:
             reader.note("malformed row", name, where, f"expected {width} columns as most rows have, and segment scores among them; got {len(row)}")
-        elif frames is None or frames != int(frames or 0) or frames < len(cells):
+        elif frames is None or not np.isfinite(frames) or frames != int(frames) or frames < len(cells):
             reader.note("malformed row", name, where, f"expected the number of frames, at least its {len(cells)} segments, got '{row[1 + has_class]}'")
         else:
             values = [_number(cell) for cell in cells]
@@ -215,16 +215,23 @@ def _annotations(path: Path) -> dict[str, tuple[str, str, Spans | AnnotationErro
 def _lengths(path: Path) -> dict[str, int]:
     if not path.is_file():
         raise DataError(f"no lengths at {path}; expected a CSV with the columns name (or video, or path) and frames")
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        rows = csv.DictReader(file)
-        key = next((c for c in ("name", "video", "path") if c in (rows.fieldnames or ())), None)
-        if key is None or "frames" not in (rows.fieldnames or ()):
-            raise DataError(f"{path}: expected the columns name (or video, or path) and frames, got {','.join(rows.fieldnames or ()) or 'an empty file'}")
-        found = {}
-        for number, row in enumerate(rows, 2):
-            if not (row["frames"] or "").strip().isdigit() or int(row["frames"]) == 0:
-                raise DataError(f"{path}, line {number}: expected a number of frames, got '{row['frames']}'")
-            found[video_name(row[key])] = int(row["frames"])
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file)
+            columns, lines = rows.fieldnames or (), [(rows.line_num, row) for row in rows]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} is not a CSV in UTF-8 ({error}); expected the columns name (or video, or path) and frames") from None
+    key = next((c for c in ("name", "video", "path") if c in columns), None)
+    if key is None or "frames" not in columns:
+        raise DataError(f"{path}: expected the columns name (or video, or path) and frames, got {','.join(columns) or 'an empty file'}")
+    found: dict[str, int] = {}
+    for number, row in lines:
+        name, frames = video_name(row[key] or ""), (row["frames"] or "").strip()
+        if not name or not frames.isdecimal() or int(frames) == 0:
+            raise DataError(f"{path}, line {number}: expected a video and its number of frames, got '{row[key] or ''}' and '{frames}'")
+        if found.get(name, int(frames)) != int(frames):
+            raise DataError(f"{path}, line {number}: {name} has {frames} frames here and {found[name]} further up; keep the right one")
+        found[name] = int(frames)
     return found
 
 

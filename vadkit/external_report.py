@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from vadkit import evaluation, pitfalls
 from vadkit.evaluation import Metric
 from vadkit.external import AS_SCORED, Given
-from vadkit.scoring import VideoScores, hold
+from vadkit.scoring import on_grid
 from vadkit.tables import label
 
 if TYPE_CHECKING:
@@ -34,7 +32,7 @@ def evaluate(given: Given, config: Config) -> list[Metric]:
     """
     videos = list(given.videos)
     found = evaluation.evaluate({0: videos}, config, wanted=lambda name: name not in BY_SAS)
-    found += evaluation.evaluate({0: [_analysed(v, config.analysis_fps) for v in videos]}, config, wanted=lambda name: name in BY_SAS)
+    found += evaluation.evaluate({0: [on_grid(v, config.analysis_fps) for v in videos]}, config, wanted=lambda name: name in BY_SAS)
     pairs = pitfalls.pair_averaged(pitfalls.pairs(videos), videos)
     averaged = pitfalls.measure("pair_averaged_auc", pairs, evaluation.resamples(videos, config), config.interval_level)
     overall = [m for m in found if not m.name.startswith("auc_")]
@@ -84,9 +82,3 @@ def _facts(given: Given) -> dict[str, int]:
         "frames": sum(v.frames for v in given.videos),
         "anomalous_frames": int(sum(v.labels.sum() for v in given.videos)),
     }
-
-
-def _analysed(video: VideoScores, analysis_fps: float) -> VideoScores:
-    """The video as a system analyses it, on a grid of frames."""
-    index = np.arange(0, video.frames, max(1, round(video.fps / analysis_fps)))
-    return replace(video, index=index, confidence=hold(video.index, video.confidence, video.frames)[index])

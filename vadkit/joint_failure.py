@@ -27,10 +27,10 @@ import numpy as np
 import torch
 
 from vadkit import intervals, joint_training, parallel
-from vadkit.bags import Item, own_items, padded, rows_per_second, stream_names, video_scores
+from vadkit.bags import Item, load_bags, padded, rows_per_second, video_scores
 from vadkit.errors import DataError
 from vadkit.evaluation import Metric, resamples
-from vadkit.joint_training import classes_of, load_items, new_model, reproducible, train_epoch
+from vadkit.joint_training import classes_of, load_sequences, new_model, reproducible, train_epoch
 from vadkit.scoring import VideoScores
 from vadkit.segments import Bag
 from vadkit.store import Store, code_version
@@ -129,13 +129,13 @@ def run(config: Config, corpus: Corpus, progress: Progress | None = None) -> Fai
     """
     classes, pool = classes_of(corpus), {v.name: v for v in corpus.of("train", "val", "all")}
     rate = rows_per_second(config) or config.analysis_fps
-    fixed, _ = own_items(config, corpus, progress, lambda frames, fps: max(1, min(SEGMENTS, int(rate * frames / fps))))
-    free, _ = load_items(config, corpus, progress=progress)
+    bags = load_bags(config, corpus, progress, lambda frames, fps: max(1, min(SEGMENTS, int(rate * frames / fps))))
+    fixed, free = bags.items, load_sequences(config, corpus, progress).items
     usable = [fixed[name] for name in pool if name in fixed]
     if len({item.video.source for item in usable}) < 2 or len({item.video.label for item in usable}) < 2:
         raise DataError(f"{len(usable)} videos are not enough: expected two sources, and normal and anomalous videos; give more videos")
     parts, wholes = _samples(usable, classes, _cut), _samples([free[item.video.name] for item in usable], classes, _whole)
-    streams, test = len(stream_names(config)), [v.name for v in corpus.of("test") if v.name in fixed]
+    streams, test = bags.streams, [v.name for v in corpus.of("test") if v.name in fixed]
     tasks = []
     for way in WAYS:
         samples, items, cut = (wholes, free, _whole) if way == WHOLE else (parts, fixed, _cut)
@@ -268,7 +268,7 @@ def _train(task: _Task) -> str:
 def _read(task: _Task) -> Trial:
     facts = json.loads((task.path / "trial.json").read_text())
     with np.load(task.path / "tested.npz") as scores:
-        tested = tuple(video_scores(item, scores[str(k)]) for k, item in enumerate(task.test))
+        tested = tuple(video_scores(item, scores[str(k)], task.config) for k, item in enumerate(task.test))
     curves = [tuple(Accuracy(**line) for line in facts[side]) for side in ("train", "held_out")]
     return Trial(task.way, task.seed, *curves, {name: tuple(counts) for name, counts in facts["held"].items()}, tested)
 

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vadkit import mil_training
-from vadkit.bags import Item, bag_inputs, own_items, padded, published_items, sides_of, video_scores
+from vadkit.bags import Bags, Item, load_bags, padded, sides_of, video_scores
 from vadkit.config import Config
 from vadkit.corpora import NORMAL, Corpus, Problem
 from vadkit.devices import one_thread
@@ -78,18 +78,15 @@ class JointRun:
         return {run.seed: list(run.recognised) for run in self.seeds}
 
 
-def run(config: Config, corpus: Corpus, model: str = "joint", features: Mapping[str, np.ndarray] | None = None, progress: Progress | None = None) -> JointRun:
+def run(config: Config, corpus: Corpus, model: str = "joint", progress: Progress | None = None) -> JointRun:
     """Train a model of `NAMES` with every seed (and fold) and score the test videos; what the cache has is not done again.
 
-    features: published ones by video name (`segments.read_published`) in the place of ours. Raises ValueError for another
-    model, DataError where a side has no video of both classes.
+    Raises ValueError for another model, DataError where a side has no video of both classes.
     """
     if model not in NAMES:
         raise ValueError(f"model must be one of {', '.join(NAMES)}, got '{model}'")
-    items, problems = load_items(config, corpus, features, progress)
-    networks = bag_inputs(config).networks if features is None else {}
-    classes = classes_of(corpus)
-    tasks = [_Task(config, model, classes, seed, networks, *sides_of(fold, items)) for seed in config.seeds for fold in plan_folds(config, corpus, seed)]
+    bags, classes = load_sequences(config, corpus, progress), classes_of(corpus)
+    tasks = [_Task(config, model, classes, seed, bags.networks, *sides_of(fold, bags.items)) for seed in config.seeds for fold in plan_folds(config, corpus, seed)]
     mil_training.train_missing(tasks, _train_task, progress)
     seeds = []
     for seed in config.seeds:
@@ -97,19 +94,15 @@ def run(config: Config, corpus: Corpus, model: str = "joint", features: Mapping[
         outputs = {item.video.name: (item, outs) for task in mine for item, outs in _outputs(load_model(task.path), task.test)}
         tested = [outputs[v.name] for v in corpus.videos if v.name in outputs]
         histories = tuple(tuple(Epoch(**line) for line in json.loads((task.path / "history.json").read_text())) for task in mine)
-        scores = tuple(video_scores(item, out.scores[0].numpy()) for item, out in tested)
+        scores = tuple(video_scores(item, out.scores[0].numpy(), config) for item, out in tested)
         recognised = tuple(_recognised(item, classes, out) for item, out in tested if out.classes is not None)
         seeds.append(JointSeed(seed, scores, recognised, histories, tuple(task.path for task in mine)))
-    return JointRun(model, classes, tuple(seeds), tuple(problems))
+    return JointRun(model, classes, tuple(seeds), bags.problems)
 
 
-def load_items(config: Config, corpus: Corpus, features: Mapping[str, np.ndarray] | None = None, progress: Progress | None = None) -> tuple[dict[str, Item], list[Problem]]:
-    """The videos as bags of any length, by name, and what was wrong with the others; see `segment_count`."""
-
-    def count(frames: int, fps: float) -> int:
-        return segment_count(frames, fps, config)
-
-    return own_items(config, corpus, progress, count) if features is None else published_items(config, corpus, features, count)
+def load_sequences(config: Config, corpus: Corpus, progress: Progress | None = None) -> Bags:
+    """The videos as bags of any length; see `segment_count`."""
+    return load_bags(config, corpus, progress, lambda frames, fps: segment_count(frames, fps, config))
 
 
 def segment_count(frames: int, fps: float, config: Config) -> int:

@@ -129,7 +129,7 @@ def score(
         fps = source.fps if live else source.probe.fps
         analyser = make_analyser(trained, config, fps, endless=live)
         if not live:
-            analyser.look_ahead(Path(video), stopped)
+            analyser.look_ahead(Path(video), stopped, progress)
         expected = 0 if live else source.probe.frames
         session = _Session(analyser, source, stopped, progress, expected, Path(str(video)).name)
         with _table(table) as write:

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from vadkit import mil_training
-from vadkit.bags import Item, bag_inputs, own_items
+from vadkit.bags import Item
 from vadkit.config import Config
 from vadkit.corpora import Corpus
 from vadkit.mil_training import MilRun
@@ -47,5 +47,4 @@ def run(config: Config, corpus: Corpus, size: int, progress: Progress | None = N
     again. Raises DataError where a side of a fold lacks a class.
     """
     whole = config.model_copy(update={"mil_segments": 1})  # a clip is one instance, described by its mean over time
-    items, problems = own_items(whole, corpus, progress)
-    return mil_training.run_on(whole, corpus, items, problems, bag_inputs(whole).networks, regroup=lambda side, rng: groups(side, size, rng), progress=progress)
+    return mil_training.run(whole, corpus, regroup=lambda side, rng: groups(side, size, rng), progress=progress)

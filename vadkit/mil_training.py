@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vadkit.bags import Item, bag_inputs, own_items, padded, published_items, sides_of, video_scores
+from vadkit.bags import Item, load_bags, padded, sides_of, video_scores
 from vadkit.config import Config
 from vadkit.corpora import Corpus, Problem
 from vadkit.devices import one_thread
@@ -76,40 +76,30 @@ class MilRun:
         return {run.seed: list(run.scores) for run in self.seeds}
 
 
-def run(config: Config, corpus: Corpus, variant: str = "sultani", top_k: int = 1, features: Mapping[str, np.ndarray] | None = None, progress: Progress | None = None) -> MilRun:
+def run(config: Config, corpus: Corpus, variant: str = "sultani", top_k: int = 1, regroup: Regroup | None = None, progress: Progress | None = None) -> MilRun:
     """Train with every seed (and fold) and score the test videos; what the cache has is not done again.
 
-    variant, top_k: of `ranking_loss`. features: published ones by video name (`segments.read_published`) in the
-    place of ours; videos without any are left out, as are videos with fewer frames than segments. Raises DataError where a side has no video of both classes.
+    variant, top_k: of `ranking_loss`. regroup: makes other bags to train and to validate on out of a side's own. Videos
+    without features are left out, as are those with fewer frames than segments. Raises DataError where a side has no video of both classes.
     """
-    items, problems = own_items(config, corpus, progress) if features is None else published_items(config, corpus, features)
-    networks = bag_inputs(config).networks if features is None else {}
-    return run_on(config, corpus, items, problems, networks, variant, top_k, progress=progress)
-
-
-def run_on(
-    config: Config, corpus: Corpus, items: Mapping[str, Item], problems: Sequence[Problem], networks: Mapping[str, Network],
-    variant: str = "sultani", top_k: int = 1, regroup: Regroup | None = None, progress: Progress | None = None,
-) -> MilRun:  # fmt: skip
-    """`run` on bags that are there already. networks: that made them; regroup: other bags to train and to validate on, made of a side's own."""
-    tasks = []
+    bags, tasks = load_bags(config, corpus, progress), []
     for seed in config.seeds:
         for number, fold in enumerate(plan_folds(config, corpus, seed)):
-            train, val, test = sides_of(fold, items)
+            train, val, test = sides_of(fold, bags.items)
             if regroup is not None:
                 rng = np.random.default_rng([seed, number])
                 train, val = regroup(train, rng), regroup(val, rng)
-            tasks.append(_Task(config, variant, top_k, seed, networks, train, val, test))
+            tasks.append(_Task(config, variant, top_k, seed, bags.networks, train, val, test))
     train_missing(tasks, _train_task, progress)
     seeds = []
     for seed in config.seeds:
         mine = [task for task in tasks if task.seed == seed]
         learners = [load_learner(task.path) for task in mine]
-        tested, validation = (tuple(tuple(_score(learner, getattr(task, side))) for task, learner in zip(mine, learners, strict=True)) for side in ("test", "val"))
+        tested, validation = (tuple(tuple(_score(learner, getattr(task, side), config)) for task, learner in zip(mine, learners, strict=True)) for side in ("test", "val"))
         scored = {one.name: one for fold in tested for one in fold}
         histories = tuple(tuple(Epoch(**line) for line in json.loads((task.path / "history.json").read_text())) for task in mine)
         seeds.append(MilSeed(seed, tuple(scored[v.name] for v in corpus.videos if v.name in scored), tested, validation, histories, tuple(t.path for t in mine)))
-    return MilRun(tuple(seeds), tuple(problems))
+    return MilRun(tuple(seeds), bags.problems)
 
 
 @dataclass(frozen=True)
@@ -214,10 +204,10 @@ def _draw(bags: int, count: int) -> Tensor:
     return torch.cat([torch.randperm(bags) for _ in range(-(-count // bags))])[:count]
 
 
-def _score(learner: Learner, items: Sequence[Item]) -> list[VideoScores]:
+def _score(learner: Learner, items: Sequence[Item], config: Config) -> list[VideoScores]:
     with torch.no_grad():
         scores = [learner(torch.from_numpy(item.bag.features)).numpy() for item in items]
-    return [video_scores(item, s) for item, s in zip(items, scores, strict=True)]
+    return [video_scores(item, s, config) for item, s in zip(items, scores, strict=True)]
 
 
 @dataclass(frozen=True, eq=False)

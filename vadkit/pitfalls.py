@@ -227,9 +227,10 @@ class Selection:
 
 
 def choose_on_test(videos: Sequence[VideoScores], candidates: int = 50, wobble: float = 0.2, halves: int = 40, seed: int = 0) -> Selection:
-    """Choose among stand-ins for the checkpoints of one training run: the scorer with each video's logits shifted a little.
+    """Choose among stand-ins for the checkpoints of one training run: the scorer with each video's scores shifted a little.
 
-    wobble: standard deviation of the shift, in those of the videos' mean logits. All candidates are equally good by
+    Scores count by their rank among all frames, on a logit scale, so that neither zeros nor what scale they were given on matters.
+    wobble: standard deviation of the shift, in those of the videos' means. All candidates are equally good by
     construction, so that whatever the choice gains is chance. A simulation: the checkpoints of a real run differ in quality as well.
     """
     rng = np.random.default_rng(seed)
@@ -246,22 +247,24 @@ def choose_on_test(videos: Sequence[VideoScores], candidates: int = 50, wobble: 
 
 
 def _rows(videos: Sequence[VideoScores]) -> tuple[np.ndarray, ...]:
-    """Frames of equal score within a video as one row: (logit, positives, negatives, video)."""
+    """Frames of equal score within a video as one row: (logit of the score's rank, positives, negatives, video)."""
     held = [(v.labels, v.frame_scores().astype(np.float64)) for v in videos]
     different = sum(len(v.index) for v in videos)
     step = -(-different // MOST_ROWS)
-    tiny = np.finfo(np.float64).tiny
     columns = []
     for k, (labels, scores) in enumerate(held):
         values, positives, negatives = metrics.runs(labels[::step], scores[::step])
-        logit = np.log(np.maximum(values, tiny)) - np.log(np.maximum(1 - values, 1e-16))
-        columns.append((logit, positives, negatives, np.full(len(values), k)))
-    return tuple(np.concatenate(parts) for parts in zip(*columns, strict=True))
+        columns.append((values, positives, negatives, np.full(len(values), k)))
+    values, positives, negatives, video = (np.concatenate(parts) for parts in zip(*columns, strict=True))
+    _, equal = np.unique(values, return_inverse=True)
+    frames = np.bincount(equal, positives + negatives)
+    share = (np.cumsum(frames) - frames / 2) / frames.sum()  # of frames below, half of the equal ones among them
+    return np.log(share / (1 - share))[equal], positives, negatives, video
 
 
 def _areas(scores: np.ndarray, positives: np.ndarray, negatives: np.ndarray, video: np.ndarray, masks: np.ndarray) -> np.ndarray:
     """AUC over the videos of each mask. Shape: rows (n,), masks (m, videos) -> (m,). The shifts leave no ties between videos."""
-    order = np.argsort(scores)
+    order = np.argsort(scores, kind="stable")
     positives, negatives, chosen = positives[order], negatives[order], video[order]
     found = np.empty(len(masks))
     for k, mask in enumerate(masks):

@@ -45,7 +45,7 @@ def context_digest(config: Config) -> str:
     weights by their content.
     """
     data = file_times(resolve(config.data_root)) if config.data_root else []
-    data += [line for path in (config.evaluate_scores, config.evaluate_annotations) if path for line in file_times(resolve(path))]
+    data += [line for path in (config.evaluate_scores, config.evaluate_annotations, config.mil_published) if path for line in file_times(resolve(path))]
     given = (config.detector_weights, config.backbone_weights, config.c3d_weights, config.i3d_rgb_weights, config.i3d_flow_weights, config.mil_resnext3d_weights)
     paths = [resolve(name) for name in given]
     weights = [file_digest(path) if path.is_file() else "" for path in paths]

@@ -6,9 +6,11 @@ labels, and spreads them over all frames for evaluation.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+
+from vadkit.sampling import stride_frames
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,15 @@ class VideoScores:
     def frame_scores(self) -> np.ndarray:
         """A confidence for every frame. Shape: (frames,)."""
         return hold(self.index, self.confidence, self.frames)
+
+
+def on_grid(video: VideoScores, analysis_fps: float) -> VideoScores:
+    """The video's confidences at every frame that a system analyses, `analysis_fps` a second: the steps of an anomaly score.
+
+    What was scored in longer parts, as segments are, stands at all frames of a part. A part between two such frames is not seen.
+    """
+    index = np.arange(0, video.frames, stride_frames(video.fps, analysis_fps))
+    return replace(video, index=index, confidence=video.frame_scores()[index])
 
 
 def hold(index: np.ndarray, confidence: np.ndarray, frames: int) -> np.ndarray:

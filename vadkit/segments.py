@@ -66,7 +66,9 @@ def even_rows(index: np.ndarray, stride: int) -> np.ndarray:
     if len(index) == 0:
         raise ValueError("expected at least one row, got none")
     wanted = np.arange(0, index[-1] + 1, stride)
-    return np.unique(np.abs(index[None, :] - wanted[:, None]).argmin(axis=1))
+    after = np.searchsorted(index, wanted)  # never past the last: no wanted frame is
+    before = np.maximum(after - 1, 0)
+    return np.unique(np.where(np.abs(wanted - index[before]) <= np.abs(index[after] - wanted), before, after))
 
 
 # --- features that others publish --------------------------------------------------------------------------------
@@ -81,10 +83,7 @@ def read_published(folder: str | Path, videos: Sequence[Video]) -> tuple[dict[st
     Raises DataError for a missing or empty folder, two files of one video, a shape that does not fit, widths that differ
     and numbers that are not finite.
     """
-    folder = Path(folder)
-    files = sorted(p for p in folder.rglob("*") if p.suffix in (".npy", ".txt") and p.is_file()) if folder.is_dir() else []
-    if not files:
-        raise DataError(f"no features in {folder}: expected a folder of .npy files, or of .txt files with {TEXT_SEGMENTS} lines each")
+    files = feature_files(folder)
     names = {_plain(v.name): v.name for v in videos}
     found: dict[str, np.ndarray] = {}
     origin: dict[str, Path] = {}
@@ -105,6 +104,15 @@ def read_published(folder: str | Path, videos: Sequence[Video]) -> tuple[dict[st
         found[name] = features
     problems += [Problem(v.name, f"no features in {folder}", left_out=True) for v in videos if v.name not in found]
     return {v.name: found[v.name] for v in videos if v.name in found}, problems
+
+
+def feature_files(folder: str | Path) -> list[Path]:
+    """The `.npy` and `.txt` files in and below a folder. Raises DataError where there is none."""
+    folder = Path(folder)
+    files = sorted(p for p in folder.rglob("*") if p.suffix in (".npy", ".txt") and p.is_file()) if folder.is_dir() else []
+    if not files:
+        raise DataError(f"no features in {folder}: expected a folder of .npy files, or of .txt files with {TEXT_SEGMENTS} lines each")
+    return files
 
 
 def published_bag(features: np.ndarray, frames: int, segments: int, name: str = "the video") -> Bag:

@@ -3,13 +3,15 @@
 A file's segments are the experiment's: equal parts of the whole, so the file is seen once before its frames come, and a
 segment's score stands from its first frame on, which is looking ahead by up to a segment. A stream has no length to cut. There
 (our reading) the Learner scores the window up to now, as long as the training videos' segments were in the median, and the
-models that know an order score the segment that goes on, after those before it. With mil_segments 0 each analysed frame is
-an instance of the Learner, and file and stream are alike.
+models that know an order score the segment that goes on, after those before it.
+
+There is a reading at every frame that the first paper's systems analyse, whatever a segment lasts: one clock for all anomaly scores.
 """
 
 from __future__ import annotations
 
 import time
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -31,9 +33,11 @@ from vadkit.mil_training import learner_facts, load_learner
 from vadkit.models.backbones import fused
 from vadkit.models.joint import Output
 from vadkit.sampling import stride_frames
-from vadkit.segments import cut, even_rows
+from vadkit.segments import Bag, cut, even_rows
 from vadkit.trained import TrainedModel
 from vadkit.video import read_frames
+
+Progress = Callable[[int, int, str], None]
 
 
 class BagModel(Protocol):
@@ -125,12 +129,10 @@ class _BagAnalyser(Analyser):
     def __init__(self, config: Config, model: BagModel, fps: float):
         super().__init__(config, fps)
         self.model, self.instances = model, Instances(config, model.networks, fps)
-
-    def wants(self, number: int) -> bool:
-        return self.instances.wants(number)
+        self._stride = stride_frames(fps, config.analysis_fps)
 
     def _instance(self, number: int, frame: np.ndarray) -> np.ndarray | None:
-        features = self.instances.see(number, frame, self._timed)
+        features = self.instances.see(number, frame, self._timed) if self.instances.wants(number) else None
         self.analysed += features is not None
         return features
 
@@ -140,8 +142,27 @@ class _BagAnalyser(Analyser):
             return self.model.scores(np.asarray(features, np.float32))
 
 
-class WindowAnalyser(_BagAnalyser):
-    """Scores the mean of the last window_seconds at every row; a window of 0 is the row itself."""
+class _StreamAnalyser(_BagAnalyser):
+    """Looks back only: `_value` is asked at every row, and stands until the next."""
+
+    _now: float | None = None
+
+    def wants(self, number: int) -> bool:
+        return self.instances.wants(number) or number % self._stride == 0
+
+    def see(self, number: int, frame: np.ndarray) -> Reading | None:
+        features = self._instance(number, frame)
+        if features is not None:
+            self._now = self._value(number, features)
+        return None if self._now is None or number % self._stride else self._reading(number, self._now)
+
+    @abstractmethod
+    def _value(self, number: int, features: np.ndarray) -> float:
+        """The score at a row. Shape: (D,) -> in [0, 1]."""
+
+
+class WindowAnalyser(_StreamAnalyser):
+    """Scores the mean of the last window_seconds; a window of 0 is the row itself."""
 
     def __init__(self, config: Config, model: BagModel, fps: float, window_seconds: float):
         super().__init__(config, model, fps)
@@ -150,17 +171,15 @@ class WindowAnalyser(_BagAnalyser):
         if window_seconds:
             self.notes = (f"a score is of the {window_seconds:.1f} s up to its frame: a stream has no length to cut into {config.mil_segments} segments",)
 
-    def see(self, number: int, frame: np.ndarray) -> Reading | None:
-        if not self.wants(number) or (features := self._instance(number, frame)) is None:
-            return None
+    def _value(self, number: int, features: np.ndarray) -> float:
         self._held.append((number, features))
         while self._held[0][0] <= number - self._window:
             self._held.popleft()
-        return self._reading(number, float(self._scores(_mean([one for _, one in self._held])[None])[0]))
+        return float(self._scores(_mean([one for _, one in self._held])[None])[0])
 
 
-class SequenceAnalyser(_BagAnalyser):
-    """Scores at every row the segment that goes on, by its rows so far, after the segments before it.
+class SequenceAnalyser(_StreamAnalyser):
+    """Scores the segment that goes on, by its rows so far, after the segments before it.
 
     Segments last config.joint_segment_seconds; the last config.joint_max_segments of them are kept.
     """
@@ -172,34 +191,35 @@ class SequenceAnalyser(_BagAnalyser):
         self._held: list[np.ndarray] = []
         self.notes = (f"a segment is {config.joint_segment_seconds:g} s and scored while it goes on; of a stream the last {config.joint_max_segments} are remembered",)
 
-    def see(self, number: int, frame: np.ndarray) -> Reading | None:
-        if not self.wants(number) or (features := self._instance(number, frame)) is None:
-            return None
+    def _value(self, number: int, features: np.ndarray) -> float:
         segment = int(number / self._length)
         if self._held and segment > self._segment:
             self._before.extend([_mean(self._held)] * min(segment - self._segment, self.config.joint_max_segments))  # those without a row repeat, as in `segments.cut`
             self._held = []
         self._segment = segment
         self._held.append(features)
-        return self._reading(number, float(self._scores(np.stack([*self._before, _mean(self._held)]))[-1]))
+        return float(self._scores(np.stack([*self._before, _mean(self._held)]))[-1])
 
 
 class SegmentAnalyser(_BagAnalyser):
-    """Scores a file's equal segments: `look_ahead` sees it whole, `see` gives each segment's score at its first frame.
+    """Scores a file's segments: `look_ahead` sees it whole, `see` gives what stands at a frame.
 
     Keeps the features of all rows until the segments are cut: a few kilobytes for each second of video.
     """
 
-    _scored: dict[int, float] | None = None
+    _bag: Bag | None = None
 
     def wants(self, number: int) -> bool:
-        return number in self._known()
+        return number % self._stride == 0
 
     def see(self, number: int, frame: np.ndarray) -> Reading | None:
-        value = self._known().get(number)
-        return None if value is None else self._reading(number, value)
+        if self._bag is None:
+            raise ValueError("the segments of a file are known once look_ahead has seen it")
+        if not self.wants(number):
+            return None
+        return self._reading(number, float(self._values[np.searchsorted(self._bag.starts, number, side="right") - 1]))
 
-    def look_ahead(self, path: Path, stopped: Callable[[], bool] = lambda: False) -> None:
+    def look_ahead(self, path: Path, stopped: Callable[[], bool] = lambda: False, progress: Progress | None = None) -> None:
         """See the file and score its segments. Of a file that breaks off what came is cut.
 
         Raises DataError where it gives no frame, has fewer frames than segments, or is stopped: there is no score yet.
@@ -214,6 +234,8 @@ class SegmentAnalyser(_BagAnalyser):
                 if (found := self._instance(number, image)) is not None:
                     index.append(number)
                     features.append(found)
+                    if progress is not None:
+                        progress(number, max(source.probe.frames, frames), f"looking ahead in {path.name}")
             else:
                 frames = source.decoded.frames
         except DataError:
@@ -231,10 +253,10 @@ class SegmentAnalyser(_BagAnalyser):
     def _score_segments(self, index: np.ndarray, features: np.ndarray, frames: int, name: str) -> None:
         """As `vadkit.bags` does: of the rows the even ones, and their mean in each segment."""
         count = self.model.segments(frames, self.fps)
-        bag = cut(*self._even(index, features, frames), frames, count, name)
-        self._scored = dict(zip(bag.starts.tolist(), self._scores(bag.features).tolist(), strict=True))
-        looks = f"{count} segments of {frames / count / self.fps:.1f} s: a segment's score stands from its first frame on, so it looks ahead"
-        self.notes = (looks, *self.model.remarks(bag.features))
+        self._bag = cut(*self._even(index, features, frames), frames, count, name)
+        self._values = self._scores(self._bag.features)
+        looks = (f"{count} segments of {frames / count / self.fps:.1f} s: a segment's score stands from its first frame on, so it looks ahead",) if count else ()
+        self.notes = (*looks, *self.model.remarks(self._bag.features))
 
     def _even(self, index: np.ndarray, features: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray]:
         """Without the last row where the experiment leaves it out: which rows are the even ones depends on where the video ends."""
@@ -245,22 +267,15 @@ class SegmentAnalyser(_BagAnalyser):
         kept = np.isin(index, grid[even_rows(grid, stride_frames(self.fps, rate))])
         return index[kept], features[kept]
 
-    def _known(self) -> dict[int, float]:
-        if self._scored is None:
-            raise ValueError("the segments of a file are known once look_ahead has seen it")
-        return self._scored
-
 
 def analyser_of(trained: TrainedModel, config: Config, fps: float, endless: bool = False) -> Analyser:
     """With model and backbones loaded. Raises WeightsError where the backbone's weights are no longer the training's."""
     model = LearnerModel(config, trained.path) if trained.is_learner else SequenceModel(config, trained.path)
     if not model.networks:
         raise DataError(f"{trained.system} was trained on features that others publish; a video can be scored where the features are our own (mil_features)")
-    if endless and not trained.is_learner:
-        return SequenceAnalyser(config, model, fps)
-    if trained.is_learner and (endless or not config.mil_segments):
-        return WindowAnalyser(config, model, fps, model.seconds)
-    return SegmentAnalyser(config, model, fps)
+    if not endless:
+        return SegmentAnalyser(config, model, fps)
+    return WindowAnalyser(config, model, fps, model.seconds) if trained.is_learner else SequenceAnalyser(config, model, fps)
 
 
 def _mean(rows: list[np.ndarray]) -> np.ndarray:
