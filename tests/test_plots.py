@@ -164,6 +164,19 @@ def test_learning_curves():
     assert_readable(bare)
 
 
+def test_many_learning_curves_are_their_mean_in_a_band():
+    runs = [epochs(5), *[epochs(7) for _ in range(14)]]
+    figure = plots.learning_curves({"2S-bag": runs, "1S-bag": [epochs(6)]})
+    loss, auc = figure.axes
+    assert len(loss.lines) == 4 and len(auc.lines) == 2 and len(auc.collections) == 1
+    height = auc.lines[0].get_ydata()
+    assert len(height) == 7 and height[0] == pytest.approx(100 * np.mean([run[0].validation_auc for run in runs]))
+    assert height[6] == pytest.approx(100 * np.mean([run[6].validation_auc for run in runs[1:]]))  # the short one has ended
+    assert "all 15 runs" in words(figure)
+    assert_readable(figure)
+    assert_readable(plots.learning_curves({"2S-bag-ha-no-es": [epochs(5, validated=False)] * 15}))
+
+
 def test_sample_grid_wraps_long_titles():
     figure = plots.sample_grid([picture(9 * k) for k in range(7)], [f"Burglary{k:03d}, frame 1234: soft anomaly, before" for k in range(7)])
     assert sum(bool(a.images) for a in figure.axes) == 7 and not any(a.axison for a in figure.axes)

@@ -7,17 +7,18 @@ notebook the inline backend shows it at the end of its cell.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from vadkit import metrics
+from vadkit.intervals import divide
 from vadkit.plot_style import BLACK, COLOURS, DASHES, PAGE_WIDTH, RED, styled
 from vadkit.scoring import VideoScores
 from vadkit.tables import label as metric_label
@@ -25,6 +26,8 @@ from vadkit.tables import label as metric_label
 if TYPE_CHECKING:
     from vadkit.evaluation import Metric
     from vadkit.training import Epoch
+
+MOST_LINES = 5  # of learning curves of one system; more are a tangle
 
 
 @styled
@@ -99,7 +102,8 @@ def class_rates(groups: Mapping[str, Mapping[str, Sequence[Metric]]], metric: st
 def learning_curves(histories: Mapping[str, Sequence[Sequence[Epoch]]], against: str = "epochs") -> Figure:
     """Loss and validation AUC over the epochs of each system, a line for each seed (and fold).
 
-    histories: by system, then one list of epochs a run. against: "epochs", or "samples" trained on so far, for systems whose
+    More than MOST_LINES runs of a system are drawn as their mean, over those that have not ended, in a band from the lowest
+    validation value to the highest. histories: by system, then one list of epochs a run. against: "epochs", or "samples" trained on so far, for systems whose
     epochs differ in length. A dot marks where the second phase starts. Where nothing was validated the panel says so.
     Raises ValueError for another `against`.
     """
@@ -110,15 +114,24 @@ def learning_curves(histories: Mapping[str, Sequence[Sequence[Epoch]]], against:
     for number, (name, runs) in enumerate(histories.items()):
         colour = COLOURS[number % len(COLOURS)]
         handles.append(Line2D([], [], color=colour, label=name))
-        for run in runs:
-            x = np.arange(1, len(run) + 1) if against == "epochs" else np.cumsum([e.samples for e in run])
-            start = [k for k, e in enumerate(run) if e.phase > 1][:1] if run and run[0].phase == 1 else []
-            second |= bool(start)
-            marked = {"color": colour, "marker": "o", "markersize": 4, "markevery": start}
-            loss.plot(x, [e.train_loss for e in run], linestyle=":", linewidth=1.1, **marked)
-            loss.plot(x, [_or_nan(e.validation_loss) for e in run], linewidth=1.3, **marked)
-            auc.plot(x, [100 * _or_nan(e.validation_auc) for e in run], linewidth=1.3, **marked)
-            validated |= any(e.validation_auc is not None for e in run)
+        x = _over_epochs(runs, lambda run: np.arange(1, len(run) + 1) if against == "epochs" else np.cumsum([e.samples for e in run]))
+        starts = [[k for k, e in enumerate(run) if e.phase > 1][:1] if run and run[0].phase == 1 else [] for run in runs]
+        second |= any(starts)
+        for axes, linestyle, values in (
+            (loss, ":", _over_epochs(runs, lambda run: [e.train_loss for e in run])),
+            (loss, "-", _over_epochs(runs, lambda run: [_or_nan(e.validation_loss) for e in run])),
+            (auc, "-", _over_epochs(runs, lambda run: [100 * _or_nan(e.validation_auc) for e in run])),
+        ):
+            look = {"color": colour, "linestyle": linestyle, "linewidth": 1.1 if linestyle == ":" else 1.3, "marker": "o", "markersize": 4}
+            if len(runs) > MOST_LINES:
+                middle = _mean(x)
+                axes.plot(middle, _mean(values), markevery=starts[0] if all(start == starts[0] for start in starts) else [], **look)
+                if linestyle == "-":
+                    axes.fill_between(middle, np.fmin.reduce(values), np.fmax.reduce(values), color=colour, alpha=0.12, linewidth=0)
+                continue
+            for line, height, start in zip(x, values, starts, strict=True):
+                axes.plot(line, height, markevery=start, **look)
+        validated |= any(e.validation_auc is not None for run in runs for e in run)
     for axes in (loss, auc):
         axes.set(xlabel="epoch" if against == "epochs" else "samples trained on")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins="auto" if against == "epochs" else 5))
@@ -128,6 +141,8 @@ def learning_curves(histories: Mapping[str, Sequence[Sequence[Epoch]]], against:
         auc.set(xticks=[], yticks=[])
         auc.text(0.5, 0.5, "nothing was validated", transform=auc.transAxes, ha="center", color="#777777")
     kinds = [Line2D([], [], color="#555555", linestyle=":", label="training loss"), Line2D([], [], color="#555555", label="validation")]
+    if any(len(runs) > MOST_LINES for runs in histories.values()):
+        kinds.append(Patch(color="#555555", alpha=0.2, linewidth=0, label=f"all {max(map(len, histories.values()))} runs"))
     if second:
         kinds.append(Line2D([], [], color="#555555", marker="o", markersize=4, linestyle="", label="second phase starts"))
     entries = len(handles + kinds)
@@ -211,6 +226,20 @@ def metric_lines(panels: Mapping[str, Mapping[float, Sequence[Metric]]], names: 
     named = {label: handle for panel in axes[0] for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)}
     figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=len(named))
     return figure
+
+
+def _over_epochs(runs: Sequence[Sequence[Epoch]], values: Callable[[Sequence[Epoch]], Sequence[float]]) -> np.ndarray:
+    """Values of runs side by side, NaN after a run's end. Shape: (runs, epochs of the longest)."""
+    table = np.full((len(runs), max(map(len, runs), default=0)), np.nan)
+    for row, run in zip(table, runs, strict=True):
+        row[: len(run)] = values(run)
+    return table
+
+
+def _mean(table: np.ndarray) -> np.ndarray:
+    """Mean of each column without its NaN; NaN where there is nothing else."""
+    there = ~np.isnan(table)
+    return divide(np.where(there, table, 0).sum(axis=0), there.sum(axis=0).astype(float))
 
 
 def _or_nan(value: float | None) -> float:
