@@ -1,0 +1,37 @@
+"""The profile on clips, whole and quickly: a folder of tiny clips by class, cross-validated by source, through every notebook."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+
+import numpy as np
+import pytest
+from conftest import REPOSITORY, moving_square, write_video
+from test_ucf_miniature import TINY
+from toys import vadkit
+
+CHANGED = TINY | {"folds": "2", "validation_fraction": "0.4", "mil_segments": "4", "joint_epochs": "2"}
+
+
+@pytest.mark.slow
+def test_the_clips_profile_runs_the_whole_workbook(tmp_path):
+    for folder in ("params", "notebooks"):
+        shutil.copytree(REPOSITORY / folder, tmp_path / folder)
+    data, rng = tmp_path / "clips", np.random.default_rng(0)
+    lines = ["path,label,source"]
+    for number in range(20):
+        kind = ("noFight", "fight")[number % 2]
+        images = [np.clip(image.astype(int) + rng.integers(0, 1 + 90 * (number % 2), image.shape[:2])[..., None], 0, 255).astype(np.uint8) for image in moving_square(48)]
+        path = write_video(data / kind / f"clip{number:02d}.mp4", images, 24.0)
+        lines.append(f"{path.relative_to(data)},{number % 2},s{number // 4}")
+    (data / "clips.csv").write_text("\n".join(lines) + "\n")
+    given = [text for name, value in {"data_root": str(data), **CHANGED}.items() for text in ("-p", name, value)]
+    code, text = vadkit(tmp_path, "run", "params/fights.yaml", *given, timeout=900)
+    assert code == 0, text
+    out = tmp_path / "outputs" / "fights"
+    assert len(list((out / "receipts").glob("*"))) == len(list((REPOSITORY / "notebooks").glob("*.ipynb")))
+    rows = list(csv.DictReader((out / "results.csv").open()))
+    assert {row["verdict"] for row in rows if row["published"] and row["origin"] != "arithmetic"} == {"not comparable"}
+    hidden = {row["system"] for row in rows if row["item"] == "clips as instances"}
+    assert {f"MIL, clips in groups of {size}" for size in (1, 4, 8)} <= hidden  # where labels are of whole clips
