@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+from papers_tree import write_tree
 
 from vadkit import devices
+from vadkit.config import Config, load_params
 
 # A busy machine is no reason to fail: what is slow is left to pytest's own report of durations.
 settings.register_profile("vadkit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -91,3 +93,10 @@ def tiny_video(tmp_path: Path) -> Callable[..., Path]:
         return write_video(tmp_path / name, moving_square(frames, width, height) if images is None else images, fps)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def the_papers(tmp_path_factory) -> Callable[..., Config]:
+    """`the_papers(**changes)`: the papers' own parameters, on data as many as theirs; changes may name another data_root."""
+    root = write_tree(tmp_path_factory.mktemp("papers") / "UCF-Crime")
+    return lambda **changes: load_params(REPOSITORY / "params" / "ucf_crime.yaml", {"data_root": str(root), "output_root": str(root.parent / "outputs"), **changes})

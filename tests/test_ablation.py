@@ -11,6 +11,7 @@ from tiny import tiny_corpus
 
 from vadkit import ablation, evaluation
 from vadkit.config import Config
+from vadkit.corpora import Problem
 from vadkit.objects import COCO_CLASSES
 
 
@@ -51,6 +52,14 @@ def test_rows_stand_beside_table_1(tmp_path, world):
     study = ablation.run(make(tmp_path), fake_corpus(), ["1S-bag", "1S-no-bag"])
     printed = {(r.system, r.metric): r.published for r in study.rows("table 1") if r.published}
     assert printed == {("1S-bag", "fl_auc"): "78.6", ("1S-bag", "vl_f1"): "74.1", ("1S-no-bag", "fl_auc"): "75.3", ("1S-no-bag", "vl_f1"): "58.3"}
+
+
+def test_a_video_that_was_left_out_makes_other_data(tmp_path, world, the_papers):
+    study = ablation.run(make(tmp_path, seeds=[0]), fake_corpus(), ["2S-bag", "2S-no-bag"])
+    for problems, said in (((), False), ((Problem("a.mp4", "does not decode", True),), True)):
+        papers = ablation.Study(the_papers(bootstrap_resamples=20), {name: replace(one, problems=problems) for name, one in study.runs.items()})
+        rows = [*papers.rows("table 1"), *papers.changes({"The bag": ("2S-bag", "2S-no-bag")}, ["fl_auc"]).rows]
+        assert {row.verdict == "not comparable" and "does not decode" in row.reason for row in rows if row.published} == {said}
 
 
 def test_a_system_trained_for_one_notebook_is_found_by_another(tmp_path, world):

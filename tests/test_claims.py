@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from vadkit import claims, published, report
-from vadkit.config import SAMPLING_PRESETS, Config, load_params, make_config
+from vadkit.config import SAMPLING_PRESETS, Config, make_config
 from vadkit.corpora import Corpus, Video
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -24,8 +24,8 @@ def test_every_printed_number_says_where_ours_is_made():
         assert int(where[1] or 0) <= 14 and (where[2] is None or where[2] in Config.model_fields or hasattr(Config, where[2])), one
 
 
-def test_settings_and_sizes_cover_what_says_so():
-    config = load_params(REPOSITORY / "params" / "ucf_crime.yaml")
+def test_settings_and_sizes_cover_what_says_so(the_papers):
+    config = the_papers()
     names = ("Arrest", "Assault", "Burglary", "Robbery", "Stealing", "Vandalism", "Normal")
     videos = [Video(f"{c}{k}", Path(f"{c}{k}.mp4"), c, split, c, ((30, 60),) if c != "Normal" else ()) for k, split in enumerate(("train", "val", "test")) for c in names]
     samples = [SimpleNamespace(video=v, frames=300, fps=30.0) for v in videos]
@@ -41,10 +41,10 @@ def test_settings_and_sizes_cover_what_says_so():
     assert {r.verdict for r in rows if r.metric in agree} == {"reproduced"}
 
 
-def test_the_reading_of_the_rates_is_seen_in_the_verdict():
+def test_the_reading_of_the_rates_is_seen_in_the_verdict(the_papers):
     verdicts = {}
     for name in SAMPLING_PRESETS:
-        rows = claims.setting_rows(make_config({"corpus": "ucf_crime", "data_root": "x", "sampling": name}))
+        rows = claims.setting_rows(the_papers(sampling=name))
         verdicts[name] = {(r.item, r.metric): r.verdict for r in rows}
     assert verdicts["section_4_2"]["section 4.2", "normal_fps"] == "reproduced" == verdicts["released"]["section 4.2", "anomalous_fps"]
     assert verdicts["released"]["section 4.2", "normal_fps"] == "not reproduced" == verdicts["section_5_3"]["section 4.2", "anomalous_fps"]
@@ -55,13 +55,13 @@ def row(item, system, metric, value, low=None, high=None, unit="%"):
     return replace(report.number_row(make_config({}), value, unit, "", item, system, metric), paper=P, ci_low=low, ci_high=high)
 
 
-def test_claims_stand_beside_our_rows():
+def test_claims_stand_beside_our_rows(the_papers):
     rows = [
         row("claim 5.2a", "2S-bag / 2S-no-bag", "fl_auc_relative_change", 5.0, 1.0, 9.0),
         row("table 3", "2S-bag-ha", "vl_f1", 88.0, 85.0, 91.0),
         row("ablation", "C3D-ha / 2S-bag-ha", "vl_f1_difference", -10.0, -15.0, -5.0),
     ]
-    demo, ucf = (claims.check(config, rows).set_index("claim") for config in (make_config({}), make_config({"corpus": "ucf_crime", "data_root": "x"})))
+    demo, ucf = (claims.check(config, rows).set_index("claim") for config in (make_config({}), the_papers()))
     line = ucf.loc["claim 5.2a: 2S-bag / 2S-no-bag"]
     assert (line["printed"], line["from the paper's numbers"], line["arithmetic"], line["ours [interval]"], line["verdict"]) == ("6.4", "6.44", "agrees", "5.0 [1.0, 9.0]", "reproduced")
     assert demo.loc["claim 5.2a: 2S-bag / 2S-no-bag", "verdict"] == "not comparable"
@@ -69,6 +69,15 @@ def test_claims_stand_beside_our_rows():
     assert (ucf.loc["text 5.4: 2S-bag-ha"]["ours [interval]"] == ["88.0 [85.0, 91.0]", "no row yet (notebook 07)", "no row yet (notebook 07)"]).all()
     assert ucf.loc["claim 5.2l: C3D-ha / 2S-bag-ha", "verdict"] == "reproduced" and ucf.loc["claim 5.2b: 1S-bag / 1S-no-bag", "verdict"] == ""
     assert len(ucf) == len(published.check_claims())
+
+
+def test_a_claim_is_judged_by_a_comparable_row_only(the_papers):
+    config = the_papers()
+    ours = row("table 3", "2S-bag-ha", "vl_f1", 88.0, 85.0, 91.0)
+    verdicts = [claims.check(config, [replace(ours, verdict=verdict)]).set_index("claim").loc["claim 5.4a: 2S-bag-ha", "verdict"] for verdict in ("reproduced", "not comparable")]
+    assert verdicts == ["reproduced", "not comparable"]
+    narrow = claims.check(the_papers(backbone="resnet18"), [ours]).set_index("claim")
+    assert narrow.loc["claim 5.4a: 2S-bag-ha", "verdict"] == "not comparable"
 
 
 def test_what_no_row_stands_beside_has_its_reason():

@@ -24,8 +24,8 @@ def demo(tmp_path):
 
 
 @pytest.fixture
-def real(tmp_path):
-    return make_config({"output_root": str(tmp_path / "outputs"), "profile": "ucf_crime", "corpus": "ucf_crime", "data_root": "/data"})
+def real(tmp_path, the_papers):
+    return the_papers(output_root=str(tmp_path / "outputs"))
 
 
 AUC = Metric("fl_auc", 0.815, 0.78, 0.86, (0.81, 0.82), 45)
@@ -49,7 +49,10 @@ def test_rows_are_in_the_papers_units_beside_the_printed_number(real):
 
 
 def test_other_data_never_claim_to_reproduce(demo):
-    assert {r.verdict for r in rows(demo)} == {"not comparable", ""}
+    found = rows(demo)
+    assert {r.verdict for r in found} == {"not comparable", ""}
+    assert all(bool(r.reason) == (r.verdict != "" or r.value is None) for r in found)  # the file says why
+    assert "reason" not in tables.table(found[:2])  # a page says it once, at its top
 
 
 def test_an_interval_of_no_width_settles_nothing(real):

@@ -17,7 +17,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from vadkit import evaluation, experiment, intervals, published, report, tables
+from vadkit import comparable, evaluation, experiment, intervals, published, report, tables
 from vadkit.config import Config
 from vadkit.corpora import Corpus
 from vadkit.devices import device_of
@@ -67,7 +67,7 @@ class Study:
     @property
     def paper(self) -> str:
         """Where a figure may look up printed values: the paper on its own data, nowhere on other data."""
-        return PAPER if self.config.corpus == "ucf_crime" else ""
+        return "" if comparable.other_data(self.config, PAPER) else PAPER
 
     @property
     def problems(self) -> tuple:
@@ -83,7 +83,7 @@ class Study:
 
     def rows(self, item: str) -> list[ResultRow]:
         """Every metric of every system as a row of a table of the paper ("table 1")."""
-        return [row for name, metrics in self.found.items() for row in report.result_rows(self.config, metrics, PAPER, item, name)]
+        return [row for name, metrics in self.found.items() for row in report.result_rows(self.config, metrics, PAPER, item, name, self.problems)]
 
     def changes(self, pairs: Mapping[str, tuple[str, str]], metrics: Sequence[str]) -> Changes:
         """What each part does: paired differences, under the paper's claim where it makes one.
@@ -97,7 +97,7 @@ class Study:
                 change = evaluation.compare(self.scores[a], self.scores[b], self.config, metric)
                 item = next((claims[key] for kind in ("relative_change", "difference") if (key := (f"{a} / {b}", f"{metric}_{kind}")) in claims), "ablation")
                 comparisons.append(change)
-                rows += report.change_rows(self.config, change, PAPER, item, f"{a} / {b}")
+                rows += report.change_rows(self.config, change, PAPER, item, f"{a} / {b}", self.problems)
                 sentences.append(tables.sentence(subject, change))
         return Changes(tuple(comparisons), tuple(rows), tuple(sentences))
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vadkit import published, report, sampling, tables
+from vadkit import comparable, published, report, sampling, tables
 from vadkit.config import Config
 from vadkit.corpora import NORMAL, Corpus
 from vadkit.flow import FLOW_HEIGHT, FLOW_WIDTH
@@ -184,7 +184,8 @@ def _row_of(one: Published, ours: Mapping[tuple[str, str, str, str], ResultRow])
 
 def _judge(config: Config, one: Published, row: ResultRow) -> str:
     interval = None if row.ci_low is None or row.ci_high is None or row.ci_low == row.ci_high else (row.ci_low, row.ci_high)
-    return published.verdict(row.value, interval, one.value, one.decimals, config.corpus == "ucf_crime", one.tolerance, one.is_change, one.relation)
+    same = row.verdict != "not comparable" and not comparable.why_not(config, one)
+    return published.verdict(row.value, interval, one.value, one.decimals, same, one.tolerance, one.is_change, one.relation)
 
 
 def _missing(one: Published) -> str:

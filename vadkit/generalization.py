@@ -80,7 +80,7 @@ class Study:
 
     def rows(self) -> list[ResultRow]:
         """Table 3 beside the printed values, each class, the difference to seen classes, and the numbers of videos."""
-        rows = report.result_rows(self.config, self.found, PAPER, "table 3", self.system)
+        rows = report.result_rows(self.config, self.found, PAPER, "table 3", self.system, self.problems)
         for name, found in self.by_class().items():
             rows += report.result_rows(self.config, found, PAPER, "table 3 by class", f"{self.system}, {name}")
         for change in self.against_seen():

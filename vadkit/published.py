@@ -173,7 +173,7 @@ def verdict(value, interval, published, decimals, comparable, tolerance=3.0, is_
 
     interval: (low, high), or None where there is none. The rule was fixed before any run:
 
-    not comparable   the data are not the paper's.
+    not comparable   the data or the network are not the paper's (`vadkit.comparable`).
     reproduced       our value is within `tolerance` of the printed one (plus half a printed unit, its rounding), and
                      the interval pins it down: it is at most 4 tolerances wide, and for a change (`is_change`: a difference
                      or a relative change) it leaves 0 out where the printed change is not 0.

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vadkit import published
+from vadkit import comparable, published
 from vadkit.store import write_atomic
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ SVG_BYTES = 300_000  # a vector file past this is slower to open than the pictur
 
 @dataclass(frozen=True)
 class ResultRow:
-    """One number. None stands for "none"; `reason` then says why there is no value or no interval."""
+    """One number. None stands for "none"; `reason` says why."""
 
     paper: str
     item: str
@@ -49,7 +49,7 @@ class ResultRow:
     published: str  # as printed; empty where nothing is printed
     difference: float | None  # value minus published
     verdict: str  # one of published.VERDICTS or of a claim's; empty where nothing is printed
-    reason: str
+    reason: str  # why there is no value, no interval, or nothing to compare it with
     notebook: str
     config: str  # the fingerprint of the parameters
 
@@ -57,21 +57,24 @@ class ResultRow:
 # --- rows --------------------------------------------------------------------------------------------------------
 
 
-def result_rows(config: Config, found: Iterable[Metric], paper: str, item: str, system: str) -> list[ResultRow]:
-    """A system's metrics as rows, each beside the printed number where the paper has one under `item` and `system`."""
+def result_rows(config: Config, found: Iterable[Metric], paper: str, item: str, system: str, problems: Sequence[Problem] = ()) -> list[ResultRow]:
+    """A system's metrics as rows, each beside the printed number where the paper has one under `item` and `system`.
+
+    problems: of its videos; where one was left out, the data are not the paper's.
+    """
     rows = []
     for m in found:
         scale, unit = (1.0, m.unit) if m.unit else (100.0, "%")
         value, low, high = (None if x is None else scale * x for x in (m.value, m.ci_low, m.ci_high))
-        rows.append(_row(config, paper, item, system, m.name, unit, value, low, high, len(m.per_seed), m.videos, m.reason))
+        rows.append(_row(config, paper, item, system, m.name, unit, value, low, high, len(m.per_seed), m.videos, m.reason, problems))
     return rows
 
 
-def change_rows(config: Config, found: Comparison, paper: str, item: str, system: str) -> list[ResultRow]:
+def change_rows(config: Config, found: Comparison, paper: str, item: str, system: str, problems: Sequence[Problem] = ()) -> list[ResultRow]:
     """A comparison as two rows: the relative change, as the first paper counts, and the difference.
 
     system: for a claim of the paper as printed there, "2S-bag / 2S-no-bag". Metrics `<metric>_relative_change` (%) and
-    `<metric>_difference` (points, or the metric's unit).
+    `<metric>_difference` (points, or the metric's unit). problems: as for `result_rows`.
     """
     unit, scale = ("s", 1.0) if found.metric.endswith("_s") else ("%", 100.0)
     parts = (
@@ -82,7 +85,7 @@ def change_rows(config: Config, found: Comparison, paper: str, item: str, system
     for name, its_unit, factor, numbers in parts:
         value, low, high = (None if x is None else factor * x for x in numbers)
         reason = found.reason or (f"{system.split(' / ')[-1]} has 0: no multiple of it" if value is None else "")
-        rows.append(_row(config, paper, item, system, f"{found.metric}_{name}", its_unit, value, low, high, found.seeds, found.videos, reason))
+        rows.append(_row(config, paper, item, system, f"{found.metric}_{name}", its_unit, value, low, high, found.seeds, found.videos, reason, problems))
     return rows
 
 
@@ -105,7 +108,7 @@ def claim_rows(config: Config, paper: str | None = None) -> list[ResultRow]:
     return rows
 
 
-def _row(config, paper, item, system, metric, unit, value, low, high, seeds, videos, reason) -> ResultRow:
+def _row(config, paper, item, system, metric, unit, value, low, high, seeds, videos, reason, problems=()) -> ResultRow:
     printed = published.lookup(paper, item, system, metric) if paper else None
     difference = verdict = None
     if printed is not None:
@@ -113,8 +116,9 @@ def _row(config, paper, item, system, metric, unit, value, low, high, seeds, vid
             raise ValueError(f"{paper}, {item}, {system}, {metric}: printed in '{printed.unit}', ours is in '{unit}'")
         difference = None if value is None else value - printed.value
         interval = None if low is None or high is None or low == high else (low, high)  # of no width: no interval
-        comparable = config.corpus == "ucf_crime"  # the papers' data, and nothing else is
-        verdict = published.verdict(value, interval, printed.value, printed.decimals, comparable, printed.tolerance, printed.is_change, printed.relation)
+        differs = comparable.why_not(config, printed, problems)
+        verdict = published.verdict(value, interval, printed.value, printed.decimals, not differs, printed.tolerance, printed.is_change, printed.relation)
+        reason = "; ".join(filter(None, (reason, differs)))
     text = printed.text if printed is not None else ""
     return ResultRow(paper, item, system, metric, unit, "ours", value, low, high, seeds, videos, text, difference, verdict or "", reason, "", config.fingerprint())
 

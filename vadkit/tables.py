@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from vadkit.comparable import OTHER_VIDEOS
 from vadkit.report import ResultRow, rows_of
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def table(rows: Sequence[ResultRow] | pd.DataFrame) -> pd.DataFrame:
             "printed": r.published,
             "difference": "" if r.difference is None else f"{r.difference:+.{_decimals(r)}f}",
             "verdict": r.verdict,
-            "reason": r.reason,
+            "reason": "" if r.reason == OTHER_VIDEOS else r.reason,  # every page says it at its top
         }
         for r in rows_of(rows)
     ]

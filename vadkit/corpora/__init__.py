@@ -66,6 +66,7 @@ class Corpus:
     name: str
     videos: tuple[Video, ...]
     problems: tuple[Problem, ...] = ()
+    lists: str = ""  # whose: "UCFCrime2Local", or "official" for UCF-Crime's own
 
     def of(self, *splits: str) -> tuple[Video, ...]:
         """The videos of the given splits, in the corpus's order."""

@@ -92,7 +92,8 @@ def read_tree(root: str | Path, config: Config) -> Corpus:
     if not root.is_dir():
         raise DataError(f"data_root: {root} is not a folder; {EXPECTED}")
     tree = _walk(root, config.strict)
-    if LOCAL_TRAIN in tree.texts or LOCAL_TEST in tree.texts:
+    local = LOCAL_TRAIN in tree.texts or LOCAL_TEST in tree.texts
+    if local:
         train, test = _lists(tree, LOCAL_TRAIN, LOCAL_TEST)
         spans, listed = _vatic_spans(tree), {e.name for e in (*train, *test)}
         unseen = _unseen(tree, {e.category for e in train}, listed)
@@ -111,7 +112,7 @@ def read_tree(root: str | Path, config: Config) -> Corpus:
     if not parity:
         videos = _cut_validation(videos, config)
     _check_sides(tree, videos)
-    return Corpus("ucf_crime", tuple(videos), tuple(tree.problems))
+    return Corpus("ucf_crime", tuple(videos), tuple(tree.problems), "UCFCrime2Local" if local else "official")
 
 
 def video_name(text: str) -> str:
