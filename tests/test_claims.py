@@ -51,17 +51,20 @@ def test_the_reading_of_the_rates_is_seen_in_the_verdict(the_papers):
     assert verdicts["released"]["claim 3.3", "normal_fps"] == "reproduced" and verdicts["section_4_2"]["claim 3.3", "normal_fps"] == "not reproduced"  # a lower rate than 3
 
 
-def row(item, system, metric, value, low=None, high=None, unit="%"):
-    return replace(report.number_row(make_config({}), value, unit, "", item, system, metric), paper=P, ci_low=low, ci_high=high)
+def row(config, item, system, metric, value, low=None, high=None, unit="%"):
+    return replace(report.number_row(config, value, unit, "", item, system, metric), paper=P, ci_low=low, ci_high=high)
 
 
 def test_claims_stand_beside_our_rows(the_papers):
-    rows = [
-        row("claim 5.2a", "2S-bag / 2S-no-bag", "fl_auc_relative_change", 5.0, 1.0, 9.0),
-        row("table 3", "2S-bag-ha", "vl_f1", 88.0, 85.0, 91.0),
-        row("ablation", "C3D-ha / 2S-bag-ha", "vl_f1_difference", -10.0, -15.0, -5.0),
-    ]
-    demo, ucf = (claims.check(config, rows).set_index("claim") for config in (make_config({}), the_papers()))
+    tables = []
+    for config in (make_config({}), the_papers()):
+        rows = [
+            row(config, "claim 5.2a", "2S-bag / 2S-no-bag", "fl_auc_relative_change", 5.0, 1.0, 9.0),
+            row(config, "table 3", "2S-bag-ha", "vl_f1", 88.0, 85.0, 91.0),
+            row(config, "ablation", "C3D-ha / 2S-bag-ha", "vl_f1_difference", -10.0, -15.0, -5.0),
+        ]
+        tables.append(claims.check(config, rows).set_index("claim"))
+    demo, ucf = tables
     line = ucf.loc["claim 5.2a: 2S-bag / 2S-no-bag"]
     assert (line["printed"], line["from the paper's numbers"], line["arithmetic"], line["ours [interval]"], line["verdict"]) == ("6.4", "6.44", "agrees", "5.0 [1.0, 9.0]", "reproduced")
     assert demo.loc["claim 5.2a: 2S-bag / 2S-no-bag", "verdict"] == "not comparable"
@@ -73,15 +76,27 @@ def test_claims_stand_beside_our_rows(the_papers):
 
 def test_a_claim_is_judged_by_a_comparable_row_only(the_papers):
     config = the_papers()
-    ours = row("table 3", "2S-bag-ha", "vl_f1", 88.0, 85.0, 91.0)
+    ours = row(config, "table 3", "2S-bag-ha", "vl_f1", 88.0, 85.0, 91.0)
     verdicts = [claims.check(config, [replace(ours, verdict=verdict)]).set_index("claim").loc["claim 5.4a: 2S-bag-ha", "verdict"] for verdict in ("reproduced", "not comparable")]
     assert verdicts == ["reproduced", "not comparable"]
-    narrow = claims.check(the_papers(backbone="resnet18"), [ours]).set_index("claim")
+    other = the_papers(backbone="resnet18")
+    narrow = claims.check(other, [replace(ours, config=other.fingerprint())]).set_index("claim")
     assert narrow.loc["claim 5.4a: 2S-bag-ha", "verdict"] == "not comparable"
 
 
+def test_rows_of_other_parameters_are_judged_by_nobody(the_papers):
+    config, before = the_papers(), the_papers(seeds=[5])
+    old = row(before, "table 3", "2S-bag-ha", "vl_f1", 88.0, 85.0, 91.0)
+    line = claims.check(config, [old]).set_index("claim").loc["claim 5.4a: 2S-bag-ha"]
+    assert (line["ours [interval]"], line["verdict"]) == ("no row yet (notebook 07)", "")
+    assert ("table 3", "2S-bag-ha", "vl_f1") in {(one.item, one.system, one.metric) for one, _ in claims.uncovered(config, [old])}
+    new = row(config, "table 3", "2S-bag-ha", "vl_f1", 89.0, 85.0, 91.0)
+    assert claims.check(config, [new, old]).set_index("claim").loc["claim 5.4a: 2S-bag-ha", "ours [interval]"] == "89.0 [85.0, 91.0]"
+
+
 def test_what_no_row_stands_beside_has_its_reason():
-    missing = {(one.item, one.system, one.metric): why for one, why in claims.uncovered([row("table 3", "2S-bag-ha", "vl_f1", 88.0)])}
+    config = make_config({})
+    missing = {(one.item, one.system, one.metric): why for one, why in claims.uncovered(config, [row(config, "table 3", "2S-bag-ha", "vl_f1", 88.0)])}
     assert ("table 3", "2S-bag-ha", "vl_f1") not in missing and ("claim 5.4a", "2S-bag-ha", "vl_f1") not in missing
     assert missing["table 3", "2S-bag-ha", "vl_tpr"] == "no row yet (notebook 07)"
     assert missing["section 2", "UCF-Crime", "hours"].startswith("none: ")

@@ -100,6 +100,16 @@ def test_saved_rows_come_back_and_a_second_save_replaces_them(real):
     assert not list(real.output_dir.rglob(".*csv*"))
 
 
+def test_rows_of_other_parameters_are_counted_and_skipped(real):
+    report.save_rows(real, "02", rows(real))
+    assert report.split_current(report.load_results(real))[1] == "All 4 saved rows are of these parameters."
+    other = real.model_copy(update={"seeds": [5]})
+    report.save_rows(other, "03", rows(other, item="extra")[:3])
+    kept, said = report.split_current(report.load_results(other))
+    assert set(kept["notebook"]) == {"03"} and len(kept) == 3
+    assert said.startswith("4 of 7 saved rows were made with other parameters and are skipped (notebooks 02)")
+
+
 def test_reasons_with_commas_quotes_and_line_breaks_survive(demo):
     metric = Metric("ap", None, None, None, (None,), 3, 'no "positive",\nnone at all')
     report.save_rows(demo, "nb", report.result_rows(demo, [metric], "", "extra", "a, b"))

@@ -142,12 +142,12 @@ def _printed(paper: str, key: Key) -> Published | None:
 def check(config: Config, rows: Sequence[ResultRow], paper: str | None = None) -> pd.DataFrame:
     """A line for each claim of a paper (of both by default): printed, from the paper's own numbers, ours with its interval, verdicts.
 
-    rows: all of the run. Ours is the row of that claim; where the text repeats a table's number, the table's row. Without one the line
-    says which notebook makes it.
+    rows: all of the run; those of other parameters are skipped, since nothing here says under which they were made. Ours is the row of
+    that claim; where the text repeats a table's number, the table's row. Without one the line says which notebook makes it.
     """
     import pandas as pd
 
-    ours = _ours(rows)
+    ours = _ours(config, rows)
     lines = []
     for one in published.check_claims(paper):
         c = one.claim
@@ -166,14 +166,15 @@ def check(config: Config, rows: Sequence[ResultRow], paper: str | None = None) -
     return pd.DataFrame(lines)
 
 
-def uncovered(rows: Sequence[ResultRow]) -> list[tuple[Published, str]]:
-    """The printed numbers that no row stands beside, each with the reason: which notebook makes it, or why none does."""
-    ours = _ours(rows)
+def uncovered(config: Config, rows: Sequence[ResultRow]) -> list[tuple[Published, str]]:
+    """The printed numbers that no row of these parameters stands beside, each with the reason: which notebook makes it, or why none does."""
+    ours = _ours(config, rows)
     return [(one, _missing(one)) for one in published.load() if _row_of(one, ours) is None]
 
 
-def _ours(rows: Sequence[ResultRow]) -> dict[tuple[str, str, str, str], ResultRow]:
-    return {(r.paper, r.item, r.system, r.metric): r for r in rows if r.origin == "ours"}
+def _ours(config: Config, rows: Sequence[ResultRow]) -> dict[tuple[str, str, str, str], ResultRow]:
+    current = config.fingerprint()
+    return {(r.paper, r.item, r.system, r.metric): r for r in rows if r.origin == "ours" and r.config == current}
 
 
 def _row_of(one: Published, ours: Mapping[tuple[str, str, str, str], ResultRow]) -> ResultRow | None:

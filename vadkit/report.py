@@ -164,6 +164,15 @@ def load_results(config: Config) -> pd.DataFrame:
     return frame
 
 
+def split_current(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Of `load_results`' frame the rows of these very parameters, and a sentence that counts the others, which nothing today speaks of."""
+    others = rows[~rows["current"]]
+    if not len(others):
+        return rows, f"All {len(rows)} saved rows are of these parameters."
+    places = ", ".join(sorted(set(others["notebook"])))
+    return rows[rows["current"]], f"{len(others)} of {len(rows)} saved rows were made with other parameters and are skipped (notebooks {places}): run those again."
+
+
 def rows_of(rows: Sequence[ResultRow] | pd.DataFrame) -> list[ResultRow]:
     """Rows as they are, or out of `load_results`' frame."""
     if not hasattr(rows, "to_dict"):
