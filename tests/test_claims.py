@@ -29,7 +29,7 @@ def test_settings_and_sizes_cover_what_says_so(the_papers):
     names = ("Arrest", "Assault", "Burglary", "Robbery", "Stealing", "Vandalism", "Normal")
     videos = [Video(f"{c}{k}", Path(f"{c}{k}.mp4"), c, split, c, ((30, 60),) if c != "Normal" else ()) for k, split in enumerate(("train", "val", "test")) for c in names]
     samples = [SimpleNamespace(video=v, frames=300, fps=30.0) for v in videos]
-    rows = [*claims.setting_rows(config), *claims.corpus_rows(config, Corpus("ucf_crime", tuple(videos)), samples)]
+    rows = [*claims.setting_rows(config, samples), *claims.corpus_rows(config, Corpus("ucf_crime", tuple(videos)), samples)]
     found = {(r.paper, r.item, r.system, r.metric) for r in rows}
     wanted = {(r.paper, r.item, r.system, r.metric) for r in published.load() if r.ours in ("corpus", "code") or r.ours.startswith("parameter")}
     assert found == wanted
@@ -44,11 +44,22 @@ def test_settings_and_sizes_cover_what_says_so(the_papers):
 def test_the_reading_of_the_rates_is_seen_in_the_verdict(the_papers):
     verdicts = {}
     for name in SAMPLING_PRESETS:
-        rows = claims.setting_rows(the_papers(sampling=name))
+        rows = claims.setting_rows(the_papers(sampling=name), [SimpleNamespace(fps=30.0)])
         verdicts[name] = {(r.item, r.metric): r.verdict for r in rows}
     assert verdicts["section_4_2"]["section 4.2", "normal_fps"] == "reproduced" == verdicts["released"]["section 4.2", "anomalous_fps"]
     assert verdicts["released"]["section 4.2", "normal_fps"] == "not reproduced" == verdicts["section_5_3"]["section 4.2", "anomalous_fps"]
     assert verdicts["released"]["claim 3.3", "normal_fps"] == "reproduced" and verdicts["section_4_2"]["claim 3.3", "normal_fps"] == "not reproduced"  # a lower rate than 3
+
+
+@pytest.mark.parametrize(("fps", "rate", "verdict"), [(30.0, 7.5, "reproduced"), (10.0, 10.0, "not reproduced"), (25.0, 25 / 3, "not reproduced")])
+def test_a_clips_rate_is_the_one_that_is_taken(the_papers, fps, rate, verdict):
+    """Whole frames apart: at 10 or 25 a second there is no 7.5."""
+    samples = [SimpleNamespace(fps=fps)] * 3
+    rows = {(r.item, r.metric): r for r in claims.clip_rows(the_papers(), samples)}
+    assert rows["section 4.5", "sampling_fps"].value == rows["claim 4.5a", "fps"].value == pytest.approx(rate)
+    assert rows["claim 4.5b", "segment_seconds"].value == pytest.approx(16 / rate)
+    assert rows["section 4.5", "sampling_fps"].verdict == verdict
+    assert [r for r in claims.setting_rows(the_papers(), samples) if r.system == "C3D-ha"] == list(rows.values())  # one source
 
 
 def row(config, item, system, metric, value, low=None, high=None, unit="%"):

@@ -110,6 +110,16 @@ def test_rows_of_other_parameters_are_counted_and_skipped(real):
     assert said.startswith("4 of 7 saved rows were made with other parameters and are skipped (notebooks 02)")
 
 
+def test_two_values_of_one_number_are_named(real, recwarn):
+    other = real.model_copy(update={"seeds": [5]})
+    for config, notebook, value in ((real, "05", 10.0), (other, "06", 9.0), (real, "07", 10.0)):
+        report.save_rows(config, notebook, [report.number_row(config, value, "fps", P, "section 4.5", "C3D-ha", "sampling_fps")])
+    assert not recwarn.list  # the same again, or of other parameters
+    with pytest.warns(UserWarning, match=r"notebooks 05 and 14 give petrocchi2021 \| section 4.5 \| C3D-ha \| sampling_fps .* as 10 and 7.5"):
+        report.save_rows(real, "14", [report.number_row(real, 7.5, "fps", P, "section 4.5", "C3D-ha", "sampling_fps")])
+    assert list(report.load_results(real)["value"]) == [10.0]
+
+
 def test_reasons_with_commas_quotes_and_line_breaks_survive(demo):
     metric = Metric("ap", None, None, None, (None,), 3, 'no "positive",\nnone at all')
     report.save_rows(demo, "nb", report.result_rows(demo, [metric], "", "extra", "a, b"))

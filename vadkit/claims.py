@@ -1,6 +1,6 @@
 """Every printed number and statement beside what this run has of its own.
 
-    rows = [*report.rows_of(results), *setting_rows(config), *corpus_rows(config, corpus, samples)]
+    rows = [*report.rows_of(results), *setting_rows(config, samples), *corpus_rows(config, corpus, samples)]
     check(config, rows)  # a line a claim: printed, from the paper's own tables, ours, verdict
 
 Three kinds of printed number have no notebook that measures them: settings, which are parameters here; sizes of the data, which are
@@ -35,8 +35,34 @@ SPLITS = {"train": ("train",), "validation": ("val",), "test": ("test",)}  # of 
 Key = tuple[str, str, str]
 
 
-def setting_rows(config: Config) -> list[ResultRow]:
-    """The run's settings and the code's constants beside those that the papers and the released code state."""
+def clip_rate(config: Config, samples: Sequence[Samples]) -> float:
+    """Frames a second within a clip: whole frames apart, so as near to `clip_fps` as the videos' own rate (their median) allows."""
+    fps = float(np.median([one.fps for one in samples]))
+    return fps / sampling.stride_frames(fps, config.clip_fps)
+
+
+def clip_rows(config: Config, samples: Sequence[Samples]) -> list[ResultRow]:
+    """What section 4.5 states of C3D's clips beside what this run takes. samples: of the run's videos, or their clips, for the rate."""
+    rate = clip_rate(config, samples)
+    values: dict[Key, float] = {
+        ("section 4.5", "C3D-ha", "image_size"): config.c3d_size,
+        ("section 4.5", "C3D-ha", "segment_frames"): config.clip_frames,
+        ("section 4.5", "C3D-ha", "sampling_fps"): rate,
+        ("section 4.5", "C3D-ha", "anomalous_overlap"): config.clip_frames - config.clip_shift_anomalous,
+        ("section 4.5", "C3D-ha", "normal_overlap"): config.clip_frames - config.clip_shift_normal,
+        ("claim 4.5a", "C3D-ha", "fps"): rate,
+        ("claim 4.5b", "C3D-ha", "segment_seconds"): config.clip_frames / rate,
+        ("claim 4.5c", "C3D-ha", "anomalous_shift"): config.clip_shift_anomalous,
+        ("claim 4.5d", "C3D-ha", "normal_shift"): config.clip_shift_normal,
+    }
+    return _rows(config, "petrocchi2021", values)
+
+
+def setting_rows(config: Config, samples: Sequence[Samples]) -> list[ResultRow]:
+    """The run's settings and the code's constants beside those that the papers and the released code state.
+
+    samples: as for `clip_rows`, whose rows are among these.
+    """
     anomalous, normal = config.training_fps
     epochs = find_system("2S-bag-ha-no-es").fixed_epochs
     values: dict[Key, float] = {
@@ -52,15 +78,6 @@ def setting_rows(config: Config) -> list[ResultRow]:
         ("section 4.2", "training", "finetune_lr"): config.finetune_lr,
         ("section 4.2", "training", "patience"): config.patience,
         ("section 4.2", "training", "dropout"): config.dropout,
-        ("section 4.5", "C3D-ha", "image_size"): config.c3d_size,
-        ("section 4.5", "C3D-ha", "segment_frames"): config.clip_frames,
-        ("section 4.5", "C3D-ha", "sampling_fps"): config.clip_fps,
-        ("section 4.5", "C3D-ha", "anomalous_overlap"): config.clip_frames - config.clip_shift_anomalous,
-        ("section 4.5", "C3D-ha", "normal_overlap"): config.clip_frames - config.clip_shift_normal,
-        ("claim 4.5a", "C3D-ha", "fps"): config.clip_fps,
-        ("claim 4.5b", "C3D-ha", "segment_seconds"): config.clip_frames / config.clip_fps,
-        ("claim 4.5c", "C3D-ha", "anomalous_shift"): config.clip_shift_anomalous,
-        ("claim 4.5d", "C3D-ha", "normal_shift"): config.clip_shift_normal,
         ("section 4.6", "2S-bag-ha-no-es", "head_epochs"): epochs[0],
         ("section 4.6", "2S-bag-ha-no-es", "finetune_epochs"): epochs[1] if config.finetune_epochs else 0,
         ("section 5.1", "SAS", "threshold"): THRESHOLD,
@@ -78,7 +95,7 @@ def setting_rows(config: Config) -> list[ResultRow]:
         ("released code", "settings", "decoded_height"): FLOW_HEIGHT,
     }
     second = {("section IV.A", "preprocessing", "width"): FLOW_WIDTH, ("section IV.A", "preprocessing", "height"): FLOW_HEIGHT}
-    return _rows(config, "petrocchi2021", values) + _rows(config, "raqeeb", second)
+    return _rows(config, "petrocchi2021", values) + clip_rows(config, samples) + _rows(config, "raqeeb", second)
 
 
 def corpus_rows(config: Config, corpus: Corpus, samples: Sequence[Samples]) -> list[ResultRow]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import fcntl
 import io
+import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
@@ -129,7 +130,7 @@ def _row(config, paper, item, system, metric, unit, value, low, high, seeds, vid
 def save_rows(config: Config, notebook: str, rows: Sequence[ResultRow]) -> Path:
     """Write a notebook's rows, rebuild results.csv from all notebooks' rows, and return the notebook's file.
 
-    Both files are replaced whole; two processes take turns. Raises ValueError for no row, a number given twice, or a
+    Both files are replaced whole; two processes take turns. Warns where two notebooks give one number two values. Raises ValueError for no row, a number given twice, or a
     notebook name that is not a plain file name.
     """
     if not rows:
@@ -240,13 +241,19 @@ def _csv(rows: Sequence[ResultRow]) -> str:
 def _joined(parts: Sequence[Path], fingerprint: str) -> str:
     """All parts under one header, each number once: of these parameters rather than others, from the first notebook.
 
-    By column name, so that a part written by an earlier version still fits.
+    By column name, so that a part written by an earlier version still fits. Two notebooks that give one number, with the same parameters,
+    two values are named in a warning: one of them is from before a change, or they do not measure the same. No error, for hours of
+    training may be waiting to be saved.
     """
     rows: dict[tuple, dict] = {}
     for part in parts:
         with open(part, newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 key = tuple(row.get(name, "") for name in KEY)
+                kept = rows.get(key, row)
+                if kept.get("config") == row.get("config") and any(kept.get(name) != row.get(name) for name in ("value", "ci_low", "ci_high")):
+                    values, places = (" and ".join(one.get(name) or "none" for one in (kept, row)) for name in ("value", "notebook"))
+                    warnings.warn(f"notebooks {places} give {' | '.join(filter(None, key))} as {values}; the first is kept: run both again", stacklevel=3)
                 if key not in rows or (row.get("config") == fingerprint != rows[key].get("config")):
                     rows[key] = row
     text = io.StringIO()
