@@ -9,7 +9,7 @@ import pytest
 from doubles import FakeSamples, fake_corpus, fake_world
 from tiny import tiny_corpus
 
-from vadkit import ablation, evaluation
+from vadkit import ablation, evaluation, experiment
 from vadkit.config import Config
 from vadkit.corpora import Problem
 from vadkit.objects import COCO_CLASSES
@@ -60,6 +60,15 @@ def test_a_video_that_was_left_out_makes_other_data(tmp_path, world, the_papers)
         papers = ablation.Study(the_papers(bootstrap_resamples=20), {name: replace(one, problems=problems) for name, one in study.runs.items()})
         rows = [*papers.rows("table 1"), *papers.changes({"The bag": ("2S-bag", "2S-no-bag")}, ["fl_auc"]).rows]
         assert {row.verdict == "not comparable" and "does not decode" in row.reason for row in rows if row.published} == {said}
+
+
+@pytest.mark.parametrize("changes", [{}, {"validation": "test_parity"}, {"corpus": "folder", "data_root": "x", "split": "grouped_cv", "folds": 2}])
+def test_training_videos_are_those_that_a_system_is_trained_on(tmp_path, world, changes):
+    """With the papers' validation, the validation side is a half of the test list."""
+    config, corpus = make(tmp_path, seeds=[0], **changes), fake_corpus(official="split" not in changes)
+    fold = experiment.plan_folds(config, corpus, 0)[0]
+    found = [one.video.name for one in ablation.trained_on(config, corpus, experiment.prepare(config, corpus))]
+    assert found and tuple(found) == fold.train and not set(found) & {*fold.val, *fold.test}
 
 
 def test_a_system_trained_for_one_notebook_is_found_by_another(tmp_path, world):

@@ -22,7 +22,7 @@ from vadkit.config import Config
 from vadkit.corpora import Corpus
 from vadkit.devices import device_of
 from vadkit.evaluation import Comparison, Metric
-from vadkit.experiment import SystemRun
+from vadkit.experiment import Material, SystemRun
 from vadkit.features import pooled
 from vadkit.hard_mining import draw_batches, hardest
 from vadkit.losses import sample_losses
@@ -123,6 +123,12 @@ class ObjectCount:
     rest: float
     difference: intervals.Interval
     effect: float
+
+
+def trained_on(config: Config, corpus: Corpus, material: Material) -> list[Samples]:
+    """The samples of training videos, no validation or test video among them: of the first fold, where there are several."""
+    fold = experiment.plan_folds(config, corpus, config.seeds[0])[0]
+    return [material.samples[name] for name in fold.train if name in material.samples]
 
 
 def object_counts(config: Config, samples: Sequence[Samples]) -> list[ObjectCount]:
