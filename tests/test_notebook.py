@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import nbformat
 import pytest
+from conftest import REPOSITORY, moving_square, write_video
 
 from vadkit import notebook
 from vadkit.config import Config
+from vadkit.corpora import Corpus, Video
 from vadkit.errors import ConfigError
 
 
@@ -31,3 +34,11 @@ def test_many_small_steps_are_one_bar(capsys):
     lines = [line for line in capsys.readouterr().out.split("\n") if line.strip()]
     last = [line.split("\r")[-1] for line in lines]
     assert len(lines) == 2 and "200/200" in last[0] and "2/2" in last[1] and "another step" in last[1]
+
+
+def test_the_first_notebook_keeps_only_the_frames_it_shows(tmp_path):
+    cells = [cell.source for cell in nbformat.read(REPOSITORY / "notebooks" / "00_start_here.ipynb", as_version=4).cells if "read_frames(" in cell.source]
+    path = write_video(tmp_path / "a.mp4", moving_square(40), fps=10)
+    namespace = {"corpus": Corpus("tiny", (Video("a", path, "Assault", "train", "a", ((10, 20),)),))}
+    exec(cells[0], namespace)
+    assert sorted(namespace["frames"]) == sorted(set(namespace["shown"].tolist())) and len(namespace["frames"]) == 8 and namespace["labels"].sum() == 10

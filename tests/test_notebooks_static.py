@@ -124,6 +124,11 @@ def test_numbers_are_unique_and_the_summary_reads_all():
     assert needs(by_number["01"], notebooks) == []
 
 
+def test_the_first_notebook_shows_the_way_through_all_others():
+    prose = "\n".join(cell.source for cell in nbformat.read(NOTEBOOKS[0], as_version=4).cells if cell.cell_type == "markdown")
+    assert re.findall(r"^\| (\d\d) ", prose, re.MULTILINE) == [path.name[:2] for path in NOTEBOOKS[1:]]
+
+
 def test_saved_results_are_read_in_one_way(notebook):
     """`load_results` is how the runner knows that a notebook builds on earlier ones; a file read by hand would hide it."""
     code = "\n".join(cell.source for cell in code_of(notebook)[1:])
