@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import torch
 from doubles import FakeSamples, fake_corpus, fake_world
 
-from vadkit import experiment, inputs
+from vadkit import experiment, inputs, store
 from vadkit.config import Config
 from vadkit.corpora import Corpus, Problem, Video
 from vadkit.errors import ConfigError, DataError
@@ -234,6 +235,28 @@ def test_an_interrupted_experiment_resumes_at_its_checkpoint(tmp_path, world, mo
     whole = run_system(make(tmp_path / "b", head_epochs=5, patience=5), fake_corpus(), "2S-bag")
     assert [np.array_equal(a.confidence, b.confidence) for a, b in zip(resumed.seeds[0].scores, whole.seeds[0].scores, strict=True)] == [True] * 6
     assert not list((tmp_path / "a").rglob(CHECKPOINT))
+
+
+def test_a_model_that_cannot_be_kept_costs_no_training(tmp_path, world, monkeypatch):
+    """A full disk while the trained model is written: the checkpoint is still there, and no epoch runs again."""
+    config, epochs, train = make(tmp_path), [], experiment.train
+    monkeypatch.setattr(experiment, "train", lambda *args, **options: train(*args, **options, checkpoint_seconds=0))
+
+    def trained(done, total, what):
+        epochs.extend([done] * ("phase 1" in what))
+
+    def full(folder):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr(store, "_sync", full)
+        run_system(config, fake_corpus(), "2S-bag", trained)
+    assert len(list(tmp_path.rglob(CHECKPOINT))) == 1 and not list((tmp_path / "models").iterdir())
+    assert epochs == list(range(1, len(epochs) + 1)) and epochs
+    before = list(epochs)
+    run = run_system(config, fake_corpus(), "2S-bag", trained)
+    assert epochs == before and len(run.seeds[0].histories[0]) == len(before)
+    assert not list(tmp_path.rglob(CHECKPOINT))
 
 
 # --- the real modules, on tiny videos ---

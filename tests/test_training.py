@@ -178,7 +178,20 @@ def test_an_interrupted_run_ends_with_the_same_bits(tmp_path, epochs):
     resumed = train(config, FULL, training, validation, 0, **options, progress=lambda done, total, what: ran.append(what))
     assert len(ran) == 7 - epochs
     assert same(whole.state, resumed.state) and without_time(whole.history) == without_time(resumed.history)
-    assert list(tmp_path.iterdir()) == []
+    assert [p.name for p in tmp_path.iterdir()] == [module.CHECKPOINT]  # whoever keeps the result deletes it
+    again = train(config, FULL, training, validation, 0, **options, progress=lambda done, total, what: ran.append(what))
+    assert len(ran) == 7 - epochs and same(whole.state, again.state)
+
+
+def test_a_checkpoint_is_forgotten_with_its_folder_where_nothing_else_is_in_it(tmp_path):
+    folders = [tmp_path / name for name in ("alone", "shared")]
+    for folder in folders:
+        folder.mkdir()
+        (folder / module.CHECKPOINT).write_text("x")
+    (folders[1] / "checkpoint.123").write_text("of another process")
+    for folder in folders:
+        module.forget_checkpoint(folder)
+    assert not folders[0].exists() and [p.name for p in folders[1].iterdir()] == ["checkpoint.123"]
 
 
 def test_patience_is_remembered_across_an_interruption(tmp_path):

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -34,7 +33,7 @@ from vadkit.scoring import VideoScores
 from vadkit.store import Store, code_version
 from vadkit.suspicion import suspicion_of
 from vadkit.systems import System, find_system, system_for
-from vadkit.training import Epoch, Examples, Trained, head_options, make_head, train
+from vadkit.training import Epoch, Examples, Trained, forget_checkpoint, head_options, make_head, train
 
 Progress = Callable[[int, int, str], None]
 CODE = ("vadkit.experiment", "vadkit.training", "vadkit.hard_mining", "vadkit.losses", *scorer.CODE)  # and its inputs'
@@ -277,7 +276,9 @@ def _train_missing(tasks: Sequence[_Task], progress: Progress | None) -> None:
 
 def _train_task(task: _Task, progress: Progress | None) -> str:
     store, key = Store(task.config.cache_dir), task.key
-    store.fetch("models", key, lambda folder: _build(task, folder, store.scratch("models", key), progress))
+    checkpoints = store.scratch("models", key)
+    store.fetch("models", key, lambda folder: _build(task, folder, checkpoints, progress))
+    forget_checkpoint(checkpoints)  # not before the entry is whole: a full disk or a kill while it is written would cost the training
     return f"{task.system.name} seed {task.seed}"
 
 
@@ -303,8 +304,6 @@ def _build(task: _Task, folder: Path, checkpoints: Path, progress: Progress | No
     torch.save(trained.state, folder / "model.pt")
     (folder / "model.json").write_text(json.dumps(facts, indent=1))
     (folder / "history.json").write_text(json.dumps([asdict(line) for line in trained.history], indent=1, allow_nan=False))
-    with suppress(OSError):  # another process may be training the same model
-        checkpoints.rmdir()
 
 
 def _examples(samples: Sequence[Samples], inputs: Inputs, hard_only: bool) -> Examples:

@@ -12,7 +12,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -125,8 +125,8 @@ def train(
     """Train one system with one seed; resumes from `checkpoint_dir` where that holds an unfinished run.
 
     backbones: builds the pretrained streams, called for phase two only. A checkpoint is written after
-    an epoch that ends `checkpoint_seconds` or more after the last one. Class weights: the mean over
-    the batch of weight * loss; mining ranks by that weighted loss; early stopping watches the
+    an epoch that ends `checkpoint_seconds` or more after the last one; the caller deletes it once the result is kept
+    (`forget_checkpoint`). Class weights: the mean over the batch of weight * loss; mining ranks by that weighted loss; early stopping watches the
     unweighted validation loss, and phase two starts from phase one's best (our readings, the paper
     names none of them). With a suspicious class training, mining and early stopping take the cross-entropy of the fuzzy
     targets, where the hard anomaly alone has the anomaly's weight, as soft frames have the normal one elsewhere. Raises
@@ -147,7 +147,6 @@ def train(
             with _threads_for(head):
                 run.phase_of(1, head, lambda e, rows: head(e.features[rows], e.bags[rows]))
         if not finetuning:
-            run.finish()
             return Trained(_cpu(head.state_dict()), False, tuple(run.history))
         if backbones is None or training.images is None:
             raise ValueError("finetune_epochs > 0 trains from images: give `backbones` and examples with `images`")
@@ -157,8 +156,14 @@ def train(
             return model([i.to(device) for i in examples.images(rows.cpu().numpy())], examples.bags[rows])
 
         run.phase_of(2, model, from_images)
-        run.finish()
         return Trained(_cpu(model.state_dict()), True, tuple(run.history))
+
+
+def forget_checkpoint(checkpoint_dir: Path) -> None:
+    """Delete the checkpoint of a run whose result is kept elsewhere, and its folder where that is empty then."""
+    (checkpoint_dir / CHECKPOINT).unlink(missing_ok=True)
+    with suppress(OSError):  # another process may be training the same model
+        checkpoint_dir.rmdir()
 
 
 def rank_auc(labels: np.ndarray, scores: np.ndarray) -> float | None:
@@ -228,10 +233,6 @@ class _Run:
         if self.system.early_stopping and self.best is not None:
             model.load_state_dict(self.best)
         model.eval()
-
-    def finish(self) -> None:
-        if self.checkpoint is not None:
-            self.checkpoint.unlink(missing_ok=True)
 
     def _plan(self, phase: int) -> tuple[int, float]:
         limits = (self.config.head_epochs, self.config.finetune_epochs)
@@ -308,6 +309,7 @@ class _Run:
             "optimiser": optimiser.state_dict(),
             "history": [asdict(line) for line in self.history],
         }
+        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)  # another process that ended first may have taken the folder away
         partial = self.checkpoint.with_suffix(f".{os.getpid()}")
         with open(partial, "wb") as file:
             torch.save(state, file)
