@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
@@ -51,22 +52,74 @@ def test_a_failed_build_leaves_nothing(tmp_path):
     assert (store.fetch("kind", KEY, build) / "data.txt").exists()
 
 
-def test_a_killed_build_leaves_no_entry_and_is_swept_when_old(tmp_path):
+@pytest.fixture
+def builder(tmp_path):
+    """A process that is building an entry, and its unfinished folder."""
     code = "import sys, time; from vadkit.store import Store\nStore(sys.argv[1]).fetch('kind', {'a': 1}, lambda f: ((f / 'half').write_text('x'), print('in', flush=True), time.sleep(60)))"
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline().strip() == "in"
-    os.kill(process.pid, signal.SIGKILL)
+    (left,) = (tmp_path / "kind").iterdir()
+    yield process, left
+    process.kill()
     process.wait()
     process.stdout.close()
-    store = Store(tmp_path)
-    left = list((tmp_path / "kind").iterdir())
-    assert len(left) == 1 and not store.has("kind", {"a": 1})
-    store.fetch("kind", {"a": 2}, build)
-    assert left[0].exists()  # may be another process's, still at work
+
+
+def make_old(folder: Path) -> None:
     old = time.time() - store_module.STALE_SECONDS - 1
-    os.utime(left[0], (old, old))
+    os.utime(folder, (old, old))
+
+
+def test_a_killed_build_leaves_no_entry_and_is_swept_when_old(tmp_path, builder):
+    process, left = builder
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    store = Store(tmp_path)
+    assert left.is_dir() and not store.has("kind", {"a": 1})
+    store.fetch("kind", {"a": 2}, build)
+    assert left.exists()  # it is young: it may be another process's that has not locked it yet
+    make_old(left)
     entry = store.fetch("kind", {"a": 1}, build)
-    assert not left[0].exists() and (entry / "data.txt").read_text() == "whole" and not (entry / "half").exists()
+    assert not left.exists() and (entry / "data.txt").read_text() == "whole" and not (entry / "half").exists()
+
+
+def test_what_a_living_process_builds_is_not_swept_however_old(tmp_path, builder):
+    process, left = builder
+    make_old(left)
+    Store(tmp_path).fetch("kind", {"a": 2}, build)
+    assert (left / "half").exists()
+    process.kill()
+    process.wait()
+    Store(tmp_path).fetch("kind", {"a": 3}, build)
+    assert not left.exists()
+
+
+def test_this_process_own_building_folders_are_not_swept(tmp_path):
+    store = Store(tmp_path)
+
+    def slow(folder: Path) -> None:
+        build(folder)
+        make_old(folder)
+        store.fetch("kind", {"a": 2}, build)
+
+    assert (store.fetch("kind", {"a": 1}, slow) / "data.txt").read_text() == "whole"
+
+
+def test_nothing_is_swept_where_nothing_can_be_locked(tmp_path, monkeypatch):
+    left = tmp_path / "kind" / ".building-1-x"
+    left.mkdir(parents=True)
+    make_old(left)
+
+    def unsupported(*args):
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store_module.fcntl, "flock", unsupported)
+        assert Store(tmp_path).fetch("kind", {"a": 1}, build).is_dir() and left.exists()
+        patch.setattr(store_module, "fcntl", None)
+        assert Store(tmp_path).fetch("kind", {"a": 2}, build).is_dir() and left.exists()
+    Store(tmp_path).fetch("kind", {"a": 3}, build)
+    assert not left.exists()
 
 
 def _race(arguments: tuple[str, int]) -> str:

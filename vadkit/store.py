@@ -20,7 +20,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-STALE_SECONDS = 24 * 3600
+try:
+    import fcntl
+except ImportError:  # Windows: what killed processes left stays
+    fcntl = None
+
+STALE_SECONDS = 24 * 3600  # younger folders are left alone: one is not locked yet in the moment it is made
 
 
 class Store:
@@ -49,6 +54,7 @@ class Store:
         self._sweep(final.parent)
         scratch = final.parent / f".building-{os.getpid()}-{secrets.token_hex(4)}"  # not mkdtemp: others may read an entry
         scratch.mkdir()
+        lock = _locked(scratch)
         try:
             build(scratch)
             (scratch / "key.json").write_text(json.dumps(key, indent=1, sort_keys=True, default=str))
@@ -60,6 +66,8 @@ class Store:
                     raise
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+            if lock is not None:
+                os.close(lock)
         return final
 
     def scratch(self, kind: str, key: dict[str, Any]) -> Path:
@@ -70,13 +78,20 @@ class Store:
 
     @staticmethod
     def _sweep(folder: Path) -> None:
-        """Remove what killed processes left, once it is a day old."""
+        """Remove what killed processes left, once it is a day old.
+
+        A folder's owner holds a lock on it as long as it lives, also in another container: a training may take longer than a day.
+        """
         for left in folder.glob(".building-*"):
             try:
-                if time.time() - left.stat().st_mtime > STALE_SECONDS:
-                    shutil.rmtree(left, ignore_errors=True)
+                if time.time() - left.stat().st_mtime <= STALE_SECONDS:
+                    continue
             except OSError:
                 continue
+            lock = _locked(left)
+            if lock is not None:
+                shutil.rmtree(left, ignore_errors=True)
+                os.close(lock)
 
 
 def digest(key: Any) -> str:
@@ -134,6 +149,25 @@ def write_atomic(path: str | Path, data: bytes | str) -> None:
     except BaseException:
         scratch.unlink(missing_ok=True)
         raise
+
+
+def _locked(folder: Path) -> int | None:
+    """An open descriptor that holds a folder's lock until it is closed or its process ends.
+
+    None where another holds it, or where nothing can be locked: on a file system without locks nobody's death can be told, so nothing is swept.
+    """
+    if fcntl is None:
+        return None
+    try:
+        opened = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(opened)
+        return None
+    return opened
 
 
 def _sync(folder: Path) -> None:
