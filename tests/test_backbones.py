@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from vadkit.errors import ConfigError, WeightsError
+from vadkit.hub import RESNET_FILES, resnet_path
 from vadkit.models import backbones
 from vadkit.models.backbones import FEATURE_DIMS, NORMALISATION, build_backbone, fused, preprocess, weights_digest
+from vadkit.store import file_digest
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -189,10 +193,39 @@ def test_without_a_network_the_error_says_which_file_goes_where(tmp_path, monkey
     assert weights_digest("resnet50", "imagenet") == "resnet50-0676ba61.pth"
 
 
+def published(folder, monkeypatch, state) -> Path:
+    """Weights in torch's cache, as if they were torchvision's own."""
+    path = folder / "hub" / "checkpoints" / "resnet18.pth"
+    path.parent.mkdir(parents=True)
+    torch.save(state, path)
+    named = path.rename(path.with_name(f"resnet18-{file_digest(path)[:8]}.pth"))
+    monkeypatch.setitem(RESNET_FILES, "resnet18", named.name)
+    return named
+
+
 def test_a_file_in_torchs_cache_is_used_without_a_network(tmp_path, monkeypatch, resnet18_state):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    folder = tmp_path / "hub" / "checkpoints"
-    folder.mkdir(parents=True)
-    torch.save(resnet18_state, folder / backbones.RESNET_FILES["resnet18"])
+    path = published(tmp_path, monkeypatch, resnet18_state)
     network = build_backbone("resnet18", "imagenet")
     assert torch.equal(network.body[0].weight, resnet18_state["conv1.weight"])
+    assert weights_digest("resnet18", "imagenet") == path.name
+
+
+def test_a_file_in_torchs_cache_that_was_swapped_is_refused(tmp_path, monkeypatch, resnet18_state):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    path = published(tmp_path, monkeypatch, resnet18_state)
+    expected = path.stem.removeprefix("resnet18-")
+    torch.save({**resnet18_state, "bn1.bias": torch.ones(64)}, path)  # another training's, under the same name
+    got = file_digest(path)[:8]
+    for act in (build_backbone, weights_digest):
+        with pytest.raises(WeightsError, match=rf"{path.name} is not the published file: expected .* {expected}, got {got}; delete it"):
+            act("resnet18", "imagenet")
+
+
+@pytest.mark.parametrize("variables", [{"TORCH_HOME": "a"}, {"XDG_CACHE_HOME": "b"}, {}])
+def test_the_place_is_where_torch_puts_downloads(tmp_path, monkeypatch, variables):
+    for name in ("TORCH_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, folder in variables.items():
+        monkeypatch.setenv(name, str(tmp_path / folder))
+    assert resnet_path("resnet50") == Path(torch.hub.get_dir()) / "checkpoints" / "resnet50-0676ba61.pth"

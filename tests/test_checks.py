@@ -11,7 +11,9 @@ from toys import toy_project, working_notebook
 from vadkit import checks, workbook
 from vadkit.config import Config
 from vadkit.errors import ConfigError
+from vadkit.hub import RESNET_FILES
 from vadkit.notebook_files import find_notebooks
+from vadkit.store import file_digest
 
 
 @pytest.fixture
@@ -78,3 +80,32 @@ def test_a_run_is_refused_only_where_that_notebook_would_run(project, monkeypatc
     assert workbook.run("toy", missing, only="00,01,10", say=lambda line: None) == 0 and ran == ["00", "01", "10"]
     (project / "c3d.pickle").write_text("only looked for")
     assert workbook.run("toy", missing, say=lambda line: None) == 0 and "05" in ran
+
+
+def test_the_backbones_file_is_looked_for_by_its_exact_name_and_content(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    folder = tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+
+    def said() -> checks.Finding:
+        (found,) = (f for f in checks.findings(Config(backbone="resnet50")) if f.what.startswith("backbone"))
+        return found
+
+    (folder / "resnet50-11ad3fa6.pth").write_text("the other weights of torchvision")
+    assert "are not in" in said().what and "models/resnet50-0676ba61.pth there" in said().what and not said().problem
+    path = folder / "resnet50-0676ba61.pth"
+    path.write_text("cut short")
+    assert said().problem and "expected content whose sha256 begins with 0676ba61, got" in said().what
+    monkeypatch.setitem(RESNET_FILES, "resnet50", f"resnet50-{file_digest(path)[:8]}.pth")
+    path.rename(folder / RESNET_FILES["resnet50"])
+    assert said().what == f"backbone: resnet50, ImageNet weights in {folder}" and not said().problem
+
+
+def test_a_detector_that_is_still_to_be_fetched_is_not_fetched_by_looking(tmp_path):
+    config = Config(detector_weights="yolov8n.pt", cache_root=str(tmp_path))
+    found = next(f for f in checks.findings(config) if f.what.startswith("detector"))
+    assert "fetched by ultralytics" in found.what and list(tmp_path.iterdir()) == []
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "yolov8n.pt").write_text("only looked for")
+    found = next(f for f in checks.findings(config) if f.what.startswith("detector"))
+    assert found.what == "detector: yolov8n.pt"

@@ -12,7 +12,8 @@ import pytest
 from vadkit import objects
 from vadkit.config import make_config
 from vadkit.errors import ConfigError, WeightsError
-from vadkit.objects import COCO_CLASSES, Detector, detector_key
+from vadkit.objects import COCO_CLASSES, Detector, detector_file, detector_key
+from vadkit.store import file_digest
 
 PERSON, CAR, DOG = (COCO_CLASSES.index(name) for name in ("person", "car", "dog"))
 # centre x, centre y, width, height in pixels of a 64-pixel input, class, confidence
@@ -137,10 +138,23 @@ def test_a_published_name_is_fetched_into_the_cache_and_failure_names_the_place(
         raise ConnectionError("no network")
 
     monkeypatch.setattr(downloads, "attempt_download_asset", offline)
-    with pytest.raises(WeightsError, match=r"put it at .*cache/weights/yolov8n\.pt"):
-        Detector(config_for("yolov8n.pt", tmp_path))
-    assert asked == [str(tmp_path / "cache" / "weights" / "yolov8n.pt")]
-    assert detector_key(config_for("yolov8n.pt", tmp_path))["weights"] == "yolov8n.pt"
+    for act in (Detector, detector_key):
+        with pytest.raises(WeightsError, match=r"put it at .*cache/weights/yolov8n\.pt"):
+            act(config_for("yolov8n.pt", tmp_path))
+    assert asked == [str(tmp_path / "cache" / "weights" / "yolov8n.pt")] * 2
+    assert detector_file(config_for("yolov8n.pt", tmp_path)) == tmp_path / "cache" / "weights" / "yolov8n.pt"
+
+
+def test_a_published_detector_is_known_by_its_content(tmp_path, monkeypatch):
+    """Before it is fetched, after, and when somebody puts another file in its place."""
+    import ultralytics.utils.downloads as downloads
+
+    monkeypatch.setattr(downloads, "attempt_download_asset", lambda file: Path(file).write_bytes(b"published"))
+    config = config_for("yolov8n.pt", tmp_path)
+    first = detector_key(config)
+    assert detector_key(config) == first and first["weights"] == file_digest(detector_file(config))
+    detector_file(config).write_bytes(b"swapped")
+    assert detector_key(config)["weights"] == file_digest(detector_file(config)) != first["weights"]
 
 
 def test_the_key_follows_content_and_parameters(tmp_path):

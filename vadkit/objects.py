@@ -118,20 +118,24 @@ class Detector:
 def detector_key(config: Config) -> dict | None:
     """What bags depend on, for a cache key: the weights' content and the detector's parameters; None for "none".
 
-    Raises WeightsError where a weights file is missing; a published name not fetched yet stands for itself.
+    A published name that is not in the cache yet is fetched: what bags were counted with is known by its content, never by its
+    name alone. Raises WeightsError where a weights file is missing.
     """
     if config.detector_weights == "none":
         return None
     import importlib.metadata
 
-    path = _where(config)
-    weights = path.name if _is_published(config) else file_digest(path)
     return {
-        "weights": weights,
+        "weights": file_digest(_fetch(config)),
         "confidence": config.detector_confidence,
         "size": config.detector_size,
         "ultralytics": importlib.metadata.version("ultralytics"),
     }
+
+
+def detector_file(config: Config) -> Path | None:
+    """Where the detector's weights are, or will be once they are fetched; None for "none". Raises WeightsError where they are missing and cannot be fetched."""
+    return None if config.detector_weights == "none" else _where(config)
 
 
 def _is_published(config: Config) -> bool:

