@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int, str], None]
 
 BATCH = {"c3d": 8}  # clips; of all other networks 16, which halves their time
-CODE = ("vadkit.clip_features", "vadkit.models.video", "vadkit.models.c3d", "vadkit.models.i3d", "vadkit.models.resnext3d")
+CODE = (
+    "vadkit.clip_features", "vadkit.devices", "vadkit.models", "vadkit.models.video", "vadkit.models.c3d", "vadkit.models.i3d",
+    "vadkit.models.resnext3d", "vadkit.weights",
+)  # fmt: skip
 
 
 def clip_features(clips: Clips, stream: str, network: Network, config: Config) -> np.ndarray:

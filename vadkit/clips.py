@@ -30,7 +30,8 @@ Progress = Callable[[int, int, str], None]
 
 CLIP_STREAMS = ("rgb", "flow")
 BAGS = "bags"  # kept beside them where asked for: the objects of every kept frame
-CODE = ("vadkit.clips", "vadkit.pictures", "vadkit.flow", "vadkit.video")
+CODE = ("vadkit.clips", "vadkit.pictures", "vadkit.flow", "vadkit.sampling", "vadkit.video")
+BAGS_CODE = (*CODE, "vadkit.objects", "vadkit.devices")
 DETECTOR_BATCH = 8  # frames handed to the detector at once
 FULL_SCALE = 20.0  # pixels at 320x240: displacements are cut there, as the networks' flow is
 ZERO = 128  # the value of no displacement in a stored flow
@@ -195,9 +196,10 @@ def flow_picture(displacement: np.ndarray, size: int) -> np.ndarray:
 
 
 def _key(video: Video, stream: str, size: int, config: Config) -> dict:
-    key = {"video": file_digest(video.path), "stream": stream, "clip_fps": config.clip_fps, "opencv": cv2.__version__, "code": code_version(*CODE)}
+    code = code_version(*(BAGS_CODE if stream == BAGS else CODE))
+    key = {"video": file_digest(video.path), "stream": stream, "clip_fps": config.clip_fps, "opencv": cv2.__version__, "code": code}
     if stream == BAGS:
-        return {**key, "detector": detector_key(config), "objects": code_version("vadkit.objects")}
+        return {**key, "detector": detector_key(config)}
     key["size"] = size
     return {**key, "flow": config.clip_flow_method, "at": [FLOW_WIDTH, FLOW_HEIGHT]} if stream == "flow" else key
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int, str], None]
 
+CODE = ("vadkit.features", "vadkit.devices", "vadkit.models.backbones", "vadkit.weights")
 BATCH = 32  # images; more is not faster on a CPU
 WORTH_PROCESSES = 200  # images; fewer take less time than processes take to start
 
@@ -78,7 +79,7 @@ def _key(samples: Samples, stream: str, config: Config, flip: bool) -> dict:
         "backbone": config.backbone,
         "weights": weights_digest(config.backbone, config.backbone_weights),
         "device": device_of(config),  # a GPU rounds differently
-        "code": code_version("vadkit.features", "vadkit.models.backbones"),
+        "code": code_version(*CODE),
     }
 
 

@@ -15,11 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vadkit.clip_features import CODE as CLIPS_CODE
 from vadkit.clip_features import clip_features, extract_clip_features
 from vadkit.clips import BAGS, Clips, extract_clips
 from vadkit.config import Config
 from vadkit.corpora import Problem, Video
 from vadkit.errors import ConfigError, WeightsError
+from vadkit.features import CODE as FRAMES_CODE
 from vadkit.features import extract_features, pooled
 from vadkit.models import backbones
 from vadkit.samples import Samples, extract
@@ -81,7 +83,7 @@ class FrameInputs:
     config: Config
     system: System
 
-    code = ("vadkit.features", "vadkit.models.backbones")
+    code = FRAMES_CODE
     image_rows = 64  # at once
 
     @cached_property
@@ -107,7 +109,7 @@ class ClipInputs:
     config: Config
     system: System
 
-    code = ("vadkit.clip_features", "vadkit.models.video", "vadkit.models.c3d", "vadkit.models.i3d")
+    code = CLIPS_CODE
 
     @cached_property
     def networks(self) -> dict[str, Network]:

@@ -44,7 +44,7 @@ Regroup = Callable[[Sequence[Item], np.random.Generator], tuple[Item, ...]]
 CODE = (
     "vadkit.mil_training", "vadkit.bags", "vadkit.devices", "vadkit.models.mil", "vadkit.segments", "vadkit.scoring", "vadkit.training",
     "vadkit.systems", "vadkit.streams", "vadkit.inputs", "vadkit.features", "vadkit.models.backbones",
-    "vadkit.clip_features", "vadkit.models.video", "vadkit.models.i3d", "vadkit.models.resnext3d",
+    "vadkit.clip_features", "vadkit.models", "vadkit.models.video", "vadkit.models.i3d", "vadkit.models.resnext3d", "vadkit.weights",
 )  # fmt: skip
 INSTANCES_AT_ONCE = 4096
 PHASE = 10  # of `derived_seed`: other random numbers than the first paper's phases

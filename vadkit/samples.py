@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int, str], None]
 
-CODE = ("vadkit.samples", "vadkit.pictures", "vadkit.sampling", "vadkit.streams", "vadkit.flow", "vadkit.objects", "vadkit.video")
+CODE = ("vadkit.samples", "vadkit.corpora", "vadkit.pictures", "vadkit.sampling", "vadkit.streams", "vadkit.flow", "vadkit.objects", "vadkit.devices", "vadkit.video")
 
 DETECTOR_BATCH = 8  # frames handed to the detector at once
 

@@ -35,7 +35,7 @@ Crop = tuple[int, int, int, int]
 
 KINDS = ("boxes", "normal", "search", "score")
 STREAMS = ("rgb", "flow")
-CODE = ("vadkit.tubes", "vadkit.clips", "vadkit.pictures", "vadkit.flow", "vadkit.video")
+CODE = ("vadkit.tubes", "vadkit.clips", "vadkit.corpora", "vadkit.corpora.vatic", "vadkit.pictures", "vadkit.flow", "vadkit.sampling", "vadkit.video")
 GRID = 4  # pixels between the places that a window of motion may take
 SPEED_LIMIT = 6.0  # pixels from one clip frame to the next, about a walk in the foreground: a passing car counts by its size, not its speed
 SMALLEST = 16  # side of a window, at least

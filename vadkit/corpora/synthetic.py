@@ -21,6 +21,7 @@ from vadkit.corpora.world import FPS, HEIGHT, MODULES, WIDTH
 from vadkit.corpora.world.plan import Plan, plan_world, stage_of
 from vadkit.store import Store, code_version
 
+CODE = (*MODULES, "vadkit.encode", "vadkit.corpora.synthetic")
 CRF = 24
 PRESET = "superfast"
 
@@ -45,7 +46,7 @@ def world_root(config: Config, progress: Progress | None = None) -> Path:
         "train_videos": config.world_train_videos,
         "test_videos": config.world_test_videos,
         "seconds": config.world_seconds,
-        "code": code_version(*MODULES, "vadkit.encode", "vadkit.corpora.synthetic"),
+        "code": code_version(*CODE),
     }
     return Store(config.cache_dir).fetch("world", key, lambda folder: render_world(folder, config, progress))
 
