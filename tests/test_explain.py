@@ -86,6 +86,40 @@ def test_the_peak_is_where_the_evidence_is_in_each_stream_by_itself(output):
             assert peak(one) == pytest.approx((x / SIZE, y / SIZE))
 
 
+def by_formula(scorer: Scorer, images: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Notebook 09's: weights are the mean gradients of the logit, what is positive of the weighted sum stays, over its largest value; of clips, of the last moment."""
+    model = scorer.model
+    maps = [b.features(scorer.networks[s].preprocess(images[s])).detach().requires_grad_() for b, s in zip(model.backbones, scorer.streams, strict=True)]
+    logit = model.head(torch.cat([explain._pooled(b, m) for b, m in zip(model.backbones, maps, strict=True)], dim=1))[:, -1]
+    found = {}
+    for stream, own, slope in zip(scorer.streams, maps, torch.autograd.grad(logit.sum(), maps), strict=True):
+        positive = (slope.mean(dim=tuple(range(2, slope.ndim)), keepdim=True) * own).sum(dim=1).relu().detach().numpy()
+        positive = positive if positive.ndim == 3 else positive[:, -1]
+        found[stream] = positive / positive.max(axis=(1, 2), keepdims=True)
+    return found
+
+
+def test_a_map_is_the_formulas_and_keeps_its_floor():
+    """Where every place speaks for an anomaly, none of them is shown as if it did not."""
+    bright = {"frame": red_at((12, 20), (44, 52)), "flow": red_at((52, 12), (12, 60))}
+    scorer, images = toy_scorer(), {stream: np.clip(image + np.uint16(60), 0, 255).astype(np.uint8) for stream, image in bright.items()}
+    with torch.no_grad():
+        scorer.model.head.layers[0].weight[:, 1] = scorer.model.head.layers[0].weight[:, DIM + 1] = 1.0  # of texture, which is everywhere
+    found = heat_maps(scorer, images)[0]
+    for stream, expected in by_formula(scorer, images).items():
+        assert expected.min() > 1e-3 and np.allclose(found[stream], expected, atol=1e-5)
+
+
+def test_an_even_map_that_speaks_for_an_anomaly_is_one_throughout_and_points_at_the_middle():
+    even = np.full((1, SIZE, SIZE, 3), (200, 20, 20), np.uint8)
+    heat = heat_maps(toy_scorer(), {"frame": even, "flow": even})[0]["frame"]
+    assert heat.min() == pytest.approx(1) and peak(heat[0]) == pytest.approx((0.5, 0.5))
+    centred, elsewhere = (explained(name, None, [box], heat=heat[0]) for name, box in (("a", MIDDLE), ("b", LEFT)))
+    hits = {m.what: m.interval.value for m in pointing_game(CONFIG, {0: [centred, elsewhere]})}
+    assert hits["Grad-CAM, frame stream"] == hits["middle of the frame"] == 0.5
+    assert np.isnan(agreement(CONFIG, [centred], [centred], "frame", "x").interval.value)
+
+
 def test_looking_leaves_the_network_as_it_was():
     scorer, images = toy_scorer(), {"frame": red_at((12, 20)), "flow": red_at((52, 12))}
     before = scorer.confidence(images)
@@ -155,6 +189,11 @@ def test_of_a_clip_the_map_is_that_of_its_last_moment():
     assert heat["rgb"].shape == (1, 8, 8) and heat["rgb"].max() == pytest.approx(1)
     assert peak(heat["rgb"][0]) == pytest.approx((last[0] / SIZE, last[1] / SIZE))
     assert confidences == pytest.approx(scorer.confidence({"rgb": clips}), abs=1e-6)
+    assert np.allclose(heat["rgb"], by_formula(scorer, {"rgb": clips})["rgb"], atol=1e-5)
+    with torch.no_grad():
+        model.head.layers[0].weight[:, 1] = 1.0  # of texture, which is everywhere, also in the first moment
+    floored, expected = heat_maps(scorer, {"rgb": clips})[0]["rgb"], by_formula(scorer, {"rgb": clips})["rgb"]
+    assert expected.min() > 1e-3 and np.allclose(floored, expected, atol=1e-5)
 
 
 def test_nothing_that_speaks_for_an_anomaly_gives_no_peak():

@@ -31,6 +31,7 @@ from vadkit.video import probe, read_frames
 
 Progress = Callable[[int, int, str], None]
 
+EVEN = 1e-6  # places of a map that differ by less count as equal
 WHOLE = (0.0, 0.0, 1.0, 1.0)
 PICTURES = {"flow": "flow", "speed": "speed, motion window", "frame": "frame", "rgb": "clip"}  # by stream, in the order of the panels
 
@@ -94,8 +95,8 @@ def heat_maps(scorer: Scorer, images: Mapping[str, np.ndarray], bags: np.ndarray
 
     Shape: (n, S, S, 3) uint8 RGB for each of the scorer's streams, (n, 80) -> (n, h, w) float32 a stream, as fine as the block's maps;
     (n,). Of clips, (n, T, S, S, 3), a 3D network's block has maps of a few moments; the last one is given, which belongs to the frame that is
-    decided on. Each map goes from 0 to 1, or is 0 throughout where no place speaks for an anomaly. Raises KeyError for a stream without
-    images. Source: section 5.5; Selvaraju et al. 2017.
+    decided on. A map is divided by its largest value, and keeps its floor: where every place speaks for an anomaly alike it is 1 throughout,
+    where none does 0. Raises KeyError for a stream without images. Source: section 5.5; Selvaraju et al. 2017.
     """
     model, device = scorer.model, next(scorer.model.parameters()).device
     with torch.no_grad():  # the gradient is wanted at the last maps and no further back
@@ -104,16 +105,24 @@ def heat_maps(scorer: Scorer, images: Mapping[str, np.ndarray], bags: np.ndarray
     found = {}
     for number, name in enumerate(scorer.streams):
         network = OneStream(model, number, maps, held)
-        cam = GradCAM(network, [network.target_layer])  # not in a `with`: its exit hides IndexError
+        cam = _GradCAM(network, [network.target_layer])  # not in a `with`: its exit hides IndexError
         try:
-            heat = cam(maps[number].clone().requires_grad_(), targets=[_logit] * len(maps[number]))
+            cam(maps[number].clone().requires_grad_(), targets=[_logit] * len(maps[number]))
             logits = cam.outputs.detach()
         finally:
             cam.activations_and_grads.release()
             model.zero_grad(set_to_none=True)
-        heat = heat if heat.ndim == 3 else heat[:, -1]
+        heat = np.maximum(cam.weighted if cam.weighted.ndim == 3 else cam.weighted[:, -1], 0)
         found[name] = (heat / np.maximum(heat.max(axis=(1, 2), keepdims=True), 1e-12)).astype(np.float32)
     return found, confidence(logits).cpu().numpy()
+
+
+class _GradCAM(GradCAM):
+    """Remembers the maps' weighted sum, (n, h, w) or (n, t, h, w), as it is before the package takes each map's minimum off it."""
+
+    def get_cam_image(self, *args, **kwargs) -> np.ndarray:
+        self.weighted = super().get_cam_image(*args, **kwargs)
+        return self.weighted
 
 
 def _logit(output: Tensor) -> Tensor:
@@ -123,11 +132,11 @@ def _logit(output: Tensor) -> Tensor:
 def peak(heat: np.ndarray) -> tuple[float, float] | None:
     """Where a map is largest, (x, y) as shares of width and height; None for a map that is 0 throughout.
 
-    Shape: (H, W). The middle of the largest cell, of several equal ones their common middle.
+    Shape: (H, W). The middle of the largest cell, of several equal ones their common middle: an even map points at the image's middle.
     """
     if heat.max() <= 0:
         return None
-    y, x = np.nonzero(heat >= heat.max() - 1e-6)
+    y, x = np.nonzero(heat >= heat.max() - EVEN)
     return float((x.mean() + 0.5) / heat.shape[1]), float((y.mean() + 0.5) / heat.shape[0])
 
 

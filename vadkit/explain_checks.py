@@ -19,7 +19,7 @@ from torch import nn
 from vadkit import evaluation, intervals
 from vadkit.config import Config
 from vadkit.corpora import Video
-from vadkit.explain import Explained
+from vadkit.explain import EVEN, Explained
 from vadkit.report import ResultRow, number_row
 from vadkit.scorer import Scorer
 
@@ -47,7 +47,7 @@ def pointing_game(config: Config, explained: Mapping[int, Sequence[Explained]]) 
     """How often a map's peak falls into an annotated box: each stream, the middle of the frame, a random place; then each
     stream minus the middle, paired.
 
-    explained: by seed, of the same frames. A map without a peak points nowhere and misses. A random place hits as often as the boxes
+    explained: by seed, of the same frames. A map that is 0 throughout points nowhere and misses; an even one points at its middle. A random place hits as often as the boxes
     cover the frame. Raises ValueError where no frame has a box.
     """
     seeds = [[one for one in found if len(one.boxes)] for found in explained.values()]
@@ -141,6 +141,6 @@ def _videos(explained: Sequence[Explained]) -> dict[str, Video]:
 
 
 def _rank_correlation(a: np.ndarray, b: np.ndarray) -> float | None:
-    if np.ptp(a) == 0 or np.ptp(b) == 0:
+    if min(np.ptp(a), np.ptp(b)) <= EVEN:
         return None
     return float(np.corrcoef(rankdata(a), rankdata(b))[0, 1])
