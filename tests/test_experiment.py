@@ -171,11 +171,13 @@ def test_shuffled_labels_give_a_half(tmp_path, world, monkeypatch):
 def test_scores_beyond_the_test_set(tmp_path, world):
     config = make(tmp_path, seeds=[0, 1])
     run = run_system(config, fake_corpus(), "2S-bag-ha")
+    world["problems"] = [Problem("c.mp4", "no frame decodes", left_out=True)]
     unseen = [Video(f"Arson{n:03d}", Path("a.mp4"), "Arson", "unseen", f"a{n}", ((21, 42),)) for n in range(6)]
-    scored = score_videos(config, run, unseen)
+    scored, problems = score_videos(config, run, unseen)
+    assert problems == world["problems"]
     assert list(scored) == [0, 1] and [one.name for one in scored[1]] == [v.name for v in unseen]
     assert frame_auc(*pool(scored[0])) > 0.6
-    again = score_videos(config, run, list(fake_corpus().of("test")))
+    again, _ = score_videos(config, run, list(fake_corpus().of("test")))
     assert all(np.array_equal(a.confidence, b.confidence) for a, b in zip(again[0], run.seeds[0].scores, strict=True))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ from tiny import tiny_corpus
 from torch import nn
 
 from vadkit import experiment, explain, explain_checks, plots
+from vadkit.clips import clip_picture, extract_clips
 from vadkit.config import Config
 from vadkit.corpora import Video
 from vadkit.errors import DataError
@@ -23,6 +25,7 @@ from vadkit.inputs import network_of
 from vadkit.models.two_stream import Head, TwoStream
 from vadkit.scorer import Scorer, load_model
 from vadkit.systems import SYSTEMS
+from vadkit.video import read_frames
 
 SIZE, DIM = 64, 4
 CONFIG = Config(bootstrap_resamples=50)
@@ -385,6 +388,28 @@ def test_c3d_is_explained_by_the_same_steps(trained):
     assert not np.allclose(forgot[0].heat["rgb"], found[0].heat["rgb"], atol=0.05)
     assert agreement(config, found, forgot, "rgb", "streams shuffled").videos == 1
     assert pointing_game(config, {0: found})[0].what == "Grad-CAM, rgb stream"
+
+
+@pytest.mark.parametrize(("every", "frames"), [(1, [20, 28, 40]), (4, [40])])
+def test_of_clips_the_frame_is_the_one_that_the_clip_ends_with(trained, monkeypatch, every, frames):
+    """Frames 20 and 30 of the second case are scored by the clip of frame 0, which shows nothing of them."""
+    config, corpus, _ = trained
+    (clips, _), problems = extract_clips(corpus.of("test"), config, 32, ("rgb",), every=every)
+    asked = []
+
+    def maps(scorer, images, bags):
+        asked.extend(images["rgb"])
+        return {"rgb": np.zeros((len(images["rgb"]), 4, 4), np.float32)}, np.zeros(len(images["rgb"]))
+
+    monkeypatch.setattr(explain, "heat_maps", maps)
+    found = explain_video(config, SimpleNamespace(streams=("rgb",), system=SYSTEMS["full-I3D"]), clips)
+    assert not problems and [one.frame for one in found] == frames and all(len(one.boxes) == 1 for one in found)
+    decoded = dict(read_frames(clips.video.path, frames.__contains__))
+    for one, clip in zip(found, asked, strict=True):
+        assert np.array_equal(clip[-1], clip_picture("rgb", decoded[one.frame], None, None, 32, ""))
+        picture = cv2.resize(decoded[one.frame][:, :, ::-1], (320, 240), interpolation=cv2.INTER_AREA)
+        bare, title = explain.panels(replace(one, boxes=np.empty((0, 4))), clips)[0]
+        assert np.array_equal(bare, picture) and f"frame {one.frame}" in title
 
 
 def test_a_normal_video_has_nothing_to_explain(trained, monkeypatch):

@@ -55,6 +55,16 @@ def test_it_carries_no_results(path, notebook):
     assert not any("injected-parameters" in cell.metadata.get("tags", []) for cell in notebook.cells)
 
 
+def test_it_saves_the_problems_of_every_run(notebook):
+    """A video that one system could not use must not vanish because another could."""
+    code = "\n".join(cell.source for cell in code_of(notebook))
+    if "save_problems(" in code:
+        runs = re.findall(r"^\s*(\w+) = (?:experiment\.run_system|ablation\.run)\(", code, re.MULTILINE)
+        assert [name for name in runs if f"{name}.problems" not in code] == []
+        for found in re.findall(r"^\s*\w+, (\w+) = experiment\.score_videos\(", code, re.MULTILINE):
+            assert f"*{found}" in code
+
+
 def test_its_kernel_is_the_plain_one(notebook):
     assert notebook.metadata.kernelspec.name == "python3"
 

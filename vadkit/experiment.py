@@ -123,20 +123,21 @@ def run_system(config: Config, corpus: Corpus, name: str, progress: Progress | N
     return SystemRun(system, tuple(seeds), material.problems)
 
 
-def score_videos(config: Config, run: SystemRun, videos: Sequence[Video], progress: Progress | None = None) -> dict[int, list[VideoScores]]:
-    """Scores of videos beyond a run's test set, such as the classes it never saw (section 4.7), by seed.
+def score_videos(config: Config, run: SystemRun, videos: Sequence[Video], progress: Progress | None = None) -> tuple[dict[int, list[VideoScores]], list[Problem]]:
+    """Scores of videos beyond a run's test set, such as the classes it never saw (section 4.7), by seed; and what was wrong with any of them.
 
     Raises ConfigError for a cross-validated run, which has no one model per seed, and DataError without videos.
     """
     if any(len(seed.model_paths) != 1 for seed in run.seeds):
         raise ConfigError("other videos are scored by one model a seed, a cross-validated run has one a fold; use split: official")
     inputs = inputs_of(config, run.system)
-    samples, _ = inputs.extract(videos, "score", progress)
+    samples, problems = inputs.extract(videos, "score", progress)
     if not samples:
-        raise DataError(f"{run.system.name}: none of the {len(videos)} videos to score can be used; the problems that `extract` returns say why")
+        first = f"; the first problem: {problems[0].where}: {problems[0].what}" if problems else ""
+        raise DataError(f"{run.system.name}: none of the {len(videos)} videos to score can be used{first}")
     if not config.finetune_epochs:
         inputs.extract_features(samples, progress)
-    return {seed.seed: scorer.score(inputs, seed.model_paths[0], samples) for seed in run.seeds}
+    return {seed.seed: scorer.score(inputs, seed.model_paths[0], samples) for seed in run.seeds}, problems
 
 
 def prepare(config: Config, corpus: Corpus, progress: Progress | None = None, system: System | None = None) -> Material:

@@ -24,7 +24,7 @@ from vadkit.experiment import SystemRun
 from vadkit.flow import motion_window
 from vadkit.models.two_stream import TwoStream, confidence, two_way
 from vadkit.samples import Samples
-from vadkit.sampling import FLOWS_OF_A_WINDOW, flows_of
+from vadkit.sampling import FLOWS_OF_A_WINDOW, flows_of, stride_frames
 from vadkit.scorer import Scorer, load_model
 from vadkit.streams import Streams
 from vadkit.video import probe, read_frames
@@ -38,7 +38,7 @@ PICTURES = {"flow": "flow", "speed": "speed, motion window", "frame": "frame", "
 
 @dataclass(frozen=True, eq=False)
 class Explained:
-    """One frame of a test video with its maps.
+    """One frame of a test video with its maps; of a clip, the frame that it ends with.
 
     heat: (h, w) in [0, 1] by stream, over the stream's own image; seen: the part of the frame that this image shows,
     (left, top, right, bottom); boxes: (k, 4) likewise. All places are shares of the frame's width and height.
@@ -154,8 +154,8 @@ def in_frame(explained: Explained, stream: str, width: int, height: int) -> np.n
 def explain_run(config: Config, corpus: Corpus, run: SystemRun, per_video: int = 4, seed: int = 0, change: Callable[[Scorer], Scorer] | None = None, progress: Progress | None = None) -> list[Explained]:
     """Maps of the anomalous test videos, each by the model that did not train on it.
 
-    per_video: hard frames of a video, evenly spaced among the analysed ones; those with a box where the video has
-    boxes. seed: which of the run's seeds, by place. change: what is done to each model first (`randomised`). Raises
+    per_video: hard frames of a video, evenly spaced among the analysed ones, of clips among the frames that they end with; those with a
+    box where the video has boxes. seed: which of the run's seeds, by place. change: what is done to each model first (`randomised`). Raises
     DataError where no test video has a hard frame among the analysed ones.
     """
     material = experiment.prepare(config, corpus, system=run.system)
@@ -178,25 +178,37 @@ def explain_run(config: Config, corpus: Corpus, run: SystemRun, per_video: int =
 
 def explain_video(config: Config, scorer: Scorer, samples: Samples | Clips, per_video: int = 4) -> list[Explained]:
     """Maps of one video's hard frames, as for `explain_run`; none for a normal video."""
-    rows = samples.rows("score", config)
-    rows = rows[samples.labels[rows] == 1]
+    rows, frames = _candidates(config, samples)
     boxes = _boxes(samples.video)
-    if boxes:
-        rows = rows[[int(frame) in boxes for frame in samples.index[rows]]]
-    if len(rows) == 0:
+    hard = samples.video.frame_labels(samples.frames)[frames] == 1
+    hard &= np.array([int(frame) in boxes for frame in frames], bool) if boxes else True
+    if not hard.any():
         return []
-    rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(per_video, len(rows))).round().astype(int))]
+    chosen = np.unique(np.linspace(0, hard.sum() - 1, min(per_video, hard.sum())).round().astype(int))
+    rows, frames = rows[hard][chosen], frames[hard][chosen]
     images = {stream: samples.images(stream, rows) for stream in scorer.streams}
     bags = samples.bags[rows] if scorer.system.bag else None
     heat, confidences = heat_maps(scorer, images, bags)
     seen = _seen(config, samples, rows)
     return [
         Explained(
-            samples.video, int(row), int(samples.index[row]), float(confidences[n]), {stream: maps[n] for stream, maps in heat.items()},
-            seen[n], boxes.get(int(samples.index[row]), np.empty((0, 4))),
+            samples.video, int(row), int(frame), float(confidences[n]), {stream: maps[n] for stream, maps in heat.items()},
+            seen[n], boxes.get(int(frame), np.empty((0, 4))),
         )
-        for n, row in enumerate(rows)
+        for n, (row, frame) in enumerate(zip(rows, frames, strict=True))
     ]  # fmt: skip
+
+
+def _candidates(config: Config, samples: Samples | Clips) -> tuple[np.ndarray, np.ndarray]:
+    """Scoring rows, and the last frame that the network sees in each, which its map belongs to.
+
+    Of a clip that is its end, before the analysed frame; where analysed frames share a clip (i3d_score_every), it stands here once.
+    """
+    rows = samples.rows("score", config)
+    if not isinstance(samples, Clips):
+        return rows, samples.index[rows]
+    ends, first = np.unique(samples.ends[rows], return_index=True)
+    return rows[first], ends * stride_frames(samples.fps, config.clip_fps)
 
 
 def _boxes(video: Video) -> dict[int, np.ndarray]:
@@ -244,7 +256,7 @@ def panels(explained: Explained, samples: Samples | Clips, width: int = 320, hei
     """For each stream its picture and Grad-CAM on it, with titles; the boxes in white. Shape: (height, width, 3) uint8 RGB each.
 
     In the order of figure 4: flow before frame. Speed is shown as the network sees it, the motion window alone; the frame
-    is shown whole; of a clip, the analysed frame that it ends with. Raises DataError where the video cannot be read.
+    is shown whole; of a clip, the frame that it ends with. Raises DataError where the video cannot be read.
     """
     found = []
     for stream in (name for name in PICTURES if name in explained.heat):

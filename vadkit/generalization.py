@@ -18,7 +18,6 @@ from vadkit import evaluation, experiment, metrics, report
 from vadkit.config import Config
 from vadkit.corpora import Corpus, Problem
 from vadkit.evaluation import Comparison, Metric
-from vadkit.inputs import inputs_of
 from vadkit.report import ResultRow
 from vadkit.scoring import VideoScores
 
@@ -107,9 +106,9 @@ def run(config: Config, corpus: Corpus, name: str, progress: Progress | None = N
     if not any(v.label for v in videos):
         return Study(config, name, {}, {}, reason=f"corpus {corpus.name} has no video of a class that is not trained on; UCF-Crime has, with UCFCrime2Local's lists beside its own")
     trained = experiment.run_system(config, corpus, name, progress)
-    seen, unseen = trained.by_seed(), experiment.score_videos(config, trained, videos, progress)
-    _, left_out = inputs_of(config, trained.system).extract(videos, "score", None)  # in the cache by now; only what was left out is wanted
-    problems = tuple(dict.fromkeys((*trained.problems, *left_out)))
+    seen = trained.by_seed()
+    unseen, noted = experiment.score_videos(config, trained, videos, progress)
+    problems = tuple(dict.fromkeys((*trained.problems, *noted)))
     if not any(v.label for v in next(iter(unseen.values()))):
         return Study(config, name, seen, {}, problems=problems, reason=f"none of the {sum(v.label for v in videos)} anomalous videos of unseen classes can be used")
     negatives = "the unseen list, not used in training or testing"
