@@ -30,17 +30,33 @@ def test_training_clips_keep_to_one_label_and_leave_no_span_out(frames, interval
     config = Config()
     video = made(tuple((a, min(b, frames)) for a, b in intervals if a < frames))
     stride = stride_frames(fps, config.clip_fps)
-    labels = video.frame_labels(frames)[::stride]
+    kept = np.arange(0, frames, stride)
     ends, index = plan_clips(video, frames, fps, config, "train")
-    assert np.array_equal(index, ends * stride) and np.all(np.diff(ends) > 0) and ends[-1] < len(labels)
-    starts = np.flatnonzero(np.diff(labels, prepend=2))
-    for start, stop in zip(starts, np.append(starts[1:], len(labels)), strict=True):
-        mine = ends[(ends >= start) & (ends < stop)]
-        assert len(mine)
-        if stop - start >= config.clip_frames:
-            assert mine[0] == start + config.clip_frames - 1
-            assert set(np.diff(mine)) <= {config.clip_shift_anomalous if labels[start] else config.clip_shift_normal}
-            assert all(len(set(labels[row])) == 1 for row in positions_of(mine, config.clip_frames))
+    assert np.array_equal(ends, index // stride) and np.all(np.diff(index) > 0) and index[-1] < frames
+    cuts = [0, *(cut for span in video.intervals for cut in span), frames]
+    for number, (start, stop) in enumerate(zip(cuts[:-1], cuts[1:], strict=True)):
+        hard, mine = number % 2, (index >= start) & (index < stop)
+        own = np.flatnonzero((kept >= start) & (kept < stop))
+        if not len(own):
+            assert index[mine].tolist() == [stop - 1] * (hard and stop > start)  # between two kept frames: one for an anomaly
+            continue
+        assert len(ends[mine]) and np.array_equal(index[mine], ends[mine] * stride)
+        if len(own) >= config.clip_frames:
+            assert ends[mine][0] == own[0] + config.clip_frames - 1
+            assert set(np.diff(ends[mine])) <= {config.clip_shift_anomalous if hard else config.clip_shift_normal}
+            assert np.isin(positions_of(ends[mine], config.clip_frames), own).all()
+        else:
+            assert ends[mine].tolist() == [own[-1]]
+
+
+@pytest.mark.parametrize("span", [(121, 124), (122, 123), (1, 4), (197, 200)])
+def test_an_anomaly_between_two_kept_frames_is_seen(span):
+    """At 30 frames a second every fourth is kept: 120 and 124 are, what lies between is nobody's label."""
+    video = made((span,))
+    for purpose in ("train", "both"):
+        ends, index = plan_clips(video, 200, 30.0, Config(), purpose)
+        hard = video.frame_labels(200)[index] == 1
+        assert index[hard].tolist()[-1] == span[1] - 1 and ends[hard].tolist()[-1] == span[0] // 4
 
 
 @given(frames=st.integers(1, 600), fps=st.sampled_from([7.0, 15.0, 25.0, 30.0]))
@@ -100,6 +116,14 @@ def test_displacements_are_cut_at_full_scale_and_zero_is_exact():
     field[0, 0] = (FULL_SCALE / 2, -3 * FULL_SCALE)
     image = flow_picture(field, 4).astype(int) - ZERO
     assert image[0, 0].tolist() == [64, -127, 0] and not image[1:].any()
+
+
+def test_a_hard_span_between_kept_frames_gives_a_row_to_train_on(tmp_path):
+    path = write_video(tmp_path / "v.mp4", moving_square(40), fps=15)
+    config = Config(cache_root=str(tmp_path / "cache"), workers=1)
+    (one,), _ = extract_clips([replace(made(((21, 22),)), path=path)], config, 32, ("rgb",), purpose="train")
+    rows = one.rows("train", config, hard_only=True)
+    assert (one.index[rows].tolist(), one.ends[rows].tolist(), one.labels[rows].tolist()) == ([21], [10], [1])
 
 
 def test_hard_only_rows_end_in_a_hard_anomaly(clips):

@@ -130,6 +130,15 @@ def test_boxes_decide_the_training_windows_and_motion_all_others(tmp_path, video
     assert len({side_of(w) for w in one.windows}) > 1  # drawn
 
 
+def test_an_anomaly_between_two_kept_frames_is_cut_along_its_own_box(tmp_path, video):
+    """Every second frame is kept; the box is seen in frame 17 alone."""
+    config, boxes = config_of(tmp_path), tmp_path / "one.txt"
+    boxes.write_text('0 40 60 80 90 17 0 0 0 "Assault"\n')
+    one = only(Cut(replace(video, boxes_path=boxes, intervals=((17, 18),)), "boxes"), config)
+    assert (one.index.tolist(), one.ends.tolist(), one.labels.tolist()) == ([17], [8], [1])
+    assert tuple(one.windows[0]) == window_around((40, 60, 80, 90), config.tube_scale)
+
+
 def test_crops_show_what_is_in_the_window(tmp_path, video):
     config = config_of(tmp_path)
     one = only(Cut(video, "score", (60,)), config)

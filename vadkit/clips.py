@@ -42,7 +42,7 @@ class Clips:
     """The clips of one video.
 
     ends: (n,) position of each clip's last frame; index: (n,) the video's frame number that the clip is a sample of, rising: the last
-    frame's own for training clips, the analysed frame for scoring ones; labels: (n,) uint8 of that frame.
+    frame's own for training clips, or the last of a hard anomaly between two kept frames, the analysed frame for scoring ones; labels: (n,) uint8 of that frame.
     """
 
     video: Video
@@ -123,7 +123,8 @@ def plan_clips(video: Video, frames: int, fps: float, config: Config, purpose: s
     Shape: -> (n,) int64 and (n,) int64, ordered. "train": within each span of one label, clips that lie inside it, a new one every
     config.clip_shift_anomalous positions in hard anomalies and every config.clip_shift_normal elsewhere, so that the
     accumulation restarts where the label changes (released code; that the shift goes by the label and not by the video is the text's
-    section 4.5). A span shorter than a clip gives one that ends with it, so that no span goes unseen (our reading).
+    section 4.5). A span shorter than a clip gives one that ends with it, and a hard anomaly between two kept frames, counting for its last
+    frame, the clip of the kept frame before, as where it is scored: no hard span is left out (our reading).
     "score": every analysed frame, by the clip that ends there or at the last kept frame before (section 5.1: the decision is on the
     last frame); with `every` above 1 that clip stands for the analysed frames up to the next such one. "both": the union. Raises ValueError for another purpose.
     """
@@ -136,20 +137,24 @@ def plan_clips(video: Video, frames: int, fps: float, config: Config, purpose: s
         looked = analysed[np.arange(len(analysed)) // every * every]
         pairs.update(zip((looked // stride).tolist(), analysed.tolist(), strict=True))
     if purpose in ("train", "both"):
-        ends = _training_ends(video.frame_labels(frames)[::stride], config)
-        pairs.update((end, end * stride) for end in ends)
+        pairs.update(_training_pairs(video.frame_labels(frames), stride, config))
     table = np.array(sorted(pairs, key=lambda pair: (pair[1], pair[0])), np.int64).reshape(-1, 2)
     return table[:, 0].copy(), table[:, 1].copy()
 
 
-def _training_ends(labels: np.ndarray, config: Config) -> list[int]:
-    """labels: of the kept frames."""
+def _training_pairs(labels: np.ndarray, stride: int, config: Config) -> list[tuple[int, int]]:
+    """(position of the last frame, frame number) of each training clip. labels: of all frames, for a span may lie between two kept ones."""
     starts = np.flatnonzero(np.diff(labels, prepend=2))  # 2: the first frame always starts a span
-    ends: list[int] = []
+    pairs: list[tuple[int, int]] = []
     for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(labels)], strict=True):
+        first, end = -(-start // stride), -(-stop // stride)  # the kept frames in the span
         shift = config.clip_shift_anomalous if labels[start] else config.clip_shift_normal
-        ends += range(start + config.clip_frames - 1, stop, shift) if stop - start >= config.clip_frames else [stop - 1]
-    return ends
+        if first < end:
+            ends = range(first + config.clip_frames - 1, end, shift) if end - first >= config.clip_frames else [end - 1]
+            pairs += [(one, one * stride) for one in ends]
+        elif labels[start]:
+            pairs.append((end - 1, stop - 1))
+    return pairs
 
 
 def extract_clips(

@@ -222,7 +222,7 @@ def _build(cut: Cut, size: int, config: Config, folder: Path) -> None:
     found = inspect(cut.video.path)
     stride = stride_frames(found.fps, config.clip_fps)
     ends, index = _plan(cut, found.frames, found.fps, config)
-    finder = _finder(cut, ends, stride, (found.width, found.height), config)
+    finder = _finder(cut, ends, index, stride, (found.width, found.height), config)
     recent: deque[tuple[np.ndarray, np.ndarray, np.ndarray]] = deque(maxlen=config.clip_frames)  # frame, flow, speeds
     windows: dict[int, list[Crop]] = {}  # by the clip's end
     whole, before = ByTheWay(cut.video, size, STREAMS, config, folder), None
@@ -260,7 +260,7 @@ def _plan(cut: Cut, frames: int, fps: float, config: Config) -> tuple[np.ndarray
     ends, index = plan_clips(video, frames, fps, config, "train")
     hard = video.frame_labels(frames)[index] == 1
     if not hard.any():
-        raise DataError(f"{cut.video.boxes_path}: no clip of {cut.video.name} ends in a hard anomaly; it is shorter than the time between two clip frames (clip_fps)")
+        raise DataError(f"{cut.video.boxes_path}: no frame of {cut.video.name} counts as a hard anomaly, so there is no clip to cut; mend the file, or take the video off the lists")
     return ends[hard], index[hard]
 
 
@@ -270,14 +270,15 @@ class _Finder:
     windows: Callable[[int, list[np.ndarray]], list[Crop]]  # (end, speeds of its frames) -> windows
 
 
-def _finder(cut: Cut, ends: np.ndarray, stride: int, size: tuple[int, int], config: Config) -> _Finder:
+def _finder(cut: Cut, ends: np.ndarray, index: np.ndarray, stride: int, size: tuple[int, int], config: Config) -> _Finder:
     wanted = np.unique(ends).tolist()
     if cut.kind == "boxes":
         boxes = vatic.boxes(cut.video.boxes_path)
+        last = dict(zip(ends.tolist(), index.tolist(), strict=True))  # a sample may come after the frame that its clip ends with
 
         def around(end: int, _: list[np.ndarray]) -> list[Crop]:
             first = max(end - config.clip_frames + 1, 0)
-            return [window_around(box_of(boxes, first * stride, end * stride, size, str(cut.video.boxes_path)), config.tube_scale)]
+            return [window_around(box_of(boxes, first * stride, last[end], size, str(cut.video.boxes_path)), config.tube_scale)]
 
         return _Finder(frozenset(wanted), around)
     draw = np.random.default_rng(int(file_digest(cut.video.path)[:15], 16))  # the same for the same video
