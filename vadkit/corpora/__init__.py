@@ -6,7 +6,7 @@ corpus needs; the number of frames is known once `vadkit.samples` has decoded a 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,7 +82,3 @@ def load_corpus(config: Config) -> Corpus:
     else:
         from vadkit.corpora import folder as reader
     return reader.load(config)
-
-
-def with_split(video: Video, split: str) -> Video:
-    return replace(video, split=split)

@@ -86,14 +86,6 @@ def video_weights_digest(name: str, weights: str, seed: int = 0) -> str:
     return f"random-{seed}" if weights == "random" else file_digest(_where(name, weights))
 
 
-def video_feature_dim(name: str, width: float, size: int, frames: int = 16) -> int:
-    """How many features the network gives for a clip; nothing is built. Raises ConfigError for an unknown name."""
-    _entry(name)
-    if name == "c3d":
-        return c3d.feature_dim(width, size, frames)
-    return resnext3d.feature_dim(width) if name == "resnext3d" else i3d.feature_dim(width)
-
-
 def published_shapes(name: str) -> dict[str, tuple[int, ...]]:
     """Names and shapes of every tensor of the published file, but batch normalisation's counters."""
     return {**_shapes(name, 1.0), **_entry(name).classifier}
@@ -148,8 +140,8 @@ def _read(name: str, weights: str, width: float) -> dict[str, torch.Tensor]:
     entry, path = _ENTRIES[name], _where(name, weights)
     advice = entry.obtain if width == 1.0 else f"the network was asked for at width {width} (clip_width); published weights have width 1"
     title = entry.title if width == 1.0 else f"{name} at width {width}"
-    own, published = _shapes(name, width), width == 1.0
-    expected = {**own, **entry.classifier} if published else own
+    own = _shapes(name, width)
+    expected = published_shapes(name) if width == 1.0 else own
     state = unpacked(read_state(path, title, advice))
     if name == "c3d" and c3d.is_openmmlab(state):
         state = c3d.from_openmmlab(state)
