@@ -10,6 +10,7 @@ import pytest
 
 import vadkit
 from vadkit import (
+    bags,
     clip_features,
     clips,
     experiment,
@@ -68,12 +69,13 @@ LISTS = {
     "models on clips": ((*experiment.CODE, *inputs.ClipInputs.code), {**SEEN, **LABELS, **SCORES, **STREAMS, **FOLDS, **NO_FRAMES}),
     "scores on frames": ((*scorer.CODE, *inputs.FrameInputs.code), {**SEEN, **LABELS, **SCORES, **STREAMS, **NO_CLIPS}),
     "scores on clips": ((*scorer.CODE, *inputs.ClipInputs.code), {**SEEN, **LABELS, **SCORES, **STREAMS, **NO_FRAMES}),
+    "lengths of videos": (bags.LENGTHS_CODE, {}),
     "Learners": (mil_training.CODE, BAGS),
     "joint models": (joint_training.CODE, JOINT),
     "failures of the joint model": (("vadkit.joint_failure", *joint_training.CODE), FAILURE),
     "worlds": (synthetic.CODE, {"vadkit.corpora": "only the name of the normal class", "vadkit.corpora.ucf_crime": "reads what was rendered"}),
 }
-KEYED = {samples, clips, tubes, features, clip_features, experiment, scorer, mil_training, joint_training, joint_failure, synthetic}
+KEYED = {bags, samples, clips, tubes, features, clip_features, experiment, scorer, mil_training, joint_training, joint_failure, synthetic}
 
 
 def is_module(name: str) -> bool:

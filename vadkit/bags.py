@@ -35,6 +35,7 @@ from vadkit.video import inspect, probe
 
 Progress = Callable[[int, int, str], None]
 Segments = Callable[[int, float], int]  # (frames, fps) -> into how many segments a video is cut; 0: every row of features is one
+LENGTHS_CODE = ("vadkit.video",)
 SAME_STREAMS = "2S-bag-ha"  # the system that models on bags are compared with: they see what it sees
 
 
@@ -121,8 +122,6 @@ def rows_per_second(config: Config) -> float | None:
 class ResNeXtInputs(ClipInputs):
     """Clips of the frame alone, for 3D ResNeXt-101."""
 
-    code = ("vadkit.clip_features", "vadkit.models.video", "vadkit.models.resnext3d")
-
     @property
     def networks(self) -> dict[str, Network]:
         c = self.config
@@ -174,7 +173,7 @@ def published_items(config: Config, corpus: Corpus, progress: Progress | None = 
     features, problems = read_published(resolve(config.mil_published), [v for v in corpus.videos if v.split != "unseen"])
     videos = [_weak(v) for v in corpus.videos if v.name in features]
     wrong, store = absent(videos), Store(config.cache_dir)
-    keys = {n: {"video": file_digest(v.path), "code": code_version("vadkit.video")} for n, v in enumerate(videos) if n not in wrong}
+    keys = {n: {"video": file_digest(v.path), "code": code_version(*LENGTHS_CODE)} for n, v in enumerate(videos) if n not in wrong}
     missing = [(n, key, partial(_measure, videos[n].path)) for n, key in keys.items() if not store.has("lengths", key)]
     for done, (position, error) in enumerate(make_entries("lengths", missing, config.cache_dir, config.workers), 1):
         if error is not None:
