@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 from vadkit.config import Config
 from vadkit.errors import ConfigError
-from vadkit.streams import stream_names
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,8 @@ class System:
             return ("rgb",) if self.network == "c3d" else ("rgb", "flow")
         if self.streams == 1:
             return ("frame",)
+        from vadkit.streams import stream_names  # which needs OpenCV: a system's facts do not
+
         return tuple(name for name in stream_names(config) if config.frame_stream or name != "frame")
 
 
