@@ -110,10 +110,10 @@ OTHER = {str: lambda v: v + "x", int: lambda v: v + 1, float: lambda v: v + 0.01
 
 
 @pytest.mark.parametrize("name", Config.model_fields)
-def test_the_fingerprint_changes_with_any_parameter(name):
+def test_the_fingerprint_changes_with_any_parameter_that_results_depend_on(name):
     value = getattr(Config(), name)
     changed = Config().model_copy(update={name: OTHER[type(value)](value)})
-    assert changed.fingerprint() != Config().fingerprint()
+    assert (changed.fingerprint() == Config().fingerprint()) == (name in ("cache_root", "output_root", "workers"))
     assert len(changed.fingerprint()) == 12
 
 

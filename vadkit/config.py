@@ -31,6 +31,7 @@ SAMPLING_PRESETS = {
     "section_4_2": (3.0, 10.0),  # the text of section 4.2
     "section_5_3": (10.0, 2.5),  # strides 3 and 12: "1/3" and "less than 1/10", section 5.3
 }
+PLACES = {"output_root", "cache_root", "workers"}
 
 
 class Config(BaseModel):
@@ -206,8 +207,9 @@ class Config(BaseModel):
         return resolve(self.cache_root)
 
     def fingerprint(self) -> str:
-        """Twelve hex digits that change with any parameter."""
-        return hashlib.sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()[:12]
+        """Twelve hex digits that change with any parameter but those of PLACES, on which no result depends."""
+        values = self.model_dump(exclude=PLACES)
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def project_root(start: Path | None = None) -> Path:
