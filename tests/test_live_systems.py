@@ -115,7 +115,7 @@ def test_a_learners_scores_are_the_experiments(corpus, learners, tmp_path, profi
         model = learner_of(corpus, profile, name)
         assert model.is_learner and model.held_out == (profile == "folds")
         verdict = score(corpus.videos[0].path.parent / f"{name}.mp4", model, table=tmp_path / "a.csv")
-        found = rows(tmp_path / "a.csv")
+        found, one = rows(tmp_path / "a.csv"), one.stepped
         assert np.array_equal(found[:, 0], one.index) and verdict.frames == one.frames
         assert np.allclose(found[:, 2], one.confidence, atol=1e-4) and len(set(found[:, 2])) > 2
         assert verdict.share == pytest.approx(hold(one.index, found[:, 4], one.frames).mean())
@@ -219,7 +219,7 @@ def sequence_of(corpus: Corpus, name: str, profile: str = "sequences", video: st
 def test_scores_on_segments_in_order_are_the_experiments(corpus, sequences, tmp_path, profile, name):
     one = sequences[profile, name]
     assert len(one.scores) == (2 if profile == "sequences" else 8)
-    for video in one.scores[-2:]:
+    for video in (video.stepped for video in one.scores[-2:]):
         model = sequence_of(corpus, name, profile, video.name)
         assert model.on_segments and not model.is_learner and model.held_out == (profile != "sequences")
         verdict = score(corpus.videos[0].path.parent / f"{video.name}.mp4", model, table=tmp_path / "a.csv")
@@ -251,7 +251,7 @@ def test_of_a_stream_the_segment_that_goes_on_is_scored(corpus, sequences, name)
     assert found[-1].confidence != other[-1].confidence
     forgetful = readings(99, joint_max_segments=1)
     assert (forgetful[-1].confidence == pytest.approx(found[-1].confidence, abs=1e-7)) == (name == "attention")  # which has no memory
-    of_file = dict(zip((one := sequences["sequences", name].scores[0]).index.tolist(), one.confidence.tolist(), strict=True))
+    of_file = dict(zip((one := sequences["sequences", name].scores[0].stepped).index.tolist(), one.confidence.tolist(), strict=True))
     assert found[1].confidence == pytest.approx(of_file[0], abs=1e-3)
 
 

@@ -216,7 +216,7 @@ def test_processes_give_what_one_gives(tmp_path, world):
 
 
 def test_scores_are_those_of_segments_spread_over_frames(tmp_path, world):
-    """At the frames that every system analyses, so that all anomaly scores step alike."""
+    """And the anomaly score steps at the frames that every system analyses."""
     config = make(tmp_path, mil_epochs=1)
     result, items = run(config, fake_corpus()), bags.load_bags(config, fake_corpus()).items
     assert [v.name for v in result.seeds[0].scores] == [v.name for v in fake_corpus().of("test")]
@@ -224,8 +224,9 @@ def test_scores_are_those_of_segments_spread_over_frames(tmp_path, world):
     for video in result.seeds[0].scores:
         with torch.no_grad():
             scores = learner(torch.from_numpy(items[video.name].bag.features)).numpy()
-        assert np.array_equal(video.index, np.arange(0, video.frames, stride_frames(video.fps, config.analysis_fps)))
-        assert len(scores) == 10 and video.confidence == pytest.approx(expand_segments(scores, video.frames)[video.index], abs=1e-6)
+        assert len(scores) == 10 and video.frame_scores() == pytest.approx(expand_segments(scores, video.frames), abs=1e-6)
+        steps = np.arange(0, video.frames, stride_frames(video.fps, config.analysis_fps))
+        assert np.array_equal(video.stepped.index, steps) and np.array_equal(video.stepped.confidence, video.frame_scores()[steps])
         assert video.labels.sum() == (21 if video.label else 0)  # the test side keeps its annotation
     assert load_learner(result.seeds[0].model_paths[0]).feature_dim == 16
 

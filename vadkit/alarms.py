@@ -103,7 +103,7 @@ def _by_kind(test: Sequence[VideoScores], config: Config, unseen: Sequence[Video
     for videos, is_unseen in ((test, False), ([v for v in unseen if v.label], True)):
         for video in videos:
             sas = video_sas(video, config)
-            of_kind[outcome(video, sas, is_unseen)].append((video, sas))
+            of_kind[outcome(video, sas, is_unseen)].append((video.stepped, sas))
     return {kind: sorted(members, key=lambda m: (float(np.mean(m[0].confidence)), m[0].name)) for kind, members in of_kind.items() if members}
 
 

@@ -27,7 +27,7 @@ from vadkit.extraction import absent, load_entries, make_entries, open_entry
 from vadkit.inputs import ClipInputs, FrameInputs, Inputs, Network, network_of
 from vadkit.samples import Samples, extract
 from vadkit.sampling import stride_frames
-from vadkit.scoring import VideoScores, on_grid
+from vadkit.scoring import VideoScores, on_clock
 from vadkit.segments import Bag, TooShortError, cut, even_rows, published_bag, read_published
 from vadkit.store import Store, code_version, file_digest
 from vadkit.systems import System, find_system
@@ -216,9 +216,9 @@ def sides_of(fold: Fold, items: Mapping[str, Item]) -> list[tuple[Item, ...]]:
 
 
 def video_scores(item: Item, scores: np.ndarray, config: Config) -> VideoScores:
-    """A video's segment scores at the frames that every system analyses: one clock for all anomaly scores. Shape: (segments,) in [0, 1]."""
+    """A video's segment scores, to be held over its frames; one clock for all anomaly scores. Shape: (segments,) in [0, 1]."""
     video = item.video
-    return on_grid(VideoScores(video.name, video.category, video.source, item.fps, item.bag.starts, scores, video.frame_labels(item.frames)), config.analysis_fps)
+    return on_clock(VideoScores(video.name, video.category, video.source, item.fps, item.bag.starts, scores, video.frame_labels(item.frames)), config.analysis_fps)
 
 
 def padded(bags: Sequence[Bag]) -> tuple[Tensor, Tensor]:

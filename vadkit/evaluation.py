@@ -78,9 +78,9 @@ class Comparison:
 
 
 def video_sas(video: VideoScores, config: Config) -> np.ndarray:
-    """SAS at the analysed frames of one video, with the run's parameters. Shape: (analysed frames,) in (0, 1)."""
+    """SAS at the steps of one video (`VideoScores.stepped`), with the run's parameters. Shape: (steps,) in (0, 1)."""
     bound = config.sas_bound
-    return sigmoidal_anomaly_score(video.confidence, config.sas_tau, config.sas_reactivity, (-bound, bound), -bound, config.sas_variant)
+    return sigmoidal_anomaly_score(video.stepped.confidence, config.sas_tau, config.sas_reactivity, (-bound, bound), -bound, config.sas_variant)
 
 
 def evaluate(scores: SeedScores, config: Config, wanted: Callable[[str], bool] | None = None) -> list[Metric]:
@@ -211,7 +211,7 @@ class _Run:
 
     @cached_property
     def delays(self) -> list[metrics.Delays]:
-        return [metrics.detection_delay(v, s) for v, s in zip(self.videos, self.sas, strict=True)]
+        return [metrics.detection_delay(v.stepped, s) for v, s in zip(self.videos, self.sas, strict=True)]
 
     @cached_property
     def pairs(self) -> intervals.PairCounts:

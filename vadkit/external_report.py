@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 from vadkit import evaluation, pitfalls
 from vadkit.evaluation import Metric
 from vadkit.external import AS_SCORED, Given
-from vadkit.scoring import on_grid
+from vadkit.scoring import on_clock
 from vadkit.tables import label
 
 if TYPE_CHECKING:
     from vadkit.config import Config
 
-BY_SAS = frozenset({"vl_f1", "vl_tpr", "vl_fpr", "detection_delay_s", "spans_detected", "video_auc_sas"})
 READING = "annotated frames count from 1, ends included; segments are 'equal' parts of the video"
 WARNING = "the mean AUC of pairs of videos is not the pooled one and must not stand beside it as such"
 
@@ -30,9 +29,8 @@ def evaluate(given: Given, config: Config) -> list[Metric]:
     Metrics of confidences see every frame's; those of the anomaly score see frames at `config.analysis_fps`, as for our
     own systems. Raises ValueError as `evaluation.evaluate` does.
     """
-    videos = list(given.videos)
-    found = evaluation.evaluate({0: videos}, config, wanted=lambda name: name not in BY_SAS)
-    found += evaluation.evaluate({0: [on_grid(v, config.analysis_fps) for v in videos]}, config, wanted=lambda name: name in BY_SAS)
+    videos = [on_clock(v, config.analysis_fps) for v in given.videos]
+    found = evaluation.evaluate({0: videos}, config)
     pairs = pitfalls.pair_averaged(pitfalls.pairs(videos), videos)
     averaged = pitfalls.measure("pair_averaged_auc", pairs, evaluation.resamples(videos, config), config.interval_level)
     overall = [m for m in found if not m.name.startswith("auc_")]

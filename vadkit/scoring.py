@@ -18,7 +18,8 @@ class VideoScores:
     """What one trained system says of one video.
 
     index: (n,) analysed frame numbers, rising; confidence: (n,) of the anomaly class, in [0, 1];
-    labels: (frames,) hard-anomaly label of every frame, 0 or 1.
+    labels: (frames,) hard-anomaly label of every frame, 0 or 1. steps: frames at which the anomaly score steps, where those
+    are others than index: a segment is one confidence that stands for many steps.
     """
 
     name: str
@@ -28,6 +29,12 @@ class VideoScores:
     index: np.ndarray
     confidence: np.ndarray
     labels: np.ndarray
+    steps: np.ndarray | None = None
+
+    @property
+    def stepped(self) -> VideoScores:
+        """The video as the anomaly score sees it, its confidences at the frames where that steps. One between two steps is not seen."""
+        return self if self.steps is None else replace(self, index=self.steps, confidence=self.frame_scores()[self.steps], steps=None)
 
     @property
     def frames(self) -> int:
@@ -43,13 +50,9 @@ class VideoScores:
         return hold(self.index, self.confidence, self.frames)
 
 
-def on_grid(video: VideoScores, analysis_fps: float) -> VideoScores:
-    """The video's confidences at every frame that a system analyses, `analysis_fps` a second: the steps of an anomaly score.
-
-    What was scored in longer parts, as segments are, stands at all frames of a part. A part between two such frames is not seen.
-    """
-    index = np.arange(0, video.frames, stride_frames(video.fps, analysis_fps))
-    return replace(video, index=index, confidence=video.frame_scores()[index])
+def on_clock(video: VideoScores, analysis_fps: float) -> VideoScores:
+    """The same scores, of which the anomaly score steps at every frame that the first paper's systems analyse, `analysis_fps` a second."""
+    return replace(video, steps=np.arange(0, video.frames, stride_frames(video.fps, analysis_fps)))
 
 
 def hold(index: np.ndarray, confidence: np.ndarray, frames: int) -> np.ndarray:
