@@ -33,7 +33,7 @@ CHANGES = {
     "analysis_fps": 1.0, "image_size": 128, "flow_method": "dis",  # minutes on a CPU
 }  # fmt: skip
 SUPERVISED = "2S-no-bag"  # the same streams, trained on the labels of moments
-METRICS = ("fl_auc", "anomalous_only_auc", "video_auc")
+METRICS = ("fl_auc", "anomalous_only_auc", "video_auc", "vl_tpr", "vl_fpr")
 
 
 def make_tree(labels: Path, videos: Path, folder: Path) -> int:
