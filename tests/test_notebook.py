@@ -36,6 +36,15 @@ def test_many_small_steps_are_one_bar(capsys):
     assert len(lines) == 2 and "200/200" in last[0] and "2/2" in last[1] and "another step" in last[1]
 
 
+def test_what_is_in_the_cache_has_no_bar(capsys):
+    progress = notebook.Progress()
+    progress(96, 96, "samples in the cache")
+    assert capsys.readouterr().out == ""
+    progress(90, 96, "samples in the cache")
+    progress(96, 96, "the last video")
+    assert "96/96" in capsys.readouterr().out
+
+
 def test_the_first_notebook_keeps_only_the_frames_it_shows(tmp_path):
     cells = [cell.source for cell in nbformat.read(REPOSITORY / "notebooks" / "00_start_here.ipynb", as_version=4).cells if "read_frames(" in cell.source]
     path = write_video(tmp_path / "a.mp4", moving_square(40), fps=10)

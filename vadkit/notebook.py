@@ -39,17 +39,20 @@ def start(namespace: Mapping[str, Any]) -> Config:
 class Progress:
     """A bar for long steps: call it as progress(done, total, what).
 
-    One bar a step: a new one starts where the total changes or the count falls back.
+    One bar a step: a new one starts where the total changes or the count falls back. What is all done when it is first heard of, as
+    what the cache has, has none.
     """
 
     def __init__(self):
         self.bar = None
 
     def __call__(self, done: int, total: int, what: str) -> None:
-        from tqdm.auto import tqdm
+        from tqdm import tqdm  # tqdm.auto wants ipywidgets, and warns on the page where they are missing
 
         if self.bar is not None and (self.bar.total != total or done < self.bar.n):
             self.close()
+        if self.bar is None and done >= total:
+            return
         if self.bar is None:
             self.bar = tqdm(total=total, initial=done, mininterval=2.0, file=sys.stdout, ncols=100, bar_format="{percentage:3.0f}% {n_fmt}/{total_fmt} [{elapsed}] {desc}")
         self.bar.set_description_str(what[:60], refresh=False)
