@@ -141,7 +141,7 @@ def learning_curves(histories: Mapping[str, Sequence[Sequence[Epoch]]], against:
         auc.set(xticks=[], yticks=[])
         auc.text(0.5, 0.5, "nothing was validated", transform=auc.transAxes, ha="center", color="#777777")
     kinds = [Line2D([], [], color="#555555", linestyle=":", label="training loss"), Line2D([], [], color="#555555", label="validation")]
-    if any(len(runs) > MOST_LINES for runs in histories.values()):
+    if validated and any(len(runs) > MOST_LINES for runs in histories.values()):
         kinds.append(Patch(color="#555555", alpha=0.2, linewidth=0, label=f"all {max(map(len, histories.values()))} runs"))
     if second:
         kinds.append(Line2D([], [], color="#555555", marker="o", markersize=4, linestyle="", label="second phase starts"))
