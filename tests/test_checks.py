@@ -59,6 +59,7 @@ def test_a_learner_needs_the_networks_of_its_features(project):
     assert names == {"streams": set(), "resnext3d": {"resnext3d"}, "i3d": {"i3d_rgb", "i3d_flow"}}
     (found,) = about(Config(mil_features="resnext3d", mil_resnext3d_weights="gone.pth", clip_width=1.0), project, ("10",))
     assert "mil_resnext3d_weights: no file" in found.what
+    assert not about(Config(mil_features="resnext3d", mil_resnext3d_weights="gone.pth", mil_published="features"), project, ("10",))
 
 
 def test_a_run_is_refused_only_where_that_notebook_would_run(project, monkeypatch):

@@ -45,6 +45,8 @@ def test_each_paper_has_its_own_lists(the_papers, tmp_path):
     local, official = the_papers(**theirs), the_papers(**theirs, data_root=str(write_tree(tmp_path / "tree", "official")))
     assert why(official, "section VI", "MIL learner", "fl_auc", "raqeeb") == "" != why(official, "table 1", "2S-bag", "fl_auc")
     assert "UCFCrime2Local's" in why(local, "section VI", "MIL learner", "fl_auc", "raqeeb")
+    others = official.model_copy(update={"mil_published": "features"})
+    assert "a network that is not known" in why(others, "section VI", "MIL learner", "fl_auc", "raqeeb")
 
 
 def test_data_that_cannot_be_read_are_not_the_papers(the_papers):

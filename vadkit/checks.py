@@ -154,7 +154,7 @@ def _video_networks(config: Config, notebooks: Sequence[Notebook]) -> Iterator[F
     for notebook in notebooks:
         code = "\n".join(code_cells(notebook.content))
         kinds = {system.network for name, system in SYSTEMS.items() if re.search(f"[\"']{re.escape(name)}[\"']", code)}
-        if "mil_training" in code:
+        if "mil_training" in code and not config.mil_published:
             kinds.add(config.mil_features)
         for network in (network for kind in kinds for network in NETWORKS_OF.get(kind, ())):
             users.setdefault(network, []).append(notebook.number)

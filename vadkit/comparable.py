@@ -92,7 +92,7 @@ def other_network(config: Config, name: str) -> str:
 
 def _other_parts(config: Config, system: System | None) -> list[str]:
     if system is None:
-        return []
+        return ["mil_published names features of a network that is not known"] if config.mil_published else []
     differs = [] if config.finetune_epochs else ["phase two is left out (finetune_epochs: 0)"]
     if system.bag and system.network == "two_stream":
         if config.detector_weights in ("world", "none"):

@@ -11,8 +11,8 @@ import hashlib
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -144,7 +144,8 @@ def train(
         run.restore()
         finetuning = config.finetune_epochs > 0
         if run.phase == 1:
-            with _threads_for(head):
+            small = sum(p.numel() for p in head.parameters()) < ONE_THREAD_BELOW
+            with one_thread() if small else nullcontext():
                 run.phase_of(1, head, lambda e, rows: head(e.features[rows], e.bags[rows]))
         if not finetuning:
             return Trained(_cpu(head.state_dict()), False, tuple(run.history))
@@ -339,13 +340,3 @@ def _on(device: torch.device, examples: Examples) -> Examples:
 
 def _cpu(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.detach().to("cpu", copy=True) for name, value in state.items()}
-
-
-@contextmanager
-def _threads_for(head: nn.Module) -> Iterator[None]:
-    """One thread for a small head: measured 6 to 12 times faster than two on a machine with other work.
-
-    (`benchmarks/training.py`; on an idle machine there is little between them.)
-    """
-    with one_thread() if sum(p.numel() for p in head.parameters()) < ONE_THREAD_BELOW else nullcontext():
-        yield
