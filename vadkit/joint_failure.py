@@ -28,9 +28,10 @@ import torch
 
 from vadkit import intervals, joint_training, parallel
 from vadkit.bags import Item, load_bags, padded, rows_per_second, video_scores
+from vadkit.devices import one_thread
 from vadkit.errors import DataError
 from vadkit.evaluation import Metric, resamples
-from vadkit.joint_training import classes_of, load_sequences, new_model, reproducible, train_epoch
+from vadkit.joint_training import classes_of, load_sequences, new_model, train_epoch
 from vadkit.scoring import VideoScores
 from vadkit.segments import Bag
 from vadkit.store import Store, code_version
@@ -281,7 +282,7 @@ def _build(folder: Path, task: _Task) -> None:
     batch = task.config.joint_batch * (1 if way == WHOLE else PER_VIDEO)
     config = task.config.model_copy(update={**FREE, "joint_batch": batch})
     weights, curves = joint_training.class_weights(labels[0], classes), ([], [])
-    with reproducible():
+    with one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, PHASE, 0))
         model, optimiser = new_model(config, "joint", samples.bags[0].features.shape[1], classes, task.streams)
         for epoch in range(1, min(EPOCHS, config.joint_epochs) + 1):

@@ -15,8 +15,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -152,7 +151,7 @@ def train_model(
     """
     labels, validation_labels = torch.as_tensor(labels), torch.as_tensor(validation_labels)
     weights, history, best = class_weights(labels, classes), [], (-1.0, 0.0)
-    with reproducible():
+    with one_thread(), torch.random.fork_rng(devices=[]):  # steps too short to share
         torch.manual_seed(derived_seed(seed, PHASE, 0))
         model, optimiser = new_model(config, name, train[0].features.shape[1], classes, streams)
         kept = model.state_dict()
@@ -211,13 +210,6 @@ def train_epoch(model: nn.Module, optimiser: torch.optim.Optimizer, bags: Sequen
         optimiser.step()
         total += loss.item() * len(rows)
     return total / len(bags)
-
-
-@contextmanager
-def reproducible() -> Iterator[None]:
-    """One thread and a random state of its own: the same numbers everywhere, and none taken from others."""
-    with one_thread(), torch.random.fork_rng(devices=[]):  # steps too short to share
-        yield
 
 
 def _size(config: Config) -> dict:
