@@ -48,7 +48,16 @@ def main() -> None:
     for name, value in fps.items():
         print(f"{name:22} {value:9.0f} frames/s")
     record = {"benchmark": "decode", "video": path.name, "size": [facts.width, facts.height], "frames": facts.frames}
-    print(json.dumps(record | {"fps": {name: round(value) for name, value in fps.items()}, "opencv": cv2.__version__, "machine": platform.machine()}))
+    print(
+        json.dumps(
+            record
+            | {
+                "fps": {name: round(value) for name, value in fps.items()},
+                "opencv": cv2.__version__,
+                "machine": platform.machine(),
+            }
+        )
+    )
 
 
 def bare_loop(path: Path, stride: int) -> int:

@@ -56,7 +56,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         write_test_set(Path(folder), options.videos, options.frames)
         for what, scores in (("frame scores, all different", "scores"), ("32 segments", "scores.csv")):
-            rows[f"{what}: reading"], given = measured(external.read, Path(folder, scores), Path(folder, "annotation.txt"))
+            rows[f"{what}: reading"], given = measured(
+                external.read, Path(folder, scores), Path(folder, "annotation.txt")
+            )
             rows[f"{what}: every metric"] = measured(external_report.evaluate, given, quick)[0]
             rows[f"{what}: with intervals"] = measured(external_report.evaluate, given, full)[0]
     frames = sum(v.frames for v in given.videos)
@@ -64,7 +66,16 @@ def main() -> None:
     print(f"{'':45s} {'wall':>10s} {'processor':>12s}")
     for name, (wall, processor) in rows.items():
         print(f"{name:45s} {wall:8.2f} s {processor:10.2f} s")
-    print(json.dumps({"benchmark": "external", **vars(options), "frames": frames, "results": {k: [round(s, 3) for s in v] for k, v in rows.items()}}))
+    print(
+        json.dumps(
+            {
+                "benchmark": "external",
+                **vars(options),
+                "frames": frames,
+                "results": {k: [round(s, 3) for s in v] for k, v in rows.items()},
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

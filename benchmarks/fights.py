@@ -37,7 +37,10 @@ IMAGE_VARIANTS = [  # without the bag, so that the detector need not look at eve
         ("no bag, frame in the window and flow", {}),
         ("no bag, whole frame and flow", {"frame_window": False}),
         ("the same, min-max flow and features as they are", RELEASED),
-        ("the same, early stopping, class weight and batches of 16 too", RELEASED | {"early_stopping": True, "head_epochs": 40, "anomaly_weight": 2.0, "batch_size": 16}),
+        (
+            "the same, early stopping, class weight and batches of 16 too",
+            RELEASED | {"early_stopping": True, "head_epochs": 40, "anomaly_weight": 2.0, "batch_size": 16},
+        ),
     )
 ]
 
@@ -59,14 +62,22 @@ def main() -> None:
     full = experiment.run_system(config, corpus, SYSTEM).by_seed()
     lines = [line_of(f"{SYSTEM}, params/fights.yaml", full, config)]
     lines.append(line_of("container facts, forest", baselines.metadata_baseline(config, corpus), config, full))
-    lines += [line_of(f"linear probe of six frames, {what}", baselines.linear_probe(config, corpus, what), config, full) for what in baselines.PROBES]
-    lines += [line_of(f"linear probe of single frames, {what}", baselines.frame_probe(config, corpus, what), config, full) for what in ("frame", "flow", "both")]
+    lines += [
+        line_of(f"linear probe of six frames, {what}", baselines.linear_probe(config, corpus, what), config, full)
+        for what in baselines.PROBES
+    ]
+    lines += [
+        line_of(f"linear probe of single frames, {what}", baselines.frame_probe(config, corpus, what), config, full)
+        for what in ("frame", "flow", "both")
+    ]
     for what, system, changed in VARIANTS + (IMAGE_VARIANTS if options.images else []):
         lines.append(line_of(what, experiment.run_system(config_of(changed), corpus, system).by_seed(), config, full))
     print(json.dumps({"clips": len(corpus.videos), "results": lines}))
 
 
-def line_of(what: str, scores: evaluation.SeedScores, config: Config, full: evaluation.SeedScores | None = None) -> dict:
+def line_of(
+    what: str, scores: evaluation.SeedScores, config: Config, full: evaluation.SeedScores | None = None
+) -> dict:
     """One variant's clip AUC, beside the full recipe's where that is given; printed as it comes."""
     auc = next(m for m in evaluation.evaluate(scores, config) if m.name == "video_auc")
     line = {"what": what, "auc": auc.value, "interval": [auc.ci_low, auc.ci_high], "seeds": auc.per_seed}

@@ -30,16 +30,35 @@ def main() -> None:
     parser.add_argument("--seeds", default="0,1,2")
     options = parser.parse_args()
     seeds = [int(seed) for seed in options.seeds.split(",")]
-    config = load_params(PARAMS, {"data_root": options.data_root, "detector_weights": options.detector, "cache_root": options.cache_root, "seeds": seeds})
+    config = load_params(
+        PARAMS,
+        {
+            "data_root": options.data_root,
+            "detector_weights": options.detector,
+            "cache_root": options.cache_root,
+            "seeds": seeds,
+        },
+    )
     corpus = load_corpus(config)
-    labels = Counter(frozenset(v.label for v in corpus.videos if v.source == source) for source in {v.source for v in corpus.videos})
-    print(f"{len(corpus.videos)} clips; sources with fights and other clips: {labels[frozenset((0, 1))]}, with one kind: {labels[frozenset((0,))] + labels[frozenset((1,))]}")
+    labels = Counter(
+        frozenset(v.label for v in corpus.videos if v.source == source) for source in {v.source for v in corpus.videos}
+    )
+    print(
+        f"{len(corpus.videos)} clips; sources with fights and other clips: {labels[frozenset((0, 1))]}, with one kind: {labels[frozenset((0,))] + labels[frozenset((1,))]}"
+    )
     full = experiment.run_system(config, corpus, SYSTEM).by_seed()
     lines = [line_of(f"{SYSTEM}, params/fights.yaml", full, config)]
-    for what, changed in (("a clip as a bag of half seconds, the largest", {}), ("the same, the mean of three", {"top_k": 3})):
+    for what, changed in (
+        ("a clip as a bag of half seconds, the largest", {}),
+        ("the same, the mean of three", {"top_k": 3}),
+    ):
         lines.append(line_of(what, mil_training.run(config, corpus, **changed).by_seed(), config, full))
     for size in SIZES:
-        lines.append(line_of(f"clips as instances of groups of {size}", mil_groups.run(config, corpus, size).by_seed(), config, full))
+        lines.append(
+            line_of(
+                f"clips as instances of groups of {size}", mil_groups.run(config, corpus, size).by_seed(), config, full
+            )
+        )
     print(json.dumps({"clips": len(corpus.videos), "results": lines}))
 
 

@@ -36,7 +36,9 @@ OF_THE_MOMENT = {"seconds", "executed"}  # in a receipt: how long it took, and t
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=10)
-    parser.add_argument("--only", default="00,01,04", help="notebooks: rendering, sampling and features; training and scoring")
+    parser.add_argument(
+        "--only", default="00,01,04", help="notebooks: rendering, sampling and features; training and scoring"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--keep", type=Path, help="a folder for the runs; a temporary one otherwise")
     options = parser.parse_args()
@@ -46,7 +48,10 @@ def main() -> None:
     span = run_to_end(undisturbed, arguments)
     files = check_cache(undisturbed / "cache")
     print(f"undisturbed: {span:.0f} s, {files} cache entries, {len(left(undisturbed))} files compared\n")
-    print(f"{'pair':>4}  {'killed after':>12}  {'with kernel':>11}  {'entries then':>12}  {'notebooks done':>14}  {'rerun':>6}  {'entries':>7}  differences", flush=True)
+    print(
+        f"{'pair':>4}  {'killed after':>12}  {'with kernel':>11}  {'entries then':>12}  {'notebooks done':>14}  {'rerun':>6}  {'entries':>7}  differences",
+        flush=True,
+    )
     draw, pairs = random.Random(options.seed), []
     for number in range(options.pairs):
         project = new_project(folder / f"pair{number}")
@@ -59,13 +64,29 @@ def main() -> None:
         pair["differences"] = differences(project, undisturbed)
         pairs.append(pair)
         said = ", ".join(pair["differences"]) or "none"
-        print(f"{number:>4}  {pair['after_s']:>10.1f} s  {'yes' if pair['with_kernel'] else 'no':>11}  {pair['entries_then']:>12}  {pair['done_then']:>14}  {pair['rerun_s']:>4.0f} s  {pair['entries']:>7}  {said if pair['killed'] else said + ' (ended before the kill)'}", flush=True)
+        print(
+            f"{number:>4}  {pair['after_s']:>10.1f} s  {'yes' if pair['with_kernel'] else 'no':>11}  {pair['entries_then']:>12}  {pair['done_then']:>14}  {pair['rerun_s']:>4.0f} s  {pair['entries']:>7}  {said if pair['killed'] else said + ' (ended before the kill)'}",
+            flush=True,
+        )
         if not options.keep:
             shutil.rmtree(project)
     if not options.keep:
         shutil.rmtree(folder)
     bad = sum(bool(pair["differences"]) or pair["entries"] != files for pair in pairs)
-    print(json.dumps({"benchmark": "kill_pairs", "seed": options.seed, "notebooks": options.only, "undisturbed_s": round(span, 1), "entries": files, "killed": sum(p["killed"] for p in pairs), "bad": bad, "pairs": pairs}))
+    print(
+        json.dumps(
+            {
+                "benchmark": "kill_pairs",
+                "seed": options.seed,
+                "notebooks": options.only,
+                "undisturbed_s": round(span, 1),
+                "entries": files,
+                "killed": sum(p["killed"] for p in pairs),
+                "bad": bad,
+                "pairs": pairs,
+            }
+        )
+    )
     sys.exit(1 if bad else 0)
 
 
@@ -92,7 +113,9 @@ def start_and_kill(project: Path, arguments: tuple[str, ...], seconds: float, wi
     try:
         process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
-        kernels = psutil.Process(process.pid).children(recursive=True) if with_kernel else []  # each in a session of its own
+        kernels = (
+            psutil.Process(process.pid).children(recursive=True) if with_kernel else []
+        )  # each in a session of its own
         os.killpg(process.pid, signal.SIGKILL)
         for kernel in kernels:
             try:
@@ -112,7 +135,9 @@ def left(project: Path) -> dict[str, object]:
     for path in sorted(p for p in out.rglob("*") if p.is_file() and p.name != ".lock"):
         name = path.relative_to(out).as_posix()
         if name.startswith("receipts/"):
-            found[name] = {key: value for key, value in json.loads(path.read_text()).items() if key not in OF_THE_MOMENT}
+            found[name] = {
+                key: value for key, value in json.loads(path.read_text()).items() if key not in OF_THE_MOMENT
+            }
         else:
             found[name] = "" if name.startswith("notebooks/") else path.read_bytes()
     return found

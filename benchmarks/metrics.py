@@ -57,7 +57,9 @@ def main() -> None:
         rows[f"frame AUC, {name}"] = timed(metrics.frame_auc, *pooled)[0]
         rows[f"average precision, {name}"] = timed(metrics.average_precision, *pooled)[0]
         for statistic in ("frame_auc", "average_precision"):
-            rows[f"interval of {statistic}, {name}"] = timed(bootstrap_interval, labels, scores, statistic, options.resamples)[0]
+            rows[f"interval of {statistic}, {name}"] = timed(
+                bootstrap_interval, labels, scores, statistic, options.resamples
+            )[0]
     analysed = np.concatenate(scores)[::10]
     rows[f"SAS of {len(analysed)} analysed frames"] = timed(sigmoidal_anomaly_score, analysed)[0]
     try:
@@ -72,7 +74,16 @@ def main() -> None:
     print(f"{len(pooled[0])} frames of {options.videos} videos, {options.resamples} resamples")
     for name, value in rows.items():
         print(f"{name:55s} {value:10.2e}" if "difference" in name else f"{name:55s} {value:10.3f} s")
-    print(json.dumps({"benchmark": "metrics", **vars(options), "frames": len(pooled[0]), "results": {k: float(f"{v:.4g}") for k, v in rows.items()}}))
+    print(
+        json.dumps(
+            {
+                "benchmark": "metrics",
+                **vars(options),
+                "frames": len(pooled[0]),
+                "results": {k: float(f"{v:.4g}") for k, v in rows.items()},
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

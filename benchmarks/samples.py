@@ -34,7 +34,11 @@ from vadkit.video import read_frames
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("videos", nargs="*", type=Path)
-    parser.add_argument("--detector", default="world" if WORLD_WEIGHTS.is_file() else "none", help="'world', 'none', or a path to .onnx or .pt")
+    parser.add_argument(
+        "--detector",
+        default="world" if WORLD_WEIGHTS.is_file() else "none",
+        help="'world', 'none', or a path to .onnx or .pt",
+    )
     parser.add_argument("--size", type=int, default=160, help="side of the network's input")
     parser.add_argument("--backbone", default="efficientnet_lite0")
     parser.add_argument("--backbone-weights", default="imagenet")
@@ -60,12 +64,36 @@ def main() -> None:
     for name, milliseconds in stages.items():
         print(f"{name:34} {milliseconds:8.2f}")
     print(f"{'together':34} {per_row:8.2f}")
-    print(f"\none row's images: {sizes['png']:.0f} bytes as PNG, {sizes['raw']:.0f} raw, {sizes['jpeg_95']:.0f} as JPEG")
+    print(
+        f"\none row's images: {sizes['png']:.0f} bytes as PNG, {sizes['raw']:.0f} raw, {sizes['jpeg_95']:.0f} as JPEG"
+    )
     minutes = options.rows * (whole["extract_s"] + whole["features_s"]) / whole["rows"] / 60
-    print(f"{whole['rows']} rows of {len(paths)} videos: samples {whole['extract_s']:.1f} s in {options.workers} processes, features of both streams {whole['features_s']:.1f} s")
-    print(f"{options.rows} rows would take {minutes:.1f} minutes here (load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores)")
-    facts = {"detector": Path(options.detector).name, "size": options.size, "backbone": options.backbone, "machine": platform.machine(), "cores": os.cpu_count()}
-    print(json.dumps({"stages_ms": stages, "together_ms": per_row, "bytes": sizes, **whole, "minutes": minutes, "load": os.getloadavg()[0], **facts}))
+    print(
+        f"{whole['rows']} rows of {len(paths)} videos: samples {whole['extract_s']:.1f} s in {options.workers} processes, features of both streams {whole['features_s']:.1f} s"
+    )
+    print(
+        f"{options.rows} rows would take {minutes:.1f} minutes here (load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores)"
+    )
+    facts = {
+        "detector": Path(options.detector).name,
+        "size": options.size,
+        "backbone": options.backbone,
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+    }
+    print(
+        json.dumps(
+            {
+                "stages_ms": stages,
+                "together_ms": per_row,
+                "bytes": sizes,
+                **whole,
+                "minutes": minutes,
+                "load": os.getloadavg()[0],
+                **facts,
+            }
+        )
+    )
 
 
 def stage_times(path: Path, config) -> tuple[dict[str, float], dict[str, float]]:
@@ -96,20 +124,30 @@ def stage_times(path: Path, config) -> tuple[dict[str, float], dict[str, float]]
         "grey frame": clocked(lambda: [gray(frame) for frame in frames], len(frames)),
         "flow, farneback": clocked(lambda: [flow(*pair, "farneback") for pair in pairs], len(pairs)),
         "(instead: flow, dis)": clocked(lambda: [flow(*pair, "dis") for pair in pairs], len(pairs)),
-        "flow image": clocked(lambda: [flow_image(one, size=config.image_size) for one in flows["farneback"]], len(pairs)),
+        "flow image": clocked(
+            lambda: [flow_image(one, size=config.image_size) for one in flows["farneback"]], len(pairs)
+        ),
         "frame image": clocked(lambda: [frame_image(frame, config.image_size) for frame in frames], len(frames)),
         "PNG, writing two": 2 * clocked(lambda: [cv2.imencode(".png", image, PNG) for image in both], len(both)),
         "PNG, reading two": 2 * clocked(lambda: [cv2.imdecode(blob, cv2.IMREAD_COLOR) for blob in blobs], len(both)),
     }
     if config.detector_weights != "none":
         detector = Detector(config, threads=1)
-        stages["detector"] = clocked(lambda: [detector.bags(frames[start : start + 8]) for start in range(0, len(frames), 8)], len(frames))
+        stages["detector"] = clocked(
+            lambda: [detector.bags(frames[start : start + 8]) for start in range(0, len(frames), 8)], len(frames)
+        )
     network = fused(build_backbone(config.backbone, config.backbone_weights))
     batch = np.stack(pictures)
     with torch.inference_mode():
-        stages[f"{config.backbone}, two streams"] = 2 * clocked(lambda: network(preprocess(batch, config.backbone)), len(batch))
+        stages[f"{config.backbone}, two streams"] = 2 * clocked(
+            lambda: network(preprocess(batch, config.backbone)), len(batch)
+        )
     jpeg = [cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 95])[1] for image in both]
-    sizes = {"png": 2 * np.mean([len(blob) for blob in blobs]), "raw": 6 * config.image_size**2, "jpeg_95": 2 * np.mean([len(blob) for blob in jpeg])}
+    sizes = {
+        "png": 2 * np.mean([len(blob) for blob in blobs]),
+        "raw": 6 * config.image_size**2,
+        "jpeg_95": 2 * np.mean([len(blob) for blob in jpeg]),
+    }
     return stages, {name: float(size) for name, size in sizes.items()}
 
 
@@ -123,7 +161,11 @@ def whole_times(paths: list[Path], config) -> dict[str, float]:
     samples, _ = extract(videos, config)
     middle = time.perf_counter()
     extract_features(samples, ("frame", "flow"), config)
-    return {"rows": sum(len(one) for one in samples), "extract_s": middle - start, "features_s": time.perf_counter() - middle}
+    return {
+        "rows": sum(len(one) for one in samples),
+        "extract_s": middle - start,
+        "features_s": time.perf_counter() - middle,
+    }
 
 
 def clocked(work: Callable[[], object], items: int, warm: bool = True, repeats: int = 3) -> float:

@@ -26,7 +26,11 @@ from vadkit.training import Examples, train
 def examples(rows: int, feature_dim: int, seed: int) -> Examples:
     generator = torch.Generator().manual_seed(seed)
     features = torch.rand(rows, feature_dim, generator=generator).half()
-    return Examples(features, torch.poisson(torch.full((rows, 80), 0.1), generator=generator), torch.randint(0, 2, (rows,), generator=generator))
+    return Examples(
+        features,
+        torch.poisson(torch.full((rows, 80), 0.1), generator=generator),
+        torch.randint(0, 2, (rows,), generator=generator),
+    )
 
 
 def learner_seconds(config: Config, feature_dim: int, flush: bool) -> list[float]:
@@ -59,14 +63,36 @@ def main() -> None:
         history = train(config, system, training, validation, seed=0).history
         seconds = time.perf_counter() - started
         steps = sum(epoch.samples for epoch in history) / config.batch_size
-        lines.append({"system": name, "epochs": len(history), "s_per_epoch": round(seconds / len(history), 3), "ms_per_step": round(1000 * seconds / steps, 2)})
+        lines.append(
+            {
+                "system": name,
+                "epochs": len(history),
+                "s_per_epoch": round(seconds / len(history), 3),
+                "ms_per_step": round(1000 * seconds / steps, 2),
+            }
+        )
     print(f"{'system':<16}{'epochs':>8}{'s/epoch':>10}{'ms/step':>10}")
     for line in lines:
         print(f"{line['system']:<16}{line['epochs']:>8}{line['s_per_epoch']:>10.3f}{line['ms_per_step']:>10.2f}")
-    learner = {name: learner_seconds(Config(mil_epochs=2 * arguments.epochs), 2 * arguments.feature_dim, flush) for name, flush in (("flushed", True), ("denormal", False))}
+    learner = {
+        name: learner_seconds(Config(mil_epochs=2 * arguments.epochs), 2 * arguments.feature_dim, flush)
+        for name, flush in (("flushed", True), ("denormal", False))
+    }
     for name, seconds in learner.items():
         print(f"Learner, {name:<10} first epoch {seconds[0]:.3f} s, last {seconds[-1]:.3f} s")
-    print(json.dumps({"benchmark": "training", "rows": arguments.rows, "feature_dim": arguments.feature_dim, "width": arguments.width, "threads": torch.get_num_threads(), "results": lines, "learner": learner}))
+    print(
+        json.dumps(
+            {
+                "benchmark": "training",
+                "rows": arguments.rows,
+                "feature_dim": arguments.feature_dim,
+                "width": arguments.width,
+                "threads": torch.get_num_threads(),
+                "results": lines,
+                "learner": learner,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -50,7 +50,10 @@ def make_tree(labels: Path, videos: Path, folder: Path) -> int:
         size = int(row["frames_per_segment"] or 0)
         spans = merge((k * size, (k + 1) * size) for k, label in enumerate(row["segment_labels"]) if label == "1")
         category = row["class"] if spans else "Normal"
-        lines += [f"{link.relative_to(folder)},{int(bool(spans))},{path.stem},{a},{b},{category}" for a, b in spans or [("", "")]]
+        lines += [
+            f"{link.relative_to(folder)},{int(bool(spans))},{path.stem},{a},{b},{category}"
+            for a, b in spans or [("", "")]
+        ]
         names.add(path.stem)
     (folder / "clips.csv").write_text("\n".join(lines) + "\n")
     return len(names)
@@ -59,7 +62,10 @@ def make_tree(labels: Path, videos: Path, folder: Path) -> int:
 def by_position(scores: evaluation.SeedScores) -> dict[int, list[VideoScores]]:
     """The same videos, scored by how far into the video a segment is, and nothing else."""
     return {
-        seed: [VideoScores(v.name, v.category, v.source, v.fps, v.index, np.linspace(0, 1, len(v.index)), v.labels) for v in videos]
+        seed: [
+            VideoScores(v.name, v.category, v.source, v.fps, v.index, np.linspace(0, 1, len(v.index)), v.labels)
+            for v in videos
+        ]
         for seed, videos in scores.items()
     }
 
@@ -73,7 +79,9 @@ def lines_of(what: str, scores: evaluation.SeedScores, config: Config, metrics: 
 def _text(metric: evaluation.Metric) -> str:
     if metric.value is None:
         return "none"
-    return f"{metric.value:.3f} " + ("(no interval)" if metric.ci_low is None else f"[{metric.ci_low:.3f}, {metric.ci_high:.3f}]")
+    return f"{metric.value:.3f} " + (
+        "(no interval)" if metric.ci_low is None else f"[{metric.ci_low:.3f}, {metric.ci_high:.3f}]"
+    )
 
 
 def main(arguments: list[str] | None = None) -> list[dict]:
@@ -87,7 +95,9 @@ def main(arguments: list[str] | None = None) -> list[dict]:
     count = make_tree(options.labels, options.data_root, folder)
     config = load_params(PARAMS, {**changes, "data_root": str(folder)})
     corpus = load_corpus(config)
-    print(f"{count} videos, {sum(not v.label for v in corpus.videos)} of them normal; {config.folds} folds, seeds {config.seeds}")
+    print(
+        f"{count} videos, {sum(not v.label for v in corpus.videos)} of them normal; {config.folds} folds, seeds {config.seeds}"
+    )
     print(f"{'':<28}" + "  ".join(f"{name:<20}" for name in METRICS))
     runs = {"MIL learner": mil_training.run(config, corpus), "MIL, top-3": mil_training.run(config, corpus, top_k=3)}
     supervised = experiment.run_system(config, corpus, SUPERVISED)
@@ -95,7 +105,9 @@ def main(arguments: list[str] | None = None) -> list[dict]:
     record = trained.save_on_segments(config, corpus, runs["MIL learner"])
     lines = [lines_of(what, run.by_seed(), config) for what, run in runs.items()]
     lines.append(lines_of(f"{SUPERVISED}, labels of moments", supervised.by_seed(), config))
-    lines.append(lines_of("how far into the video", by_position(runs["MIL learner"].by_seed()), config, METRICS[:2]))  # whole videos are all alike to it
+    lines.append(
+        lines_of("how far into the video", by_position(runs["MIL learner"].by_seed()), config, METRICS[:2])
+    )  # whole videos are all alike to it
     print(f"recorded: {record}")
     print(json.dumps({"videos": count, "results": lines}))
     return lines

@@ -89,7 +89,14 @@ def write_video(path: Path, images: Iterable[np.ndarray], fps: float = 30.0) -> 
 def tiny_video(tmp_path: Path) -> Callable[..., Path]:
     """`tiny_video("a.mp4", frames=20, width=64, height=48, fps=30, images=None)` writes a video under tmp_path."""
 
-    def make(name: str = "tiny.mp4", frames: int = 20, width: int = 64, height: int = 48, fps: float = 30.0, images: Iterable[np.ndarray] | None = None) -> Path:
+    def make(
+        name: str = "tiny.mp4",
+        frames: int = 20,
+        width: int = 64,
+        height: int = 48,
+        fps: float = 30.0,
+        images: Iterable[np.ndarray] | None = None,
+    ) -> Path:
         return write_video(tmp_path / name, moving_square(frames, width, height) if images is None else images, fps)
 
     return make
@@ -99,4 +106,7 @@ def tiny_video(tmp_path: Path) -> Callable[..., Path]:
 def the_papers(tmp_path_factory) -> Callable[..., Config]:
     """`the_papers(**changes)`: the papers' own parameters, on data as many as theirs; changes may name another data_root."""
     root = write_tree(tmp_path_factory.mktemp("papers") / "UCF-Crime")
-    return lambda **changes: load_params(REPOSITORY / "params" / "ucf_crime.yaml", {"data_root": str(root), "output_root": str(root.parent / "outputs"), **changes})
+    return lambda **changes: load_params(
+        REPOSITORY / "params" / "ucf_crime.yaml",
+        {"data_root": str(root), "output_root": str(root.parent / "outputs"), **changes},
+    )

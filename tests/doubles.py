@@ -65,7 +65,9 @@ class Blind(FakeSamples):
 
     @property
     def labels(self) -> np.ndarray:
-        return replace(self.video, intervals=(self.act,) if self.video.label else ()).frame_labels(self.frames)[self.index]
+        return replace(self.video, intervals=(self.act,) if self.video.label else ()).frame_labels(self.frames)[
+            self.index
+        ]
 
 
 def fake_corpus(official: bool = True, videos: int = 24) -> Corpus:
@@ -75,7 +77,16 @@ def fake_corpus(official: bool = True, videos: int = 24) -> Corpus:
         category = ("Normal", "Fighting", "Normal", "Robbery")[number % 4]
         split = ("train", "train", "train", "train", "val", "val", "test", "test")[number % 8] if official else "all"
         intervals = () if category == "Normal" else ((21, 42),)
-        made.append(Video(f"{category}{number:03d}", Path(f"{category}{number:03d}.mp4"), category, split, f"source{number // 2}", intervals))
+        made.append(
+            Video(
+                f"{category}{number:03d}",
+                Path(f"{category}{number:03d}.mp4"),
+                category,
+                split,
+                f"source{number // 2}",
+                intervals,
+            )
+        )
     return Corpus("fake", tuple(made))
 
 
@@ -83,7 +94,12 @@ def fake_world(monkeypatch: pytest.MonkeyPatch, signal: float = 2.0) -> dict:
     """Put the stand-ins in the place of extraction and features; returns counters and knobs of the world."""
     from vadkit import baselines, experiment, inputs, rates, training
 
-    world = {"signal": signal, "trained": 0, "problems": [], "samples": lambda video: FakeSamples(video, world["signal"])}
+    world = {
+        "signal": signal,
+        "trained": 0,
+        "problems": [],
+        "samples": lambda video: FakeSamples(video, world["signal"]),
+    }
 
     def extract(videos, config, progress=None, purpose=None):
         return [world["samples"](v) for v in videos], list(world["problems"])
@@ -114,7 +130,9 @@ def fake_world(monkeypatch: pytest.MonkeyPatch, signal: float = 2.0) -> dict:
     return world
 
 
-def blind_world(monkeypatch: pytest.MonkeyPatch, signal: float, module: ModuleType, training: str, samples: type[Blind] = Blind) -> dict:
+def blind_world(
+    monkeypatch: pytest.MonkeyPatch, signal: float, module: ModuleType, training: str, samples: type[Blind] = Blind
+) -> dict:
     """A fake world of `samples` for what learns from video labels; counts what `training` of the module is called for, and keeps what is asked for."""
     from vadkit import bags, inputs
 

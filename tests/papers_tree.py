@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 TRAINED = ("Arrest", "Assault", "Burglary", "Robbery", "Stealing", "Vandalism")
-UNSEEN = {"Abuse": 50, "Arson": 50, "Explosion": 50, "Fighting": 50, "RoadAccidents": 150, "Shooting": 50, "Shoplifting": 50}  # 450
+UNSEEN = {
+    "Abuse": 50,
+    "Arson": 50,
+    "Explosion": 50,
+    "Fighting": 50,
+    "RoadAccidents": 150,
+    "Shooting": 50,
+    "Shoplifting": 50,
+}  # 450
 
 
 def write_tree(root: Path, lists: str = "UCFCrime2Local", missing: tuple[str, ...] = ()) -> Path:
@@ -22,7 +30,10 @@ def write_tree(root: Path, lists: str = "UCFCrime2Local", missing: tuple[str, ..
         names, unseen = {"train": _names("train", 810, 800), "test": _names("test", 140, 150)}, []
         _write(root / "Anomaly_Train.txt", names["train"])
         _write(root / "Anomaly_Test.txt", names["test"])
-        _write(root / "Temporal_Anomaly_Annotation.txt", [f"{name}_x264.mp4 x {'5 9' if 'Normal' not in name else '-1 -1'} -1 -1" for name in names["test"]])
+        _write(
+            root / "Temporal_Anomaly_Annotation.txt",
+            [f"{name}_x264.mp4 x {'5 9' if 'Normal' not in name else '-1 -1'} -1 -1" for name in names["test"]],
+        )
     (root / "videos").mkdir()
     for name in {*names["train"], *names["test"], *unseen} - set(missing):
         (root / "videos" / f"{name}_x264.mp4").touch()
@@ -32,7 +43,9 @@ def write_tree(root: Path, lists: str = "UCFCrime2Local", missing: tuple[str, ..
 def _names(side: str, anomalous: int, normal: int) -> list[str]:
     """Test videos: anomalous and normal ones by pairs, so that either kind is in every other line."""
     first = 1 if side == "train" else 5001
-    return [f"{TRAINED[number // 2 % len(TRAINED)]}{first + number}" for number in range(anomalous)] + [f"Normal_Videos{first + number}" for number in range(normal)]
+    return [f"{TRAINED[number // 2 % len(TRAINED)]}{first + number}" for number in range(anomalous)] + [
+        f"Normal_Videos{first + number}" for number in range(normal)
+    ]
 
 
 def _anomalous(names: list[str]) -> list[str]:

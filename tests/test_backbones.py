@@ -65,7 +65,9 @@ def test_lite_pads_by_the_input_and_not_by_224(side):
     reference.eval()
     batch = preprocess(images(1, side), "efficientnet_lite0")
     with torch.no_grad():
-        assert torch.allclose(reference.extract_features(batch), build_backbone("efficientnet_lite0").features(batch), atol=1e-4)
+        assert torch.allclose(
+            reference.extract_features(batch), build_backbone("efficientnet_lite0").features(batch), atol=1e-4
+        )
 
 
 @pytest.mark.parametrize("name", FEATURE_DIMS)
@@ -73,7 +75,9 @@ def test_folding_batch_normalisation_changes_nothing_but_the_time(name):
     network = build_backbone(name, "random" if name != "efficientnet_lite0" else "imagenet")
     generator = torch.Generator().manual_seed(4)
     for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d) and name != "efficientnet_lite0":  # a fresh one would be the identity
+        if (
+            isinstance(module, torch.nn.BatchNorm2d) and name != "efficientnet_lite0"
+        ):  # a fresh one would be the identity
             module.running_mean.copy_(0.2 * torch.randn(module.num_features, generator=generator))
             module.running_var.copy_(0.5 + torch.rand(module.num_features, generator=generator))
     quick, batch = fused(network), preprocess(images(), name)
@@ -96,7 +100,9 @@ def test_preprocessing_is_each_networks_own():
     assert preprocess(images(3)[:, :, ::-1], "resnet18").shape == (3, 3, 64, 64)  # a mirrored view has negative strides
 
 
-@pytest.mark.parametrize("bad", [np.zeros((1, 8, 8, 3), np.float32), np.zeros((8, 8, 3), np.uint8), np.zeros((1, 3, 8, 8), np.uint8)])
+@pytest.mark.parametrize(
+    "bad", [np.zeros((1, 8, 8, 3), np.float32), np.zeros((8, 8, 3), np.uint8), np.zeros((1, 3, 8, 8), np.uint8)]
+)
 def test_preprocessing_refuses_what_is_no_image_batch(bad):
     with pytest.raises(ValueError, match="uint8 RGB"):
         preprocess(bad, "resnet18")
@@ -136,7 +142,10 @@ def test_another_networks_weights_are_refused_with_the_first_differences(tmp_pat
     del changed["bn1.bias"]
     changed["extra.weight"] = torch.zeros(1)
     torch.save(changed, path)
-    with pytest.raises(WeightsError, match=r"bn1\.bias is missing.*extra\.weight is unknown.*conv1\.weight has shape \(64, 3, 3, 3\), expected \(64, 3, 7, 7\)"):
+    with pytest.raises(
+        WeightsError,
+        match=r"bn1\.bias is missing.*extra\.weight is unknown.*conv1\.weight has shape \(64, 3, 3, 3\), expected \(64, 3, 7, 7\)",
+    ):
         build_backbone("resnet18", str(path))
     torch.save(resnet18_state, path)
     with pytest.raises(WeightsError, match=r"does not fit resnet50.* and \d+ more"):
@@ -188,7 +197,10 @@ def test_without_a_network_the_error_says_which_file_goes_where(tmp_path, monkey
         raise urllib.error.URLError("no network")
 
     monkeypatch.setattr(torch.hub, "urlopen", offline)
-    with pytest.raises(WeightsError, match=r"resnet50-0676ba61\.pth on a machine with a network and put it at .*checkpoints/resnet50-0676ba61\.pth"):
+    with pytest.raises(
+        WeightsError,
+        match=r"resnet50-0676ba61\.pth on a machine with a network and put it at .*checkpoints/resnet50-0676ba61\.pth",
+    ):
         build_backbone("resnet50", "imagenet")
     assert weights_digest("resnet50", "imagenet") == "resnet50-0676ba61.pth"
 
@@ -218,7 +230,9 @@ def test_a_file_in_torchs_cache_that_was_swapped_is_refused(tmp_path, monkeypatc
     torch.save({**resnet18_state, "bn1.bias": torch.ones(64)}, path)  # another training's, under the same name
     got = file_digest(path)[:8]
     for act in (build_backbone, weights_digest):
-        with pytest.raises(WeightsError, match=rf"{path.name} is not the published file: expected .* {expected}, got {got}; delete it"):
+        with pytest.raises(
+            WeightsError, match=rf"{path.name} is not the published file: expected .* {expected}, got {got}; delete it"
+        ):
             act("resnet18", "imagenet")
 
 

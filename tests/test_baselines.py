@@ -20,7 +20,20 @@ from vadkit.video import Probe
 
 
 def folder_config(tmp_path: Path, **changes) -> Config:
-    return Config(**{"cache_root": str(tmp_path), "workers": 1, "seeds": [0, 1], "corpus": "folder", "data_root": ".", "split": "grouped_cv", "folds": 3, "head_width": 8, "head_epochs": 1, **changes})
+    return Config(
+        **{
+            "cache_root": str(tmp_path),
+            "workers": 1,
+            "seeds": [0, 1],
+            "corpus": "folder",
+            "data_root": ".",
+            "split": "grouped_cv",
+            "folds": 3,
+            "head_width": 8,
+            "head_epochs": 1,
+            **changes,
+        }
+    )
 
 
 def by_video(scores) -> float:
@@ -48,7 +61,10 @@ def test_a_shortcut_in_the_container_is_found(tmp_path, world, monkeypatch, mode
 
 def test_containers_that_say_nothing_give_a_half(tmp_path, world, monkeypatch):
     containers(monkeypatch, lambda name: 320)
-    values = [by_video(scores) for scores in metadata_baseline(folder_config(tmp_path), fake_corpus(official=False, videos=96)).values()]
+    values = [
+        by_video(scores)
+        for scores in metadata_baseline(folder_config(tmp_path), fake_corpus(official=False, videos=96)).values()
+    ]
     assert values == pytest.approx([0.5, 0.5], abs=0.12)  # folds differ a little in their share of classes
 
 
@@ -85,7 +101,9 @@ def test_frames_of_the_test_set_are_not_trained_on(tmp_path, world, monkeypatch)
 
 def wrap(by_seed, seen):
     def spy(config, corpus, predict, *rest):
-        return by_seed(config, corpus, lambda train, test, seed: seen.append((train, test)) or predict(train, test, seed), *rest)
+        return by_seed(
+            config, corpus, lambda train, test, seed: seen.append((train, test)) or predict(train, test, seed), *rest
+        )
 
     return spy
 
@@ -121,6 +139,9 @@ def test_unknown_baselines_and_single_classes_are_refused(tmp_path, world):
     with pytest.raises(ConfigError, match="'forest' or 'logistic'"):
         metadata_baseline(config, fake_corpus(official=False), "tree")
     official = Config(cache_root=str(tmp_path), workers=1)
-    normal = Corpus("n", tuple(replace(v, category="Normal", intervals=()) if v.split != "test" else v for v in fake_corpus().videos))
+    normal = Corpus(
+        "n",
+        tuple(replace(v, category="Normal", intervals=()) if v.split != "test" else v for v in fake_corpus().videos),
+    )
     with pytest.raises(DataError, match="needs normal and anomalous videos"):
         linear_probe(official, normal)

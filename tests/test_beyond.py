@@ -11,7 +11,16 @@ from vadkit.experiment import run_system
 
 
 def config_in(folder, **changes) -> Config:
-    values = {"cache_root": str(folder), "workers": 1, "seeds": [0, 1], "head_width": 16, "head_epochs": 15, "patience": 15, "head_lr": 3e-3, "backbone_weights": "random"}
+    values = {
+        "cache_root": str(folder),
+        "workers": 1,
+        "seeds": [0, 1],
+        "head_width": 16,
+        "head_epochs": 15,
+        "patience": 15,
+        "head_lr": 3e-3,
+        "backbone_weights": "random",
+    }
     return Config(**{**values, "suspicious_seconds": 1.0, **changes})
 
 
@@ -39,8 +48,15 @@ def test_streams_that_were_trained_too_are_asked_from_images(tmp_path, monkeypat
 
     from vadkit import systems
 
-    monkeypatch.setitem(systems.SYSTEMS, "bagless", replace(systems.find_system("2S-bag-suspicious"), name="bagless", streams=1, bag=False))
-    corpus, config = live_corpus(tmp_path), live_config(tmp_path, "tuned", head_epochs=1, finetune_epochs=1, finetune_lr=1e-2)
+    monkeypatch.setitem(
+        systems.SYSTEMS,
+        "bagless",
+        replace(systems.find_system("2S-bag-suspicious"), name="bagless", streams=1, bag=False),
+    )
+    corpus, config = (
+        live_corpus(tmp_path),
+        live_config(tmp_path, "tuned", head_epochs=1, finetune_epochs=1, finetune_lr=1e-2),
+    )
     run = run_system(config, corpus, "bagless")
     found = beyond.beliefs(config, corpus, run)
     scores = {one.name: one for one in run.seeds[0].scores}
@@ -55,4 +71,6 @@ def test_each_class_of_the_training_side_has_its_rate(tmp_path, monkeypatch):
     found = beyond.class_rates(config_in(tmp_path), corpus)
     assert [one.category for one in found] == ["Fighting", "Robbery"]
     assert sum(one.videos for one in found) == sum(v.label for v in corpus.of("train"))
-    assert {one.seconds / one.videos for one in found} == {2.1} and all(one.common_samples == 7 * one.videos for one in found)
+    assert {one.seconds / one.videos for one in found} == {2.1} and all(
+        one.common_samples == 7 * one.videos for one in found
+    )

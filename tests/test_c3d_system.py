@@ -34,9 +34,21 @@ def corpus(tmp_path_factory) -> Corpus:
     for number, split in enumerate(("train", "train", "train", "train", "val", "val", "test", "test")):
         images = moving_square(FRAMES)
         if number % 2:
-            images = [np.clip(i.astype(int) + rng.integers(0, 120) * (SPAN[0] <= n < SPAN[1]), 0, 255).astype(np.uint8) for n, i in enumerate(images)]
+            images = [
+                np.clip(i.astype(int) + rng.integers(0, 120) * (SPAN[0] <= n < SPAN[1]), 0, 255).astype(np.uint8)
+                for n, i in enumerate(images)
+            ]
         path = write_video(root / f"v{number}.mp4", images, fps=15)
-        videos.append(Video(path.stem, path, "Fighting" if number % 2 else "Normal", split, f"s{number}", (SPAN,) if number % 2 else ()))
+        videos.append(
+            Video(
+                path.stem,
+                path,
+                "Fighting" if number % 2 else "Normal",
+                split,
+                f"s{number}",
+                (SPAN,) if number % 2 else (),
+            )
+        )
     return Corpus("tiny", tuple(videos))
 
 
@@ -66,7 +78,11 @@ def test_clips_are_trained_on_and_every_analysed_frame_is_scored(run, corpus, ca
         expected += sum(not video.label or SPAN[0] <= i < SPAN[1] for i in index)  # hard anomalies only
     assert run.system.name == "C3D-ha" and [seed.training_samples for seed in run.seeds] == [(expected,), (expected,)]
     for scores in run.seeds[0].scores:
-        assert np.array_equal(scores.index, np.arange(0, FRAMES, 3)) and scores.frames == FRAMES and np.isfinite(scores.confidence).all()
+        assert (
+            np.array_equal(scores.index, np.arange(0, FRAMES, 3))
+            and scores.frames == FRAMES
+            and np.isfinite(scores.confidence).all()
+        )
     assert [one.name for one in run.seeds[0].scores] == ["v6", "v7"]
     assert np.flatnonzero(run.seeds[0].scores[1].labels).tolist() == list(range(*SPAN))
 
@@ -82,15 +98,25 @@ def test_a_trained_network_scores_clips_as_its_run_did(run, corpus, cache):
     assert scorer.streams == ("rgb",) and scorer.networks["rgb"].size == 32
     (one,), _ = extract_clips([corpus.of("test")[1]], config, 32, ("rgb",), purpose="score")
     found = scorer.confidence({"rgb": one.images("rgb", one.rows("score", config))})
-    assert np.allclose(found, run.seeds[0].scores[1].confidence, atol=5e-3)  # float32 from clips against float16 features
+    assert np.allclose(
+        found, run.seeds[0].scores[1].confidence, atol=5e-3
+    )  # float32 from clips against float16 features
 
 
 def test_the_cache_trains_again_for_what_matters_only(run, corpus, cache, monkeypatch):
     trained = []
-    monkeypatch.setattr(experiment, "train", lambda *args, **options: trained.append(args) or pytest.fail("trained again"))
+    monkeypatch.setattr(
+        experiment, "train", lambda *args, **options: trained.append(args) or pytest.fail("trained again")
+    )
     again = run_system(make(cache, seeds=[0], image_size=64, i3d_size=48, mil_lr=0.5), corpus, "C3D-ha")
     assert again.seeds[0].model_paths == run.seeds[0].model_paths[:1] and not trained
-    for change in ({"clip_shift_normal": 5}, {"c3d_size": 48}, {"clip_width": 0.125}, {"anomaly_weight": 3.0}, {"clip_fps": 5.0}):
+    for change in (
+        {"clip_shift_normal": 5},
+        {"c3d_size": 48},
+        {"clip_width": 0.125},
+        {"anomaly_weight": 3.0},
+        {"clip_fps": 5.0},
+    ):
         with pytest.raises(pytest.fail.Exception, match="trained again"):
             run_system(make(cache, **change), corpus, "C3D-ha")
 
@@ -117,9 +143,13 @@ def test_fine_tuning_changes_the_convolutions_within_bounded_memory(corpus, tmp_
     """Parts of a batch give the batch's gradient, and never more than fits is held at once."""
     held = []
     preprocess = inputs.Network.preprocess
-    monkeypatch.setattr(inputs.Network, "preprocess", lambda self, images: held.append(len(images)) or preprocess(self, images))
+    monkeypatch.setattr(
+        inputs.Network, "preprocess", lambda self, images: held.append(len(images)) or preprocess(self, images)
+    )
     root = tmp_path / "whole"
-    before = load_model(run_system(make(root, head_epochs=1), corpus, "C3D-ha").seeds[0].model_paths[0]).model.state_dict()
+    before = load_model(
+        run_system(make(root, head_epochs=1), corpus, "C3D-ha").seeds[0].model_paths[0]
+    ).model.state_dict()
     held.clear()
     whole, state = finetuned(corpus, root)
     assert max(held) > 2
@@ -134,7 +164,9 @@ def test_fine_tuning_changes_the_convolutions_within_bounded_memory(corpus, tmp_
         assert torch.allclose(state[name], in_parts[name], atol=1e-4), name
     scorer = load_model(whole.model_paths[0])
     (one,), _ = extract_clips([corpus.of("test")[0]], make(root), 32, ("rgb",), purpose="score")
-    assert np.allclose(scorer.confidence({"rgb": one.images("rgb", range(len(one)))}), whole.scores[0].confidence, atol=1e-4)
+    assert np.allclose(
+        scorer.confidence({"rgb": one.images("rgb", range(len(one)))}), whole.scores[0].confidence, atol=1e-4
+    )
 
 
 def test_as_many_clips_are_held_as_have_the_pixels_of_a_batch_of_frames():
@@ -206,13 +238,28 @@ def test_what_cannot_work_is_said_before_a_video_is_read(corpus, tmp_path):
 
 def test_features_that_know_the_label_are_found_and_shuffled_labels_give_a_half(tmp_path, monkeypatch):
     world = fake_world(monkeypatch, signal=3.0)
-    config = make(tmp_path, corpus="folder", data_root=".", split="grouped_cv", folds=3, head_width=16, head_epochs=6, batch_size=16)
+    config = make(
+        tmp_path,
+        corpus="folder",
+        data_root=".",
+        split="grouped_cv",
+        folds=3,
+        head_width=16,
+        head_epochs=6,
+        batch_size=16,
+    )
     plain = fake_corpus(official=False, videos=96)
     shown = run_system(config, plain, "C3D-ha")
     assert frame_auc(*pool(shown.by_seed()[0])) > 0.8
     labels = np.random.default_rng(0).permutation([v.label for v in plain.videos])
     features = {v.name: world["samples"](v).features("rgb") for v in plain.videos}  # the pixels keep the true label
     monkeypatch.setattr(inputs, "clip_features", lambda samples, *_: features[samples.video.name])
-    shuffled = Corpus("fake", tuple(replace(v, category="Fighting" if s else "Normal", intervals=((21, 42),) if s else ()) for v, s in zip(plain.videos, labels, strict=True)))
+    shuffled = Corpus(
+        "fake",
+        tuple(
+            replace(v, category="Fighting" if s else "Normal", intervals=((21, 42),) if s else ())
+            for v, s in zip(plain.videos, labels, strict=True)
+        ),
+    )
     hidden = run_system(config, shuffled, "C3D-ha")
     assert frame_auc(*pool(hidden.by_seed()[0])) == pytest.approx(0.5, abs=0.1)

@@ -55,11 +55,20 @@ def test_the_narrow_weights_do_not_fit_a_wide_network(project):
 
 
 def test_a_learner_needs_the_networks_of_its_features(project):
-    names = {features: {f.what.split(",")[0] for f in about(Config(mil_features=features, c3d_weights="random"), project, ("10",))} for features in ("streams", "resnext3d", "i3d")}
+    names = {
+        features: {
+            f.what.split(",")[0] for f in about(Config(mil_features=features, c3d_weights="random"), project, ("10",))
+        }
+        for features in ("streams", "resnext3d", "i3d")
+    }
     assert names == {"streams": set(), "resnext3d": {"resnext3d"}, "i3d": {"i3d_rgb", "i3d_flow"}}
-    (found,) = about(Config(mil_features="resnext3d", mil_resnext3d_weights="gone.pth", clip_width=1.0), project, ("10",))
+    (found,) = about(
+        Config(mil_features="resnext3d", mil_resnext3d_weights="gone.pth", clip_width=1.0), project, ("10",)
+    )
     assert "mil_resnext3d_weights: no file" in found.what
-    assert not about(Config(mil_features="resnext3d", mil_resnext3d_weights="gone.pth", mil_published="features"), project, ("10",))
+    assert not about(
+        Config(mil_features="resnext3d", mil_resnext3d_weights="gone.pth", mil_published="features"), project, ("10",)
+    )
 
 
 def test_a_run_is_refused_only_where_that_notebook_would_run(project, monkeypatch):

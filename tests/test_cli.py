@@ -53,7 +53,9 @@ def test_params_lists_every_parameter(capsys):
 def test_check_says_what_is_missing(capsys, project):
     code, out, err = call(capsys, "check", "toy")
     assert (code, err) == (0, "") and "all is there" in out and "synthetic world" in out
-    code, out, err = call(capsys, "check", "toy", "-p", "detector_weights", "gone.pt", "-p", "backbone_weights", "gone.pt")
+    code, out, err = call(
+        capsys, "check", "toy", "-p", "detector_weights", "gone.pt", "-p", "backbone_weights", "gone.pt"
+    )
     assert code == 2 and out.count("MISSING") == 2 and "2 things to mend" in err
     assert re.search(r"detector_weights: no file .*gone\.pt; give", out)
     assert "fetched by ultralytics" in call(capsys, "check", "toy", "-p", "detector_weights", "yolov8n.pt")[1]
@@ -98,5 +100,7 @@ def test_sync_renews_parameters_cells(capsys, project):
 
 
 def test_a_reader_that_goes_away_is_no_error():
-    done = subprocess.run(f"{sys.executable} -m vadkit.cli params | head -1", shell=True, capture_output=True, text=True)
+    done = subprocess.run(
+        f"{sys.executable} -m vadkit.cli params | head -1", shell=True, capture_output=True, text=True
+    )
     assert done.returncode == 0 and "Traceback" not in done.stderr

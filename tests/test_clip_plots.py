@@ -43,7 +43,9 @@ def test_a_long_video_is_shown_around_its_anomaly(cut):
     start, end = figure.axes[0].get_xlim()
     assert (start, end) == pytest.approx((4.0, 16.0))  # the anomaly starts at 8 s
     shown = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 2]
-    assert 0 < len(shown) < len(clips[0].rows("train", config)) and all(start <= line.get_xdata()[1] <= end for line in shown)
+    assert 0 < len(shown) < len(clips[0].rows("train", config)) and all(
+        start <= line.get_xdata()[1] <= end for line in shown
+    )
 
 
 def test_no_video_is_refused(cut):

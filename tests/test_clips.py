@@ -22,7 +22,9 @@ def made(intervals=(), label=True) -> Video:
     return Video("v", Path("v.mp4"), "Fighting" if label else "Normal", "train", "v", intervals)
 
 
-spans = st.lists(st.integers(0, 600), min_size=2, max_size=6, unique=True).map(lambda cuts: tuple(zip(sorted(cuts)[::2], sorted(cuts)[1::2], strict=False)))
+spans = st.lists(st.integers(0, 600), min_size=2, max_size=6, unique=True).map(
+    lambda cuts: tuple(zip(sorted(cuts)[::2], sorted(cuts)[1::2], strict=False))
+)
 
 
 @given(frames=st.integers(1, 600), intervals=spans, fps=st.sampled_from([7.0, 15.0, 25.0, 30.0]))
@@ -38,7 +40,9 @@ def test_training_clips_keep_to_one_label_and_leave_no_span_out(frames, interval
         hard, mine = number % 2, (index >= start) & (index < stop)
         own = np.flatnonzero((kept >= start) & (kept < stop))
         if not len(own):
-            assert index[mine].tolist() == [stop - 1] * (hard and stop > start)  # between two kept frames: one for an anomaly
+            assert index[mine].tolist() == [stop - 1] * (
+                hard and stop > start
+            )  # between two kept frames: one for an anomaly
             continue
         assert len(ends[mine]) and np.array_equal(index[mine], ends[mine] * stride)
         if len(own) >= config.clip_frames:
@@ -131,7 +135,9 @@ def test_hard_only_rows_end_in_a_hard_anomaly(clips):
     every, hard = one.rows("train", config), one.rows("train", config, hard_only=True)
     assert set(hard) < set(every) and one.labels[hard].all()
     with pytest.raises(ValueError, match="were not cut for 'train'"):
-        one.rows("train", config.model_copy(update={"clip_shift_normal": 3, "clip_shift_anomalous": 1, "clip_frames": 3}))
+        one.rows(
+            "train", config.model_copy(update={"clip_shift_normal": 3, "clip_shift_anomalous": 1, "clip_frames": 3})
+        )
     with pytest.raises(ValueError, match="stream must be one of rgb, flow, got 'frame'"):
         one.images("frame", [0])
     with pytest.raises(IndexError, match="which has"):
@@ -139,7 +145,12 @@ def test_hard_only_rows_end_in_a_hard_anomaly(clips):
 
 
 def test_processes_give_what_one_process_gives_and_the_cache_remembers(tmp_path):
-    videos = [replace(made(label=False), name=f"v{n}", path=write_video(tmp_path / f"v{n}.mp4", moving_square(20 + n), fps=15)) for n in range(3)]
+    videos = [
+        replace(
+            made(label=False), name=f"v{n}", path=write_video(tmp_path / f"v{n}.mp4", moving_square(20 + n), fps=15)
+        )
+        for n in range(3)
+    ]
     found = []
     for workers in (1, 2):
         config = Config(cache_root=str(tmp_path / str(workers)), workers=workers)

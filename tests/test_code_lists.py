@@ -36,7 +36,10 @@ HARMLESS = {
     "vadkit.extraction": "makes and loads entries, whatever they hold",
     "vadkit.hub": "where weights are: what they are is in the keys",
 }
-READERS = dict.fromkeys(("vadkit.corpora.synthetic", "vadkit.corpora.ucf_crime", "vadkit.corpora.folder"), "spans and videos that they read are in the key")
+READERS = dict.fromkeys(
+    ("vadkit.corpora.synthetic", "vadkit.corpora.ucf_crime", "vadkit.corpora.folder"),
+    "spans and videos that they read are in the key",
+)
 SEEN = dict.fromkeys(("vadkit.samples", "vadkit.clips"), "in the digest of the samples, which is in the key")
 LABELS = {"vadkit.corpora": "labels are in the key"}
 SCORES = {"vadkit.scoring": "spreads scores over frames after they come from the cache"}
@@ -60,22 +63,47 @@ FAILURE = {**JOINT, **dict.fromkeys(("vadkit.evaluation", "vadkit.intervals"), "
 
 LISTS = {
     "samples": (samples.CODE, READERS),
-    "clips": (clips.CODE, {"vadkit.corpora": "every kept frame is in the entry, whatever its label", "vadkit.objects": "of bags alone"}),
+    "clips": (
+        clips.CODE,
+        {"vadkit.corpora": "every kept frame is in the entry, whatever its label", "vadkit.objects": "of bags alone"},
+    ),
     "bags of clips": (clips.BAGS_CODE, {"vadkit.corpora": "every kept frame is in the entry, whatever its label"}),
     "tubes": (tubes.CODE, {**READERS, "vadkit.objects": "tubes have no bag of objects"}),
     "features": (features.CODE, STREAMS),
     "clip features": (clip_features.CODE, {"vadkit.clips": "in the digest of the clips, which is in the key"}),
-    "models on frames": ((*experiment.CODE, *inputs.FrameInputs.code), {**SEEN, **LABELS, **SCORES, **STREAMS, **FOLDS, **NO_CLIPS}),
-    "models on clips": ((*experiment.CODE, *inputs.ClipInputs.code), {**SEEN, **LABELS, **SCORES, **STREAMS, **FOLDS, **NO_FRAMES}),
+    "models on frames": (
+        (*experiment.CODE, *inputs.FrameInputs.code),
+        {**SEEN, **LABELS, **SCORES, **STREAMS, **FOLDS, **NO_CLIPS},
+    ),
+    "models on clips": (
+        (*experiment.CODE, *inputs.ClipInputs.code),
+        {**SEEN, **LABELS, **SCORES, **STREAMS, **FOLDS, **NO_FRAMES},
+    ),
     "scores on frames": ((*scorer.CODE, *inputs.FrameInputs.code), {**SEEN, **LABELS, **SCORES, **STREAMS, **NO_CLIPS}),
     "scores on clips": ((*scorer.CODE, *inputs.ClipInputs.code), {**SEEN, **LABELS, **SCORES, **STREAMS, **NO_FRAMES}),
     "lengths of videos": (bags.LENGTHS_CODE, {}),
     "Learners": (mil_training.CODE, BAGS),
     "joint models": (joint_training.CODE, JOINT),
     "failures of the joint model": (("vadkit.joint_failure", *joint_training.CODE), FAILURE),
-    "worlds": (synthetic.CODE, {"vadkit.corpora": "only the name of the normal class", "vadkit.corpora.ucf_crime": "reads what was rendered"}),
+    "worlds": (
+        synthetic.CODE,
+        {"vadkit.corpora": "only the name of the normal class", "vadkit.corpora.ucf_crime": "reads what was rendered"},
+    ),
 }
-KEYED = {bags, samples, clips, tubes, features, clip_features, experiment, scorer, mil_training, joint_training, joint_failure, synthetic}
+KEYED = {
+    bags,
+    samples,
+    clips,
+    tubes,
+    features,
+    clip_features,
+    experiment,
+    scorer,
+    mil_training,
+    joint_training,
+    joint_failure,
+    synthetic,
+}
 
 
 def is_module(name: str) -> bool:
@@ -90,7 +118,13 @@ def source_of(name: str) -> str:
 def imports_of(source: str) -> set[str]:
     """The package's modules that a module imports at run time, also within functions."""
     tree = ast.parse(source)
-    for_types = {id(inner) for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test) for part in node.body for inner in ast.walk(part)}
+    for_types = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for part in node.body
+        for inner in ast.walk(part)
+    }
     found = set()
     for node in ast.walk(tree):
         if id(node) in for_types:
@@ -98,7 +132,10 @@ def imports_of(source: str) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {name if is_module(name) else node.module for name in (f"{node.module}.{alias.name}" for alias in node.names)}
+            found |= {
+                name if is_module(name) else node.module
+                for name in (f"{node.module}.{alias.name}" for alias in node.names)
+            }
     return {name for name in found if name == "vadkit" or name.startswith("vadkit.")}
 
 
@@ -113,14 +150,26 @@ if TYPE_CHECKING:
 def late():
     from vadkit.weights import read_state
 """
-    assert imports_of(source) == {"vadkit", "vadkit.flow", "vadkit.intervals", "vadkit.corpora", "vadkit.corpora.vatic", "vadkit.weights"}
+    assert imports_of(source) == {
+        "vadkit",
+        "vadkit.flow",
+        "vadkit.intervals",
+        "vadkit.corpora",
+        "vadkit.corpora.vatic",
+        "vadkit.weights",
+    }
 
 
 @pytest.mark.parametrize("name", LISTS)
 def test_a_list_holds_all_that_its_modules_build_on(name):
     listed, allowed = LISTS[name]
     imported = {one: {i for i in imports_of(source_of(one)) if i not in listed} for one in listed}
-    missing = {f"{needed} (by {one})" for one, several in imported.items() for needed in several if needed not in allowed and needed not in HARMLESS}
+    missing = {
+        f"{needed} (by {one})"
+        for one, several in imported.items()
+        for needed in several
+        if needed not in allowed and needed not in HARMLESS
+    }
     assert not missing, "list them, or say here why no entry depends on their code"
     idle = set(allowed) - set().union(*imported.values())
     assert not idle, "no module of the list imports them: take them off here"
@@ -128,5 +177,8 @@ def test_a_list_holds_all_that_its_modules_build_on(name):
 
 def test_every_module_that_keeps_entries_has_its_list_here():
     keyed = {path for path in PACKAGE.rglob("*.py") if "code_version(" in path.read_text(encoding="utf-8")}
-    others = {PACKAGE / "store.py", PACKAGE / "receipts.py"}  # where it is defined, and a fingerprint of the whole package
+    others = {
+        PACKAGE / "store.py",
+        PACKAGE / "receipts.py",
+    }  # where it is defined, and a fingerprint of the whole package
     assert keyed - others == {Path(module.__file__) for module in KEYED}

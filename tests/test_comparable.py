@@ -19,19 +19,29 @@ def why(config, item, system, metric, paper=P, problems=()):
 
 def test_the_papers_own_set_up_may_be_compared_and_can_reproduce(the_papers):
     config = the_papers()
-    assert [why(config, one.item, one.system, one.metric) for one in published.load() if one.paper == P] == [""] * sum(one.paper == P for one in published.load())
+    assert [why(config, one.item, one.system, one.metric) for one in published.load() if one.paper == P] == [""] * sum(
+        one.paper == P for one in published.load()
+    )
     found = report.result_rows(config, [Metric("fl_auc", 0.83, 0.81, 0.85, (0.83,), 45)], P, "table 1", "2S-bag")
     assert (found[0].verdict, found[0].reason) == ("reproduced", "")
 
 
 def test_other_videos_than_the_papers():
-    assert why(make_config({}), "table 1", "2S-bag", "fl_auc") == comparable.OTHER_VIDEOS == why(make_config({}), "section 4.2", "training", "patience")
+    assert (
+        why(make_config({}), "table 1", "2S-bag", "fl_auc")
+        == comparable.OTHER_VIDEOS
+        == why(make_config({}), "section 4.2", "training", "patience")
+    )
 
 
-@pytest.mark.parametrize(("missing", "said"), [("Arrest1", "209 training and 90 test"), ("Normal_Videos5001", "210 training and 89 test")])
+@pytest.mark.parametrize(
+    ("missing", "said"), [("Arrest1", "209 training and 90 test"), ("Normal_Videos5001", "210 training and 89 test")]
+)
 def test_a_list_that_lacks_a_video_is_another_list(the_papers, tmp_path, missing, said):
     config = the_papers(data_root=str(write_tree(tmp_path / "tree", missing=(missing,))))
-    assert said in why(config, "table 1", "2S-bag", "fl_auc") and said in why(config, "section 4.2", "training", "patience")
+    assert said in why(config, "table 1", "2S-bag", "fl_auc") and said in why(
+        config, "section 4.2", "training", "patience"
+    )
 
 
 def test_videos_of_unseen_classes_count_for_table_3_alone(the_papers, tmp_path):
@@ -42,8 +52,15 @@ def test_videos_of_unseen_classes_count_for_table_3_alone(the_papers, tmp_path):
 
 def test_each_paper_has_its_own_lists(the_papers, tmp_path):
     theirs = {"mil_features": "resnext3d"}
-    local, official = the_papers(**theirs), the_papers(**theirs, data_root=str(write_tree(tmp_path / "tree", "official")))
-    assert why(official, "section VI", "MIL learner", "fl_auc", "raqeeb") == "" != why(official, "table 1", "2S-bag", "fl_auc")
+    local, official = (
+        the_papers(**theirs),
+        the_papers(**theirs, data_root=str(write_tree(tmp_path / "tree", "official"))),
+    )
+    assert (
+        why(official, "section VI", "MIL learner", "fl_auc", "raqeeb")
+        == ""
+        != why(official, "table 1", "2S-bag", "fl_auc")
+    )
     assert "UCFCrime2Local's" in why(local, "section VI", "MIL learner", "fl_auc", "raqeeb")
     others = official.model_copy(update={"mil_published": "features"})
     assert "a network that is not known" in why(others, "section VI", "MIL learner", "fl_auc", "raqeeb")
@@ -56,7 +73,9 @@ def test_data_that_cannot_be_read_are_not_the_papers(the_papers):
 def test_the_validation_side_decides_who_is_tested(the_papers):
     cut = the_papers(validation="train_cut")
     assert "train_cut" in why(cut, "table 1", "2S-bag", "fl_auc")
-    assert why(cut, "table 2", "2S-bag-ha-no-es", "fl_auc") == ""  # has no validation set: its lists are whole either way
+    assert (
+        why(cut, "table 2", "2S-bag-ha-no-es", "fl_auc") == ""
+    )  # has no validation set: its lists are whole either way
 
 
 @pytest.mark.parametrize(
@@ -89,7 +108,14 @@ def test_a_video_that_could_not_be_used_is_said_in_the_row(the_papers):
     lost, odd = Problem("Arrest001_x264.mp4", "does not decode", True), Problem("a.txt", "clipped", False)
     metric = Metric("fl_auc", 0.83, 0.83, 0.83, (0.83,), 45, "no interval")
     row = report.result_rows(config, [metric], P, "table 1", "2S-bag", [odd, lost])[0]
-    assert row.verdict == "not comparable" and row.reason.startswith("no interval; 1 of the lists' videos") and "does not decode" in row.reason
+    assert (
+        row.verdict == "not comparable"
+        and row.reason.startswith("no interval; 1 of the lists' videos")
+        and "does not decode" in row.reason
+    )
     change = Comparison("fl_auc", 0.80, 0.75, 0.05, 0.02, 0.08, 0.0667, 0.03, 0.11, 3, 45)
-    verdicts = [report.change_rows(config, change, P, "claim 5.2a", "2S-bag / 2S-no-bag", problems)[0].verdict for problems in ([odd], [lost])]
+    verdicts = [
+        report.change_rows(config, change, P, "claim 5.2a", "2S-bag / 2S-no-bag", problems)[0].verdict
+        for problems in ([odd], [lost])
+    ]
     assert verdicts == ["reproduced", "not comparable"]

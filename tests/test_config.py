@@ -106,7 +106,13 @@ def test_sampling_presets_and_custom_rates():
     assert make_config({"sampling": "custom", "anomaly_fps": 4.0, "normal_fps": 2.0}).training_fps == (4.0, 2.0)
 
 
-OTHER = {str: lambda v: v + "x", int: lambda v: v + 1, float: lambda v: v + 0.0123, bool: lambda v: not v, list: lambda v: [*v, 9]}
+OTHER = {
+    str: lambda v: v + "x",
+    int: lambda v: v + 1,
+    float: lambda v: v + 0.0123,
+    bool: lambda v: not v,
+    list: lambda v: [*v, 9],
+}
 
 
 @pytest.mark.parametrize("name", Config.model_fields)
@@ -162,15 +168,32 @@ def test_parameters_cell_is_what_papermill_can_read():
     from papermill.iorw import nbformat
 
     cell = nbformat.v4.new_code_cell(parameters_cell(), metadata={"tags": ["parameters"]})
-    notebook = nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}})
+    notebook = nbformat.v4.new_notebook(
+        cells=[cell], metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    )
     found = _infer_parameters(notebook)
-    assert {p.name: p.default for p in found} == {name: repr(field.default) for name, field in Config.model_fields.items()}
+    assert {p.name: p.default for p in found} == {
+        name: repr(field.default) for name, field in Config.model_fields.items()
+    }
     namespace: dict = {}
     exec(parameters_cell(), namespace)
     assert make_config({name: namespace[name] for name in Config.model_fields}) == Config()
 
 
-@given(st.dictionaries(st.sampled_from(sorted(Config.model_fields)), st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.integers()), st.dictionaries(st.text(), st.integers()))))
+@given(
+    st.dictionaries(
+        st.sampled_from(sorted(Config.model_fields)),
+        st.one_of(
+            st.none(),
+            st.booleans(),
+            st.integers(),
+            st.floats(),
+            st.text(),
+            st.lists(st.integers()),
+            st.dictionaries(st.text(), st.integers()),
+        ),
+    )
+)
 def test_any_values_give_a_config_or_a_config_error(values):
     try:
         config = make_config(values)

@@ -13,7 +13,10 @@ from vadkit.errors import DataError
 
 def pictures(count: int, height: int = 48, width: int = 64) -> list[np.ndarray]:
     rows, columns = np.mgrid[0:height, 0:width]
-    return [np.dstack([(rows * 4) % 256, (columns * 3 + 9 * k) % 256, np.full_like(rows, 40 + 10 * k)]).astype(np.uint8) for k in range(count)]
+    return [
+        np.dstack([(rows * 4) % 256, (columns * 3 + 9 * k) % 256, np.full_like(rows, 40 + 10 * k)]).astype(np.uint8)
+        for k in range(count)
+    ]
 
 
 def decoded(path) -> list[np.ndarray]:

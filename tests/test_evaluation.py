@@ -26,7 +26,9 @@ def make_test_set(seed, lift=0.45, videos=24, frames=240):
             start = int(layout.integers(0, frames - 80))
             labels[start : start + 80] = 1
         index = np.arange(0, frames, 10)
-        confidence = np.clip(0.3 + lift * labels[index] + rng.normal(scale=0.2, size=len(index)) + 0.1 * rng.normal(), 0, 1)
+        confidence = np.clip(
+            0.3 + lift * labels[index] + rng.normal(scale=0.2, size=len(index)) + 0.1 * rng.normal(), 0, 1
+        )
         scored.append(VideoScores(f"v{k}", category, f"v{k}", 30.0, index, confidence, labels))
     return scored
 
@@ -40,9 +42,16 @@ def test_values_are_those_of_the_metrics_and_lie_in_their_intervals():
     found = by_name(evaluate(scores, CONFIG))
     expected_names = "fl_auc ap anomalous_only_auc hard_vs_normal_auc macro_class_auc false_alarm_rate vl_f1 vl_tpr vl_fpr detection_delay_s spans_detected video_auc video_auc_sas auc_Arson auc_Burglary auc_Robbery"
     assert list(found) == expected_names.split()
-    for name, function in (("fl_auc", lambda v: metrics.frame_auc(*metrics.pool(v))), ("ap", lambda v: metrics.average_precision(*metrics.pool(v))), ("hard_vs_normal_auc", metrics.hard_vs_normal_auc), ("macro_class_auc", metrics.macro_class_auc)):
+    for name, function in (
+        ("fl_auc", lambda v: metrics.frame_auc(*metrics.pool(v))),
+        ("ap", lambda v: metrics.average_precision(*metrics.pool(v))),
+        ("hard_vs_normal_auc", metrics.hard_vs_normal_auc),
+        ("macro_class_auc", metrics.macro_class_auc),
+    ):
         values = tuple(function(v) for v in scores.values())
-        assert found[name].per_seed == pytest.approx(values, abs=1e-12) and found[name].value == pytest.approx(np.mean(values))
+        assert found[name].per_seed == pytest.approx(values, abs=1e-12) and found[name].value == pytest.approx(
+            np.mean(values)
+        )
     peaks = [np.array([video_sas(v, CONFIG).max() for v in videos]) for videos in scores.values()]
     labels = np.array([v.label for v in scores[0]])
     assert found["vl_f1"].per_seed == tuple(metrics.video_f1(labels, p) for p in peaks)
@@ -69,7 +78,9 @@ def test_every_statistic_is_its_metric_on_the_videos_drawn():
     one, other = _prepare({0: videos}, CONFIG)[0], _prepare({0: drawn}, CONFIG)[0]
     assert set(one.definitions) == set(other.definitions)
     for name in one.definitions:
-        assert one.definitions[name].statistic()(counts[None].astype(float))[0] == pytest.approx(other.definitions[name].point(), abs=1e-12), name
+        assert one.definitions[name].statistic()(counts[None].astype(float))[0] == pytest.approx(
+            other.definitions[name].point(), abs=1e-12
+        ), name
 
 
 def test_sas_takes_the_runs_parameters():
@@ -82,7 +93,18 @@ def test_sas_takes_the_runs_parameters():
 def test_metrics_without_a_value_keep_their_reason():
     normal_only = {0: [v for v in make_test_set(0) if not v.label]}
     found = by_name(evaluate(normal_only, CONFIG))
-    for name in ("fl_auc", "ap", "anomalous_only_auc", "hard_vs_normal_auc", "macro_class_auc", "vl_f1", "vl_tpr", "detection_delay_s", "spans_detected", "video_auc"):
+    for name in (
+        "fl_auc",
+        "ap",
+        "anomalous_only_auc",
+        "hard_vs_normal_auc",
+        "macro_class_auc",
+        "vl_f1",
+        "vl_tpr",
+        "detection_delay_s",
+        "spans_detected",
+        "video_auc",
+    ):
         assert found[name].value is None and found[name].ci_low is None and found[name].reason, name
     assert "no anomalous frame among 2880" in found["fl_auc"].reason
     assert found["vl_fpr"].value is not None and found["false_alarm_rate"].value is not None
@@ -151,12 +173,25 @@ def test_intervals_over_sources_draw_a_recordings_cuts_together():
         shift = rng.normal(0, 0.2)
         for cut in range(6):
             label, score = cut % 2, np.clip(0.5 + 0.15 * (cut % 2) + shift + rng.normal(0, 0.02, 4), 0, 1)
-            videos.append(VideoScores(f"{source}-{cut}", "Assault" if label else "Normal", f"s{source}", 10.0, np.arange(4) * 5, score, np.full(20, label, np.uint8)))
+            videos.append(
+                VideoScores(
+                    f"{source}-{cut}",
+                    "Assault" if label else "Normal",
+                    f"s{source}",
+                    10.0,
+                    np.arange(4) * 5,
+                    score,
+                    np.full(20, label, np.uint8),
+                )
+            )
     widths = {}
     for over in ("videos", "sources"):
         found = {m.name: m for m in evaluate({0: videos}, make_config({"interval_over": over}))}
         widths[over] = found["false_alarm_rate"].ci_high - found["false_alarm_rate"].ci_low
-        alone = {m.name: m for m in evaluate({0: [replace(v, source=v.name) for v in videos]}, make_config({"interval_over": over}))}
+        alone = {
+            m.name: m
+            for m in evaluate({0: [replace(v, source=v.name) for v in videos]}, make_config({"interval_over": over}))
+        }
         assert alone["fl_auc"].value == found["fl_auc"].value
     assert widths["sources"] > 1.3 * widths["videos"]
 

@@ -25,7 +25,15 @@ from vadkit.training import CHECKPOINT
 
 
 def make(tmp_path: Path, **changes) -> Config:
-    values = {"cache_root": str(tmp_path), "workers": 1, "seeds": [0], "head_width": 16, "head_epochs": 6, "head_lr": 3e-3, "backbone_weights": "random"}
+    values = {
+        "cache_root": str(tmp_path),
+        "workers": 1,
+        "seeds": [0],
+        "head_width": 16,
+        "head_epochs": 6,
+        "head_lr": 3e-3,
+        "backbone_weights": "random",
+    }
     return Config(**{**values, **changes})
 
 
@@ -57,7 +65,9 @@ def test_every_system_scores_the_test_videos(tmp_path, world, name):
 
 
 def test_hard_only_training_leaves_out_the_soft_frames(tmp_path, world):
-    soft, hard = (run_system(make(tmp_path), fake_corpus(), name).seeds[0].training_samples[0] for name in ("2S-bag", "2S-bag-ha"))
+    soft, hard = (
+        run_system(make(tmp_path), fake_corpus(), name).seeds[0].training_samples[0] for name in ("2S-bag", "2S-bag-ha")
+    )
     anomalous = sum(v.label for v in fake_corpus().of("train"))
     assert soft == 12 * 20 and hard == soft - 13 * anomalous  # 7 of an anomalous video's 20 rows are hard anomalies
 
@@ -84,7 +94,9 @@ def test_cross_validation_tests_every_video_once_on_a_model_that_did_not_see_its
     for fold in plan_folds(config, corpus, 0):
         seen = {sources[name] for name in (*fold.train, *fold.val)}
         assert not seen & {sources[name] for name in fold.test}
-    assert [fold.test for fold in plan_folds(config, corpus, 0)] != [fold.test for fold in plan_folds(config, corpus, 1)]
+    assert [fold.test for fold in plan_folds(config, corpus, 0)] != [
+        fold.test for fold in plan_folds(config, corpus, 1)
+    ]
 
 
 def test_a_second_run_trains_nothing_and_gives_the_same(tmp_path, world):
@@ -159,7 +171,13 @@ def test_features_without_the_label_give_a_half(tmp_path, world):
 def test_shuffled_labels_give_a_half(tmp_path, world, monkeypatch):
     corpus = fake_corpus(official=False, videos=96)
     spans = np.random.default_rng(0).permutation([v.label for v in corpus.videos])
-    shuffled = Corpus("fake", tuple(replace(v, category="Fighting" if s else "Normal", intervals=((21, 42),) if s else ()) for v, s in zip(corpus.videos, spans, strict=True)))
+    shuffled = Corpus(
+        "fake",
+        tuple(
+            replace(v, category="Fighting" if s else "Normal", intervals=((21, 42),) if s else ())
+            for v, s in zip(corpus.videos, spans, strict=True)
+        ),
+    )
     plain = {v.name: FakeSamples(v, 3.0).features("frame") for v in corpus.videos}  # the pixels keep the true label
     monkeypatch.setattr(inputs, "pooled", lambda samples, stream, config: plain[samples.video.name])
     shown = run_system(folder_config(tmp_path), corpus, "1S-no-bag")
@@ -210,7 +228,11 @@ def test_missing_sides_are_refused_with_the_first_problem(tmp_path, world):
     with pytest.raises(DataError, match="early stopping needs validation samples"):
         run_system(make(tmp_path), Corpus("fake", corpus.of("train", "test")), "2S-bag")
     with pytest.raises(DataError, match="all normal"):
-        run_system(make(tmp_path), Corpus("fake", tuple(v for v in corpus.videos if not (v.split == "train" and v.label))), "2S-bag")
+        run_system(
+            make(tmp_path),
+            Corpus("fake", tuple(v for v in corpus.videos if not (v.split == "train" and v.label))),
+            "2S-bag",
+        )
 
 
 def test_problems_of_the_videos_come_with_the_run(tmp_path, world):
@@ -235,7 +257,10 @@ def test_an_interrupted_experiment_resumes_at_its_checkpoint(tmp_path, world, mo
     resumed = run_system(config, fake_corpus(), "2S-bag", lambda done, total, what: epochs.append(done))
     assert epochs[0] == 4
     whole = run_system(make(tmp_path / "b", head_epochs=5, patience=5), fake_corpus(), "2S-bag")
-    assert [np.array_equal(a.confidence, b.confidence) for a, b in zip(resumed.seeds[0].scores, whole.seeds[0].scores, strict=True)] == [True] * 6
+    assert [
+        np.array_equal(a.confidence, b.confidence)
+        for a, b in zip(resumed.seeds[0].scores, whole.seeds[0].scores, strict=True)
+    ] == [True] * 6
     assert not list((tmp_path / "a").rglob(CHECKPOINT))
 
 
@@ -279,12 +304,25 @@ def real(tmp_path_factory):
             images = [np.clip(i.astype(int) + rng.integers(0, 120), 0, 255).astype(np.uint8) for i in images]
         path = write_video(root / f"v{number:02d}.mp4", images)
         split = ("train", "train", "train", "train", "val", "val", "test", "test")[number % 8]
-        videos.append(Video(path.stem, path, "Fighting" if label else "Normal", split, path.stem, ((6, 18),) if label else ()))
+        videos.append(
+            Video(path.stem, path, "Fighting" if label else "Normal", split, path.stem, ((6, 18),) if label else ())
+        )
     return Corpus("tiny", tuple(videos)), root
 
 
 def real_config(root: Path, **changes) -> Config:
-    return make(root / "cache", backbone="resnet18", image_size=32, flow_method="dis", detector_weights="none", sampling="custom", anomaly_fps=10.0, normal_fps=10.0, analysis_fps=10.0, **changes)
+    return make(
+        root / "cache",
+        backbone="resnet18",
+        image_size=32,
+        flow_method="dis",
+        detector_weights="none",
+        sampling="custom",
+        anomaly_fps=10.0,
+        normal_fps=10.0,
+        analysis_fps=10.0,
+        **changes,
+    )
 
 
 def test_real_modules_in_processes_and_in_one_agree(real):
@@ -295,7 +333,9 @@ def test_real_modules_in_processes_and_in_one_agree(real):
     assert [one.name for one in run.seeds[0].scores] == ["v06", "v07"]
     alone = run_system(real_config(root / "alone", seeds=[1]), corpus, "2S-no-bag").seeds[0]
     assert alone.model_paths[0].name == run.seeds[1].model_paths[0].name
-    assert all(np.array_equal(a.confidence, b.confidence) for a, b in zip(alone.scores, run.seeds[1].scores, strict=True))
+    assert all(
+        np.array_equal(a.confidence, b.confidence) for a, b in zip(alone.scores, run.seeds[1].scores, strict=True)
+    )
     scorer = load_model(run.seeds[0].model_paths[0])
     first = run.seeds[0].scores[1]
     samples, _ = extract(corpus.of("test"), config, purpose="score")
@@ -316,4 +356,6 @@ def test_real_fine_tuning_changes_the_streams_and_scores_from_images(real):
     scorer = load_model(path)
     samples, _ = extract(corpus.of("test"), config, purpose="score")
     rows = samples[0].rows("score", config)
-    assert np.allclose(scorer.confidence({"frame": samples[0].images("frame", rows)}), run.seeds[0].scores[0].confidence, atol=1e-4)
+    assert np.allclose(
+        scorer.confidence({"frame": samples[0].images("frame", rows)}), run.seeds[0].scores[0].confidence, atol=1e-4
+    )

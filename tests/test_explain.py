@@ -92,8 +92,13 @@ def test_the_peak_is_where_the_evidence_is_in_each_stream_by_itself(output):
 def by_formula(scorer: Scorer, images: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Notebook 09's: weights are the mean gradients of the logit, what is positive of the weighted sum stays, over its largest value; of clips, of the last moment."""
     model = scorer.model
-    maps = [b.features(scorer.networks[s].preprocess(images[s])).detach().requires_grad_() for b, s in zip(model.backbones, scorer.streams, strict=True)]
-    logit = model.head(torch.cat([explain._pooled(b, m) for b, m in zip(model.backbones, maps, strict=True)], dim=1))[:, -1]
+    maps = [
+        b.features(scorer.networks[s].preprocess(images[s])).detach().requires_grad_()
+        for b, s in zip(model.backbones, scorer.streams, strict=True)
+    ]
+    logit = model.head(torch.cat([explain._pooled(b, m) for b, m in zip(model.backbones, maps, strict=True)], dim=1))[
+        :, -1
+    ]
     found = {}
     for stream, own, slope in zip(scorer.streams, maps, torch.autograd.grad(logit.sum(), maps), strict=True):
         positive = (slope.mean(dim=tuple(range(2, slope.ndim)), keepdim=True) * own).sum(dim=1).relu().detach().numpy()
@@ -105,9 +110,14 @@ def by_formula(scorer: Scorer, images: dict[str, np.ndarray]) -> dict[str, np.nd
 def test_a_map_is_the_formulas_and_keeps_its_floor():
     """Where every place speaks for an anomaly, none of them is shown as if it did not."""
     bright = {"frame": red_at((12, 20), (44, 52)), "flow": red_at((52, 12), (12, 60))}
-    scorer, images = toy_scorer(), {stream: np.clip(image + np.uint16(60), 0, 255).astype(np.uint8) for stream, image in bright.items()}
+    scorer, images = (
+        toy_scorer(),
+        {stream: np.clip(image + np.uint16(60), 0, 255).astype(np.uint8) for stream, image in bright.items()},
+    )
     with torch.no_grad():
-        scorer.model.head.layers[0].weight[:, 1] = scorer.model.head.layers[0].weight[:, DIM + 1] = 1.0  # of texture, which is everywhere
+        scorer.model.head.layers[0].weight[:, 1] = scorer.model.head.layers[0].weight[:, DIM + 1] = (
+            1.0  # of texture, which is everywhere
+        )
     found = heat_maps(scorer, images)[0]
     for stream, expected in by_formula(scorer, images).items():
         assert expected.min() > 1e-3 and np.allclose(found[stream], expected, atol=1e-5)
@@ -155,7 +165,9 @@ def test_three_classes_are_explained_by_the_hard_one_against_the_rest():
     with torch.no_grad():
         three.model.head.layers[6].bias[1] = -60.0
     expected, found = heat_maps(two, images), heat_maps(three, images)
-    assert found[1] == pytest.approx(expected[1], abs=1e-6) and found[1] == pytest.approx(three.confidence(images), abs=1e-6)
+    assert found[1] == pytest.approx(expected[1], abs=1e-6) and found[1] == pytest.approx(
+        three.confidence(images), abs=1e-6
+    )
     for stream in images:
         assert expected[0][stream].max() == 1.0 and np.allclose(found[0][stream], expected[0][stream], atol=1e-5)
 
@@ -231,14 +243,27 @@ def explained(name: str, at: tuple[float, float] | None, boxes, seen=explain.WHO
         heat = np.zeros((50, 50), np.float32)
         if at is not None:
             heat[int(at[1] * 50), int(at[0] * 50)] = 1
-    return Explained(Video(name, Path(f"{name}.mp4"), "Assault", "test", name), 0, 0, 0.5, {"frame": heat}, {"frame": seen}, np.array(boxes, float).reshape(-1, 4))
+    return Explained(
+        Video(name, Path(f"{name}.mp4"), "Assault", "test", name),
+        0,
+        0,
+        0.5,
+        {"frame": heat},
+        {"frame": seen},
+        np.array(boxes, float).reshape(-1, 4),
+    )
 
 
 LEFT, MIDDLE = [0.0, 0.0, 0.4, 0.5], [0.3, 0.4, 0.6, 0.6]
 
 
 def test_the_pointing_game_counts_hits_and_its_baselines():
-    found = [explained("a", (0.2, 0.2), [LEFT]), explained("a", (0.9, 0.9), [LEFT]), explained("b", (0.5, 0.5), [LEFT, MIDDLE]), explained("c", None, [LEFT])]
+    found = [
+        explained("a", (0.2, 0.2), [LEFT]),
+        explained("a", (0.9, 0.9), [LEFT]),
+        explained("b", (0.5, 0.5), [LEFT, MIDDLE]),
+        explained("c", None, [LEFT]),
+    ]
     values = {m.what: m.interval.value for m in pointing_game(CONFIG, {0: found})}
     assert values["Grad-CAM, frame stream"] == 2 / 4  # a map without a peak misses
     assert values["middle of the frame"] == 1 / 4
@@ -261,7 +286,9 @@ def test_a_map_of_a_window_points_and_is_drawn_where_the_window_is():
     heat = in_frame(one, "frame", 320, 240)
     assert heat.shape == (240, 320)
     y, x = np.unravel_index(heat.argmax(), heat.shape)
-    assert (x / 320, y / 240) == pytest.approx((0.75, 0.25), abs=0.02) and not heat[120:].any() and not heat[:, :160].any()
+    assert (
+        (x / 320, y / 240) == pytest.approx((0.75, 0.25), abs=0.02) and not heat[120:].any() and not heat[:, :160].any()
+    )
 
 
 def test_agreement_is_one_for_the_same_maps_and_undefined_for_constant_ones():
@@ -285,17 +312,29 @@ def test_the_checks_draw_a_recordings_cuts_together_where_asked():
     rng = np.random.default_rng(0)
 
     def cuts(own_source: bool) -> list[Explained]:
-        found = [explained(f"{s}{cut}", (0.2, 0.2) if s in "abc" else (0.9, 0.9), [LEFT]) for s in "abcdef" for cut in range(6)]
-        return [replace(one, video=replace(one.video, source=one.video.name if own_source else one.video.name[0])) for one in found]
+        found = [
+            explained(f"{s}{cut}", (0.2, 0.2) if s in "abc" else (0.9, 0.9), [LEFT])
+            for s in "abcdef"
+            for cut in range(6)
+        ]
+        return [
+            replace(one, video=replace(one.video, source=one.video.name if own_source else one.video.name[0]))
+            for one in found
+        ]
 
     noise = [rng.random((50, 50), np.float32) for _ in range(36)]
 
     def measures(over: str, own_source: bool = False) -> list:
         config, found = Config(bootstrap_resamples=200, interval_over=over), cuts(own_source)
-        mixed = [replace(one, heat={"frame": one.heat["frame"] if one.video.name[0] in "abc" else heat}) for one, heat in zip(found, noise, strict=True)]
+        mixed = [
+            replace(one, heat={"frame": one.heat["frame"] if one.video.name[0] in "abc" else heat})
+            for one, heat in zip(found, noise, strict=True)
+        ]
         return [pointing_game(config, {0: found})[0].interval, agreement(config, found, mixed, "frame", "x").interval]
 
-    for by_video, by_source, alone in zip(measures("videos"), measures("sources"), measures("sources", own_source=True), strict=True):
+    for by_video, by_source, alone in zip(
+        measures("videos"), measures("sources"), measures("sources", own_source=True), strict=True
+    ):
         assert by_video.value == by_source.value
         assert by_source.high - by_source.low > 1.5 * (by_video.high - by_video.low)
         assert alone.high - alone.low < 1.2 * (by_video.high - by_video.low)
@@ -327,7 +366,10 @@ def trained(tmp_path_factory):
 def test_test_videos_are_explained_at_their_boxed_frames(trained):
     config, corpus, run = trained
     found = explain.explain_run(config, corpus, run, per_video=2)
-    assert [(one.video.name, one.frame) for one in found] == [("Assault004", 20), ("Assault004", 40)]  # analysed every tenth frame, boxes from 15 to 45
+    assert [(one.video.name, one.frame) for one in found] == [
+        ("Assault004", 20),
+        ("Assault004", 40),
+    ]  # analysed every tenth frame, boxes from 15 to 45
     for one in found:
         assert one.boxes == pytest.approx(np.array([[0.25, 0.25, 0.75, 0.75]]))
         assert one.heat["frame"].shape == (2, 2) and one.seen["flow"] == explain.WHOLE
@@ -345,7 +387,12 @@ def test_panels_are_figure_4s(trained):
     pictures, titles = zip(*explain.panels(one, samples), strict=True)
     assert [p.shape for p in pictures] == [(240, 320, 3)] * 4 and all(p.dtype == np.uint8 for p in pictures)
     assert (pictures[2][60, 80:240] == 255).all()  # the box's upper edge
-    assert titles == (f"Assault004, frame {one.frame}: {one.confidence:.2f}; flow", "Grad-CAM, flow", "frame", "Grad-CAM, frame")
+    assert titles == (
+        f"Assault004, frame {one.frame}: {one.confidence:.2f}; flow",
+        "Grad-CAM, flow",
+        "frame",
+        "Grad-CAM, frame",
+    )
 
 
 def test_panels_follow_the_streams_where_motion_takes_the_frames_place(trained):
@@ -361,7 +408,9 @@ def test_panels_follow_the_streams_where_motion_takes_the_frames_place(trained):
     left, top, right, bottom = one.seen["speed"]
     columns = np.clip([round((x - left) / (right - left) * 320) for x in (0.25, 0.75)], 0, 320)
     upper = round((0.25 - top) / (bottom - top) * 240)
-    assert 0 < upper < 240 and columns[0] < columns[1] and (pictures[2][upper, slice(*columns)] == 255).all()  # the box is where the window shows it
+    assert (
+        0 < upper < 240 and columns[0] < columns[1] and (pictures[2][upper, slice(*columns)] == 255).all()
+    )  # the box is where the window shows it
     assert len(plots.sample_grid(pictures, titles).axes) == 4
 
 

@@ -73,7 +73,11 @@ def test_segments_cover_every_frame_and_annotations_count_from_one(files):
 
 def test_a_table_without_column_names_or_classes_is_read_alike(files):
     with_names = external.read(*files()).videos
-    bare = external.read(*files([row.replace(",Abuse,", ",").replace(",Arson,", ",").replace(",Normal,", ",") for row in ROWS], header="")).videos
+    bare = external.read(
+        *files(
+            [row.replace(",Abuse,", ",").replace(",Arson,", ",").replace(",Normal,", ",") for row in ROWS], header=""
+        )
+    ).videos
     for a, b in zip(with_names, bare, strict=True):
         assert (a.name, a.category) == (b.name, b.category)
         np.testing.assert_array_equal(a.frame_scores(), b.frame_scores())
@@ -91,19 +95,29 @@ def test_frame_scores_come_back_as_they_were_and_agree_with_scikit_learn(folder)
 
 
 def test_the_published_scores_of_ucf_crime(shared):
-    given = external.read(shared("data/ucf_crime/scores_mil_c3d.csv"), shared("data/ucf_crime/lists/Temporal_Anomaly_Annotation.txt"))
+    given = external.read(
+        shared("data/ucf_crime/scores_mil_c3d.csv"), shared("data/ucf_crime/lists/Temporal_Anomaly_Annotation.txt")
+    )
     assert len(given.videos) == 290 and sum(v.frames for v in given.videos) == 1_109_680
     assert given.counts == {"annotation past the end": 7} and all(f.rule == "clip" for f in given.findings)
     found = external_report.evaluate(given, CONFIG)
     values = {m.name: m.value for m in found}
-    labels, scores = np.concatenate([v.labels for v in given.videos]), np.concatenate([v.frame_scores() for v in given.videos])
-    assert values["fl_auc"] == pytest.approx(roc_auc_score(labels, scores), abs=1e-9) and round(values["fl_auc"], 2) == 0.69
+    labels, scores = (
+        np.concatenate([v.labels for v in given.videos]),
+        np.concatenate([v.frame_scores() for v in given.videos]),
+    )
+    assert (
+        values["fl_auc"] == pytest.approx(roc_auc_score(labels, scores), abs=1e-9)
+        and round(values["fl_auc"], 2) == 0.69
+    )
     assert values["ap"] == pytest.approx(average_precision_score(labels, scores), abs=1e-9)
     anomalous = np.concatenate([np.full(v.frames, v.label, bool) for v in given.videos])
     assert values["anomalous_only_auc"] == pytest.approx(roc_auc_score(labels[anomalous], scores[anomalous]), abs=1e-9)
     assert len([n for n in values if n.startswith("auc_")]) == 13
     assert all(m.ci_low <= m.value <= m.ci_high for m in found if m.ci_low is not None)
-    assert {"pair_averaged_auc", "macro_class_auc", "false_alarm_rate", "video_auc", "vl_f1"} <= {m.name for m in found if m.ci_low is not None}
+    assert {"pair_averaged_auc", "macro_class_auc", "false_alarm_rate", "video_auc", "vl_f1"} <= {
+        m.name for m in found if m.ci_low is not None
+    }
 
 
 def test_the_score_of_a_video_does_not_depend_on_how_its_scores_are_given(files, folder):
@@ -145,13 +159,28 @@ def test_duplicate_unknown_and_unscored_videos(files):
     rows = [ROWS[0], ROWS[0].replace("0.9", "0.3"), *ROWS[1:3], "Robbery009_x264,Robbery,80,0.1,0.2,0.3,0.4"]
     with pytest.raises(DataError, match="3 faults") as stopped:
         external.read(*files(rows))
-    for words in ("1 x duplicate video", "Abuse001: given 2 times", "1 x unknown video", "Robbery009", "1 x unscored video", "Normal_Videos_004"):
+    for words in (
+        "1 x duplicate video",
+        "Abuse001: given 2 times",
+        "1 x unknown video",
+        "Robbery009",
+        "1 x unscored video",
+        "Normal_Videos_004",
+    ):
         assert words in str(stopped.value)
     given = external.read(*files(rows), leave_out=True)
     assert [v.name for v in given.videos] == ["Arson002", "Normal_Videos_003"] and len(given.findings) == 3
 
 
-@pytest.mark.parametrize("line", ["Arson002_x264.mp4  Arson  1  20  61", "Arson002_x264.mp4 Arson 30 20 -1 -1", "Arson002_x264.mp4 Arson -1 -1 -1 -1", "Arson002_x264.mp4 Normal 1 20 -1 -1"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Arson002_x264.mp4  Arson  1  20  61",
+        "Arson002_x264.mp4 Arson 30 20 -1 -1",
+        "Arson002_x264.mp4 Arson -1 -1 -1 -1",
+        "Arson002_x264.mp4 Normal 1 20 -1 -1",
+    ],
+)
 def test_a_malformed_annotation_is_the_fault_of_its_video(files, line):
     annotation = "\n".join(line if old.startswith("Arson") else old for old in ANNOTATION.splitlines())
     with pytest.raises(DataError, match=r"1 x malformed annotation(.|\n)*Arson002(.|\n)*annotation.txt, line 2"):
@@ -185,7 +214,9 @@ def test_an_annotation_past_the_end_is_clipped_by_up_to_a_segment_and_stated(fil
     given = external.read(*files(annotation=ANNOTATION.replace("17  40", "17  100")))
     assert metrics.spans(given.videos[0].labels) == [(16, 80)]
     assert [(f.kind, f.video, f.rule) for f in given.findings] == [("annotation past the end", "Abuse001", "clip")]
-    assert "ends 20 frames past the last of 80" in external_report.as_text(given, external_report.evaluate(given, CONFIG), CONFIG)
+    assert "ends 20 frames past the last of 80" in external_report.as_text(
+        given, external_report.evaluate(given, CONFIG), CONFIG
+    )
     with pytest.raises(DataError, match=r"Abuse001: ends 21 frames past the last of 80, beyond the slack of 20"):
         external.read(*files(annotation=ANNOTATION.replace("17  40", "17  101")))
 
@@ -193,14 +224,23 @@ def test_an_annotation_past_the_end_is_clipped_by_up_to_a_segment_and_stated(fil
 def test_lengths_that_differ_are_aligned_by_a_named_rule(folder, tmp_path):
     scores, labels = folder(frame_vectors())
     lengths = tmp_path / "lengths.csv"
-    lengths.write_text("path,frames\nAbuse/Abuse001_x264.mp4,90\nNormal_Videos_003_x264.mp4,150\nNormal_Videos_004,43\n", encoding="utf-8")
+    lengths.write_text(
+        "path,frames\nAbuse/Abuse001_x264.mp4,90\nNormal_Videos_003_x264.mp4,150\nNormal_Videos_004,43\n",
+        encoding="utf-8",
+    )
     given = external.read(scores, labels, lengths=lengths)
     abuse, arson, first, second = given.videos
     assert [v.frames for v in given.videos] == [90, 81, 150, 43]
     assert (abuse.frame_scores()[79:] == abuse.frame_scores()[79]).all()
     np.testing.assert_array_equal(first.frame_scores(), frame_vectors()["Normal_Videos_003_x264"][:150])
-    assert [(f.video, f.rule) for f in given.findings] == [("Abuse001", "hold"), ("Arson002", "as scored"), ("Normal_Videos_003", "cut")]
-    with pytest.raises(DataError, match="Abuse001: scores for 80 frames, the video has 90: a difference beyond the slack of 9"):
+    assert [(f.video, f.rule) for f in given.findings] == [
+        ("Abuse001", "hold"),
+        ("Arson002", "as scored"),
+        ("Normal_Videos_003", "cut"),
+    ]
+    with pytest.raises(
+        DataError, match="Abuse001: scores for 80 frames, the video has 90: a difference beyond the slack of 9"
+    ):
         external.read(scores, labels, lengths=lengths, slack=9)
     with pytest.raises(DataError, match="beyond the slack of 16"):
         lengths.write_text("name,frames\nAbuse001,97\n", encoding="utf-8")
@@ -238,7 +278,11 @@ def test_the_command_prints_a_page_or_one_json_object(files, capsys):
     assert "FL-AUC" in page and "mean over pairs" in page and "rule 'clip'" in page
     cli.main(["evaluate", scores, "--annotations", labels, "--resamples", "20", "--json"])
     content = json.loads(capsys.readouterr().out)
-    assert content["videos"] == 4 and content["counts"] == {"annotation past the end": 1} and content["findings"][0]["video"] == "Abuse001"
+    assert (
+        content["videos"] == 4
+        and content["counts"] == {"annotation past the end": 1}
+        and content["findings"][0]["video"] == "Abuse001"
+    )
     assert {m["name"] for m in content["metrics"]} >= {"fl_auc", "pair_averaged_auc", "ap", "vl_f1"}
     with pytest.raises(SystemExit) as stopped:
         cli.main(["evaluate", scores + "x", "--annotations", labels])

@@ -17,7 +17,16 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def quick(tmp_path, **values):
-    return make_config({"detector_weights": "none", "workers": 1, "image_size": 64, "cache_root": str(tmp_path / "cache"), "device": "cpu", **values})
+    return make_config(
+        {
+            "detector_weights": "none",
+            "workers": 1,
+            "image_size": 64,
+            "cache_root": str(tmp_path / "cache"),
+            "device": "cpu",
+            **values,
+        }
+    )
 
 
 @pytest.fixture
@@ -33,7 +42,9 @@ def test_features_are_the_backbones_of_each_image(tmp_path, samples):
         found = pooled(samples[1], stream, config)
         assert found.shape == (len(samples[1]), network.feature_dim) and found.dtype == np.float16
         with torch.inference_mode():
-            direct = network(backbones.preprocess(samples[1].images(stream, range(len(samples[1]))), config.backbone)).numpy()
+            direct = network(
+                backbones.preprocess(samples[1].images(stream, range(len(samples[1]))), config.backbone)
+            ).numpy()
         assert np.abs(found - direct).max() < 0.01
     assert np.abs(pooled(samples[1], "frame", config) - pooled(samples[1], "flow", config)).max() > 0.1
 
@@ -79,7 +90,9 @@ def test_a_mirrored_frame_has_its_own_features_and_a_mirrored_flow_is_refused(tm
     mirrored = pooled(samples[0], "frame", config, flip=True)
     network = backbones.build_backbone(config.backbone)
     with torch.inference_mode():
-        direct = network(backbones.preprocess(samples[0].images("frame", range(len(samples[0])))[:, :, ::-1], config.backbone)).numpy()
+        direct = network(
+            backbones.preprocess(samples[0].images("frame", range(len(samples[0])))[:, :, ::-1], config.backbone)
+        ).numpy()
     assert np.abs(mirrored - direct).max() < 0.01
     assert not np.array_equal(mirrored, pooled(samples[0], "frame", config))
     with pytest.raises(ValueError, match="wrong direction"):
@@ -90,8 +103,12 @@ def test_a_mirrored_frame_has_its_own_features_and_a_mirrored_flow_is_refused(tm
 
 def test_extracting_many_keeps_their_order_and_reports(tmp_path, samples):
     seen = []
-    found = extract_features(samples, ("frame", "flow"), quick(tmp_path), lambda done, total, what: seen.append((done, total, what)))
-    assert {stream: [len(array) for array in arrays] for stream, arrays in found.items()} == {stream: [len(s) for s in samples] for stream in ("frame", "flow")}
+    found = extract_features(
+        samples, ("frame", "flow"), quick(tmp_path), lambda done, total, what: seen.append((done, total, what))
+    )
+    assert {stream: [len(array) for array in arrays] for stream, arrays in found.items()} == {
+        stream: [len(s) for s in samples] for stream in ("frame", "flow")
+    }
     assert [done for done, _, _ in seen] == [1, 2, 3, 4] and {total for _, total, _ in seen} == {4}
     assert "v0" in seen[0][2] and "flow" in seen[-1][2]
 
@@ -104,7 +121,9 @@ def test_processes_give_what_one_process_gives(tmp_path, samples, monkeypatch):
     shutil.rmtree(tmp_path / "cache" / "features")
     monkeypatch.setattr(module, "WORTH_PROCESSES", 0)
     seen = []
-    together = extract_features(samples, ("frame", "flow"), quick(tmp_path, workers=2), lambda done, total, what: seen.append(done))
+    together = extract_features(
+        samples, ("frame", "flow"), quick(tmp_path, workers=2), lambda done, total, what: seen.append(done)
+    )
     for stream, arrays in alone.items():
         assert all(np.array_equal(one, other) for one, other in zip(arrays, together[stream], strict=True))
     assert seen == [1, 2, 3, 4]
@@ -116,7 +135,11 @@ def test_a_key_follows_weights_and_samples_and_nothing_else(tmp_path, samples):
 
     assert key() == key(seeds=[3], head_width=64, dropout=0.1)
     assert key() != key(samples[1]) and key() != key(stream="flow")
-    assert key() != key(backbone="resnet18", backbone_weights="random") != key(backbone="resnet50", backbone_weights="random")
+    assert (
+        key()
+        != key(backbone="resnet18", backbone_weights="random")
+        != key(backbone="resnet50", backbone_weights="random")
+    )
 
 
 def test_features_that_overflow_are_an_error_and_leave_no_entry(tmp_path, samples, monkeypatch):

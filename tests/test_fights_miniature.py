@@ -22,7 +22,12 @@ def test_the_clips_profile_runs_the_whole_workbook(tmp_path):
     lines = ["path,label,source"]
     for number in range(16):
         kind = ("noFight", "fight")[number % 2]
-        images = [np.clip(image.astype(int) + rng.integers(0, 1 + 90 * (number % 2), image.shape[:2])[..., None], 0, 255).astype(np.uint8) for image in moving_square(36)]
+        images = [
+            np.clip(
+                image.astype(int) + rng.integers(0, 1 + 90 * (number % 2), image.shape[:2])[..., None], 0, 255
+            ).astype(np.uint8)
+            for image in moving_square(36)
+        ]
         path = write_video(data / kind / f"clip{number:02d}.mp4", images, 24.0)
         lines.append(f"{path.relative_to(data)},{number % 2},s{number // 4}")
     (data / "clips.csv").write_text("\n".join(lines) + "\n")

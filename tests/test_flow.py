@@ -64,11 +64,15 @@ def test_minmax_forgets_speed_and_uses_the_whole_range(seed, factor):
     field = np.random.default_rng(seed).standard_normal((9, 9, 2)).astype(np.float32)
     image = flow_image(field, "minmax").astype(int)
     assert image.max(axis=2).max() >= 254 and image.max(axis=2).min() == 0
-    assert np.abs(flow_image(field * np.float32(factor), "minmax").astype(int) - image).max() <= 12  # rounding near a hue's edge
+    assert (
+        np.abs(flow_image(field * np.float32(factor), "minmax").astype(int) - image).max() <= 12
+    )  # rounding near a hue's edge
 
 
 def test_fixed_scale_keeps_speed_and_saturates():
-    slow, fast, faster = (flow_image(towards(RIGHT, speed=speed), "fixed", full_scale=0.5)[:, -1].max() for speed in (1, 2, 4))
+    slow, fast, faster = (
+        flow_image(towards(RIGHT, speed=speed), "fixed", full_scale=0.5)[:, -1].max() for speed in (1, 2, 4)
+    )
     assert abs(int(fast) - 2 * int(slow)) <= 2 and faster == 255
     assert flow_image(towards(RIGHT, speed=40), "fixed", full_scale=0.5)[:, -1].max() == 255
 

@@ -42,7 +42,10 @@ def fights(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("name", ["Normal", "normal_videos", "Normal-Videos", "noFight", "no_fight", "NonViolence", "non-violent", "negative"])
+@pytest.mark.parametrize(
+    "name",
+    ["Normal", "normal_videos", "Normal-Videos", "noFight", "no_fight", "NonViolence", "non-violent", "negative"],
+)
 def test_names_of_normal_folders(name):
     assert is_normal(name)
 
@@ -53,7 +56,9 @@ def test_names_of_other_folders(name):
 
 
 def test_no_before_the_name_of_another_folder_means_normal():
-    assert is_normal("no_theft", {"theft"}) and is_normal("NonTheft", {"Theft"}) and not is_normal("no_theft", {"fight"})
+    assert (
+        is_normal("no_theft", {"theft"}) and is_normal("NonTheft", {"Theft"}) and not is_normal("no_theft", {"fight"})
+    )
 
 
 def test_folders_give_classes_and_whole_clip_labels(fights):
@@ -104,16 +109,31 @@ def test_an_empty_or_missing_folder_is_refused_with_what_is_expected(tmp_path):
 def test_a_list_gives_labels_sources_and_classes(fights, end):
     listing(fights, "path,label,source", "fight/a.mp4,1,s1", "", "fight/b.avi,1,s1", "noFight/a.mp4,0,s2", end=end)
     corpus = load(fights)
-    assert summary(corpus) == {"fight/a": ("fight", "s1", None), "fight/b": ("fight", "s1", None), "noFight/a": ("Normal", "s2", ())}
+    assert summary(corpus) == {
+        "fight/a": ("fight", "s1", None),
+        "fight/b": ("fight", "s1", None),
+        "noFight/a": ("Normal", "s2", ()),
+    }
     (problem,) = corpus.problems
     assert "1 clips in the folders are not listed" in problem.what and "noFight/c.mp4" in problem.what
 
 
 def test_a_list_gives_spans_over_several_lines_and_names_of_classes(tmp_path):
     place(tmp_path, "one.mp4", "two.mp4", "three.mp4")
-    listing(tmp_path, "path,label,start,end,category", "one.mp4,1,10,20,Theft", "two.mp4,0,,,", "three.mp4,1,,,", "one.mp4,1,30,35,Theft")
+    listing(
+        tmp_path,
+        "path,label,start,end,category",
+        "one.mp4,1,10,20,Theft",
+        "two.mp4,0,,,",
+        "three.mp4,1,,,",
+        "one.mp4,1,30,35,Theft",
+    )
     corpus = load(tmp_path)
-    assert summary(corpus) == {"one": ("Theft", "one", ((10, 20), (30, 35))), "two": ("Normal", "two", ()), "three": ("Anomaly", "three", None)}
+    assert summary(corpus) == {
+        "one": ("Theft", "one", ((10, 20), (30, 35))),
+        "two": ("Normal", "two", ()),
+        "three": ("Anomaly", "three", None),
+    }
     assert any("no column source" in problem.what for problem in corpus.problems)
 
 
@@ -144,7 +164,14 @@ def test_a_label_decides_and_not_the_folder_of_a_normal_clip(tmp_path):
 )
 def test_a_bad_line_is_named_and_its_clip_left_out(fights, line, said):
     place(fights, "fight/z.mp4")
-    path = listing(fights, "path,label,source,start,end,category", "fight/a.mp4,1,s1,,,", "noFight/a.mp4,0,s2,,,", "fight/z.mp4,1,s3,,,", line)
+    path = listing(
+        fights,
+        "path,label,source,start,end,category",
+        "fight/a.mp4,1,s1,,,",
+        "noFight/a.mp4,0,s2,,,",
+        "fight/z.mp4,1,s3,,,",
+        line,
+    )
     corpus = load(fights)
     (problem,) = [p for p in corpus.problems if p.left_out]
     assert problem.where == f"{path}, line 5"

@@ -16,7 +16,15 @@ from vadkit.corpora import Corpus
 from vadkit.evaluation import compare, compare_sets
 from vadkit.scoring import VideoScores
 
-SMALL = {"head_width": 8, "head_epochs": 2, "patience": 1, "seeds": [0, 1], "workers": 1, "bootstrap_resamples": 100, "device": "cpu"}
+SMALL = {
+    "head_width": 8,
+    "head_epochs": 2,
+    "patience": 1,
+    "seeds": [0, 1],
+    "workers": 1,
+    "bootstrap_resamples": 100,
+    "device": "cpu",
+}
 
 
 def scored(name, category, level):
@@ -28,7 +36,18 @@ def scored(name, category, level):
 
 def with_unseen(corpus: Corpus, *categories: str) -> Corpus:
     model = corpus.of("test")[0]
-    more = [replace(model, name=f"{c}{k:03d}u", path=model.path.with_name(f"{c}{k:03d}u.mp4"), category=c, split="unseen", source=f"u{k}", intervals=() if c == "Normal" else ((21, 42),)) for k, c in enumerate(categories)]
+    more = [
+        replace(
+            model,
+            name=f"{c}{k:03d}u",
+            path=model.path.with_name(f"{c}{k:03d}u.mp4"),
+            category=c,
+            split="unseen",
+            source=f"u{k}",
+            intervals=() if c == "Normal" else ((21, 42),),
+        )
+        for k, c in enumerate(categories)
+    ]
     return Corpus("fake", (*corpus.videos, *more))
 
 
@@ -49,13 +68,33 @@ def test_the_unseen_list_is_scored_with_its_own_normal_videos(trained):
     study = generalization.run(config, corpus, "2S-bag-ha")
     assert list(study.unseen) == [0, 1] and [v.name for v in study.unseen[0]] == [v.name for v in corpus.of("unseen")]
     assert "not used in training" in study.negatives and not study.reason
-    assert study.counts() == {"Abuse": 0, "Arson": 2, "Explosion": 0, "Fighting": 0, "RoadAccidents": 0, "Shooting": 1, "Shoplifting": 0, "Normal": 3}
+    assert study.counts() == {
+        "Abuse": 0,
+        "Arson": 2,
+        "Explosion": 0,
+        "Fighting": 0,
+        "RoadAccidents": 0,
+        "Shooting": 1,
+        "Shoplifting": 0,
+        "Normal": 3,
+    }
     rows = {(r.item, r.system, r.metric): r for r in study.rows()}
-    assert rows["table 3", "2S-bag-ha", "vl_f1"].published == "89.7" and rows["table 3", "2S-bag-ha", "vl_f1"].verdict == "not comparable"
-    assert rows["section 4.7", "unseen test set", "normal_videos"].value == 3 and rows["claim 4.7", "unseen test set", "classes"].value == 2
+    assert (
+        rows["table 3", "2S-bag-ha", "vl_f1"].published == "89.7"
+        and rows["table 3", "2S-bag-ha", "vl_f1"].verdict == "not comparable"
+    )
+    assert (
+        rows["section 4.7", "unseen test set", "normal_videos"].value == 3
+        and rows["claim 4.7", "unseen test set", "classes"].value == 2
+    )
     abuse = rows["table 3 by class", "2S-bag-ha, Abuse", "vl_tpr"]
     assert abuse.value is None and abuse.reason == "no video of class Abuse"
-    tpr = np.mean([metrics.video_tpr([1, 1], [generalization.evaluation.video_sas(v, config).max() for v in videos[:2]]) for videos in study.unseen.values()])
+    tpr = np.mean(
+        [
+            metrics.video_tpr([1, 1], [generalization.evaluation.video_sas(v, config).max() for v in videos[:2]])
+            for videos in study.unseen.values()
+        ]
+    )
     assert rows["table 3 by class", "2S-bag-ha, Arson", "vl_tpr"].value == pytest.approx(100 * tpr)
 
 
@@ -98,7 +137,13 @@ def test_one_kind_of_video_leaves_the_metric_undefined():
 
 def test_unpaired_sets_have_resamples_of_their_own():
     config = make_config({"bootstrap_resamples": 400})
-    one = {0: [scored(f"{c}{k}", c, 0.9 if (k % 3 == 0) == (c == "Normal") else 0.1) for c in ("Arson", "Normal") for k in range(12)]}
+    one = {
+        0: [
+            scored(f"{c}{k}", c, 0.9 if (k % 3 == 0) == (c == "Normal") else 0.1)
+            for c in ("Arson", "Normal")
+            for k in range(12)
+        ]
+    }
     other = {0: [replace(v, name="z" + v.name) for v in one[0]]}
     unpaired, paired = compare_sets(one, other, config, "vl_tpr"), compare_sets(one, one, config, "vl_tpr")
     assert unpaired.difference == paired.difference == 0 and unpaired.videos == 48 and paired.videos == 24
@@ -114,7 +159,9 @@ def test_f1_at_the_lists_own_share_is_its_f1(found, false, positives, negatives)
     labels = np.r_[np.ones(positives, int), np.zeros(negatives, int)]
     called = np.r_[np.arange(positives) < found, np.arange(negatives) < false].astype(float)
     share = positives / (positives + negatives)
-    assert generalization.f1_at_share(found / positives, false / negatives, share) == pytest.approx(metrics.video_f1(labels, called))
+    assert generalization.f1_at_share(found / positives, false / negatives, share) == pytest.approx(
+        metrics.video_f1(labels, called)
+    )
 
 
 def test_f1_at_share_by_hand():

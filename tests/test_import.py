@@ -7,10 +7,23 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "torchvision", "cv2", "ultralytics", "pandas", "matplotlib", "sklearn", "papermill", "onnxruntime", "av")
+HEAVY = (
+    "torch",
+    "torchvision",
+    "cv2",
+    "ultralytics",
+    "pandas",
+    "matplotlib",
+    "sklearn",
+    "papermill",
+    "onnxruntime",
+    "av",
+)
 
 
-@pytest.mark.parametrize("module", ["vadkit", "vadkit.config", "vadkit.store", "vadkit.cli", "vadkit.workbook", "vadkit.checks"])
+@pytest.mark.parametrize(
+    "module", ["vadkit", "vadkit.config", "vadkit.store", "vadkit.cli", "vadkit.workbook", "vadkit.checks"]
+)
 def test_import_is_light(module):
     code = f"import sys, {module}; print(*[name for name in {HEAVY!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -29,7 +29,10 @@ def repeated(labels, scores, counts):
 @given(corpora())
 def test_a_resamples_statistic_is_the_metric_of_its_frames(corpus):
     labels, scores, counts = corpus
-    for statistic, metric in ((intervals.PairCounts(labels, scores).auc(), metrics.frame_auc), (intervals.average_precision(labels, scores), metrics.average_precision)):
+    for statistic, metric in (
+        (intervals.PairCounts(labels, scores).auc(), metrics.frame_auc),
+        (intervals.average_precision(labels, scores), metrics.average_precision),
+    ):
         try:
             expected = metric(*repeated(labels, scores, counts))
         except UndefinedMetricError:
@@ -95,7 +98,11 @@ def test_undefined_resamples_are_counted_and_too_many_leave_no_interval():
     assert f"undefined in {result.undefined} of 400 resamples" in result.reason
     four = [np.array([0, 1])] * 4 + [np.zeros(2, int)] * 4
     enough = intervals.bootstrap_interval(four, [np.array([0.1, 0.9])] * 4 + [np.array([0.2, 0.3])] * 4, resamples=400)
-    assert enough.low == enough.high == 1 and enough.undefined < 40 and enough.reason == "the same in every resample, which leaves no interval"
+    assert (
+        enough.low == enough.high == 1
+        and enough.undefined < 40
+        and enough.reason == "the same in every resample, which leaves no interval"
+    )
 
 
 def test_a_metric_undefined_on_the_videos_says_so():

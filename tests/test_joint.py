@@ -38,7 +38,11 @@ def batch_of(seed: int, lengths: list[int], rubbish: float) -> tuple[torch.Tenso
 
 # --- the models --------------------------------------------------------------------------------------------------
 
-batches = st.tuples(st.integers(0, 10**6), st.lists(st.integers(1, 12), min_size=1, max_size=4), st.sampled_from([0.0, 7.0, -1e30, float("inf"), float("nan")]))
+batches = st.tuples(
+    st.integers(0, 10**6),
+    st.lists(st.integers(1, 12), min_size=1, max_size=4),
+    st.sampled_from([0.0, 7.0, -1e30, float("inf"), float("nan")]),
+)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -54,13 +58,19 @@ def test_padding_and_company_change_nothing(name, batch):
             alone = model(features[row : row + 1, :length], mask[row : row + 1, :length])
             assert torch.allclose(together.scores[row, :length], alone.scores[0], atol=1e-6)
             assert (together.scores[row, length:] == 0).all()
-            assert torch.allclose(together.videos[row], alone.videos[0], atol=1e-6) and 0 <= together.videos[row] <= 1 + 1e-6
+            assert (
+                torch.allclose(together.videos[row], alone.videos[0], atol=1e-6)
+                and 0 <= together.videos[row] <= 1 + 1e-6
+            )
             for part in ("attention", "classes"):
                 ours, theirs = getattr(together, part), getattr(alone, part)
                 if theirs is not None:
                     assert torch.allclose(ours[row, : theirs.shape[1]], theirs[0], atol=1e-5)
         if together.attention is not None:
-            assert torch.allclose(together.attention.sum(dim=1), torch.ones(len(lengths))) and (together.attention[~mask] == 0).all()
+            assert (
+                torch.allclose(together.attention.sum(dim=1), torch.ones(len(lengths)))
+                and (together.attention[~mask] == 0).all()
+            )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -70,7 +80,11 @@ def test_no_gradient_comes_from_padding(name):
     features.requires_grad_()
     out = model(features, mask)
     (out.scores.sum() + (0 if out.classes is None else out.classes.sum())).backward()
-    assert torch.isfinite(features.grad[mask]).all() and features.grad[mask].abs().sum() > 0 and (features.grad[~mask] == 0).all()
+    assert (
+        torch.isfinite(features.grad[mask]).all()
+        and features.grad[mask].abs().sum() > 0
+        and (features.grad[~mask] == 0).all()
+    )
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
 
 
@@ -82,10 +96,16 @@ def test_what_each_model_looks_at():
     assert torch.equal(out["LSTM"].scores[:, :6], changed["LSTM"].scores[:, :6])  # nothing that comes later
     earlier = features.clone()
     earlier[:, 0] += 1.0
-    assert not torch.allclose(model_of("LSTM")(earlier, mask).scores[:, 5], out["LSTM"].scores[:, 5])  # but what came before
+    assert not torch.allclose(
+        model_of("LSTM")(earlier, mask).scores[:, 5], out["LSTM"].scores[:, 5]
+    )  # but what came before
     order = torch.tensor([4, 0, 8, 2, 6, 1, 3, 5, 7])
-    assert torch.allclose(model_of("attention")(features[:, order], mask).scores, out["attention"].scores[:, order], atol=1e-6)
-    assert not torch.allclose(model_of("LSTM")(features[:, order], mask).scores, out["LSTM"].scores[:, order], atol=1e-4)
+    assert torch.allclose(
+        model_of("attention")(features[:, order], mask).scores, out["attention"].scores[:, order], atol=1e-6
+    )
+    assert not torch.allclose(
+        model_of("LSTM")(features[:, order], mask).scores, out["LSTM"].scores[:, order], atol=1e-4
+    )
     assert out["joint"].classes.shape == (1, 4) and out["LSTM"].classes is None and out["LSTM"].attention is None
 
 
@@ -138,8 +158,13 @@ def test_the_loss_is_that_of_videos():
     detection = -(np.log(0.8) + np.log(1 - 0.25)) / 2
     assert video_loss(Output(scores, videos), labels, config, weights).item() == pytest.approx(detection)
     logits = torch.tensor([[0.0, 0.0, 1.0], [2.0, 0.0, 0.0]])
-    expected = [-weight * torch.log_softmax(row, 0)[label].item() for row, label, weight in zip(logits, (2, 0), (0.25, 0.5), strict=True)]
-    assert video_loss(Output(scores, videos, None, logits), labels, config, weights).item() == pytest.approx(detection + 0.5 * np.mean(expected))
+    expected = [
+        -weight * torch.log_softmax(row, 0)[label].item()
+        for row, label, weight in zip(logits, (2, 0), (0.25, 0.5), strict=True)
+    ]
+    assert video_loss(Output(scores, videos, None, logits), labels, config, weights).item() == pytest.approx(
+        detection + 0.5 * np.mean(expected)
+    )
 
 
 # --- training ----------------------------------------------------------------------------------------------------
@@ -161,7 +186,14 @@ def toy(videos: int, seed: int, planted: float = 4.0) -> tuple[list[Bag], list[i
     return made, labels, places
 
 
-TOY = {"joint_width": 16, "joint_epochs": 25, "joint_lr": 3e-3, "joint_top_k": 1, "joint_class_weight": 1.0, "joint_dropout": 0.2}
+TOY = {
+    "joint_width": 16,
+    "joint_epochs": 25,
+    "joint_lr": 3e-3,
+    "joint_top_k": 1,
+    "joint_class_weight": 1.0,
+    "joint_dropout": 0.2,
+}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -187,7 +219,16 @@ def test_shuffled_labels_give_chance():
         val, val_labels, _ = toy(16, 50 + seed)
         test, test_labels, _ = toy(60, 90 + seed)
         shuffled = np.random.default_rng(seed).permutation(labels).tolist()
-        model, _ = train_model(Config(**TOY | {"joint_epochs": 4}), "joint", train, shuffled, val, np.random.default_rng(seed).permutation(val_labels).tolist(), 3, seed)
+        model, _ = train_model(
+            Config(**TOY | {"joint_epochs": 4}),
+            "joint",
+            train,
+            shuffled,
+            val,
+            np.random.default_rng(seed).permutation(val_labels).tolist(),
+            3,
+            seed,
+        )
         with torch.no_grad():
             scores = [model(*bags.padded([bag])).scores.max().item() for bag in test]
         areas.append(frame_auc((np.array(test_labels) > 0).astype(int), scores))
@@ -197,7 +238,9 @@ def test_shuffled_labels_give_chance():
 def test_a_loss_that_is_not_finite_is_an_error():
     train, labels, _ = toy(8, 0)
     train[0].features[0, 0] = np.inf
-    with pytest.raises(VadkitError, match="LSTM model, seed 3, epoch 1: the loss is nan, expected a finite number; lower joint_lr"):
+    with pytest.raises(
+        VadkitError, match="LSTM model, seed 3, epoch 1: the loss is nan, expected a finite number; lower joint_lr"
+    ):
         train_model(Config(**TOY), "LSTM", train, labels, train, labels, 3, seed=3)
 
 
@@ -219,18 +262,35 @@ def world(monkeypatch):
 
 
 def make(tmp_path, **changes) -> Config:
-    values = {"cache_root": str(tmp_path), "workers": 1, "seeds": [0], "mil_fps": 3.0, "backbone_weights": "random", "joint_segment_seconds": 0.3, "joint_epochs": 2, "joint_width": 16}
+    values = {
+        "cache_root": str(tmp_path),
+        "workers": 1,
+        "seeds": [0],
+        "mil_fps": 3.0,
+        "backbone_weights": "random",
+        "joint_segment_seconds": 0.3,
+        "joint_epochs": 2,
+        "joint_width": 16,
+    }
     return Config(**{**values, **changes})
 
 
 def test_the_segment_is_found_from_video_labels(tmp_path, world):
     made = fake_corpus(videos=80).videos  # whose splits have one class of anomaly each
-    corpus = Corpus("fake", tuple(replace(v, category=("Fighting", "Robbery")[k // 8 % 2]) if v.label else v for k, v in enumerate(made)))
+    corpus = Corpus(
+        "fake",
+        tuple(replace(v, category=("Fighting", "Robbery")[k // 8 % 2]) if v.label else v for k, v in enumerate(made)),
+    )
     found = run(make(tmp_path, **TOY), corpus)
     assert frame_auc(*pool(found.by_seed()[0])) > 0.8
     (seed,) = found.seeds
     assert [r.category for r in seed.recognised] == [v.category for v in corpus.of("test")]
-    assert np.mean([r.classes[1 + r.probabilities[1:].argmax()] == r.category for r in seed.recognised if r.category != NORMAL]) > 0.8
+    assert (
+        np.mean(
+            [r.classes[1 + r.probabilities[1:].argmax()] == r.category for r in seed.recognised if r.category != NORMAL]
+        )
+        > 0.8
+    )
     assert len({len(v.confidence) for v in seed.scores}) > 1  # videos of several lengths
 
 
@@ -238,7 +298,9 @@ def test_annotated_spans_of_training_videos_are_never_seen(tmp_path, world):
     corpus = fake_corpus()
     run(make(tmp_path), corpus)
     assert {intervals for split, intervals in world["seen"] if split in ("train", "val")} == {None}
-    moved = Corpus("fake", tuple(replace(v, intervals=((0, 3),)) if v.label and v.split != "test" else v for v in corpus.videos))
+    moved = Corpus(
+        "fake", tuple(replace(v, intervals=((0, 3),)) if v.label and v.split != "test" else v for v in corpus.videos)
+    )
     run(make(tmp_path), moved)
     assert world["trained"] == 1  # other spans are no other training
 
@@ -251,7 +313,9 @@ def test_the_cache_the_seed_and_the_model(tmp_path, world):
     assert world["trained"] == 1
     fresh = run(make(tmp_path / "other"), fake_corpus())
     other = run(make(tmp_path, seeds=[1]), fake_corpus())
-    assert np.array_equal(confidences(first), confidences(again)) and np.array_equal(confidences(first), confidences(fresh))
+    assert np.array_equal(confidences(first), confidences(again)) and np.array_equal(
+        confidences(first), confidences(fresh)
+    )
     assert not np.allclose(confidences(first), confidences(other))
     plain = run(make(tmp_path), fake_corpus(), "LSTM")
     assert not plain.seeds[0].recognised and world["trained"] == 4
@@ -261,7 +325,11 @@ def test_cross_validation_tests_every_video_once(tmp_path, world):
     config = make(tmp_path, corpus="folder", data_root=".", split="grouped_cv", folds=3)
     corpus = fake_corpus(official=False)
     found = run(config, corpus)
-    assert [v.name for v in found.seeds[0].scores] == [r.name for r in found.seeds[0].recognised] == [v.name for v in corpus.videos]
+    assert (
+        [v.name for v in found.seeds[0].scores]
+        == [r.name for r in found.seeds[0].recognised]
+        == [v.name for v in corpus.videos]
+    )
     assert len(found.seeds[0].histories) == len(found.seeds[0].model_paths) == 3
     assert found.classes == ("Normal", "Fighting", "Robbery")
 
@@ -275,7 +343,9 @@ def test_segments_follow_the_length_of_the_video():
 def test_classes_and_what_is_refused(tmp_path, world):
     corpus = fake_corpus()
     assert classes_of(corpus) == ("Normal", "Fighting", "Robbery")
-    assert classes_of(Corpus("fake", tuple(v for v in corpus.videos if v.category != "Robbery" or v.split == "test"))) == ("Normal", "Fighting")
+    assert classes_of(
+        Corpus("fake", tuple(v for v in corpus.videos if v.category != "Robbery" or v.split == "test"))
+    ) == ("Normal", "Fighting")
     with pytest.raises(ValueError, match="model must be one of"):
         run(make(tmp_path), corpus, "deep")
     with pytest.raises(DataError, match="normal and anomalous training videos, got 6 and 0"):

@@ -30,7 +30,9 @@ def world(videos: int = 48, signal: float = 0.0) -> tuple[Corpus, dict[str, Item
         features = (0 if signal else 3) * rng.normal(size=DIM) + 0.3 * rng.normal(size=(16, DIM))
         features[:, 0] += signal * video.label
         made.append(video)
-        items[video.name] = Item(video, FRAMES, 10.0, Bag(np.arange(16) * 4, features.astype(np.float32)), f"{k}/{signal}")
+        items[video.name] = Item(
+            video, FRAMES, 10.0, Bag(np.arange(16) * 4, features.astype(np.float32)), f"{k}/{signal}"
+        )
     return Corpus("fake", tuple(made)), items
 
 
@@ -46,8 +48,16 @@ def config(cache):
 
 def fail(monkeypatch, config, signal=0.0):
     corpus, items = world(signal=signal)
-    monkeypatch.setattr(joint_failure, "load_bags", lambda config, corpus, progress, count: Bags(items, (), dict.fromkeys(("frame", "flow"))))
-    monkeypatch.setattr(joint_failure, "load_sequences", lambda config, corpus, progress: Bags(items, (), dict.fromkeys(("frame", "flow"))))
+    monkeypatch.setattr(
+        joint_failure,
+        "load_bags",
+        lambda config, corpus, progress, count: Bags(items, (), dict.fromkeys(("frame", "flow"))),
+    )
+    monkeypatch.setattr(
+        joint_failure,
+        "load_sequences",
+        lambda config, corpus, progress: Bags(items, (), dict.fromkeys(("frame", "flow"))),
+    )
     return corpus, run(config, corpus)
 
 
@@ -78,7 +88,9 @@ def test_counts_intervals_and_test_videos(config, monkeypatch):
         samples = np.array(list(trial.held.values()))
         assert (samples[:, 1:] <= samples[:, :1]).all()
         assert samples[:, 1].sum() / samples[:, 0].sum() == pytest.approx(trial.held_out[-1].detection)
-        assert [v.name for v in trial.tested] == [v.name for v in corpus.of("test")] and all(v.frames == FRAMES and 10 < len(set(v.confidence.tolist())) <= 16 for v in trial.tested)
+        assert [v.name for v in trial.tested] == [v.name for v in corpus.of("test")] and all(
+            v.frames == FRAMES and 10 < len(set(v.confidence.tolist())) <= 16 for v in trial.tested
+        )
     for metric in metrics_of(found, config, WHOLE):
         assert metric.ci_low <= metric.value <= metric.ci_high and len(metric.per_seed) == 2
     assert set(found.of(WHOLE)[0].held) == set(found.of(BY_SOURCE)[0].held)
@@ -90,7 +102,9 @@ def test_a_resumed_cache_gives_the_same(config, monkeypatch):
     _, first = fail(monkeypatch, config)
     monkeypatch.setattr(joint_failure, "_build", None)  # nothing is trained again
     _, again = fail(monkeypatch, config)
-    assert [t.held for t in again.trials] == [t.held for t in first.trials] and again.trials[0].train == first.trials[0].train
+    assert [t.held for t in again.trials] == [t.held for t in first.trials] and again.trials[0].train == first.trials[
+        0
+    ].train
     assert np.array_equal(again.trials[0].tested[0].confidence, first.trials[0].tested[0].confidence)
 
 
@@ -115,6 +129,8 @@ def test_what_cannot_be_split_is_refused(config, monkeypatch):
         held_out(BY_SOURCE, np.array(["a", "b"]), np.array(["s", "t"]), np.array([True, False]), 0)
     corpus, items = world()
     monkeypatch.setattr(joint_failure, "load_bags", lambda *args: Bags({}, (), {}))
-    monkeypatch.setattr(joint_failure, "load_sequences", lambda *args: Bags(items, (), dict.fromkeys(("frame", "flow"))))
+    monkeypatch.setattr(
+        joint_failure, "load_sequences", lambda *args: Bags(items, (), dict.fromkeys(("frame", "flow")))
+    )
     with pytest.raises(DataError, match="0 videos are not enough"):
         run(config, corpus)

@@ -79,17 +79,23 @@ def compare(disturbed: Path, undisturbed: Path) -> None:
 
     disturbed may hold fewer notebooks: then the others' rows do not count.
     """
-    receipts = [{p.name: json.loads(p.read_text()) for p in (out / "receipts").glob("*")} for out in (disturbed, undisturbed)]
+    receipts = [
+        {p.name: json.loads(p.read_text()) for p in (out / "receipts").glob("*")} for out in (disturbed, undisturbed)
+    ]
     assert receipts[0] and receipts[0].keys() <= receipts[1].keys()
     saved = sorted((disturbed / "results").glob("*.csv"))
     assert saved and all(part.read_bytes() == (undisturbed / "results" / part.name).read_bytes() for part in saved)
     with open(disturbed / "results.csv", newline="") as file:
         assert len(list(csv.DictReader(file))) > 0
     for name, receipt in receipts[0].items():
-        assert {key: receipt[key] for key in ("fingerprint", "rows", "files")} == {key: receipts[1][name][key] for key in ("fingerprint", "rows", "files")}
+        assert {key: receipt[key] for key in ("fingerprint", "rows", "files")} == {
+            key: receipts[1][name][key] for key in ("fingerprint", "rows", "files")
+        }
         for file in receipt["files"]:
             assert (disturbed / file).read_bytes() == (undisturbed / file).read_bytes(), file
-    assert sorted(p.name for p in (disturbed / "notebooks").iterdir()) == sorted(f"{r['notebook']}.ipynb" for r in receipts[0].values())
+    assert sorted(p.name for p in (disturbed / "notebooks").iterdir()) == sorted(
+        f"{r['notebook']}.ipynb" for r in receipts[0].values()
+    )
 
 
 def test_toy_run_survives_kills(tmp_path):
@@ -115,7 +121,11 @@ def test_a_half_written_file_is_noticed(tmp_path):
 def measured(results: Path) -> dict[tuple[str, str], str]:
     """Frame metrics by (system, metric)."""
     with open(results, newline="") as file:
-        return {(row["system"], row["metric"]): row["value"] for row in csv.DictReader(file) if row["origin"] == "ours" and row["metric"] in ("fl_auc", "ap")}
+        return {
+            (row["system"], row["metric"]): row["value"]
+            for row in csv.DictReader(file)
+            if row["origin"] == "ours" and row["metric"] in ("fl_auc", "ap")
+        }
 
 
 def workbook(folder: Path) -> Path:
@@ -135,7 +145,9 @@ def test_smoke_run_is_whole_then_current_and_another_seed_changes_its_numbers(tm
     code, text = vadkit(project, "run", "smoke", timeout=20)  # and fast
     assert code == 0 and "running (" not in text, text
 
-    code, text = vadkit(project, "run", "smoke", "--only", "02,05,10", "-p", "seeds", "[1]", "-p", "output_root", "another", timeout=600)
+    code, text = vadkit(
+        project, "run", "smoke", "--only", "02,05,10", "-p", "seeds", "[1]", "-p", "output_root", "another", timeout=600
+    )
     assert code == 0, text
     first, other = (measured(project / folder / "smoke" / "results.csv") for folder in ("outputs", "another"))
     trained = {key for key in other if key[0] in ("2S-bag", "1S-no-bag", "C3D-ha", "MIL learner")}

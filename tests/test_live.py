@@ -39,13 +39,26 @@ def trained(one_thread, tmp_path_factory):
     corpus, scores = live_corpus(root), {}
     for profile, system, changes in (
         ("grid", "2S-no-bag", {}),
-        ("window", "2S-no-bag", {"frame_window": True, "speed_stream": True, "flow_pair": "gap", "flow_scale": "fixed", "feature_scale": "standard"}),
+        (
+            "window",
+            "2S-no-bag",
+            {
+                "frame_window": True,
+                "speed_stream": True,
+                "flow_pair": "gap",
+                "flow_scale": "fixed",
+                "feature_scale": "standard",
+            },
+        ),
         ("tuned", "1S-no-bag", {"finetune_epochs": 1, "finetune_lr": 1e-3}),
     ):
         config = live_config(root, profile, **changes)
         run = run_system(config, corpus, system)
         save_models(config, corpus, run)
-        scores[profile] = (find_model(root / "outputs" / profile, system), {one.name: one for one in run.seeds[0].scores})
+        scores[profile] = (
+            find_model(root / "outputs" / profile, system),
+            {one.name: one for one in run.seeds[0].scores},
+        )
     return root, scores
 
 
@@ -59,7 +72,10 @@ def test_the_confidences_are_the_experiments(trained, tmp_path, profile):
     for name, one in batch.items():
         verdict = score(root / f"{name}.mp4", model, table=tmp_path / "a.csv")
         found = rows(tmp_path / "a.csv")
-        assert np.array_equal(found[:, 0], one.index) and (verdict.frames, verdict.analysed) == (one.frames, len(one.index))
+        assert np.array_equal(found[:, 0], one.index) and (verdict.frames, verdict.analysed) == (
+            one.frames,
+            len(one.index),
+        )
         assert np.allclose(found[:, 2], one.confidence, atol=1e-4)
         assert np.allclose(found[:, 1], one.index / FPS, atol=1e-3)
 
@@ -101,7 +117,9 @@ def test_the_plan_in_closed_form_is_the_plan_of_the_samples(fps, rate, gap, pair
     assert [n for n in range(frames) if grid.is_row(n)] == index.tolist()
     assert [grid.start(n) for n in index.tolist()] == starts.tolist()
     walk = Walk(video, fps, config, "score", frames)
-    assert [(grid.wants(n), grid.last_use(n)) for n in range(frames)] == [(walk.wants(n), walk.last_use(n)) for n in range(frames)]
+    assert [(grid.wants(n), grid.last_use(n)) for n in range(frames)] == [
+        (walk.wants(n), walk.last_use(n)) for n in range(frames)
+    ]
 
 
 def test_share_and_alarm_hold_until_the_next_analysed_frame(trained, tmp_path):
@@ -149,19 +167,38 @@ def test_of_a_video_that_breaks_off_what_came_is_kept(trained, tmp_path, capsys)
     score(whole, model, table=tmp_path / "w.csv")
     assert np.array_equal(rows(tmp_path / "o.csv"), rows(tmp_path / "w.csv")[: verdict.analysed])
     assert (tmp_path / "o.mp4").stat().st_size > 0
-    code, out, err = call(capsys, "score", str(cut), "--run", str(root / "outputs" / "grid"), "--system", "2S-no-bag", "--csv", str(tmp_path / "c.csv"))
+    code, out, err = call(
+        capsys,
+        "score",
+        str(cut),
+        "--run",
+        str(root / "outputs" / "grid"),
+        "--system",
+        "2S-no-bag",
+        "--csv",
+        str(tmp_path / "c.csv"),
+    )
     assert code == 2 and "truncated or damaged" in err and "what was written of them is kept" in err
-    assert out.splitlines()[-1].startswith(("normal:", "abnormal:")) and len(rows(tmp_path / "c.csv")) == verdict.analysed
+    assert (
+        out.splitlines()[-1].startswith(("normal:", "abnormal:")) and len(rows(tmp_path / "c.csv")) == verdict.analysed
+    )
 
 
-@pytest.mark.parametrize(("content", "said"), [(None, "no such file"), (b"", "empty file"), (b"<html>not found</html>", "text, perhaps a web page")])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "no such file"), (b"", "empty file"), (b"<html>not found</html>", "text, perhaps a web page")],
+)
 def test_what_is_no_video_leaves_no_file(trained, tmp_path, content, said):
     video = tmp_path / "in.mp4"
     if content is not None:
         video.write_bytes(content)
     with pytest.raises(DataError, match=said):
         score(video, trained[1]["grid"][0], overlay=tmp_path / "o.mp4", table=tmp_path / "o.csv")
-    assert not (tmp_path / "o.mp4").exists() and not (tmp_path / "o.csv").exists() and len(list(tmp_path.iterdir())) == (content is not None)
+    assert (
+        not (tmp_path / "o.mp4").exists()
+        and not (tmp_path / "o.csv").exists()
+        and len(list(tmp_path.iterdir())) == (content is not None)
+    )
 
 
 def test_outputs_that_cannot_be_written_are_refused_before_any_work(trained, tmp_path):
@@ -169,7 +206,11 @@ def test_outputs_that_cannot_be_written_are_refused_before_any_work(trained, tmp
     model, video = scores["grid"][0], root / "v6.mp4"
     (tmp_path / "file").write_text("")
     before = video.read_bytes()
-    for overlay, said in (("file/o.mp4", "cannot be written"), ("o.avi", "ends in .mp4"), (str(video), "is the video itself")):
+    for overlay, said in (
+        ("file/o.mp4", "cannot be written"),
+        ("o.avi", "ends in .mp4"),
+        (str(video), "is the video itself"),
+    ):
         with pytest.raises(DataError, match=said):
             score(video, model, overlay=tmp_path / overlay)
     (tmp_path / "d.csv").mkdir()
@@ -191,7 +232,13 @@ def test_an_error_midway_leaves_the_former_files(trained, tmp_path, monkeypatch)
 def test_stopped_by_hand_it_keeps_what_came(trained, tmp_path):
     root, scores = trained
     calls = iter(range(99))
-    verdict = score(root / "v6.mp4", scores["grid"][0], overlay=tmp_path / "o.mp4", table=tmp_path / "o.csv", stopped=lambda: next(calls) >= 10)
+    verdict = score(
+        root / "v6.mp4",
+        scores["grid"][0],
+        overlay=tmp_path / "o.mp4",
+        table=tmp_path / "o.csv",
+        stopped=lambda: next(calls) >= 10,
+    )
     assert verdict.stopped and verdict.frames == 10 and len(rows(tmp_path / "o.csv")) == 4
     assert describe(verdict, scores["grid"][0])[-1].endswith("of 10 frames, stopped by hand")
 
@@ -212,14 +259,29 @@ def test_a_stream_is_scored_as_the_file_is(trained, tmp_path):
 def test_the_command(trained, tmp_path, capsys):
     root, _ = trained
     folder = str(root / "outputs" / "grid")
-    code, out, err = call(capsys, "score", str(root / "v6.mp4"), "--run", folder, "--system", "2S-no-bag", "--csv", str(tmp_path / "c.csv"), "-p", "flow_method", "farneback")
+    code, out, err = call(
+        capsys,
+        "score",
+        str(root / "v6.mp4"),
+        "--run",
+        folder,
+        "--system",
+        "2S-no-bag",
+        "--csv",
+        str(tmp_path / "c.csv"),
+        "-p",
+        "flow_method",
+        "farneback",
+    )
     assert (code, err) == (0, "") and f"written: {tmp_path / 'c.csv'}" in out and "times real time" in out
     assert out.splitlines()[-1].split(":")[0] in ("normal", "abnormal")
     code, _, err = call(capsys, "score", str(root / "v6.mp4"), "--run", folder)
     assert code == 2 and "did you mean '2S-no-bag'" in err
     code, _, err = call(capsys, "score", str(root / "v6.mp4"), "--run", str(root / "outputs" / "nothing"))
     assert code == 2 and "vadkit run params/nothing.yaml" in err
-    code, _, err = call(capsys, "score", str(root / "v6.mp4"), "--run", folder, "--system", "2S-no-bag", "-p", "flow_metod", "dis")
+    code, _, err = call(
+        capsys, "score", str(root / "v6.mp4"), "--run", folder, "--system", "2S-no-bag", "-p", "flow_metod", "dis"
+    )
     assert code == 2 and "did you mean 'flow_method'" in err
 
 

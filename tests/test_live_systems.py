@@ -40,14 +40,21 @@ def corpus(one_thread, tmp_path_factory) -> Corpus:
 @pytest.fixture(scope="module")
 def weights(one_thread, tmp_path_factory) -> dict[str, str]:
     """Random networks whose batch normalisation has seen something: else all clips look alike to them."""
-    folder, parameters = tmp_path_factory.mktemp("weights"), {"i3d_rgb": "i3d_rgb_weights", "i3d_flow": "i3d_flow_weights", "resnext3d": "mil_resnext3d_weights"}
+    folder, parameters = (
+        tmp_path_factory.mktemp("weights"),
+        {"i3d_rgb": "i3d_rgb_weights", "i3d_flow": "i3d_flow_weights", "resnext3d": "mil_resnext3d_weights"},
+    )
     for name in parameters:
         network = build_video_network(name, "random", width=CLIPS["clip_width"], size=32).train()
         for layer in network.modules():
             layer.momentum = None  # the mean of all batches, where it is one of normalisation
         with torch.no_grad():
             for seed in range(2):
-                network(torch.randn(4, 2 if name == "i3d_flow" else 3, 16, 32, 32, generator=torch.Generator().manual_seed(seed)))
+                network(
+                    torch.randn(
+                        4, 2 if name == "i3d_flow" else 3, 16, 32, 32, generator=torch.Generator().manual_seed(seed)
+                    )
+                )
         torch.save(network.state_dict(), folder / f"{name}.pt")
     return {parameter: str(folder / f"{name}.pt") for name, parameter in parameters.items()}
 
@@ -60,7 +67,14 @@ LEARNERS = {
     "rare-instances": {"mil_segments": 0, "mil_fps": 2.7},
     "resnext3d": {"mil_segments": 3, "mil_fps": 1.5, "mil_features": "resnext3d", "mil_resnext3d_size": 32, **CLIPS},
     "i3d": {"mil_segments": 3, "mil_fps": 1.5, "mil_features": "i3d", "i3d_size": 32, **CLIPS},
-    "folds": {"mil_segments": 4, "mil_fps": 1.0, "corpus": "folder", "data_root": ".", "split": "grouped_cv", "folds": 2},
+    "folds": {
+        "mil_segments": 4,
+        "mil_fps": 1.0,
+        "corpus": "folder",
+        "data_root": ".",
+        "split": "grouped_cv",
+        "folds": 2,
+    },
 }
 
 
@@ -70,7 +84,11 @@ def learners(corpus, weights) -> dict:
     root, found = corpus.videos[0].path.parent, {}
     for profile, changes in LEARNERS.items():
         config = live_config(root, profile, **changes, **weights if "clip_width" in changes else {})
-        videos = corpus if config.split == "official" else Corpus("tiny", tuple(replace(v, split="all") for v in corpus.videos))
+        videos = (
+            corpus
+            if config.split == "official"
+            else Corpus("tiny", tuple(replace(v, split="all") for v in corpus.videos))
+        )
         run = mil_training.run(config, videos)
         save_on_segments(config, videos, run)
         found[profile] = {one.name: one for one in run.seeds[0].scores}
@@ -84,11 +102,27 @@ def learner_of(corpus: Corpus, profile: str, video: str = "v6"):
 # --- clips ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("system", "changes"), [("C3D-ha", {}), ("C3D-ha", {"c3d_bag": True, "detector_weights": "world", "detector_size": 64}), ("full-I3D", {"i3d_score_every": 3})])
+@pytest.mark.parametrize(
+    ("system", "changes"),
+    [
+        ("C3D-ha", {}),
+        ("C3D-ha", {"c3d_bag": True, "detector_weights": "world", "detector_size": 64}),
+        ("full-I3D", {"i3d_score_every": 3}),
+    ],
+)
 def test_a_3d_networks_scores_are_the_experiments(corpus, weights, tmp_path, system, changes):
     """At every analysed frame the clip that ends there, also where it starts before the video or between two clip frames."""
     root = corpus.videos[0].path.parent
-    config = live_config(root, "clips", c3d_size=32, i3d_size=32, c3d_weights="random", **weights, **CLIPS | {"clip_frames": 16, "clip_fps": 5.0}, **changes)
+    config = live_config(
+        root,
+        "clips",
+        c3d_size=32,
+        i3d_size=32,
+        c3d_weights="random",
+        **weights,
+        **CLIPS | {"clip_frames": 16, "clip_fps": 5.0},
+        **changes,
+    )
     run = run_system(config, corpus, system)
     save_models(config, corpus, run)
     model = find_model(root / "outputs" / "clips", system)
@@ -136,7 +170,9 @@ def test_a_stream_has_windows_instead_of_segments(corpus, learners):
 
     def readings(change_from: int) -> tuple[list, tuple[str, ...]]:
         analyser = make_analyser(model, model.config, LIVE_FPS, endless=True)
-        seen = [analyser.see(number, 255 - image if number >= change_from else image) for number, image in read_frames(path)]
+        seen = [
+            analyser.see(number, 255 - image if number >= change_from else image) for number, image in read_frames(path)
+        ]
         return [one for one in seen if one], analyser.notes
 
     (found, notes), (other, _) = readings(99), readings(24)
@@ -167,12 +203,18 @@ def test_of_a_file_that_breaks_off_what_came_is_cut_into_segments(corpus, learne
     _, cut = broken_off(tmp_path)
     verdict = score(cut, learner_of(corpus, "segments"), table=tmp_path / "a.csv")
     found = rows(tmp_path / "a.csv")
-    assert "truncated or damaged" in verdict.broken and 1 < len(set(found[:, 2])) <= 7 and found[-1, 0] < verdict.frames < 40
+    assert (
+        "truncated or damaged" in verdict.broken
+        and 1 < len(set(found[:, 2])) <= 7
+        and found[-1, 0] < verdict.frames < 40
+    )
 
 
 def test_published_features_cannot_be_made_of_a_video(corpus, tmp_path):
     root = corpus.videos[0].path.parent
-    features = publish(tmp_path / "features", {v.name: np.random.default_rng(n).random((4, 5)) for n, v in enumerate(corpus.videos)})
+    features = publish(
+        tmp_path / "features", {v.name: np.random.default_rng(n).random((4, 5)) for n, v in enumerate(corpus.videos)}
+    )
     config = live_config(root, "published", mil_segments=4, mil_published=str(features))
     save_on_segments(config, corpus, mil_training.run(config, corpus))
     with pytest.raises(DataError, match="features that others publish"):
@@ -181,8 +223,22 @@ def test_published_features_cannot_be_made_of_a_video(corpus, tmp_path):
 
 def test_the_command_scores_with_a_learner(corpus, learners, tmp_path, capsys):
     root = corpus.videos[0].path.parent
-    cli.main(["score", str(root / "v6.mp4"), "--run", str(root / "outputs" / "segments"), "--system", "MIL learner", "--csv", str(tmp_path / "c.csv")])
-    assert capsys.readouterr().out.splitlines()[-1].startswith(("normal: ", "abnormal: ")) and len(rows(tmp_path / "c.csv")) == 14  # a line every third of 40 frames
+    cli.main(
+        [
+            "score",
+            str(root / "v6.mp4"),
+            "--run",
+            str(root / "outputs" / "segments"),
+            "--system",
+            "MIL learner",
+            "--csv",
+            str(tmp_path / "c.csv"),
+        ]
+    )
+    assert (
+        capsys.readouterr().out.splitlines()[-1].startswith(("normal: ", "abnormal: "))
+        and len(rows(tmp_path / "c.csv")) == 14
+    )  # a line every third of 40 frames
     with pytest.raises(SystemExit):
         cli.main(["score", str(root / "v6.mp4"), "--run", str(root / "outputs" / "segments"), "--system", "MIL lerner"])
     assert "did you mean 'MIL learner'" in capsys.readouterr().err
@@ -193,7 +249,15 @@ def test_the_command_scores_with_a_learner(corpus, learners, tmp_path, capsys):
 
 SEQUENCES = {
     "sequences": {"joint_segment_seconds": 0.5, "joint_epochs": 4, "joint_width": 8, "joint_lr": 0.01},
-    "sequence-folds": {"joint_segment_seconds": 0.8, "joint_epochs": 2, "joint_width": 8, "corpus": "folder", "data_root": ".", "split": "grouped_cv", "folds": 2},
+    "sequence-folds": {
+        "joint_segment_seconds": 0.8,
+        "joint_epochs": 2,
+        "joint_width": 8,
+        "corpus": "folder",
+        "data_root": ".",
+        "split": "grouped_cv",
+        "folds": 2,
+    },
 }
 
 
@@ -203,7 +267,11 @@ def sequences(corpus) -> dict:
     root, found = corpus.videos[0].path.parent, {}
     for profile, changes in SEQUENCES.items():
         config = live_config(root, profile, **changes)
-        videos = corpus if config.split == "official" else Corpus("tiny", tuple(replace(v, split="all") for v in corpus.videos))
+        videos = (
+            corpus
+            if config.split == "official"
+            else Corpus("tiny", tuple(replace(v, split="all") for v in corpus.videos))
+        )
         for name in joint_training.NAMES:
             found[profile, name] = (run := joint_training.run(config, videos, name)).seeds[0]
             save_on_segments(config, videos, run, f"{name} model")
@@ -239,26 +307,41 @@ def test_the_class_that_is_named_is_the_experiments(corpus, sequences):
 @pytest.mark.parametrize("name", joint_training.NAMES)
 def test_of_a_stream_the_segment_that_goes_on_is_scored(corpus, sequences, name):
     """Looking back only; at a segment's last row it is the whole segment, so the score is the file's."""
-    model, path = sequence_of(corpus, name), corpus.videos[6].path  # 40 frames at 12 a second: segments of six, a row at every third
+    model, path = (
+        sequence_of(corpus, name),
+        corpus.videos[6].path,
+    )  # 40 frames at 12 a second: segments of six, a row at every third
 
     def readings(change_from: int, **changes) -> list:
         analyser = make_analyser(model, model.config.model_copy(update=changes), LIVE_FPS, endless=True)
-        return [one for number, image in read_frames(path) if (one := analyser.see(number, 255 - image if number >= change_from else image))]
+        return [
+            one
+            for number, image in read_frames(path)
+            if (one := analyser.see(number, 255 - image if number >= change_from else image))
+        ]
 
     found, other = readings(99), readings(24)
     assert [one.frame for one in found] == list(range(0, 40, 3))
     assert [one.confidence for one in found if one.frame < 24] == [one.confidence for one in other if one.frame < 24]
     assert found[-1].confidence != other[-1].confidence
     forgetful = readings(99, joint_max_segments=1)
-    assert (forgetful[-1].confidence == pytest.approx(found[-1].confidence, abs=1e-7)) == (name == "attention")  # which has no memory
-    of_file = dict(zip((one := sequences["sequences", name].scores[0].stepped).index.tolist(), one.confidence.tolist(), strict=True))
+    assert (forgetful[-1].confidence == pytest.approx(found[-1].confidence, abs=1e-7)) == (
+        name == "attention"
+    )  # which has no memory
+    of_file = dict(
+        zip(
+            (one := sequences["sequences", name].scores[0].stepped).index.tolist(), one.confidence.tolist(), strict=True
+        )
+    )
     assert found[1].confidence == pytest.approx(of_file[0], abs=1e-3)
 
 
 def test_segments_without_a_row_repeat_the_one_before(corpus, sequences):
     """As in a file, where rows are rarer than segments: the stream's sequence keeps its time."""
     model, seen = sequence_of(corpus, "LSTM"), []
-    analyser = make_analyser(model, model.config.model_copy(update={"joint_segment_seconds": 0.125}), LIVE_FPS, endless=True)
+    analyser = make_analyser(
+        model, model.config.model_copy(update={"joint_segment_seconds": 0.125}), LIVE_FPS, endless=True
+    )
     analyser.model.scores = lambda features: seen.append(features) or np.full(len(features), 0.5)
     for number, image in read_frames(corpus.videos[6].path):
         analyser.see(number, image)
@@ -267,8 +350,12 @@ def test_segments_without_a_row_repeat_the_one_before(corpus, sequences):
 
 
 def test_a_sequence_model_of_published_features_is_refused(corpus, tmp_path):
-    features = publish(tmp_path / "features", {v.name: np.random.default_rng(n).random((4, 5)) for n, v in enumerate(corpus.videos)})
-    config = live_config(corpus.videos[0].path.parent, "published-sequences", joint_epochs=1, mil_published=str(features))
+    features = publish(
+        tmp_path / "features", {v.name: np.random.default_rng(n).random((4, 5)) for n, v in enumerate(corpus.videos)}
+    )
+    config = live_config(
+        corpus.videos[0].path.parent, "published-sequences", joint_epochs=1, mil_published=str(features)
+    )
     save_on_segments(config, corpus, joint_training.run(config, corpus, "LSTM"), "LSTM model")
     with pytest.raises(DataError, match="features that others publish"):
         score(corpus.videos[6].path, sequence_of(corpus, "LSTM", "published-sequences"))
@@ -276,7 +363,20 @@ def test_a_sequence_model_of_published_features_is_refused(corpus, tmp_path):
 
 def test_the_command_scores_with_the_joint_model(corpus, sequences, tmp_path, capsys):
     root = corpus.videos[0].path.parent
-    cli.main(["score", str(root / "v6.mp4"), "--run", str(root / "outputs" / "sequences"), "--system", "joint model", "--csv", str(tmp_path / "c.csv"), "--overlay", str(tmp_path / "o.mp4")])
+    cli.main(
+        [
+            "score",
+            str(root / "v6.mp4"),
+            "--run",
+            str(root / "outputs" / "sequences"),
+            "--system",
+            "joint model",
+            "--csv",
+            str(tmp_path / "c.csv"),
+            "--overlay",
+            str(tmp_path / "o.mp4"),
+        ]
+    )
     said = capsys.readouterr().out.splitlines()
     assert any(line.startswith("note: its class") for line in said) and said[-1].startswith(("normal: ", "abnormal: "))
     assert len(rows(tmp_path / "c.csv")) == 14 and sum(1 for _ in read_frames(tmp_path / "o.mp4")) == 40 + 24
@@ -284,7 +384,12 @@ def test_the_command_scores_with_the_joint_model(corpus, sequences, tmp_path, ca
         find_model(root / "outputs" / "nowhere", "joint model")
 
 
-@given(fps=st.sampled_from([10.0, 12.5, 23.976, 30.0]), rate=st.sampled_from([1.0, 3.0, 5.0]), share=st.sampled_from([0.2, 0.5, 0.66, 1.0]), frames=st.integers(1, 200))
+@given(
+    fps=st.sampled_from([10.0, 12.5, 23.976, 30.0]),
+    rate=st.sampled_from([1.0, 3.0, 5.0]),
+    share=st.sampled_from([0.2, 0.5, 0.66, 1.0]),
+    frames=st.integers(1, 200),
+)
 def test_the_sparse_grid_is_that_of_the_bags(fps, rate, share, frames):
     """But for the last row of a video, which rows are taken does not depend on what follows."""
     config = Config(analysis_fps=rate)

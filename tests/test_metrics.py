@@ -15,18 +15,24 @@ from vadkit.scoring import VideoScores
 
 def video(name, category, confidence, labels, fps=10.0, every=1):
     labels = np.asarray(labels, np.uint8)
-    return VideoScores(name, category, name, fps, np.arange(0, len(labels), every), np.asarray(confidence, float), labels)
+    return VideoScores(
+        name, category, name, fps, np.arange(0, len(labels), every), np.asarray(confidence, float), labels
+    )
 
 
 # scores from few values, so that ties are common
-labelled = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 12).map(lambda k: k / 12)), min_size=2, max_size=80).filter(lambda rows: 0 < sum(r[0] for r in rows) < len(rows))
+labelled = st.lists(
+    st.tuples(st.integers(0, 1), st.integers(0, 12).map(lambda k: k / 12)), min_size=2, max_size=80
+).filter(lambda rows: 0 < sum(r[0] for r in rows) < len(rows))
 
 
 @given(labelled)
 def test_frame_metrics_equal_scikit_learns(rows):
     labels, scores = np.array(rows).T
     assert metrics.frame_auc(labels, scores) == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
-    assert metrics.average_precision(labels, scores) == pytest.approx(average_precision_score(labels, scores), abs=1e-12)
+    assert metrics.average_precision(labels, scores) == pytest.approx(
+        average_precision_score(labels, scores), abs=1e-12
+    )
 
 
 @given(labelled)
@@ -63,7 +69,9 @@ def test_a_video_score_of_exactly_the_threshold_is_no_alarm():
     assert metrics.video_fpr([0, 0], [0.6, 0.8], threshold=0.7) == 0.5
 
 
-@pytest.mark.parametrize("metric", [metrics.frame_auc, metrics.average_precision, metrics.roc_points, metrics.video_f1, metrics.video_auc])
+@pytest.mark.parametrize(
+    "metric", [metrics.frame_auc, metrics.average_precision, metrics.roc_points, metrics.video_f1, metrics.video_auc]
+)
 @pytest.mark.parametrize(("labels", "absent"), [([0, 0, 0], "anomalous"), ([1, 1, 1], "normal")])
 def test_one_class_is_undefined_with_the_reason(metric, labels, absent):
     with pytest.raises(UndefinedMetricError, match=f"no {absent} (frame|video) among 3"):
@@ -93,7 +101,14 @@ def test_rates_without_their_videos_are_undefined():
     ],
 )
 def test_malformed_input_is_named(labels, scores, message):
-    for metric in (metrics.frame_auc, metrics.average_precision, metrics.video_f1, metrics.video_tpr, metrics.video_fpr, metrics.video_auc):
+    for metric in (
+        metrics.frame_auc,
+        metrics.average_precision,
+        metrics.video_f1,
+        metrics.video_tpr,
+        metrics.video_fpr,
+        metrics.video_auc,
+    ):
         with pytest.raises(ValueError, match=message):
             metric(labels, scores)
 
@@ -180,7 +195,9 @@ def published_scores(shared):
     for line in shared("data/ucf_crime/lists/Temporal_Anomaly_Annotation.txt").read_text().splitlines():
         if fields := line.split():
             numbers = [int(x) for x in fields[2:]]
-            spans[fields[0].removesuffix(".mp4")] = [(a, b) for a, b in zip(numbers[::2], numbers[1::2], strict=True) if a >= 0]
+            spans[fields[0].removesuffix(".mp4")] = [
+                (a, b) for a, b in zip(numbers[::2], numbers[1::2], strict=True) if a >= 0
+            ]
     videos = []
     with open(shared("data/ucf_crime/scores_mil_c3d.csv"), newline="") as file:
         for row in csv.DictReader(file):

@@ -22,7 +22,10 @@ def test_a_notebook_run_by_hand_is_held_to_the_same_rules(capsys):
         notebook.start(good | {"head_lr": "1e-4"})
     with pytest.raises(ConfigError, match="lacks sas_tau.*make notebooks"):
         notebook.start({k: v for k, v in good.items() if k != "sas_tau"})
-    assert "not the papers' data" not in (notebook.start(good | {"corpus": "ucf_crime", "data_root": "d"}), capsys.readouterr().out)[1]
+    assert (
+        "not the papers' data"
+        not in (notebook.start(good | {"corpus": "ucf_crime", "data_root": "d"}), capsys.readouterr().out)[1]
+    )
 
 
 def test_many_small_steps_are_one_bar(capsys):
@@ -46,8 +49,16 @@ def test_what_is_in_the_cache_has_no_bar(capsys):
 
 
 def test_the_first_notebook_keeps_only_the_frames_it_shows(tmp_path):
-    cells = [cell.source for cell in nbformat.read(REPOSITORY / "notebooks" / "00_start_here.ipynb", as_version=4).cells if "read_frames(" in cell.source]
+    cells = [
+        cell.source
+        for cell in nbformat.read(REPOSITORY / "notebooks" / "00_start_here.ipynb", as_version=4).cells
+        if "read_frames(" in cell.source
+    ]
     path = write_video(tmp_path / "a.mp4", moving_square(40), fps=10)
     namespace = {"corpus": Corpus("tiny", (Video("a", path, "Assault", "train", "a", ((10, 20),)),))}
     exec(cells[0], namespace)
-    assert sorted(namespace["frames"]) == sorted(set(namespace["shown"].tolist())) and len(namespace["frames"]) == 8 and namespace["labels"].sum() == 10
+    assert (
+        sorted(namespace["frames"]) == sorted(set(namespace["shown"].tolist()))
+        and len(namespace["frames"]) == 8
+        and namespace["labels"].sum() == 10
+    )

@@ -78,8 +78,14 @@ def test_its_parameters_are_the_packages(notebook):
 
 def test_no_cell_but_the_first_sets_a_parameter(notebook):
     for cell in code_of(notebook)[1:]:
-        names = {node.id for node in ast.walk(python_of(cell.source)) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-        assert not names & set(Config.model_fields) - {"corpus"}, cell.source  # after the set-up, it is the corpus itself
+        names = {
+            node.id
+            for node in ast.walk(python_of(cell.source))
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+        }
+        assert not names & set(Config.model_fields) - {"corpus"}, (
+            cell.source
+        )  # after the set-up, it is the corpus itself
 
 
 def test_it_opens_with_a_question_and_ends_with_exercises(notebook):
@@ -116,7 +122,9 @@ def test_what_it_takes_of_the_package_is_there(notebook):
                 try:
                     modules[alias.asname or alias.name] = importlib.import_module(f"{node.module}.{alias.name}")
                 except ModuleNotFoundError:
-                    assert hasattr(importlib.import_module(node.module), alias.name), f"{node.module} has no {alias.name}"
+                    assert hasattr(importlib.import_module(node.module), alias.name), (
+                        f"{node.module} has no {alias.name}"
+                    )
     for node in nodes:
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
             assert hasattr(modules[node.value.id], node.attr), f"{modules[node.value.id].__name__} has no {node.attr}"
@@ -135,7 +143,9 @@ def test_numbers_are_unique_and_the_summary_reads_all():
 
 
 def test_the_first_notebook_shows_the_way_through_all_others():
-    prose = "\n".join(cell.source for cell in nbformat.read(NOTEBOOKS[0], as_version=4).cells if cell.cell_type == "markdown")
+    prose = "\n".join(
+        cell.source for cell in nbformat.read(NOTEBOOKS[0], as_version=4).cells if cell.cell_type == "markdown"
+    )
     assert re.findall(r"^\| (\d\d) ", prose, re.MULTILINE) == [path.name[:2] for path in NOTEBOOKS[1:]]
 
 

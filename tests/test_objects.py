@@ -17,7 +17,12 @@ from vadkit.store import file_digest
 
 PERSON, CAR, DOG = (COCO_CLASSES.index(name) for name in ("person", "car", "dog"))
 # centre x, centre y, width, height in pixels of a 64-pixel input, class, confidence
-SEEN = [(12, 12, 8, 16, PERSON, 0.9), (40, 20, 8, 16, PERSON, 0.6), (30, 50, 20, 10, CAR, 0.75), (55, 55, 6, 6, DOG, 0.3)]
+SEEN = [
+    (12, 12, 8, 16, PERSON, 0.9),
+    (40, 20, 8, 16, PERSON, 0.6),
+    (30, 50, 20, 10, CAR, 0.75),
+    (55, 55, 6, 6, DOG, 0.3),
+]
 
 
 def write_detector(path: Path, names: object = None, task: str = "detect", side: int | None = None) -> Path:
@@ -58,7 +63,9 @@ def write_detector(path: Path, names: object = None, task: str = "detect", side:
 
 
 def config_for(weights: object, tmp_path: Path, **values):
-    return make_config({"detector_weights": str(weights), "cache_root": str(tmp_path / "cache"), "detector_size": 64, **values})
+    return make_config(
+        {"detector_weights": str(weights), "cache_root": str(tmp_path / "cache"), "detector_size": 64, **values}
+    )
 
 
 @pytest.mark.parametrize("side", [None, 64])
@@ -194,10 +201,17 @@ def test_nothing_is_installed_reported_or_written_outside_the_cache(tmp_path):
     home, work, temporary = (tmp_path / name for name in ("home", "work", "tmp"))
     for folder in (home, work, temporary):
         folder.mkdir()
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("YOLO", "XDG", "ORT", "MPL"))}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("YOLO", "XDG", "ORT", "MPL"))
+    }
     environment |= {"HOME": str(home), "TMPDIR": str(temporary), "PYTHONPATH": str(Path(objects.__file__).parents[1])}
     run = subprocess.run(
-        [sys.executable, "-c", SANDBOX, str(weights), str(tmp_path / "cache")], cwd=work, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", SANDBOX, str(weights), str(tmp_path / "cache")],
+        cwd=work,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert run.returncode == 0, run.stderr
     facts = json.loads(run.stdout.splitlines()[-1])

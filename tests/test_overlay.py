@@ -12,9 +12,19 @@ from vadkit.overlay import MIN_WIDTH, RED, TRACE_SECONDS, Painter, _clock
 BOXES = np.array([[4, 20, 30, 60, 0.9, 0], [-3, -2, 50, 30, 0.6, 2], [60, 1, 64, 40, 0.5, 77]], np.float32)
 
 
-def shot(number: int = 30, confidence: float = 0.4, sas: float = 0.2, boxes=BOXES[:0], width: int = 64, height: int = 48, share: float = 0.25) -> Shot:
+def shot(
+    number: int = 30,
+    confidence: float = 0.4,
+    sas: float = 0.2,
+    boxes=BOXES[:0],
+    width: int = 64,
+    height: int = 48,
+    share: float = 0.25,
+) -> Shot:
     image = np.full((height, width, 3), 90, np.uint8)
-    return Shot(number, number / 30, image, Reading(number, number / 30, confidence, sas, sas > 0.5, boxes), share, 123.0)
+    return Shot(
+        number, number / 30, image, Reading(number, number / 30, confidence, sas, sas > 0.5, boxes), share, 123.0
+    )
 
 
 def paint(one: Shot) -> np.ndarray:
@@ -24,7 +34,9 @@ def paint(one: Shot) -> np.ndarray:
 @pytest.mark.parametrize(("width", "height"), [(64, 48), (320, 240), (241, 427), (640, 360), (1280, 719)])
 def test_it_is_at_least_640_wide_with_even_sides_and_the_pictures_shape(width, height):
     image = paint(shot(width=width, height=height, boxes=BOXES))
-    assert image.dtype == np.uint8 and image.shape[1] in (max(width, MIN_WIDTH), width - 1) and image.shape[1] >= MIN_WIDTH
+    assert (
+        image.dtype == np.uint8 and image.shape[1] in (max(width, MIN_WIDTH), width - 1) and image.shape[1] >= MIN_WIDTH
+    )
     assert image.shape[0] % 2 == image.shape[1] % 2 == 0
     panel = image.shape[0] - height * image.shape[1] / width
     assert panel == pytest.approx(108 * image.shape[1] / MIN_WIDTH, abs=3)
@@ -52,7 +64,9 @@ def test_boxes_are_drawn_where_they_are_and_outside_the_picture_nowhere():
     without, with_boxes = paint(shot()), paint(shot(boxes=BOXES))
     differs = np.any(without != with_boxes, axis=2)
     assert differs[480:].sum() == 0  # the panel is the same
-    assert differs[400, 40] and differs[400, 300] and not differs[400, 170]  # the sides of the first box, ten times as large
+    assert (
+        differs[400, 40] and differs[400, 300] and not differs[400, 170]
+    )  # the sides of the first box, ten times as large
     assert not differs[450, 500]
 
 
@@ -71,7 +85,10 @@ def test_its_memory_is_constant():
 def test_the_closing_picture_carries_the_verdict():
     painter = Painter(64, 48, 30.0, "x")
     last = painter.paint(shot())
-    verdicts = [Verdict(31, 4, 30.0, share, dict.fromkeys(STAGES, 0.1), broken=broken) for share, broken in ((0.0, ""), (0.5, ""), (0.5, "cut"))]
+    verdicts = [
+        Verdict(31, 4, 30.0, share, dict.fromkeys(STAGES, 0.1), broken=broken)
+        for share, broken in ((0.0, ""), (0.5, ""), (0.5, "cut"))
+    ]
     normal, abnormal, cut = (painter.closing(last, v) for v in verdicts)
     assert normal.shape == last.shape and np.array_equal(normal[480:], last[480:])
     assert tuple(abnormal[2, 300]) == RED and tuple(normal[2, 300]) != RED

@@ -47,7 +47,9 @@ def test_the_pins_are_what_these_tests_run_with():
             installed[name] = version(name)
         except PackageNotFoundError:
             continue
-    assert {name: number.split("+")[0] for name, number in installed.items()} == {name: pins()[name] for name in installed}
+    assert {name: number.split("+")[0] for name, number in installed.items()} == {
+        name: pins()[name] for name in installed
+    }
 
 
 def test_conda_brings_a_python_that_the_package_accepts_and_lists():

@@ -18,7 +18,9 @@ ONCE = np.ones
 
 
 def video(name, category, labels, scores):
-    return VideoScores(name, category, name, 30.0, np.arange(len(labels)), np.asarray(scores, float), np.asarray(labels, np.uint8))
+    return VideoScores(
+        name, category, name, 30.0, np.arange(len(labels)), np.asarray(scores, float), np.asarray(labels, np.uint8)
+    )
 
 
 def make_videos(seed=0, count=12, longest=90, lift=0.25):
@@ -71,11 +73,16 @@ def test_the_mean_over_pairs_needs_both_kinds():
 
 def test_anomalous_only_is_the_pooled_auc_of_anomalous_videos():
     videos = make_videos()
-    assert value(pitfalls.anomalous_only(pitfalls.pairs(videos), videos), videos) == pytest.approx(pooled(videos[1::2]), abs=1e-12)
+    assert value(pitfalls.anomalous_only(pitfalls.pairs(videos), videos), videos) == pytest.approx(
+        pooled(videos[1::2]), abs=1e-12
+    )
 
 
 def test_segments_count_videos_alike_whatever_their_length():
-    short = [video("a", "Arson", np.repeat([0, 1], 32), np.repeat([0.4, 0.6], 32)), video("n", "Normal", np.zeros(64), np.full(64, 0.5))]
+    short = [
+        video("a", "Arson", np.repeat([0, 1], 32), np.repeat([0.4, 0.6], 32)),
+        video("n", "Normal", np.zeros(64), np.full(64, 0.5)),
+    ]
     long = [short[0], video("n", "Normal", np.zeros(6400), np.full(6400, 0.5))]
     assert value(pitfalls.over_segments(short), short) == value(pitfalls.over_segments(long), long) == 1.0
     mixed = [short[0], video("n", "Normal", np.zeros(6400), np.full(6400, 0.7))]
@@ -87,12 +94,17 @@ def test_a_segment_takes_the_label_of_half_of_its_frames():
     one = video("a", "Arson", [0, 0, 1, 1, 1, 0, 0, 0], [0.1, 0.1, 0.9, 0.9, 0.4, 0.2, 0.2, 0.2])
     other = video("n", "Normal", np.zeros(8), np.full(8, 0.35))
     labels, scores = [[0, 1, 1, 0], [0] * 4], [[0.1, 0.9, 0.3, 0.2], [0.35] * 4]
-    assert value(pitfalls.over_segments([one, other], 4), [one, other]) == pytest.approx(roc_auc_score(np.concatenate(labels), np.concatenate(scores)))
+    assert value(pitfalls.over_segments([one, other], 4), [one, other]) == pytest.approx(
+        roc_auc_score(np.concatenate(labels), np.concatenate(scores))
+    )
 
 
 def test_a_tail_at_zero_hides_an_anomaly_at_the_end():
     labels = np.r_[np.zeros(60), np.ones(3)]
-    videos = [video("a", "Arson", labels, np.where(labels, 0.9, 0.1)), video("n", "Normal", np.zeros(64), np.full(64, 0.2))]
+    videos = [
+        video("a", "Arson", labels, np.where(labels, 0.9, 0.1)),
+        video("n", "Normal", np.zeros(64), np.full(64, 0.2)),
+    ]
     assert pooled(videos) == 1.0
     assert value(pitfalls.zero_tail(videos), videos) < 0.2
     whole = [videos[1], video("b", "Arson", np.repeat([0, 1], 32), np.repeat([0.1, 0.9], 32))]
@@ -109,7 +121,9 @@ def test_a_wrong_length_shifts_the_scores_and_a_right_one_does_not():
 
 def test_length_alone_ranks_by_length():
     videos = make_videos()
-    assert value(pitfalls.length_alone(videos), videos) == pytest.approx(pooled(videos, [np.full(v.frames, -v.frames) for v in videos]), abs=1e-12)
+    assert value(pitfalls.length_alone(videos), videos) == pytest.approx(
+        pooled(videos, [np.full(v.frames, -v.frames) for v in videos]), abs=1e-12
+    )
 
 
 def test_the_longest_normal_videos_and_what_hangs_on_them():
@@ -124,11 +138,16 @@ def test_the_longest_normal_videos_and_what_hangs_on_them():
 def test_the_right_way_differs_from_itself_by_nothing_and_others_are_paired():
     videos = make_videos(count=20)
     bench = pitfalls.Bench(videos, CONFIG)
-    right, other = bench.size("pooled", bench.right), bench.size("anomalous", pitfalls.anomalous_only(bench.counted, videos))
+    right, other = (
+        bench.size("pooled", bench.right),
+        bench.size("anomalous", pitfalls.anomalous_only(bench.counted, videos)),
+    )
     assert right.auc.value == pytest.approx(pooled(videos), abs=1e-12)
     assert (right.change.difference, right.change.ci_low, right.change.ci_high) == (0, 0, 0)
     assert other.change.difference == pytest.approx(other.auc.value - right.auc.value)
-    assert other.change.ci_high - other.change.ci_low < (right.auc.ci_high - right.auc.ci_low) + (other.auc.ci_high - other.auc.ci_low)
+    assert other.change.ci_high - other.change.ci_low < (right.auc.ci_high - right.auc.ci_low) + (
+        other.auc.ci_high - other.auc.ci_low
+    )
 
 
 def test_the_standard_error_of_independent_frames():
@@ -160,17 +179,25 @@ def test_what_choosing_gains_does_not_depend_on_the_scale_of_scores_nor_on_zeros
     videos = make_videos(count=24)
     zeros = [replace(v, confidence=np.where(v.confidence < 0.1, 0.0, v.confidence)) for v in videos]
     squeezed = [replace(v, confidence=v.confidence.astype(np.float64) ** 9) for v in videos]
-    plain, with_zeros, small = (pitfalls.choose_on_test(some, candidates=20, halves=10) for some in (videos, zeros, squeezed))
+    plain, with_zeros, small = (
+        pitfalls.choose_on_test(some, candidates=20, halves=10) for some in (videos, zeros, squeezed)
+    )
     assert small == plain
     assert with_zeros.typical == pytest.approx(pooled(zeros), abs=0.02) and with_zeros.spread < 2 * plain.spread
 
 
 def test_the_published_scores_of_ucf_crime(shared):
-    videos = external.read(shared("data/ucf_crime/scores_mil_c3d.csv"), shared("data/ucf_crime/lists/Temporal_Anomaly_Annotation.txt")).videos
+    videos = external.read(
+        shared("data/ucf_crime/scores_mil_c3d.csv"), shared("data/ucf_crime/lists/Temporal_Anomaly_Annotation.txt")
+    ).videos
     bench = pitfalls.Bench(videos, CONFIG)
     right = bench.size("pooled", bench.right).auc
     assert right.value == pytest.approx(0.690, abs=5e-4) and right.ci_high - right.ci_low > 0.1
-    assert bench.size("anomalous", pitfalls.anomalous_only(bench.counted, videos)).change.difference == pytest.approx(-0.069, abs=2e-3)
+    assert bench.size("anomalous", pitfalls.anomalous_only(bench.counted, videos)).change.difference == pytest.approx(
+        -0.069, abs=2e-3
+    )
     assert abs(bench.size("pairs", pitfalls.pair_averaged(bench.counted, videos)).change.difference) > 0.01
     chosen, share = pitfalls.longest_normal(videos)
-    assert {videos[k].name for k in chosen} == {"Normal_Videos_924", "Normal_Videos_935"} and share == pytest.approx(0.19, abs=0.01)
+    assert {videos[k].name for k in chosen} == {"Normal_Videos_924", "Normal_Videos_935"} and share == pytest.approx(
+        0.19, abs=0.01
+    )

@@ -68,7 +68,9 @@ def assert_readable(figure):
     boxes = []
     for text in dict.fromkeys(drawn_texts(figure)):
         box = text.get_window_extent()
-        assert box.x0 >= -1 and box.y0 >= -1 and box.x1 <= figure.bbox.x1 + 1 and box.y1 <= figure.bbox.y1 + 1, f"'{text.get_text()}' leaves the figure"
+        assert box.x0 >= -1 and box.y0 >= -1 and box.x1 <= figure.bbox.x1 + 1 and box.y1 <= figure.bbox.y1 + 1, (
+            f"'{text.get_text()}' leaves the figure"
+        )
         boxes.append((text.get_text(), box))
     assert len(boxes) > 4
     for k, (one, box) in enumerate(boxes):
@@ -82,7 +84,11 @@ def test_roc_names_each_systems_area_and_the_printed_one():
     figure = plots.roc_curves({"2S-bag": seeds, "1S-bag": {0: seeds[1]}}, printed={"2S-bag": 82.6})
     area = 100 * np.mean([frame_auc(*pool(v)) for v in seeds.values()])
     assert f"2S-bag: AUC {area:.1f}% (printed: 82.6%)" in words(figure)
-    of_others = plots.roc_curves({f"system {k}": seeds for k in range(4)}, printed={f"system {k}": 82.0 for k in range(4)}, printed_on="UCF-Crime")
+    of_others = plots.roc_curves(
+        {f"system {k}": seeds for k in range(4)},
+        printed={f"system {k}": 82.0 for k in range(4)},
+        printed_on="UCF-Crime",
+    )
     assert f"system 3: AUC {area:.1f}%\n(printed, on UCF-Crime: 82.0%)" in words(of_others)
     assert_readable(of_others)
     axes = figure.axes[0]
@@ -113,7 +119,11 @@ def test_timeline_shows_the_span_the_score_and_the_threshold(images):
 
 def test_eight_timelines_with_and_without_pictures():
     videos = [video(f"v{k}", ("Normal", "Robbery")[k % 2], k) for k in range(8)]
-    panels = [(v, sas(v), {30: picture(80)}) for v in videos[:3]] + [(v, sas(v)) for v in videos[3:7]] + [(videos[7], sas(videos[7]), None, "a false negative")]
+    panels = (
+        [(v, sas(v), {30: picture(80)}) for v in videos[:3]]
+        + [(v, sas(v)) for v in videos[3:7]]
+        + [(videos[7], sas(videos[7]), None, "a false negative")]
+    )
     figure = timeline_plots.timelines(panels)
     assert {"(a) v0, Normal", "(h) a false negative"} <= set(words(figure))
     assert sum(a.get_xlabel() == "time (s)" for a in figure.axes) == 8
@@ -132,8 +142,14 @@ def test_timelines_refuse_what_does_not_fit():
 
 def test_ablation_shows_means_intervals_seeds_and_printed_values():
     found = {
-        "2S-bag": [Metric("fl_auc", 0.80, 0.75, 0.86, (0.79, 0.81), 45), Metric("vl_f1", None, None, None, (None, None), 45, "no normal video")],
-        "2S-no-bag": [Metric("fl_auc", 0.76, None, None, (0.75, 0.77), 45, "too few"), Metric("vl_f1", 0.6, 0.5, 0.7, (0.6, 0.6), 45)],
+        "2S-bag": [
+            Metric("fl_auc", 0.80, 0.75, 0.86, (0.79, 0.81), 45),
+            Metric("vl_f1", None, None, None, (None, None), 45, "no normal video"),
+        ],
+        "2S-no-bag": [
+            Metric("fl_auc", 0.76, None, None, (0.75, 0.77), 45, "too few"),
+            Metric("vl_f1", 0.6, 0.5, 0.7, (0.6, 0.6), 45),
+        ],
     }
     figure = ablation_plots.ablation_bars(found, paper="petrocchi2021", item="table 1")
     auc, f1 = figure.axes
@@ -149,7 +165,16 @@ def test_ablation_shows_means_intervals_seeds_and_printed_values():
 
 def epochs(count, second=0, validated=True):
     run = [(1, 1 / (k + 1)) for k in range(count)] + [(2, 0.1)] * second
-    return [SimpleNamespace(phase=p, epoch=k, train_loss=x, validation_loss=x + 0.1 if validated else None, validation_auc=0.9 - x / 3 if validated else None) for k, (p, x) in enumerate(run)]
+    return [
+        SimpleNamespace(
+            phase=p,
+            epoch=k,
+            train_loss=x,
+            validation_loss=x + 0.1 if validated else None,
+            validation_auc=0.9 - x / 3 if validated else None,
+        )
+        for k, (p, x) in enumerate(run)
+    ]
 
 
 def test_learning_curves():
@@ -171,7 +196,9 @@ def test_many_learning_curves_are_their_mean_in_a_band():
     assert len(loss.lines) == 4 and len(auc.lines) == 2 and len(auc.collections) == 1
     height = auc.lines[0].get_ydata()
     assert len(height) == 7 and height[0] == pytest.approx(100 * np.mean([run[0].validation_auc for run in runs]))
-    assert height[6] == pytest.approx(100 * np.mean([run[6].validation_auc for run in runs[1:]]))  # the short one has ended
+    assert height[6] == pytest.approx(
+        100 * np.mean([run[6].validation_auc for run in runs[1:]])
+    )  # the short one has ended
     assert "all 15 runs" in words(figure)
     assert_readable(figure)
     bare = plots.learning_curves({"2S-bag-ha-no-es": [epochs(5, validated=False)] * 15})
@@ -180,7 +207,9 @@ def test_many_learning_curves_are_their_mean_in_a_band():
 
 
 def test_sample_grid_wraps_long_titles():
-    figure = plots.sample_grid([picture(9 * k) for k in range(7)], [f"Burglary{k:03d}, frame 1234: soft anomaly, before" for k in range(7)])
+    figure = plots.sample_grid(
+        [picture(9 * k) for k in range(7)], [f"Burglary{k:03d}, frame 1234: soft anomaly, before" for k in range(7)]
+    )
     assert sum(bool(a.images) for a in figure.axes) == 7 and not any(a.axison for a in figure.axes)
     figure.canvas.draw()
     boxes = [a.title.get_window_extent() for a in figure.axes if a.images]
@@ -207,12 +236,21 @@ def test_rates_of_classes():
     def rate(value, low=None, high=None):
         return [Metric("vl_tpr", value, low, high, (value,), 9)]
 
-    groups = {"trained on": {"Arrest": rate(0.8, 0.6, 0.9)}, "never trained on": {"Abuse": rate(None), "Arson": rate(1.0)}}
+    groups = {
+        "trained on": {"Arrest": rate(0.8, 0.6, 0.9)},
+        "never trained on": {"Abuse": rate(None), "Arson": rate(1.0)},
+    }
     figure = plots.class_rates(groups, level=("alarms on the normal videos", 0.2))
     axes = figure.axes[0]
-    assert [t.get_text() for t in axes.get_yticklabels()] == ["Arrest", "Abuse", "Arson"] and [t.get_text() for t in axes.texts] == ["none"]
+    assert [t.get_text() for t in axes.get_yticklabels()] == ["Arrest", "Abuse", "Arson"] and [
+        t.get_text() for t in axes.texts
+    ] == ["none"]
     drawn = [tuple(line.get_xdata()) for line in axes.lines]
-    assert any(np.allclose(d, (60, 90)) for d in drawn if len(d) == 2) and (80.0,) in [tuple(np.round(d, 6)) for d in drawn] and len(drawn) == 4
+    assert (
+        any(np.allclose(d, (60, 90)) for d in drawn if len(d) == 2)
+        and (80.0,) in [tuple(np.round(d, 6)) for d in drawn]
+        and len(drawn) == 4
+    )
     assert {"trained on", "never trained on", "VL-TPR (%)"} <= set(words(figure))
     assert_readable(figure)
     with pytest.raises(ValueError, match="at least one class"):
@@ -221,10 +259,15 @@ def test_rates_of_classes():
 
 def test_a_panel_without_a_video_says_why():
     one = video("a", "Arson", 0)
-    figure = timeline_plots.timelines([(one, sas(one), {30: picture(80), 120: picture(90)}), (None, "no video meets the rule", None, "missed (0)")])
+    figure = timeline_plots.timelines(
+        [(one, sas(one), {30: picture(80), 120: picture(90)}), (None, "no video meets the rule", None, "missed (0)")]
+    )
     assert {"(b) missed (0)", "no video meets the rule", "frame shown"} <= set(words(figure))
     thumbnails = [a for a in figure.axes if a.images]
-    assert [mpl.colors.to_hex(a.spines["top"].get_edgecolor()) for a in thumbnails] == ["#999999", plot_style.ORANGE.lower()]  # frame 120 is labelled
+    assert [mpl.colors.to_hex(a.spines["top"].get_edgecolor()) for a in thumbnails] == [
+        "#999999",
+        plot_style.ORANGE.lower(),
+    ]  # frame 120 is labelled
     plot = next(a for a in figure.axes if a.get_xlabel() == "time (s)")
     assert all(a.get_position().y1 < plot.get_position().y0 for a in thumbnails)  # under the curve
     assert_readable(figure)
@@ -234,10 +277,18 @@ def test_metrics_against_a_parameter():
     def at(f1, tpr):
         return [Metric("vl_f1", f1, None, None, (f1,), 9), Metric("vl_tpr", tpr, 0.1, 0.9, (tpr,), 9)]
 
-    figure = plots.metric_lines({"bound": {1.0: at(0.5, 0.8), 7.0: at(None, 0.6)}, "rate": {3.0: at(0.4, 0.7), 1.0: at(0.3, 0.6)}}, ("vl_f1", "vl_tpr"), {"bound": 7.0})
+    figure = plots.metric_lines(
+        {"bound": {1.0: at(0.5, 0.8), 7.0: at(None, 0.6)}, "rate": {3.0: at(0.4, 0.7), 1.0: at(0.3, 0.6)}},
+        ("vl_f1", "vl_tpr"),
+        {"bound": 7.0},
+    )
     bound, rate = figure.axes
     assert list(rate.lines[0].get_xdata()) == [1.0, 3.0] and np.allclose(rate.lines[0].get_ydata(), [30, 40])
-    assert np.isnan(bound.lines[0].get_ydata()[1]) and list(bound.lines[2].get_xdata()) == [7.0, 7.0] and len(rate.lines) == 2
+    assert (
+        np.isnan(bound.lines[0].get_ydata()[1])
+        and list(bound.lines[2].get_xdata()) == [7.0, 7.0]
+        and len(rate.lines) == 2
+    )
     assert {"VL-F1", "VL-TPR", "this run", "videos (%)"} <= set(words(figure))
     assert_readable(figure)
     with pytest.raises(ValueError, match="at least one panel"):

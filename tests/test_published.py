@@ -16,16 +16,52 @@ def test_the_tables_as_printed():
     def column(item, metric):
         return {r.system: r.text for r in published.items(P, item) if r.metric == metric}
 
-    assert column("table 1", "fl_auc") == {"2S-bag": "82.6", "2S-no-bag": "77.6", "2S-bag-no-hm": "80.2", "2S-bag-ha": "83.7", "1S-bag": "78.6", "1S-no-bag": "75.3", "1S-bag-ha": "81.5", "C3D-ha": "83.7"}
-    assert column("table 1", "vl_f1") == {"2S-bag": "66.7", "2S-no-bag": "61.5", "2S-bag-no-hm": "64.0", "2S-bag-ha": "91.0", "1S-bag": "74.1", "1S-no-bag": "58.3", "1S-bag-ha": "87.5", "C3D-ha": "69.0"}
-    assert column("table 2", "fl_auc") == {"full-I3D": "56.1", "oracle-I3D": "74.7", "ws-I3D": "81.0", "2S-bag-ha-no-es": "82.4"}
-    assert {r.metric: r.text for r in published.items(P, "table 3")} == {"vl_f1": "89.7", "vl_tpr": "86.4", "vl_fpr": "18.6"}
-    assert [r.text for r in published.items(R, "related work")] == ["83.03", "82.12", "81.22", "81.91", "82.12", "78.27"]
+    assert column("table 1", "fl_auc") == {
+        "2S-bag": "82.6",
+        "2S-no-bag": "77.6",
+        "2S-bag-no-hm": "80.2",
+        "2S-bag-ha": "83.7",
+        "1S-bag": "78.6",
+        "1S-no-bag": "75.3",
+        "1S-bag-ha": "81.5",
+        "C3D-ha": "83.7",
+    }
+    assert column("table 1", "vl_f1") == {
+        "2S-bag": "66.7",
+        "2S-no-bag": "61.5",
+        "2S-bag-no-hm": "64.0",
+        "2S-bag-ha": "91.0",
+        "1S-bag": "74.1",
+        "1S-no-bag": "58.3",
+        "1S-bag-ha": "87.5",
+        "C3D-ha": "69.0",
+    }
+    assert column("table 2", "fl_auc") == {
+        "full-I3D": "56.1",
+        "oracle-I3D": "74.7",
+        "ws-I3D": "81.0",
+        "2S-bag-ha-no-es": "82.4",
+    }
+    assert {r.metric: r.text for r in published.items(P, "table 3")} == {
+        "vl_f1": "89.7",
+        "vl_tpr": "86.4",
+        "vl_fpr": "18.6",
+    }
+    assert [r.text for r in published.items(R, "related work")] == [
+        "83.03",
+        "82.12",
+        "81.22",
+        "81.91",
+        "82.12",
+        "78.27",
+    ]
 
 
 def test_every_row_is_whole():
     for row in load():
-        assert row.paper in published.PAPERS and row.kind in ("number", "claim") and row.relation in ("=", "<", ">"), row
+        assert row.paper in published.PAPERS and row.kind in ("number", "claim") and row.relation in ("=", "<", ">"), (
+            row
+        )
         assert row.place and row.tolerance >= 0 and (row.kind == "claim") == bool(row.formula), row
         assert round(row.value, row.decimals) == row.value, row
         assert (row.tolerance > 0) <= (row.unit == "%"), row
@@ -63,7 +99,9 @@ def test_what_the_text_repeats_is_what_the_tables_print():
 
 def test_the_range_of_a_claim_allows_for_the_rounding_of_its_inputs():
     check = published._check(lookup(P, "claim 5.2a", "2S-bag / 2S-no-bag", "fl_auc_relative_change"))
-    assert check.low == pytest.approx(100 * (82.55 / 77.65 - 1)) and check.high == pytest.approx(100 * (82.65 / 77.55 - 1))
+    assert check.low == pytest.approx(100 * (82.55 / 77.65 - 1)) and check.high == pytest.approx(
+        100 * (82.65 / 77.55 - 1)
+    )
     off = replace(check.claim, value=6.5)
     assert published._check(off).verdict == "agrees within rounding"
     assert published._check(replace(off, value=6.7)).verdict == "disagrees"

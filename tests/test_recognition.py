@@ -21,7 +21,9 @@ def videos(truth: list[int], seed: int = 0, skill: float = 0.0, classes=CLASSES)
     made = []
     for number, label in enumerate(truth):
         logits = rng.normal(size=len(classes)) + skill * (np.arange(len(classes)) == label)
-        made.append(Recognised(f"v{number}", CLASSES[label], f"s{number // 2}", classes, np.exp(logits) / np.exp(logits).sum()))
+        made.append(
+            Recognised(f"v{number}", CLASSES[label], f"s{number // 2}", classes, np.exp(logits) / np.exp(logits).sum())
+        )
     return made
 
 
@@ -36,8 +38,12 @@ def test_they_are_scikit_learns(truth, seed):
     found = values(evaluate({0: made}, Config(bootstrap_resamples=2)))
     truth, given_p = np.array(truth) - 1, np.array([v.probabilities[1:] / v.probabilities[1:].sum() for v in made])
     assert found["accuracy"] == pytest.approx(accuracy_score(truth, given_p.argmax(1)))
-    assert found["macro_f1"] == pytest.approx(f1_score(truth, given_p.argmax(1), labels=np.unique(truth), average="macro", zero_division=0))
-    assert found["mean_ap"] == pytest.approx(np.mean([average_precision_score(truth == c, given_p[:, c]) for c in np.unique(truth)]))
+    assert found["macro_f1"] == pytest.approx(
+        f1_score(truth, given_p.argmax(1), labels=np.unique(truth), average="macro", zero_division=0)
+    )
+    assert found["mean_ap"] == pytest.approx(
+        np.mean([average_precision_score(truth == c, given_p[:, c]) for c in np.unique(truth)])
+    )
 
 
 @settings(max_examples=20)
@@ -47,7 +53,9 @@ def test_a_resample_is_what_its_videos_give(truth, seed):
     table = recognition._table(made, "all")
     drawn = np.random.default_rng(seed).integers(len(made), size=(3, len(made)))
     for name in recognition.METRICS:
-        at = recognition._statistic(name, table)(np.stack([np.bincount(d, minlength=len(made)) for d in drawn]).astype(float))
+        at = recognition._statistic(name, table)(
+            np.stack([np.bincount(d, minlength=len(made)) for d in drawn]).astype(float)
+        )
         for d, value in zip(drawn, at, strict=True):
             if len(set(table.truth[d])) > 1:
                 assert value == pytest.approx(recognition._value(name, table.truth[d], table.probabilities[d]))
@@ -64,10 +72,17 @@ def test_values_are_means_over_seeds_and_intervals_hold_them():
 
 def test_detection_is_not_asked_of_anomalous_videos():
     """However sure a model is that nothing happens, which anomaly it would be is judged by the rest."""
-    sure = [Recognised(f"v{k}", c, f"s{k}", CLASSES, np.where(np.array(CLASSES) == c, 0.04, np.array([0.9, 0.03, 0.03, 0.03]))) for k, c in enumerate(CLASSES[1:] * 4)]
+    sure = [
+        Recognised(
+            f"v{k}", c, f"s{k}", CLASSES, np.where(np.array(CLASSES) == c, 0.04, np.array([0.9, 0.03, 0.03, 0.03]))
+        )
+        for k, c in enumerate(CLASSES[1:] * 4)
+    ]
     sure = [Recognised(v.name, v.category, v.source, v.classes, v.probabilities / v.probabilities.sum()) for v in sure]
     assert set(values(evaluate({0: sure}, CONFIG)).values()) == {1.0}
-    with_normal = values(evaluate({0: [*sure, Recognised("n", "Normal", "n", CLASSES, np.array([1.0, 0, 0, 0]))]}, CONFIG, "all"))
+    with_normal = values(
+        evaluate({0: [*sure, Recognised("n", "Normal", "n", CLASSES, np.array([1.0, 0, 0, 0]))]}, CONFIG, "all")
+    )
     assert with_normal["accuracy"] == pytest.approx(1 / 13)
 
 
@@ -85,9 +100,17 @@ def test_chance_is_what_knows_nothing_and_skill_is_beyond_it():
 
 
 def test_where_there_is_nothing_to_tell_apart():
-    one = [Recognised(f"v{k}", ("Normal", "Fighting")[k % 2], "s", ("Normal", "Fighting"), np.array([0.4, 0.6])) for k in range(6)]
+    one = [
+        Recognised(f"v{k}", ("Normal", "Fighting")[k % 2], "s", ("Normal", "Fighting"), np.array([0.4, 0.6]))
+        for k in range(6)
+    ]
     for m in evaluate({0: one, 1: one}, CONFIG):
-        assert m.value is None and m.ci_low is None and m.per_seed == (None, None) and "1 class of anomaly (Fighting)" in m.reason
+        assert (
+            m.value is None
+            and m.ci_low is None
+            and m.per_seed == (None, None)
+            and "1 class of anomaly (Fighting)" in m.reason
+        )
     assert all(c.p is None and "1 class of anomaly" in c.reason for c in chance({0: one}, {}))
     assert all(m.value == 0.5 for m in evaluate({0: one}, CONFIG, "all") if m.name == "accuracy")
     same = videos([2] * 5)
@@ -107,7 +130,9 @@ def test_the_confusion_matrix_counts_videos():
     runs = {seed: videos(truth, seed) for seed in (0, 1)}
     classes, counts = confusion(runs)
     assert classes == CLASSES and counts.sum(axis=1).tolist() == [2, 1, 2, 1]
-    assert counts[2, 3] == np.mean([sum(v.category == "Fighting" and v.probabilities.argmax() == 3 for v in r) for r in runs.values()])
+    assert counts[2, 3] == np.mean(
+        [sum(v.category == "Fighting" and v.probabilities.argmax() == 3 for v in r) for r in runs.values()]
+    )
     assert confusion(runs, "anomalous")[0] == CLASSES[1:]
 
 

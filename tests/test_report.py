@@ -63,7 +63,9 @@ def test_an_interval_of_no_width_settles_nothing(real):
 def test_a_claim_is_judged_by_the_paired_relative_change(real):
     found = Comparison("fl_auc", 0.80, 0.75, 0.05, 0.02, 0.08, 0.0667, 0.03, 0.11, 3, 45)
     relative, difference = report.change_rows(real, found, P, "claim 5.2a", "2S-bag / 2S-no-bag")
-    assert relative.metric == "fl_auc_relative_change" and relative.published == "6.4" and relative.verdict == "reproduced"
+    assert (
+        relative.metric == "fl_auc_relative_change" and relative.published == "6.4" and relative.verdict == "reproduced"
+    )
     assert (difference.value, difference.unit, difference.published) == (5.0, "%", "")
     unsure = Comparison("fl_auc", 0.80, 0.75, 0.05, -0.01, 0.08, 0.0667, -0.01, 0.11, 3, 45)
     assert report.change_rows(real, unsure, P, "claim 5.2a", "2S-bag / 2S-no-bag")[0].verdict == "inconclusive"
@@ -79,20 +81,33 @@ def test_claims_of_the_paper_are_rows_of_their_own(demo):
 
 
 def test_counts_are_exact(real):
-    assert report.number_row(real, 210, "videos", P, "section 4.1", "UCFCrime2Local", "train_videos").verdict == "reproduced"
-    assert report.number_row(real, 209, "videos", P, "section 4.1", "UCFCrime2Local", "train_videos").verdict == "not reproduced"
+    assert (
+        report.number_row(real, 210, "videos", P, "section 4.1", "UCFCrime2Local", "train_videos").verdict
+        == "reproduced"
+    )
+    assert (
+        report.number_row(real, 209, "videos", P, "section 4.1", "UCFCrime2Local", "train_videos").verdict
+        == "not reproduced"
+    )
     with pytest.raises(ValueError, match="printed in 'videos', ours is in 'frames'"):
         report.number_row(real, 209, "frames", P, "section 4.1", "UCFCrime2Local", "train_videos")
 
 
 def test_saved_rows_come_back_and_a_second_save_replaces_them(real):
     part = report.save_rows(real, "02_ablation", rows(real))
-    report.save_rows(real, "01_data", [report.number_row(real, 210, "videos", P, "section 4.1", "UCFCrime2Local", "train_videos")])
+    report.save_rows(
+        real, "01_data", [report.number_row(real, 210, "videos", P, "section 4.1", "UCFCrime2Local", "train_videos")]
+    )
     report.save_rows(real, "02_ablation", rows(real)[:3])
     assert part == real.output_dir / "results" / "02_ablation.csv"
     frame = report.load_results(real)
     assert list(frame["notebook"]) == ["01_data", *["02_ablation"] * 3] and frame["current"].all()
-    assert frame["value"][1] == 81.5 and np.isnan(frame["ci_low"][0]) and frame["published"][1] == "82.6" and frame["published"][3] == ""
+    assert (
+        frame["value"][1] == 81.5
+        and np.isnan(frame["ci_low"][0])
+        and frame["published"][1] == "82.6"
+        and frame["published"][3] == ""
+    )
     other = real.model_copy(update={"seeds": [5]})
     assert not report.load_results(other)["current"].any()
     with open(real.output_dir / "results.csv", newline="") as file:
@@ -113,9 +128,14 @@ def test_rows_of_other_parameters_are_counted_and_skipped(real):
 def test_two_values_of_one_number_are_named(real, recwarn):
     other = real.model_copy(update={"seeds": [5]})
     for config, notebook, value in ((real, "05", 10.0), (other, "06", 9.0), (real, "07", 10.0)):
-        report.save_rows(config, notebook, [report.number_row(config, value, "fps", P, "section 4.5", "C3D-ha", "sampling_fps")])
+        report.save_rows(
+            config, notebook, [report.number_row(config, value, "fps", P, "section 4.5", "C3D-ha", "sampling_fps")]
+        )
     assert not recwarn.list  # the same again, or of other parameters
-    with pytest.warns(UserWarning, match=r"notebooks 05 and 14 give petrocchi2021 \| section 4.5 \| C3D-ha \| sampling_fps .* as 10 and 7.5"):
+    with pytest.warns(
+        UserWarning,
+        match=r"notebooks 05 and 14 give petrocchi2021 \| section 4.5 \| C3D-ha \| sampling_fps .* as 10 and 7.5",
+    ):
         report.save_rows(real, "14", [report.number_row(real, 7.5, "fps", P, "section 4.5", "C3D-ha", "sampling_fps")])
     assert list(report.load_results(real)["value"]) == [10.0]
 
@@ -160,14 +180,32 @@ def test_what_cannot_be_saved_is_named(demo):
 def test_tables_for_a_page(real):
     found = rows(real)
     frame = tables.table(found)
-    assert list(frame.columns) == ["item", "system", "metric", "ours [interval]", "printed", "difference", "verdict", "reason"]
+    assert list(frame.columns) == [
+        "item",
+        "system",
+        "metric",
+        "ours [interval]",
+        "printed",
+        "difference",
+        "verdict",
+        "reason",
+    ]
     assert list(frame["ours [interval]"]) == ["81.5 [78.0, 86.0]", "50.0 [40.0, 60.0]", "1.25 [0.90, 1.70]", "none"]
-    assert list(frame["metric"])[:3] == ["FL-AUC (%)", "VL-F1 (%)", "delay of detected spans (s)"] and frame["difference"][0] == "-1.1"
+    assert (
+        list(frame["metric"])[:3] == ["FL-AUC (%)", "VL-F1 (%)", "delay of detected spans (s)"]
+        and frame["difference"][0] == "-1.1"
+    )
     report.save_rows(real, "nb", found)
     assert tables.table(report.load_results(real)).equals(frame)
     wide = tables.wide_table(found + rows(real, "2S-no-bag"), ["fl_auc", "vl_f1", "detection_delay_s"])
     assert list(wide.index) == ["2S-bag", "2S-no-bag"]
-    assert list(wide.columns) == ["FL-AUC (%)", "FL-AUC, printed", "VL-F1 (%)", "VL-F1, printed", "delay of detected spans (s)"]
+    assert list(wide.columns) == [
+        "FL-AUC (%)",
+        "FL-AUC, printed",
+        "VL-F1 (%)",
+        "VL-F1, printed",
+        "delay of detected spans (s)",
+    ]
     assert wide.loc["2S-no-bag", "FL-AUC, printed"] == "77.6"
     claims = tables.table(report.claim_rows(real))
     assert "from the paper's numbers" in claims.columns and "ours [interval]" not in claims.columns
@@ -193,7 +231,11 @@ def test_problems_are_listed_once_left_out_first(demo):
     mended, lost = Problem("a.txt, line 3", "clipped, by 2", False), Problem("b.mp4", "is empty", True)
     report.save_problems(demo, "01", [mended])
     with open(report.save_problems(demo, "04", [mended, lost, mended]), newline="") as file:
-        assert list(csv.reader(file)) == [["left_out", "where", "what"], ["yes", "b.mp4", "is empty"], ["no", "a.txt, line 3", "clipped, by 2"]]
+        assert list(csv.reader(file)) == [
+            ["left_out", "where", "what"],
+            ["yes", "b.mp4", "is empty"],
+            ["no", "a.txt, line 3", "clipped, by 2"],
+        ]
     again = report.save_problems(demo, "04", []).read_text().splitlines()
     assert len(again) == 2 and mended.what in again[1]  # what another notebook met is kept
     assert report.save_problems(demo, "01", []).read_text() == "left_out,where,what\n"

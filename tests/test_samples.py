@@ -25,7 +25,9 @@ def video_at(path="nowhere.mp4", category="Normal", intervals=(), split="train",
 
 
 def quick(tmp_path, **values):
-    return make_config({"detector_weights": "none", "workers": 1, "image_size": 32, "cache_root": str(tmp_path / "cache"), **values})
+    return make_config(
+        {"detector_weights": "none", "workers": 1, "image_size": 32, "cache_root": str(tmp_path / "cache"), **values}
+    )
 
 
 def test_samples_of_a_video(tmp_path, tiny_video):
@@ -100,7 +102,9 @@ def test_one_pass_over_a_video_serves_everything(tmp_path, tiny_video, monkeypat
     video = video_at(tiny_video(frames=100), "Assault", ((31, 45),))
     (found,), _ = extract([video], config, purpose=purpose)
     assert len(opened) == 1
-    assert (found.index.tolist(), found.flow_from.tolist()) == tuple(a.tolist() for a in plan(video, 100, 30.0, config, purpose))
+    assert (found.index.tolist(), found.flow_from.tolist()) == tuple(
+        a.tolist() for a in plan(video, 100, 30.0, config, purpose)
+    )
     (again,), _ = extract([video], config, purpose=purpose)
     assert len(opened) == 1 and again.digest == found.digest  # the second run reads the cache
 
@@ -123,7 +127,10 @@ def test_bags_belong_to_their_frames(tmp_path, tiny_video, monkeypatch):
     monkeypatch.setattr(module, "_detector", lambda config, workers: detector)
     monkeypatch.setattr(module, "detector_key", lambda config: {"weights": "counting"})
     shades = [np.full((48, 64, 3), 2 * number, np.uint8) for number in range(100)]
-    (found,), _ = extract([video_at(tiny_video(images=shades), split="test")], quick(tmp_path, detector_weights="counting.onnx", analysis_fps=10))
+    (found,), _ = extract(
+        [video_at(tiny_video(images=shades), split="test")],
+        quick(tmp_path, detector_weights="counting.onnx", analysis_fps=10),
+    )
     assert np.abs(found.bags[:, 0] - 2 * found.index // 10).max() <= 1
     assert sum(detector.calls) == len(found) == 34 and max(detector.calls) <= module.DETECTOR_BATCH
 
@@ -193,7 +200,9 @@ def test_processes_give_what_one_process_gives(tmp_path, tiny_video):
     videos.insert(1, video_at(tmp_path / "bad.mp4", name="bad"))
     seen = []
     alone, _ = extract(videos, quick(tmp_path / "one"))
-    together, problems = extract(videos, quick(tmp_path / "two", workers=2), progress=lambda done, total, what: seen.append((done, total, what)))
+    together, problems = extract(
+        videos, quick(tmp_path / "two", workers=2), progress=lambda done, total, what: seen.append((done, total, what))
+    )
     assert [one.digest for one in together] == [one.digest for one in alone] and len(problems) == 1
     for one, other in zip(alone, together, strict=True):
         assert np.array_equal(one.images("flow", range(len(one))), other.images("flow", range(len(one))))
@@ -271,8 +280,12 @@ def test_a_changed_file_at_the_same_place_is_sampled_again(tmp_path, tiny_video)
 
 def test_real_fights_have_persons_and_moving_pictures(tmp_path, shared):
     folder = shared("data/fights")
-    config = quick(tmp_path, detector_weights=str(shared("weights/yolov8n_int8.onnx")), image_size=160, analysis_fps=2.0)
-    videos = [Video(name, folder / f"fight/{name}.mp4", "Fighting", "test", "source", None) for name in ("fi002", "fi004")]
+    config = quick(
+        tmp_path, detector_weights=str(shared("weights/yolov8n_int8.onnx")), image_size=160, analysis_fps=2.0
+    )
+    videos = [
+        Video(name, folder / f"fight/{name}.mp4", "Fighting", "test", "source", None) for name in ("fi002", "fi004")
+    ]
     found, problems = extract(videos, config)
     assert [one.video.name for one in found] == ["fi002", "fi004"] and not any(problem.left_out for problem in problems)
     for one in found:

@@ -30,7 +30,13 @@ def test_a_stride_is_the_nearest_whole_number_of_frames(fps, rate):
     stride = stride_frames(fps, rate)
     assert stride >= 1
     assert stride == 1 or abs(fps / rate - stride) <= 0.5
-    assert (stride_frames(30, 3), stride_frames(30, 1), stride_frames(29.97, 3), stride_frames(7, 10), stride_frames(15, 10)) == (10, 30, 10, 1, 2)
+    assert (
+        stride_frames(30, 3),
+        stride_frames(30, 1),
+        stride_frames(29.97, 3),
+        stride_frames(7, 10),
+        stride_frames(15, 10),
+    ) == (10, 30, 10, 1, 2)
 
 
 @given(annotated(), RATES, st.sampled_from([0.5, 1.0, 3.0, 10.0, 120.0]))
@@ -52,12 +58,20 @@ def test_training_rows_keep_their_rate_inside_every_span(case, fps, sampling):
     labels = video.frame_labels(frames)
     assert (np.diff(index) > 0).all() and index[0] == 0
     starts = [0, *(np.flatnonzero(np.diff(labels)) + 1), frames]
-    for start, end in zip(starts[:-1], starts[1:], strict=True):  # every span, hard or not, has its first frame and its own stride
+    for start, end in zip(
+        starts[:-1], starts[1:], strict=True
+    ):  # every span, hard or not, has its first frame and its own stride
         stride = stride_frames(fps, config.training_fps[0 if labels[start] else 1])
         assert index[(index >= start) & (index < end)].tolist() == list(range(start, end, stride))
 
 
-@given(annotated(), RATES, st.sampled_from(["grid", "adjacent", "sampled"]), st.sampled_from(["train", "score", "both"]), st.integers(1, 400))
+@given(
+    annotated(),
+    RATES,
+    st.sampled_from(["grid", "adjacent", "sampled"]),
+    st.sampled_from(["train", "score", "both"]),
+    st.integers(1, 400),
+)
 def test_a_plan_is_causal_and_the_head_of_a_longer_videos_plan(case, fps, pair, purpose, longer):
     frames, video = case
     config = make_config({"flow_pair": pair, "sampling": "section_5_3"})
@@ -75,7 +89,10 @@ def test_a_plan_is_causal_and_the_head_of_a_longer_videos_plan(case, fps, pair, 
 def test_both_is_the_union_of_the_two_plans(case, fps, pair):
     frames, video = case
     config = make_config({"flow_pair": pair})
-    pairs = {purpose: set(zip(*(a.tolist() for a in plan(video, frames, fps, config, purpose)), strict=True)) for purpose in ("train", "score", "both")}
+    pairs = {
+        purpose: set(zip(*(a.tolist() for a in plan(video, frames, fps, config, purpose)), strict=True))
+        for purpose in ("train", "score", "both")
+    }
     assert pairs["both"] == pairs["train"] | pairs["score"]
 
 

@@ -31,10 +31,14 @@ def test_a_confidence_equal_to_tau_leaves_the_accumulator():
 
 def test_as_printed_is_the_letter_of_the_paper():
     # tau 0.8, s 0.5 < tau: the printed decrease is (1 - 0.5 - 0.8) / 0.2 = -1.5, so the score rises by 1.5 v
-    assert sigmoidal_anomaly_score([0.5], tau=0.8, reactivity=2, start=0, variant="as_printed")[0] == pytest.approx(logistic(3.0))
+    assert sigmoidal_anomaly_score([0.5], tau=0.8, reactivity=2, start=0, variant="as_printed")[0] == pytest.approx(
+        logistic(3.0)
+    )
     assert sigmoidal_anomaly_score([0.5], tau=0.8, reactivity=2, start=0)[0] == pytest.approx(logistic(-0.75))
     # tau 0.2, just below it: the printed decrease is 0.75, ours goes to 0
-    assert sigmoidal_anomaly_score([0.2 - 1e-12], tau=0.2, reactivity=2, start=0, variant="as_printed")[0] == pytest.approx(logistic(-1.5))
+    assert sigmoidal_anomaly_score([0.2 - 1e-12], tau=0.2, reactivity=2, start=0, variant="as_printed")[
+        0
+    ] == pytest.approx(logistic(-1.5))
     assert sigmoidal_anomaly_score([0.2 - 1e-12], tau=0.2, reactivity=2, start=0)[0] == pytest.approx(0.5)
 
 
@@ -52,10 +56,17 @@ def test_the_score_stays_within_the_logistic_of_the_bounds(stream, tau, reactivi
         assert score.shape == (len(stream),)
         assert np.all(score >= logistic(-3) - 1e-15) and np.all(score <= logistic(4) + 1e-15)
     released = sigmoidal_anomaly_score(stream, tau, reactivity, bounds=(-3, 4), start=-3, variant="as_released")
-    assert np.all(released >= logistic(-3 - reactivity) - 1e-15) and np.all(released <= logistic(4 + reactivity) + 1e-15)
+    assert np.all(released >= logistic(-3 - reactivity) - 1e-15) and np.all(
+        released <= logistic(4 + reactivity) + 1e-15
+    )
 
 
-@given(st.lists(st.tuples(unit, unit), min_size=1, max_size=60), taus, reactivities, st.sampled_from(["normalised", "as_released"]))
+@given(
+    st.lists(st.tuples(unit, unit), min_size=1, max_size=60),
+    taus,
+    reactivities,
+    st.sampled_from(["normalised", "as_released"]),
+)
 def test_more_confidence_never_lowers_a_later_score(pairs, tau, reactivity, variant):
     low = sigmoidal_anomaly_score([min(p) for p in pairs], tau, reactivity, variant=variant)
     high = sigmoidal_anomaly_score([max(p) for p in pairs], tau, reactivity, variant=variant)
@@ -78,7 +89,9 @@ def test_released_and_normalised_agree_while_no_bound_is_met(stream, tau):
 @given(streams, taus, reactivities, st.floats(0.5, 10))
 def test_bounding_before_or_after_an_update_gives_the_same_alarms(stream, tau, reactivity, bound):
     options = {"bounds": (-bound, bound), "start": -bound}
-    ours, released = (sigmoidal_anomaly_score(stream, tau, reactivity, variant=v, **options) for v in ("normalised", "as_released"))
+    ours, released = (
+        sigmoidal_anomaly_score(stream, tau, reactivity, variant=v, **options) for v in ("normalised", "as_released")
+    )
     assert np.array_equal(ours > 0.5, released > 0.5)
     assert np.allclose(np.clip(released, logistic(-bound), logistic(bound)), ours, atol=1e-12)
 

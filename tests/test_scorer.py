@@ -18,7 +18,9 @@ from vadkit.scorer import load_model
 def folder(tmp_path, monkeypatch) -> Path:
     """A trained model's."""
     fake_world(monkeypatch)
-    config = Config(cache_root=str(tmp_path), workers=1, seeds=[0], head_width=16, head_epochs=1, backbone_weights="random")
+    config = Config(
+        cache_root=str(tmp_path), workers=1, seeds=[0], head_width=16, head_epochs=1, backbone_weights="random"
+    )
     return run_system(config, fake_corpus(), "2S-bag").seeds[0].model_paths[0]
 
 
@@ -34,5 +36,7 @@ def test_other_backbone_weights_than_those_of_the_training_are_refused(folder):
     facts = json.loads((folder / "model.json").read_text())
     facts["networks"][0]["digest"] = "else"
     (folder / "model.json").write_text(json.dumps(facts))
-    with pytest.raises(WeightsError, match="efficientnet_lite0 weights of the training were else, 'random' now gives random-0"):
+    with pytest.raises(
+        WeightsError, match="efficientnet_lite0 weights of the training were else, 'random' now gives random-0"
+    ):
         load_model(folder)

@@ -15,7 +15,10 @@ from vadkit.segments import cut, even_rows, published_bag, read_published
 
 
 def videos(*names: str) -> list[Video]:
-    return [Video(name, Path(f"{name}.mp4"), "Normal" if name.startswith("Normal") else "Abuse", "train", name) for name in names]
+    return [
+        Video(name, Path(f"{name}.mp4"), "Normal" if name.startswith("Normal") else "Abuse", "train", name)
+        for name in names
+    ]
 
 
 def test_a_segment_is_the_mean_of_its_rows_and_the_last_takes_the_remainder():

@@ -12,7 +12,9 @@ from vadkit.errors import DataError
 
 
 def clip(number: int, source: str, category: str) -> Video:
-    return Video(f"v{number:03d}", Path(f"v{number:03d}.mp4"), category, "all", source, None if category != "Normal" else ())
+    return Video(
+        f"v{number:03d}", Path(f"v{number:03d}.mp4"), category, "all", source, None if category != "Normal" else ()
+    )
 
 
 def sources(videos) -> set[str]:
@@ -46,7 +48,10 @@ def test_a_validation_cut_depends_on_the_seed_and_not_on_the_order_of_the_list(v
     assert {v.name for v in train_cut(videos, 0.3, seed)[1]} == {v.name for v in train_cut(shuffled, 0.3, seed)[1]}
 
 
-@given(st.lists(st.sampled_from(["Normal", "Assault", "Robbery"]), min_size=8, max_size=60), st.sampled_from([0.1, 0.2, 0.25, 0.5]))
+@given(
+    st.lists(st.sampled_from(["Normal", "Assault", "Robbery"]), min_size=8, max_size=60),
+    st.sampled_from([0.1, 0.2, 0.25, 0.5]),
+)
 def test_the_cut_takes_its_share_of_every_category_where_sources_are_single_videos(categories, fraction):
     videos = [clip(number, f"s{number}", category) for number, category in enumerate(categories)]
     _, held = train_cut(videos, fraction)
@@ -87,7 +92,11 @@ def test_folds_test_every_video_once_and_never_share_a_source(videos, folds, see
     assert sorted(v.name for _, _, test in dealt for v in test) == sorted(v.name for v in videos)
     for train, val, test in dealt:
         assert sorted(v.name for v in (*train, *val, *test)) == sorted(v.name for v in videos)
-        assert sources(train).isdisjoint(sources(val)) and sources(train).isdisjoint(sources(test)) and sources(val).isdisjoint(sources(test))
+        assert (
+            sources(train).isdisjoint(sources(val))
+            and sources(train).isdisjoint(sources(test))
+            and sources(val).isdisjoint(sources(test))
+        )
         assert labels(train) == labels(val) == labels(test) == {0, 1}
 
 

@@ -175,7 +175,9 @@ def test_changing_one_value_changes_the_digest(key, value, data):
     assert digest(changed) != digest(key)
 
 
-@pytest.mark.parametrize("key", [{"a": float("nan")}, {"a": float("inf")}, {"a": {1, 2}}, {"a": Path("x")}, {"a": b"x"}])
+@pytest.mark.parametrize(
+    "key", [{"a": float("nan")}, {"a": float("inf")}, {"a": {1, 2}}, {"a": Path("x")}, {"a": b"x"}]
+)
 def test_what_json_cannot_hold_is_refused(key):
     with pytest.raises((TypeError, ValueError)):
         digest(key)
@@ -204,7 +206,9 @@ def test_code_version_ignores_comments_and_docstrings_alone(tmp_path, monkeypatc
     same = '"""Doc."""\n# why\n\n\ndef f(x):  # comment\n\n    return (x + 1)\n'
     documented = 'def f(x):\n    """Doc."""\n    return x + 1\n'
     assert version_of(tmp_path, "toy_version", same.replace('"""Doc."""\n', ""), monkeypatch) == base
-    one, two = (version_of(tmp_path, "toy_version", documented.replace("Doc", word), monkeypatch) for word in ("Doc", "Other"))
+    one, two = (
+        version_of(tmp_path, "toy_version", documented.replace("Doc", word), monkeypatch) for word in ("Doc", "Other")
+    )
     assert one == two == base
     assert version_of(tmp_path, "toy_version", same, monkeypatch) == base
     assert version_of(tmp_path, "toy_version", "def f(x):\n    return x + 2\n", monkeypatch) != base

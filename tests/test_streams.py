@@ -13,7 +13,16 @@ from vadkit.samples import extract
 from vadkit.sampling import Walk, flows_of
 from vadkit.streams import Streams, stream_names
 
-WINDOWED = {"frame_window": True, "speed_stream": True, "flow_pair": "gap", "flow_scale": "fixed", "flow_method": "dis", "image_size": 48, "detector_weights": "none", "workers": 1}
+WINDOWED = {
+    "frame_window": True,
+    "speed_stream": True,
+    "flow_pair": "gap",
+    "flow_scale": "fixed",
+    "flow_method": "dis",
+    "image_size": 48,
+    "detector_weights": "none",
+    "workers": 1,
+}
 
 
 def moving(x: float, y: float, top: int, left: int) -> np.ndarray:
@@ -59,7 +68,18 @@ def test_a_rows_flows_are_successive_and_never_start_before_the_video():
 @pytest.mark.parametrize("pair", ["grid", "adjacent", "gap", "sampled"])
 @pytest.mark.parametrize("windowed", [True, False])
 def test_the_walk_keeps_every_frame_that_a_row_still_needs(pair, windowed):
-    config = make_config(WINDOWED | {"flow_pair": pair, "frame_window": windowed, "speed_stream": windowed, "analysis_fps": 5.0, "sampling": "custom", "anomaly_fps": 10.0, "normal_fps": 2.0})
+    config = make_config(
+        WINDOWED
+        | {
+            "flow_pair": pair,
+            "frame_window": windowed,
+            "speed_stream": windowed,
+            "analysis_fps": 5.0,
+            "sampling": "custom",
+            "anomaly_fps": 10.0,
+            "normal_fps": 2.0,
+        }
+    )
     video, images = Video("v", None, "Assault", "all", "v", ((20, 31),)), moving_square(60, 320, 240)
     walk, streams, rows = Walk(video, 30.0, config, "both", 60), Streams(config, 30.0), 0
     for number, frame in enumerate(images):
@@ -77,7 +97,10 @@ def test_the_walk_keeps_every_frame_that_a_row_still_needs(pair, windowed):
 def test_later_frames_change_no_earlier_image(tmp_path, tiny_video):
     images = moving_square(40, 320, 240)
     config = make_config(WINDOWED | {"cache_root": str(tmp_path / "cache"), "analysis_fps": 5.0})
-    whole, head = (Video(n, tiny_video(f"{n}.mp4", images=i), "Normal", "test", n, ()) for n, i in (("whole", images), ("head", images[:25])))
+    whole, head = (
+        Video(n, tiny_video(f"{n}.mp4", images=i), "Normal", "test", n, ())
+        for n, i in (("whole", images), ("head", images[:25]))
+    )
     (one, two), problems = extract([whole, head], config)
     assert not [p for p in problems if p.left_out]
     shared = range(len(two) - 1)  # the encoder may treat a video's last frames otherwise

@@ -83,7 +83,9 @@ def test_soft_targets_that_are_not_soft_give_the_usual_cross_entropy():
     generator = torch.Generator().manual_seed(0)
     logits, classes = 5 * torch.randn(40, 3, generator=generator), torch.randint(0, 3, (40,), generator=generator)
     targets = fuzzy_targets((classes == 2).to(torch.uint8), (classes == 1).float())
-    assert torch.allclose(sample_losses(logits, targets), functional.cross_entropy(logits, classes, reduction="none"), atol=1e-6)
+    assert torch.allclose(
+        sample_losses(logits, targets), functional.cross_entropy(logits, classes, reduction="none"), atol=1e-6
+    )
     half = sample_losses(logits, fuzzy_targets(torch.zeros(40), torch.full((40,), 0.5)))
     ends = [sample_losses(logits, fuzzy_targets(torch.zeros(40), torch.full((40,), end))) for end in (0.0, 1.0)]
     assert torch.allclose(half, (ends[0] + ends[1]) / 2, atol=1e-5)
@@ -143,7 +145,12 @@ def test_a_path_from_normal_to_hard_is_climbed_in_order():
     depth = np.sort(rng.uniform(0, 3, 400))
     labels, suspicion = depth > 2, np.where(depth <= 2, np.clip(depth - 1, 0, 1), 0)
     features = np.stack([depth - 1.5, rng.normal(size=400) * 0.1], axis=1)
-    path = Examples(torch.from_numpy(features).half(), torch.zeros(400, 80), torch.from_numpy(labels.astype(np.uint8)), suspicion=torch.from_numpy(suspicion).float())
+    path = Examples(
+        torch.from_numpy(features).half(),
+        torch.zeros(400, 80),
+        torch.from_numpy(labels.astype(np.uint8)),
+        suspicion=torch.from_numpy(suspicion).float(),
+    )
     state = train(CONFIG, SUSPICIOUS, path, path, 0).state
     head = make_head(CONFIG, SUSPICIOUS, 2)
     head.load_state_dict(state)
@@ -167,7 +174,9 @@ def test_mining_keeps_what_the_fuzzy_loss_finds_hardest(monkeypatch):
     with torch.no_grad():
         logs = functional.log_softmax(head(examples.features[rows], examples.bags[rows]), dim=1)
     hard, soft = examples.labels[rows] == 1, examples.suspicion[rows]
-    expected = torch.where(hard, -2 * logs[:, 2], -soft * logs[:, 1] - (1 - soft) * logs[:, 0])  # a hard anomaly weighs 2
+    expected = torch.where(
+        hard, -2 * logs[:, 2], -soft * logs[:, 1] - (1 - soft) * logs[:, 0]
+    )  # a hard anomaly weighs 2
     assert torch.allclose(picked[0], expected, atol=1e-5)
 
 
@@ -186,7 +195,9 @@ def test_another_seed_gives_other_weights_and_two_classes_ignore_suspicion():
     first, again, other = (train(config, SUSPICIOUS, training, validation, seed).state for seed in (0, 0, 1))
     assert all(torch.equal(first[k], again[k]) for k in first)
     assert not all(torch.equal(first[k], other[k]) for k in first)
-    plain, without = (train(config, PLAIN, one, validation, 0).state for one in (training, replace(training, suspicion=None)))
+    plain, without = (
+        train(config, PLAIN, one, validation, 0).state for one in (training, replace(training, suspicion=None))
+    )
     assert plain.keys() == without.keys() and all(torch.equal(plain[k], without[k]) for k in plain)
 
 
@@ -207,7 +218,9 @@ def test_a_suspicious_system_comes_back_from_its_file_and_scores_live_as_in_the_
     from vadkit.scorer import load_model
     from vadkit.trained import find_model, save_models
 
-    monkeypatch.setitem(systems.SYSTEMS, "bagless", replace(find_system("2S-bag-suspicious"), name="bagless", bag=False))
+    monkeypatch.setitem(
+        systems.SYSTEMS, "bagless", replace(find_system("2S-bag-suspicious"), name="bagless", bag=False)
+    )
     corpus, config = live_corpus(tmp_path), live_config(tmp_path, "suspicious", suspicious_seconds=0.5)
     run = run_system(config, corpus, "bagless")
     save_models(config, corpus, run)
@@ -219,7 +232,11 @@ def test_a_suspicious_system_comes_back_from_its_file_and_scores_live_as_in_the_
         samples = material.samples[one.name]
         again = scorer.confidence({stream: samples.images(stream, range(len(samples))) for stream in scorer.streams})
         assert np.allclose(again, one.confidence, atol=5e-3)  # float32 from images against float16 features
-        score(tmp_path / f"{one.name}.mp4", find_model(tmp_path / "outputs" / "suspicious", "bagless"), table=tmp_path / "live.csv")
+        score(
+            tmp_path / f"{one.name}.mp4",
+            find_model(tmp_path / "outputs" / "suspicious", "bagless"),
+            table=tmp_path / "live.csv",
+        )
         table = np.loadtxt(tmp_path / "live.csv", delimiter=",", skiprows=1)
         assert np.array_equal(table[:, 0], one.index) and np.allclose(table[:, 2], one.confidence, atol=1e-4)
     assert len({round(float(v), 4) for one in run.seeds[0].scores for v in one.confidence}) > 3
@@ -231,7 +248,14 @@ def test_another_width_trains_a_suspicious_system_anew_and_no_other(tmp_path, mo
     from vadkit.experiment import run_system
 
     world = fake_world(monkeypatch)
-    base = {"cache_root": str(tmp_path), "workers": 1, "seeds": [0], "head_width": 8, "head_epochs": 1, "backbone_weights": "random"}
+    base = {
+        "cache_root": str(tmp_path),
+        "workers": 1,
+        "seeds": [0],
+        "head_width": 8,
+        "head_epochs": 1,
+        "backbone_weights": "random",
+    }
     for seconds in (0.6, 1.2):
         for name in ("2S-bag", "2S-bag-suspicious"):
             run_system(Config(**base, suspicious_seconds=seconds), fake_corpus(), name)

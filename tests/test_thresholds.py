@@ -15,7 +15,11 @@ from vadkit.thresholds import GRID, above, choose_threshold, f1_of_decisions, f1
 
 def video(name: str, confidence, category: str = "Fighting") -> VideoScores:
     confidence = np.asarray(confidence)
-    labels = np.repeat(confidence > 0.5, 2).astype(np.uint8) if category != "Normal" else np.zeros(2 * len(confidence), np.uint8)
+    labels = (
+        np.repeat(confidence > 0.5, 2).astype(np.uint8)
+        if category != "Normal"
+        else np.zeros(2 * len(confidence), np.uint8)
+    )
     return VideoScores(name, category, name, 10.0, 2 * np.arange(len(confidence)), confidence, labels)
 
 
@@ -62,12 +66,21 @@ def test_the_interval_is_over_videos_and_pairs_seeds_whose_folds_differ(what, f1
     decided = {0: above([videos], [0.6]), 1: above([videos[::-1]], [0.8])}
     config = Config(bootstrap_resamples=300)
     found = f1_of_decisions(decided, config, what)
-    assert found.per_seed == tuple(f1(one, [0.5])[0] for one in decided.values()) and found.value == pytest.approx(np.mean(found.per_seed))
+    assert found.per_seed == tuple(f1(one, [0.5])[0] for one in decided.values()) and found.value == pytest.approx(
+        np.mean(found.per_seed)
+    )
     assert found.ci_low < found.value < found.ci_high and found.videos == 30
     drawn = []
     for counts in resamples(videos, config).astype(int):
         sides = [sorted(one, key=lambda v: v.name) for one in decided.values()]
-        drawn.append(np.mean([f1([v for v, count in zip(side, counts, strict=True) for _ in range(count)], [0.5])[0] for side in sides]))
+        drawn.append(
+            np.mean(
+                [
+                    f1([v for v, count in zip(side, counts, strict=True) for _ in range(count)], [0.5])[0]
+                    for side in sides
+                ]
+            )
+        )
     assert (found.ci_low, found.ci_high) == pytest.approx(np.quantile(drawn, [0.025, 0.975]))
 
 

@@ -48,7 +48,13 @@ def test_clips_show_normal_life_from_cameras_that_no_world_has():
 
 
 def test_a_stages_clips_are_whole_frames_and_crops_with_their_labels(clips, tmp_path):
-    assert clips["rgb"].shape == (VIEWS, FRAMES, SIZE, SIZE, 3) and clips["flow"].shape == (VIEWS, FRAMES, SIZE, SIZE, 2)
+    assert clips["rgb"].shape == (VIEWS, FRAMES, SIZE, SIZE, 3) and clips["flow"].shape == (
+        VIEWS,
+        FRAMES,
+        SIZE,
+        SIZE,
+        2,
+    )
     assert clips["labels"].shape == (VIEWS, GRID, GRID, len(LABELS)) and set(np.unique(clips["labels"])) == {0, 1}
     assert clips["crop"].tolist() == [False, True] * (VIEWS // 2) and list(tmp_path.iterdir()) == []
     assert (clips["rgb"][:, 0] != clips["rgb"][:, -1]).any(axis=(1, 2, 3)).all()  # something moves
@@ -65,7 +71,9 @@ def test_acts_are_read_off_the_plan():
         for segment in actor.segments:
             act, speed, tempo = doing(actor, (segment.start + segment.end) / 2)
             assert act == segment.act and act in ACTS
-            assert speed == pytest.approx(np.hypot(segment.x1 - segment.x0, segment.z1 - segment.z0) / (segment.end - segment.start))
+            assert speed == pytest.approx(
+                np.hypot(segment.x1 - segment.x0, segment.z1 - segment.z0) / (segment.end - segment.start)
+            )
             assert (tempo > 0) == (act not in ("walk", "idle", "sit"))
 
 

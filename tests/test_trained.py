@@ -16,8 +16,23 @@ from vadkit.trained import find_model, save_models
 
 
 def make(root: Path, **changes) -> Config:
-    values = {"cache_root": str(root / "cache"), "output_root": str(root / "outputs"), "profile": "toy", "workers": 1, "seeds": [0, 4], "head_width": 8}
-    return Config(**{**values, "head_epochs": 2, "backbone_weights": "random", "detector_weights": str(root / "toy.onnx"), **changes})
+    values = {
+        "cache_root": str(root / "cache"),
+        "output_root": str(root / "outputs"),
+        "profile": "toy",
+        "workers": 1,
+        "seeds": [0, 4],
+        "head_width": 8,
+    }
+    return Config(
+        **{
+            **values,
+            "head_epochs": 2,
+            "backbone_weights": "random",
+            "detector_weights": str(root / "toy.onnx"),
+            **changes,
+        }
+    )
 
 
 @pytest.fixture
@@ -52,17 +67,25 @@ def test_relative_parameters_count_from_the_projects_root(tmp_path, monkeypatch)
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "toy.onnx").write_text("x")
     monkeypatch.chdir(tmp_path)
-    config, corpus = make(tmp_path, cache_root="cache", output_root="outputs", detector_weights="weights/toy.onnx"), fake_corpus()
+    config, corpus = (
+        make(tmp_path, cache_root="cache", output_root="outputs", detector_weights="weights/toy.onnx"),
+        fake_corpus(),
+    )
     save_models(config, corpus, run_system(config, corpus, "2S-bag"))
     (tmp_path / "below").mkdir()
     monkeypatch.chdir(tmp_path / "below")
     found = find_model(tmp_path / "outputs" / "toy", "2S-bag").config
-    assert found.detector_weights == str(tmp_path / "weights" / "toy.onnx") and found.cache_root == str(tmp_path / "cache")
+    assert found.detector_weights == str(tmp_path / "weights" / "toy.onnx") and found.cache_root == str(
+        tmp_path / "cache"
+    )
 
 
 def test_of_a_cross_validation_the_fold_that_tests_the_video_is_taken(tmp_path, monkeypatch):
     fake_world(monkeypatch)
-    config, corpus = make(tmp_path, corpus="folder", data_root=".", split="grouped_cv", folds=3, seeds=[0]), fake_corpus(official=False)
+    config, corpus = (
+        make(tmp_path, corpus="folder", data_root=".", split="grouped_cv", folds=3, seeds=[0]),
+        fake_corpus(official=False),
+    )
     save_models(config, corpus, run := run_system(config, corpus, "2S-no-bag"))
     folder, folds = tmp_path / "outputs" / "toy", set()
     for video in corpus.videos:
@@ -76,7 +99,9 @@ def test_of_a_cross_validation_the_fold_that_tests_the_video_is_taken(tmp_path, 
 
 
 def test_what_is_not_there_is_named_with_the_remedy(run, tmp_path):
-    with pytest.raises(DataError, match=r"no folder .*demo; there are .*toy; or train with `vadkit run params/demo.yaml --only 04`"):
+    with pytest.raises(
+        DataError, match=r"no folder .*demo; there are .*toy; or train with `vadkit run params/demo.yaml --only 04`"
+    ):
         find_model(run.parent / "demo")
     (run.parent / "bare").mkdir()
     with pytest.raises(DataError, match=r"no trained system yet; train with `vadkit run params/bare.yaml"):

@@ -31,12 +31,16 @@ def examples(n: int, seed: int, signal: float = 1.0, positives: float = 0.3) -> 
     rng = np.random.default_rng(seed)
     labels = (rng.random(n) < positives).astype(np.uint8)
     features = rng.normal(size=(n, DIM)) + signal * labels[:, None] * np.linspace(0, 1, DIM)
-    return Examples(torch.from_numpy(features).half(), torch.from_numpy(rng.poisson(0.2, (n, 80))).float(), torch.from_numpy(labels))
+    return Examples(
+        torch.from_numpy(features).half(), torch.from_numpy(rng.poisson(0.2, (n, 80))).float(), torch.from_numpy(labels)
+    )
 
 
 def tiny_backbone(seed: int) -> nn.Module:
     torch.manual_seed(seed)
-    return nn.Sequential(nn.Conv2d(3, DIM // 2, 3), nn.BatchNorm2d(DIM // 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    return nn.Sequential(
+        nn.Conv2d(3, DIM // 2, 3), nn.BatchNorm2d(DIM // 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    ).eval()
 
 
 def backbones() -> list[nn.Module]:
@@ -51,7 +55,12 @@ def image_examples(n: int, seed: int) -> Examples:
     images[1] += torch.from_numpy(labels).float()[:, None, None, None]
     with torch.no_grad():
         features = torch.cat([net(x) for net, x in zip(backbones(), images, strict=True)], dim=1).half()
-    return Examples(features, torch.from_numpy(rng.poisson(0.2, (n, 80))).float(), torch.from_numpy(labels), lambda rows: [images[0][rows], images[1][rows]])
+    return Examples(
+        features,
+        torch.from_numpy(rng.poisson(0.2, (n, 80))).float(),
+        torch.from_numpy(labels),
+        lambda rows: [images[0][rows], images[1][rows]],
+    )
 
 
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
@@ -73,7 +82,9 @@ def test_the_histories_auc_is_the_usual_one(pairs):
 
 
 def test_it_learns_what_can_be_learnt():
-    trained = train(replace_config(head_epochs=12), FULL, examples(600, 0, signal=1.5), examples(300, 1, signal=1.5), seed=0)
+    trained = train(
+        replace_config(head_epochs=12), FULL, examples(600, 0, signal=1.5), examples(300, 1, signal=1.5), seed=0
+    )
     assert max(line.validation_auc for line in trained.history) > 0.9
     assert trained.history[0].validation_loss > min(line.validation_loss for line in trained.history)
 
@@ -88,7 +99,9 @@ def test_mining_picks_by_weighted_loss_of_the_network_without_dropout(monkeypatc
     """The rows that reach the optimiser are recomputed here from the definition."""
     picked = []
     original = module.hardest
-    monkeypatch.setattr(module, "hardest", lambda losses, keep: picked.append((losses.clone(), original(losses, keep))) or picked[-1][1])
+    monkeypatch.setattr(
+        module, "hardest", lambda losses, keep: picked.append((losses.clone(), original(losses, keep))) or picked[-1][1]
+    )
     training = examples(48, 0)
     train(replace_config(head_epochs=1), FULL, training, examples(30, 1), seed=3)
     torch.manual_seed(derived_seed(3, 0, 0))
@@ -126,7 +139,10 @@ def test_the_callers_random_numbers_and_threads_are_left_alone():
 
 
 def test_it_stops_when_patience_is_over_and_returns_the_best_weights():
-    training, validation = examples(300, 0, signal=0.0), examples(200, 1, signal=0.0)  # nothing to learn: validation only gets worse
+    training, validation = (
+        examples(300, 0, signal=0.0),
+        examples(200, 1, signal=0.0),
+    )  # nothing to learn: validation only gets worse
     config = replace_config(head_epochs=60, patience=3)
     trained = train(config, PLAIN, training, validation, 0)
     losses = [line.validation_loss for line in trained.history]
@@ -175,7 +191,9 @@ def test_an_interrupted_run_ends_with_the_same_bits(tmp_path, epochs):
         train(config, FULL, training, validation, 0, **options, progress=kill_after(epochs))
     assert (tmp_path / module.CHECKPOINT).is_file()
     ran = []
-    resumed = train(config, FULL, training, validation, 0, **options, progress=lambda done, total, what: ran.append(what))
+    resumed = train(
+        config, FULL, training, validation, 0, **options, progress=lambda done, total, what: ran.append(what)
+    )
     assert len(ran) == 7 - epochs
     assert same(whole.state, resumed.state) and without_time(whole.history) == without_time(resumed.history)
     assert [p.name for p in tmp_path.iterdir()] == [module.CHECKPOINT]  # whoever keeps the result deletes it
@@ -199,7 +217,16 @@ def test_patience_is_remembered_across_an_interruption(tmp_path):
     config = replace_config(head_epochs=60, patience=4)
     whole = train(config, PLAIN, training, validation, 0)
     with pytest.raises(Killed):
-        train(config, PLAIN, training, validation, 0, checkpoint_dir=tmp_path, checkpoint_seconds=0, progress=kill_after(len(whole.history) - 2))
+        train(
+            config,
+            PLAIN,
+            training,
+            validation,
+            0,
+            checkpoint_dir=tmp_path,
+            checkpoint_seconds=0,
+            progress=kill_after(len(whole.history) - 2),
+        )
     resumed = train(config, PLAIN, training, validation, 0, checkpoint_dir=tmp_path, checkpoint_seconds=0)
     assert len(resumed.history) == len(whole.history) and same(whole.state, resumed.state)
 
@@ -208,7 +235,15 @@ def test_a_damaged_checkpoint_is_reported_and_the_run_starts_over(tmp_path):
     (tmp_path / module.CHECKPOINT).write_bytes(b"cut short")
     said = []
     training, validation = examples(100, 0), examples(40, 1)
-    resumed = train(CONFIG, FULL, training, validation, 0, checkpoint_dir=tmp_path, progress=lambda done, total, what: said.append(what))
+    resumed = train(
+        CONFIG,
+        FULL,
+        training,
+        validation,
+        0,
+        checkpoint_dir=tmp_path,
+        progress=lambda done, total, what: said.append(what),
+    )
     assert "cannot be read" in said[0]
     assert same(resumed.state, train(CONFIG, FULL, training, validation, 0).state)
 
@@ -216,9 +251,19 @@ def test_a_damaged_checkpoint_is_reported_and_the_run_starts_over(tmp_path):
 def test_phase_two_trains_the_streams_and_leaves_batch_normalisation():
     config = replace_config(finetune_epochs=1)
     trained = train(config, FIXED, image_examples(90, 0), None, 0, backbones=backbones)
-    assert trained.finetuned and [(line.phase, line.epoch) for line in trained.history] == [(1, 1), (1, 2), (1, 3), (1, 4), (1, 5), (2, 1), (2, 2)]
+    assert trained.finetuned and [(line.phase, line.epoch) for line in trained.history] == [
+        (1, 1),
+        (1, 2),
+        (1, 3),
+        (1, 4),
+        (1, 5),
+        (2, 1),
+        (2, 2),
+    ]
     before = TwoStream(backbones(), make_head(config, FULL, DIM)).state_dict()
-    changed = {name for name in before if name.startswith("backbones") and not torch.equal(before[name], trained.state[name])}
+    changed = {
+        name for name in before if name.startswith("backbones") and not torch.equal(before[name], trained.state[name])
+    }
     assert changed == {f"backbones.{i}.0.{kind}" for i in (0, 1) for kind in ("weight", "bias")}
 
 

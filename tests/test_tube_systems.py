@@ -44,9 +44,24 @@ def corpus(tmp_path_factory) -> Corpus:
         boxes = None
         if anomalous:
             boxes = folder / f"{name}.txt"
-            boxes.write_text("".join(f'0 10 10 {30 + number} {30 + number} {k} {int(not HARD[0] <= k < HARD[1])} 0 0 "Assault"\n' for k in range(FRAMES)))
+            boxes.write_text(
+                "".join(
+                    f'0 10 10 {30 + number} {30 + number} {k} {int(not HARD[0] <= k < HARD[1])} 0 0 "Assault"\n'
+                    for k in range(FRAMES)
+                )
+            )
         path = write_video(folder / f"{name}.mp4", film(number, anomalous), fps=10)
-        videos.append(Video(name, path, "Assault" if anomalous else "Normal", split, f"camera{number // 2}", (HARD,) if anomalous else (), boxes))
+        videos.append(
+            Video(
+                name,
+                path,
+                "Assault" if anomalous else "Normal",
+                split,
+                f"camera{number // 2}",
+                (HARD,) if anomalous else (),
+                boxes,
+            )
+        )
     return Corpus("tiny", tuple(videos))
 
 
@@ -85,14 +100,20 @@ def test_each_system_scores_the_whole_test_list(corpus, root, name):
     config = make(root)
     run = run_system(config, corpus, name)
     (seed,) = run.seeds
-    assert [one.name for one in seed.scores] == [v.name for v in corpus.of("test")] and not [p for p in run.problems if p.left_out]
-    assert all(len(one.index) == 8 and len(set(one.confidence[:4])) == len(set(one.confidence[4:])) == 1 for one in seed.scores)  # a clip for four analysed frames
+    assert [one.name for one in seed.scores] == [v.name for v in corpus.of("test")] and not [
+        p for p in run.problems if p.left_out
+    ]
+    assert all(
+        len(one.index) == 8 and len(set(one.confidence[:4])) == len(set(one.confidence[4:])) == 1 for one in seed.scores
+    )  # a clip for four analysed frames
     assert len(seed.histories[0]) == 5 and seed.training_samples[0] > 10  # the epochs of 2S-bag-ha-no-es
     trained = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(experiment, "train", lambda *a, **k: trained.append(1))
         again = run_system(config, corpus, name)
-    assert not trained and all(np.array_equal(a.confidence, b.confidence) for a, b in zip(seed.scores, again.seeds[0].scores, strict=True))
+    assert not trained and all(
+        np.array_equal(a.confidence, b.confidence) for a, b in zip(seed.scores, again.seeds[0].scores, strict=True)
+    )
 
 
 @pytest.mark.parametrize("name", ["oracle-I3D", "ws-I3D"])
@@ -100,10 +121,20 @@ def test_boxes_of_test_videos_change_nothing(corpus, root, tmp_path, name):
     config = make(root)
     other = changed(corpus, {v.name for v in corpus.of("test") if v.label}, tmp_path)
     a, b = (run_system(config, videos, name).seeds[0] for videos in (corpus, other))
-    assert a.model_paths == b.model_paths and all(np.array_equal(x.confidence, y.confidence) for x, y in zip(a.scores, b.scores, strict=True))
-    without = Corpus("tiny", tuple(replace(v, boxes_path=None, intervals=((0, 3),)) if v.split == "test" and v.label else v for v in corpus.videos))
+    assert a.model_paths == b.model_paths and all(
+        np.array_equal(x.confidence, y.confidence) for x, y in zip(a.scores, b.scores, strict=True)
+    )
+    without = Corpus(
+        "tiny",
+        tuple(
+            replace(v, boxes_path=None, intervals=((0, 3),)) if v.split == "test" and v.label else v
+            for v in corpus.videos
+        ),
+    )
     c = run_system(config, without, name).seeds[0]
-    assert a.model_paths == c.model_paths and all(np.array_equal(x.confidence, y.confidence) for x, y in zip(a.scores, c.scores, strict=True))
+    assert a.model_paths == c.model_paths and all(
+        np.array_equal(x.confidence, y.confidence) for x, y in zip(a.scores, c.scores, strict=True)
+    )
 
 
 def test_no_oracle_sees_the_half_that_it_searches(corpus, root, monkeypatch):
@@ -121,7 +152,9 @@ def test_no_oracle_sees_the_half_that_it_searches(corpus, root, monkeypatch):
         assert searched and not train & searched
         assert {one.kind for one in sides[0]} == {"boxes", "normal"} and {one.kind for one in sides[2]} == {"search"}
         assert not names_of([*sides[0], *sides[2]]) & {v.name for v in corpus.of("test")}
-    assert sources[0][2] == {v.source for v in corpus.of("train", "val") if v.label} - sources[1][2]  # every video is searched once
+    assert (
+        sources[0][2] == {v.source for v in corpus.of("train", "val") if v.label} - sources[1][2]
+    )  # every video is searched once
 
 
 def test_boxes_of_a_video_do_not_decide_what_is_found_in_it(corpus, root, tmp_path):
@@ -135,11 +168,15 @@ def test_boxes_of_a_video_do_not_decide_what_is_found_in_it(corpus, root, tmp_pa
         found = []
         for videos in (corpus, changed(corpus, mine, tmp_path)):
             (fold,) = experiment.plan_folds(config, videos, 0, early_stopping=False)
-            sides = tube_systems.with_found(config, videos, 0, experiment.sides_of(fold, prepare(config, videos, system=system)))
+            sides = tube_systems.with_found(
+                config, videos, 0, experiment.sides_of(fold, prepare(config, videos, system=system))
+            )
             found.append({one.video.name: one for one in sides[0] if one.video.label})
         for name in mine:
             a, b = (one[name] for one in found)
-            assert np.array_equal(a.windows[a.taken], b.windows[b.taken]) and np.array_equal(a.ends[a.taken], b.ends[b.taken])
+            assert np.array_equal(a.windows[a.taken], b.windows[b.taken]) and np.array_equal(
+                a.ends[a.taken], b.ends[b.taken]
+            )
 
 
 def test_found_are_the_surest_clips_each_with_its_best_window(corpus, root):
@@ -154,7 +191,10 @@ def test_found_are_the_surest_clips_each_with_its_best_window(corpus, root):
     assert set(found.ends[found.taken]) == set(clips[-len(found.taken) :]) and found.labels.all()
     for row in found.taken:
         assert confidence[row] == confidence[one.ends == one.ends[row]].max()
-    assert np.array_equal(found.rows("train", config, hard_only=True), found.taken) and len(taken(one, confidence, 0.0).taken) == 1
+    assert (
+        np.array_equal(found.rows("train", config, hard_only=True), found.taken)
+        and len(taken(one, confidence, 0.0).taken) == 1
+    )
 
 
 def test_normal_tubes_have_the_sizes_of_the_annotated_ones_of_their_half(corpus, root):
@@ -162,7 +202,12 @@ def test_normal_tubes_have_the_sizes_of_the_annotated_ones_of_their_half(corpus,
     halves = halves_of(corpus.of("train", "val"))
 
     def sides(label: int, half: int) -> set[int]:
-        return {int(max(w[2] - w[0], w[3] - w[1])) for name, half_of in halves.items() for w in material.samples[name].windows if half_of == half and material.samples[name].video.label == label}
+        return {
+            int(max(w[2] - w[0], w[3] - w[1]))
+            for name, half_of in halves.items()
+            for w in material.samples[name].windows
+            if half_of == half and material.samples[name].video.label == label
+        }
 
     for half in (0, 1):
         assert sides(0, half) <= sides(1, half)
@@ -175,7 +220,11 @@ def test_videos_without_boxes_are_named_or_searched(corpus, tmp_path, root):
     config = make(root)
     material = prepare(config, some, system=find_system("oracle-I3D"))
     (problem,) = [p for p in material.problems if p.left_out]
-    assert "Assault003 has no boxes" in problem.what and "Assault003.txt" in problem.what and "Assault003" not in material.samples
+    assert (
+        "Assault003 has no boxes" in problem.what
+        and "Assault003.txt" in problem.what
+        and "Assault003" not in material.samples
+    )
     weak = prepare(config, some, system=find_system("ws-I3D"))
     assert weak.samples["Assault003"].kind == "search" and not [p for p in weak.problems if p.left_out]
     with pytest.raises(DataError, match="Assault003 has no boxes"):
@@ -185,7 +234,9 @@ def test_videos_without_boxes_are_named_or_searched(corpus, tmp_path, root):
 def test_a_corpus_without_boxes_says_so(corpus, tmp_path):
     none = Corpus("bare", tuple(replace(v, boxes_path=None) for v in corpus.videos))
     config = make(tmp_path)
-    assert not lacking(config, corpus) and "none of the 5 anomalous training videos of bare has a Vatic file" in lacking(config, none)
+    assert not lacking(
+        config, corpus
+    ) and "none of the 5 anomalous training videos of bare has a Vatic file" in lacking(config, none)
     for name in ("oracle-I3D", "ws-I3D"):
         with pytest.raises(DataError, match=rf"{name}: .*boxes"):
             run_system(config, none, name)

@@ -41,7 +41,11 @@ def test_a_tubes_window_lies_in_the_frame_holds_the_box_and_is_square_as_far_as_
     assert 0 <= left <= box[0] and box[2] <= right <= FLOW_WIDTH
     assert 0 <= top <= box[1] and box[3] <= bottom <= FLOW_HEIGHT
     width, height = right - left, bottom - top
-    assert width >= SMALLEST and height >= SMALLEST and max(width, height) >= min(scale * max(box[2] - box[0], box[3] - box[1]), FLOW_WIDTH) - 1e-6
+    assert (
+        width >= SMALLEST
+        and height >= SMALLEST
+        and max(width, height) >= min(scale * max(box[2] - box[0], box[3] - box[1]), FLOW_WIDTH) - 1e-6
+    )
     assert width == height or height == FLOW_HEIGHT < width
 
 
@@ -51,7 +55,11 @@ def test_a_window_is_centred_where_the_frame_allows_it():
     assert window_around((300, 230, 301, 231), 1.0) == (292, 222, 308, 238)
 
 
-@given(side=st.integers(SMALLEST, FLOW_WIDTH), count=st.integers(1, 4), spots=st.lists(st.tuples(st.integers(0, 59), st.integers(0, 79), st.floats(0.5, 6)), max_size=5))
+@given(
+    side=st.integers(SMALLEST, FLOW_WIDTH),
+    count=st.integers(1, 4),
+    spots=st.lists(st.tuples(st.integers(0, 59), st.integers(0, 79), st.floats(0.5, 6)), max_size=5),
+)
 def test_windows_of_motion_lie_in_the_frame_and_the_first_holds_the_most(side, count, spots):
     motion = np.zeros((FLOW_HEIGHT // GRID, FLOW_WIDTH // GRID), np.float32)
     for y, x, speed in spots:
@@ -63,10 +71,16 @@ def test_windows_of_motion_lie_in_the_frame_and_the_first_holds_the_most(side, c
         assert (right - left, bottom - top) == (min(side, FLOW_WIDTH), min(side, FLOW_HEIGHT))
     if spots:
         across, down = round(min(side, FLOW_WIDTH) / GRID), round(min(side, FLOW_HEIGHT) / GRID)
-        best = max(motion[y : y + down, x : x + across].sum() for y in range(motion.shape[0] - down + 1) for x in range(motion.shape[1] - across + 1))
+        best = max(
+            motion[y : y + down, x : x + across].sum()
+            for y in range(motion.shape[0] - down + 1)
+            for x in range(motion.shape[1] - across + 1)
+        )
         left, top = found[0][0] // GRID, found[0][1] // GRID
         assert motion[top : top + down + 1, left : left + across + 1].sum() >= best - 1e-4
-        assert motion.sum() == pytest.approx(sum(speed for _, _, speed in spots), rel=1e-4)  # the caller's is left as it was
+        assert motion.sum() == pytest.approx(
+            sum(speed for _, _, speed in spots), rel=1e-4
+        )  # the caller's is left as it was
     else:
         (left, top, right, bottom), *none = found
         assert not none and abs(left + right - FLOW_WIDTH) <= 1 and abs(top + bottom - FLOW_HEIGHT) <= 1
@@ -83,7 +97,10 @@ def test_a_speed_counts_up_to_a_limit_so_that_two_people_outweigh_one_car():
 def crossing(frames: int, boxes_at: list[tuple[int, int]], width=320, height=240) -> list[np.ndarray]:
     """A textured square moves 3 pixels a frame from each of the given places."""
     rng = np.random.default_rng(0)
-    ground, things = rng.integers(60, 90, (height, width, 3), dtype=np.uint8), rng.integers(0, 255, (len(boxes_at), 24, 24, 3), dtype=np.uint8)
+    ground, things = (
+        rng.integers(60, 90, (height, width, 3), dtype=np.uint8),
+        rng.integers(0, 255, (len(boxes_at), 24, 24, 3), dtype=np.uint8),
+    )
     images = []
     for number in range(frames):
         image = ground.copy()
@@ -99,12 +116,24 @@ def video(tmp_path_factory) -> Video:
     folder = tmp_path_factory.mktemp("tubes")
     path = write_video(folder / "Assault001.mp4", crossing(30, [(180, 40)]), fps=15)
     vatic = folder / "Assault001.txt"
-    vatic.write_text("".join(f'0 {20 + frame} 150 {60 + frame} 190 {frame} {int(frame < 16)} 0 0 "Assault"\n' for frame in range(30)))
+    vatic.write_text(
+        "".join(f'0 {20 + frame} 150 {60 + frame} 190 {frame} {int(frame < 16)} 0 0 "Assault"\n' for frame in range(30))
+    )
     return Video("Assault001", path, "Assault", "train", "s", ((16, 30),), vatic)
 
 
 def config_of(tmp_path: Path, **changes) -> Config:
-    return Config(**{"cache_root": str(tmp_path / "cache"), "workers": 1, "clip_frames": 6, "clip_shift_anomalous": 1, "clip_shift_normal": 2, "i3d_score_every": 2, **changes})
+    return Config(
+        **{
+            "cache_root": str(tmp_path / "cache"),
+            "workers": 1,
+            "clip_frames": 6,
+            "clip_shift_anomalous": 1,
+            "clip_shift_normal": 2,
+            "i3d_score_every": 2,
+            **changes,
+        }
+    )
 
 
 def only(cut: Cut, config: Config, size: int = 32):
@@ -150,7 +179,9 @@ def test_crops_show_what_is_in_the_window(tmp_path, video):
         expected = crop_frame(frames[2 * (int(one.ends[row]) - 5 + k)], tuple(one.windows[row]), 32)
         assert np.abs(picture.astype(int) - expected).mean() < 8  # what the codec left of it
     flow = one.images("flow", [row])[0].astype(int) - ZERO
-    assert 27 < np.median(flow[flow[..., 0] > 20][:, 0]) < 42  # 6 pixels of the frame are 38 steps; of the crop, they would be 20
+    assert (
+        27 < np.median(flow[flow[..., 0] > 20][:, 0]) < 42
+    )  # 6 pixels of the frame are 38 steps; of the crop, they would be 20
     assert not (one.images("flow", [0])[0].astype(int) - ZERO).any()  # nothing before the first frame
     first = one.images("rgb", [0])[0]
     assert all(np.array_equal(first[0], later) for later in first[1:])
@@ -161,10 +192,18 @@ def test_crops_show_what_is_in_the_window(tmp_path, video):
 def test_rows_that_share_a_clip_share_its_pictures(tmp_path, video):
     config = config_of(tmp_path)
     one, alone = (only(Cut(video, "score", (60,)), config_of(tmp_path, i3d_score_every=every)) for every in (2, 1))
-    assert np.array_equal(one.index, alone.index) and len(set(one.shown)) == -(-len(one) // 2) and len(set(alone.shown)) == len(alone)
+    assert (
+        np.array_equal(one.index, alone.index)
+        and len(set(one.shown)) == -(-len(one) // 2)
+        and len(set(alone.shown)) == len(alone)
+    )
     assert np.array_equal(one.ends, np.repeat(alone.ends[::2], 2)[: len(one)])
     (whole,), _ = extract_clips([video], config, 32, ("rgb",), purpose="score", every=2)
-    assert np.array_equal(whole.ends, one.ends) and np.array_equal(whole.index, one.index) and np.array_equal(whole.rows("score", config), np.arange(len(whole)))
+    assert (
+        np.array_equal(whole.ends, one.ends)
+        and np.array_equal(whole.index, one.index)
+        and np.array_equal(whole.rows("score", config), np.arange(len(whole)))
+    )
 
 
 def test_the_whole_frames_come_by_the_way(tmp_path, video, monkeypatch):
@@ -174,8 +213,14 @@ def test_the_whole_frames_come_by_the_way(tmp_path, video, monkeypatch):
     (own,), _ = extract_clips([video], apart, 32, ("rgb", "flow"), purpose="both")
     monkeypatch.setattr("vadkit.clips._build", lambda *args: pytest.fail("they are there"))
     (found,), _ = extract_clips([video], config, 32, ("rgb", "flow"), purpose="both")
-    assert found.digest == own.digest and found.frames == own.frames and found.folders["flow"].name == own.folders["flow"].name
-    assert all(np.array_equal(found.images(s, range(len(found))), own.images(s, range(len(own)))) for s in ("rgb", "flow"))
+    assert (
+        found.digest == own.digest
+        and found.frames == own.frames
+        and found.folders["flow"].name == own.folders["flow"].name
+    )
+    assert all(
+        np.array_equal(found.images(s, range(len(found))), own.images(s, range(len(own)))) for s in ("rgb", "flow")
+    )
     assert not list((tmp_path / "cache").rglob("whole-*"))
     only(Cut(video, "score", (50,)), config)  # with them there, nothing of them is made
 
@@ -204,7 +249,9 @@ def test_one_process_and_two_give_the_same_and_the_cache_remembers(tmp_path, vid
     cuts = [Cut(video, "boxes"), Cut(video, "search", (48,)), Cut(video, "score", (60,))]
     found = [extract_tubes(cuts, config_of(tmp_path / str(workers), workers=workers), 32)[0] for workers in (1, 2)]
     for a, b in zip(*found, strict=True):
-        assert np.array_equal(a.windows, b.windows) and all(np.array_equal(a.images(s, range(len(a))), b.images(s, range(len(b)))) for s in ("rgb", "flow"))
+        assert np.array_equal(a.windows, b.windows) and all(
+            np.array_equal(a.images(s, range(len(a))), b.images(s, range(len(b)))) for s in ("rgb", "flow")
+        )
     said = []
     extract_tubes(cuts, config_of(tmp_path / "1"), 32, lambda *line: said.append(line))
     assert said == []
@@ -214,10 +261,18 @@ def test_a_video_that_cannot_be_cut_is_named(tmp_path, video):
     config = config_of(tmp_path)
     outside, gone = tmp_path / "outside.txt", tmp_path / "gone.mp4"
     outside.write_text('0 400 10 420 30 20 0 0 0 "Assault"\n')
-    cuts = [Cut(replace(video, name="a", boxes_path=outside, intervals=((20, 21),)), "boxes"), Cut(replace(video, name="b", path=gone), "score", (60,)), Cut(video, "score", (60,))]
+    cuts = [
+        Cut(replace(video, name="a", boxes_path=outside, intervals=((20, 21),)), "boxes"),
+        Cut(replace(video, name="b", path=gone), "score", (60,)),
+        Cut(video, "score", (60,)),
+    ]
     tubes, problems = extract_tubes(cuts, config, 32)
     assert [one.video.name for one in tubes] == ["Assault001"]
-    assert "expected a box inside the picture of 320x240" in problems[0].what and str(outside) in problems[0].what and "no file" in problems[1].what
+    assert (
+        "expected a box inside the picture of 320x240" in problems[0].what
+        and str(outside) in problems[0].what
+        and "no file" in problems[1].what
+    )
     with pytest.raises(DataError, match="no file"):
         extract_tubes(cuts[1:], config.model_copy(update={"strict": True}), 32)
     with pytest.raises(ValueError, match="Assault001 has no boxes"):

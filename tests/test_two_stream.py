@@ -131,7 +131,9 @@ def test_the_bags_of_a_clip_go_through_two_convolutions_in_time():
     torch.manual_seed(0)
     head = Head(12, width=8, bag_frames=16, dropout=0.0).eval()
     assert head.branch.features == 160 and head.layers[0].in_features == 12 + 160
-    convolutions = [(m.in_channels, m.out_channels, m.kernel_size) for m in head.branch.modules() if isinstance(m, nn.Conv1d)]
+    convolutions = [
+        (m.in_channels, m.out_channels, m.kernel_size) for m in head.branch.modules() if isinstance(m, nn.Conv1d)
+    ]
     assert convolutions == [(80, 80, (3,)), (80, 80, (3,))]
     features, bags = torch.randn(3, 12), torch.poisson(torch.full((3, 16, 80), 0.5))
     assert head(features, bags).shape == (3, 1)
@@ -155,8 +157,22 @@ def test_the_branchs_output_is_not_standardised_with_the_features():
 
 def test_the_papers_systems_differ_in_what_their_names_say():
     two_stream = {name: system for name, system in SYSTEMS.items() if system.network == "two_stream"}
-    assert {"2S-bag", "2S-no-bag", "2S-bag-no-hm", "2S-bag-ha", "1S-bag", "1S-no-bag", "1S-bag-ha", "2S-bag-ha-no-es"} <= set(two_stream)
-    assert SYSTEMS["C3D-ha"].hard_only and SYSTEMS["C3D-ha"].hard_mining and SYSTEMS["C3D-ha"].early_stopping and not SYSTEMS["C3D-ha"].bag
+    assert {
+        "2S-bag",
+        "2S-no-bag",
+        "2S-bag-no-hm",
+        "2S-bag-ha",
+        "1S-bag",
+        "1S-no-bag",
+        "1S-bag-ha",
+        "2S-bag-ha-no-es",
+    } <= set(two_stream)
+    assert (
+        SYSTEMS["C3D-ha"].hard_only
+        and SYSTEMS["C3D-ha"].hard_mining
+        and SYSTEMS["C3D-ha"].early_stopping
+        and not SYSTEMS["C3D-ha"].bag
+    )
     for name, system in two_stream.items():
         assert system.streams == int(name[0])
         assert system.stream_names(make_config({})) == ("frame", "flow")[: system.streams]
@@ -170,7 +186,9 @@ def test_the_papers_systems_differ_in_what_their_names_say():
     assert SYSTEMS["2S-bag-ha-no-es"].fixed_epochs == (5, 2)
 
 
-@pytest.mark.parametrize(("wrong", "near"), [("2s-bag-ha", "2S-bag-ha"), ("2S_bag", "2S-bag"), ("1S-nobag", "1S-no-bag")])
+@pytest.mark.parametrize(
+    ("wrong", "near"), [("2s-bag-ha", "2S-bag-ha"), ("2S_bag", "2S-bag"), ("1S-nobag", "1S-no-bag")]
+)
 def test_an_unknown_system_names_the_nearest(wrong, near):
     with pytest.raises(ConfigError, match=f"did you mean '{near}'"):
         find_system(wrong)

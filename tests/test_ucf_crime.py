@@ -14,7 +14,15 @@ from vadkit.corpora.vatic import clip_intervals
 from vadkit.errors import DataError
 
 VATIC = '0 10 20 30 40 {frame} {lost} 0 0 "Assault"\n'
-TRAIN = ["Assault001", "Assault002", "Robbery001", "Robbery002", "Normal_Videos001", "Normal_Videos002", "Normal_Videos004"]
+TRAIN = [
+    "Assault001",
+    "Assault002",
+    "Robbery001",
+    "Robbery002",
+    "Normal_Videos001",
+    "Normal_Videos002",
+    "Normal_Videos004",
+]
 TEST = ["Assault003", "Normal_Videos_003", "Robbery003", "Normal_Videos_006"]
 
 
@@ -25,7 +33,9 @@ def settings(root: Path, **values):
 def place(root: Path, *names: str, folder: str | None = None) -> None:
     """Empty files stand for videos: the reader decodes nothing."""
     for name in names:
-        kind = folder or ("Training_Normal_Videos_Anomaly" if name.startswith("Normal") else f"Anomaly-Videos/{category_of(name)}")
+        kind = folder or (
+            "Training_Normal_Videos_Anomaly" if name.startswith("Normal") else f"Anomaly-Videos/{category_of(name)}"
+        )
         path = root / kind / f"{name}_x264.mp4"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
@@ -117,7 +127,15 @@ def test_train_cut_takes_validation_from_training_by_class(tree):
 
 
 def test_train_cut_keeps_a_known_source_on_one_side(tree):
-    write(tree / "UCFCrime2Local/sources.csv", "name,source", "Assault001,camera1", "Robbery001_x264.mp4,camera1", "Normal_Videos001,camera1", "Assault002,camera2", end="\r\n")
+    write(
+        tree / "UCFCrime2Local/sources.csv",
+        "name,source",
+        "Assault001,camera1",
+        "Robbery001_x264.mp4,camera1",
+        "Normal_Videos001,camera1",
+        "Assault002,camera2",
+        end="\r\n",
+    )
     corpus = read_tree(tree, settings(tree, validation="train_cut", validation_fraction=0.4))
     videos = by_name(corpus)
     assert videos["Robbery001"].source == "camera1" and videos["Robbery002"].source == "Robbery002"
@@ -133,12 +151,20 @@ def test_without_sources_each_video_is_its_own_and_the_corpus_says_so(tree):
 
 def test_a_source_on_both_sides_of_the_lists_is_noted(tree):
     write(tree / "sources.csv", "name,source", "Assault001,camera1", "Assault003,camera1")
-    assert any("training and in evaluation" in p.what and "camera1" in p.what for p in read_tree(tree, settings(tree)).problems)
+    assert any(
+        "training and in evaluation" in p.what and "camera1" in p.what for p in read_tree(tree, settings(tree)).problems
+    )
 
 
 def test_lists_with_windows_ends_blank_lines_spaces_and_folders_read_the_same(tree):
     plain = read_tree(tree, settings(tree)).videos
-    write(tree / "UCFCrime2Local/Train_split_AD.txt", "", *[f"Folder/{name}_x264.mp4  " for name in TRAIN], "  ", end="\r\n")
+    write(
+        tree / "UCFCrime2Local/Train_split_AD.txt",
+        "",
+        *[f"Folder/{name}_x264.mp4  " for name in TRAIN],
+        "  ",
+        end="\r\n",
+    )
     (tree / "UCFCrime2Local/Test_split_AD.txt").write_text("\ufeff" + "\n\n".join(TEST), encoding="utf-8")
     assert read_tree(tree, settings(tree)).videos == plain
 
@@ -151,11 +177,29 @@ def test_videos_are_found_in_the_folders_of_the_official_archives(tree):
 
 def test_unseen_are_all_videos_of_classes_not_trained_on_and_new_normal_test_videos(tree):
     place(tree, "Arson001", "Arson002", "Assault050", "Normal_Videos_999", "Normal_Videos888")
-    write(tree / "Anomaly_Test.txt", "Arson/Arson001_x264.mp4", "Assault/Assault050_x264.mp4", "Testing_Normal_Videos_Anomaly/Normal_Videos_999_x264.mp4", "Testing_Normal_Videos_Anomaly/Normal_Videos_003_x264.mp4")
-    write(tree / "Anomaly_Train.txt", "Arson/Arson002_x264.mp4", "Training_Normal_Videos_Anomaly/Normal_Videos888_x264.mp4")
-    write(tree / "Temporal_Anomaly_Annotation.txt", "Arson001_x264.mp4  Arson  11  20  31  40  ", "Normal_Videos_999_x264.mp4  Normal  -1  -1  -1  -1  ")
+    write(
+        tree / "Anomaly_Test.txt",
+        "Arson/Arson001_x264.mp4",
+        "Assault/Assault050_x264.mp4",
+        "Testing_Normal_Videos_Anomaly/Normal_Videos_999_x264.mp4",
+        "Testing_Normal_Videos_Anomaly/Normal_Videos_003_x264.mp4",
+    )
+    write(
+        tree / "Anomaly_Train.txt",
+        "Arson/Arson002_x264.mp4",
+        "Training_Normal_Videos_Anomaly/Normal_Videos888_x264.mp4",
+    )
+    write(
+        tree / "Temporal_Anomaly_Annotation.txt",
+        "Arson001_x264.mp4  Arson  11  20  31  40  ",
+        "Normal_Videos_999_x264.mp4  Normal  -1  -1  -1  -1  ",
+    )
     videos = {v.name: v for v in read_tree(tree, settings(tree)).of("unseen")}
-    assert {name: v.intervals for name, v in videos.items()} == {"Arson001": ((10, 20), (30, 40)), "Arson002": None, "Normal_Videos_999": ()}
+    assert {name: v.intervals for name, v in videos.items()} == {
+        "Arson001": ((10, 20), (30, 40)),
+        "Arson002": None,
+        "Normal_Videos_999": (),
+    }
 
 
 @pytest.fixture
@@ -281,7 +325,13 @@ def test_a_side_without_a_class_is_noted(tree):
 def test_a_missing_tree_says_what_is_expected_and_where_it_comes_from(tmp_path):
     with pytest.raises(DataError, match="is not a folder") as error:
         load_corpus(settings(tmp_path / "gone"))
-    for text in (str(tmp_path / "gone"), "Anomaly-Videos/<Class>/<Name>_x264.mp4", "Train_split_AD.txt", "University of Central Florida", "ImageLab"):
+    for text in (
+        str(tmp_path / "gone"),
+        "Anomaly-Videos/<Class>/<Name>_x264.mp4",
+        "Train_split_AD.txt",
+        "University of Central Florida",
+        "ImageLab",
+    ):
         assert text in str(error.value)
 
 
@@ -321,7 +371,11 @@ def test_real_official_lists_name_1900_videos_and_290_tests(shared, tmp_path):
     root = tmp_path / "names"
     lists = shared("data/ucf_crime/lists")
     shutil.copytree(lists, root / "lists")
-    names = [video_name(line) for file in ("Anomaly_Train.txt", "Anomaly_Test.txt") for line in (lists / file).read_text().split()]
+    names = [
+        video_name(line)
+        for file in ("Anomaly_Train.txt", "Anomaly_Test.txt")
+        for line in (lists / file).read_text().split()
+    ]
     place(root, *names)
     corpus = read_tree(root, settings(root))
     assert len(corpus.videos) == 1900 and not left_out(corpus)
@@ -342,9 +396,19 @@ def test_real_temporal_annotation_passes_no_video_by_more_than_the_default_slack
     slack = settings(tmp_path).annotation_slack_frames
     clipped = []
     for name, pairs in spans.items():
-        _, problem = clip_intervals(Video(name, Path(name), category_of(name), "test", name, pairs), frames[name], slack)
+        _, problem = clip_intervals(
+            Video(name, Path(name), category_of(name), "test", name, pairs), frames[name], slack
+        )
         clipped += [name] if problem else []
-    assert sorted(clipped) == ["Arson011", "Arson016", "Assault006", "Explosion033", "Fighting003", "Shooting015", "Shooting046"]
+    assert sorted(clipped) == [
+        "Arson011",
+        "Arson016",
+        "Assault006",
+        "Explosion033",
+        "Fighting003",
+        "Shooting015",
+        "Shooting046",
+    ]
 
 
 def test_the_real_videos_are_read_where_they_stand_and_the_missing_are_listed(shared):

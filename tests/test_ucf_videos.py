@@ -13,7 +13,15 @@ from vadkit import live
 from vadkit.trained import find_model
 from vadkit.video import read_frames
 
-SHORT = ("Shoplifting024", "Shoplifting045", "Shoplifting054", "Shoplifting032", "Normal_Videos_006", "Normal_Videos_015", "Assault038")
+SHORT = (
+    "Shoplifting024",
+    "Shoplifting045",
+    "Shoplifting054",
+    "Shoplifting032",
+    "Normal_Videos_006",
+    "Normal_Videos_015",
+    "Assault038",
+)
 TINY = {
     "backbone": "resnet18", "backbone_weights": "random", "image_size": "32", "analysis_fps": "0.4", "flow_method": "dis", "seeds": "[0]", "workers": "1",
     "mil_segments": "8", "mil_epochs": "2", "head_epochs": "1", "head_width": "8", "bootstrap_resamples": "20",
@@ -37,7 +45,9 @@ def test_segment_labels_become_spans(benchmark, tmp_path):
         (videos / name).parent.mkdir(parents=True, exist_ok=True)
         (videos / f"{name}.mp4").touch()
     labels = tmp_path / "videos.csv"
-    labels.write_text("path,class,frames,frames_per_segment,segment_labels\nShop/a.mp4,Shop,60,10,011001\nShop/b.mp4,Shop,60,10,000000\nQuiet/c.mp4,Normal,60,,\nShop/d.mp4,Shop,60,,\n")
+    labels.write_text(
+        "path,class,frames,frames_per_segment,segment_labels\nShop/a.mp4,Shop,60,10,011001\nShop/b.mp4,Shop,60,10,000000\nQuiet/c.mp4,Normal,60,,\nShop/d.mp4,Shop,60,,\n"
+    )
     assert benchmark.make_tree(labels, videos, tmp_path / "tree") == 3  # nobody says where the fourth one's act is
     rows = listed(tmp_path / "tree" / "clips.csv")
     assert [(row["path"], row["label"], row["start"], row["end"], row["category"]) for row in rows] == [
@@ -54,7 +64,11 @@ def test_real_videos_are_learnt_from_and_scored(benchmark, shared, tmp_path, cap
         lines = csv.DictWriter(file, rows[0].keys())
         lines.writeheader()
         lines.writerows(rows)
-    given = [text for name, value in {**TINY, "cache_root": str(tmp_path / "cache"), "output_root": str(tmp_path)}.items() for text in ("-p", name, value)]
+    given = [
+        text
+        for name, value in {**TINY, "cache_root": str(tmp_path / "cache"), "output_root": str(tmp_path)}.items()
+        for text in ("-p", name, value)
+    ]
     lines = benchmark.main(["--data-root", str(real / "videos"), "--labels", str(tmp_path / "few.csv"), *given])
     assert "6 videos, 3 of them normal" in capsys.readouterr().out
     assert len(lines) == 4 and all(0 <= line["fl_auc"][0] <= 1 for line in lines)
@@ -62,5 +76,9 @@ def test_real_videos_are_learnt_from_and_scored(benchmark, shared, tmp_path, cap
     model = find_model(tmp_path / "ucf_videos", "MIL learner", video=str(trained))
     assert model.held_out  # by the fold that did not see it
     unseen = real / "videos" / next(row["path"] for row in rows if "Assault038" in row["path"])
-    verdict = live.score(unseen, find_model(tmp_path / "ucf_videos", "MIL learner", video=str(unseen)), overlay=tmp_path / "o.mp4")
-    assert verdict.frames > 100 and sum(1 for _ in read_frames(tmp_path / "o.mp4", lambda number: True)) > verdict.frames
+    verdict = live.score(
+        unseen, find_model(tmp_path / "ucf_videos", "MIL learner", video=str(unseen)), overlay=tmp_path / "o.mp4"
+    )
+    assert (
+        verdict.frames > 100 and sum(1 for _ in read_frames(tmp_path / "o.mp4", lambda number: True)) > verdict.frames
+    )

@@ -23,11 +23,19 @@ def write(folder: Path, *lines: str, end: str = "\n") -> Path:
 
 
 def video(*spans: tuple[int, int]) -> Video:
-    return Video("Assault018", Path("Assault018_x264.mp4"), "Assault", "test", "Assault018", spans, Path("Assault018.txt"))
+    return Video(
+        "Assault018", Path("Assault018_x264.mp4"), "Assault", "test", "Assault018", spans, Path("Assault018.txt")
+    )
 
 
 def test_ten_fields_become_a_box(tmp_path):
-    path = write(tmp_path, '3 1 2 30 40 5 0 1 0 "Assault"', "", '4 0 0 0 0 6 1 0 1 "two words"', '5 0 0 9 9 7 0 0 0 bare "attribute one" "two"')
+    path = write(
+        tmp_path,
+        '3 1 2 30 40 5 0 1 0 "Assault"',
+        "",
+        '4 0 0 0 0 6 1 0 1 "two words"',
+        '5 0 0 9 9 7 0 0 0 bare "attribute one" "two"',
+    )
     assert parse(path) == (
         Box(3, 1, 2, 30, 40, 5, lost=False, occluded=True, generated=False, label="Assault"),
         Box(4, 0, 0, 0, 0, 6, lost=True, occluded=False, generated=True, label="two words"),
@@ -42,7 +50,15 @@ def test_windows_line_ends_and_a_byte_order_mark_are_read(tmp_path):
 
 
 def test_a_frame_is_anomalous_where_any_track_is_seen(tmp_path):
-    path = write(tmp_path, line(3), line(4, lost=1), line(5, lost=1), line(4, lost=0, track=1), line(5, lost=1, track=1), line(8, track=1))
+    path = write(
+        tmp_path,
+        line(3),
+        line(4, lost=1),
+        line(5, lost=1),
+        line(4, lost=0, track=1),
+        line(5, lost=1, track=1),
+        line(8, track=1),
+    )
     assert intervals(path) == ((3, 5), (8, 9))
     assert [sorted(box.track for box in boxes(path)[frame]) for frame in (3, 4, 8)] == [[0], [1], [1]]
     assert 5 not in boxes(path)
@@ -115,7 +131,9 @@ def test_a_clipped_annotation_says_what_was_done():
     after, problem = clip_intervals(video((10, 20), (40, 52)), 50, slack=2)
     assert after.intervals == ((10, 20), (40, 50))
     assert not problem.left_out
-    assert problem.where == "Assault018.txt" and "annotated up to frame 52" in problem.what and "50 frames" in problem.what
+    assert (
+        problem.where == "Assault018.txt" and "annotated up to frame 52" in problem.what and "50 frames" in problem.what
+    )
 
 
 def test_an_annotation_far_past_the_end_names_file_counts_and_parameter():

@@ -15,7 +15,14 @@ from vadkit.errors import DataError
 from vadkit.video import count_frames, inspect, probe, read_frames
 
 
-def write_av(path: Path, images: list[np.ndarray], milliseconds: list[int] | None = None, codec: str = "libx264", pix_fmt: str = "yuv420p", options: dict | None = None) -> Path:
+def write_av(
+    path: Path,
+    images: list[np.ndarray],
+    milliseconds: list[int] | None = None,
+    codec: str = "libx264",
+    pix_fmt: str = "yuv420p",
+    options: dict | None = None,
+) -> Path:
     """Any codec and any clock, which OpenCV's writer does not offer."""
     with av.open(str(path), "w", options=options or {}) as container:
         stream = container.add_stream(codec, rate=30)
@@ -173,7 +180,9 @@ def test_a_constant_frame_rate_in_whole_milliseconds_is_not_called_variable(tmp_
 
 def test_an_implausible_frame_rate_is_refused(tmp_path):
     clock = [number * 1000 // 30 for number in range(40)]
-    path = write_av(tmp_path / "clock.avi", moving_square(40), clock, codec="mpeg4")  # AVI takes the clock's unit for the rate
+    path = write_av(
+        tmp_path / "clock.avi", moving_square(40), clock, codec="mpeg4"
+    )  # AVI takes the clock's unit for the rate
     with pytest.raises(DataError, match=r"container says 1000; re-encode it"):
         read_frames(path)
 
@@ -192,7 +201,9 @@ def test_a_blank_frame_later_on_and_a_picture_at_the_start_give_no_note(tiny_vid
 
 
 def test_a_video_that_is_all_blank_is_noted(tiny_video):
-    assert inspect(tiny_video(images=[np.full((48, 64, 3), 128, np.uint8)] * 8)).notes == ("all 8 frames are grey: nearly constant, without a picture",)
+    assert inspect(tiny_video(images=[np.full((48, 64, 3), 128, np.uint8)] * 8)).notes == (
+        "all 8 frames are grey: nearly constant, without a picture",
+    )
 
 
 def test_odd_sizes_decode_whole_and_are_noted(tmp_path):
@@ -205,7 +216,13 @@ def test_odd_sizes_decode_whole_and_are_noted(tmp_path):
 def test_failures_write_nothing_to_the_terminal(tmp_path):
     (tmp_path / "bad.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + bytes(200))
     script = "import sys\nfrom vadkit.errors import DataError\nfrom vadkit.video import inspect\ntry: inspect(sys.argv[1])\nexcept DataError: print('refused')"
-    done = subprocess.run([sys.executable, "-c", script, str(tmp_path / "bad.mp4")], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "bad.mp4")],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[1],
+    )
     assert (done.stdout, done.stderr) == ("refused\n", "")
 
 

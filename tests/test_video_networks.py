@@ -23,9 +23,19 @@ from vadkit.models.video import (
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-FIXTURES = {"c3d": "c3d_sports1m", "i3d_rgb": "i3d_rgb_kinetics", "i3d_flow": "i3d_flow_kinetics", "resnext3d": "resnext101_kinetics"}
+FIXTURES = {
+    "c3d": "c3d_sports1m",
+    "i3d_rgb": "i3d_rgb_kinetics",
+    "i3d_flow": "i3d_flow_kinetics",
+    "resnext3d": "resnext101_kinetics",
+}
 CLASSIFIERS = ("fc", "logits", "module.fc")
-CLASSES = {"c3d": "fc8.weight", "i3d_rgb": "logits.conv3d.weight", "i3d_flow": "logits.conv3d.weight", "resnext3d": "module.fc.weight"}
+CLASSES = {
+    "c3d": "fc8.weight",
+    "i3d_rgb": "logits.conv3d.weight",
+    "i3d_flow": "logits.conv3d.weight",
+    "resnext3d": "module.fc.weight",
+}
 
 
 def listed(name: str) -> dict:
@@ -40,7 +50,9 @@ def made(name: str, light: bool = True) -> dict[str, torch.Tensor]:
         if light or key.startswith(CLASSIFIERS):
             state[key] = torch.tensor(0.001 * (k + 1)).expand(shape)
         elif len(shape) > 1:
-            state[key] = torch.randn(shape, generator=torch.Generator().manual_seed(k)) * (2 / math.prod(shape[1:])) ** 0.5
+            state[key] = (
+                torch.randn(shape, generator=torch.Generator().manual_seed(k)) * (2 / math.prod(shape[1:])) ** 0.5
+            )
         else:
             state[key] = 0.5 + torch.rand(shape, generator=torch.Generator().manual_seed(k))
     return state
@@ -53,7 +65,9 @@ def write(name: str, state: dict, path: Path) -> str:
 
 
 def clips(name: str, side: int, count: int = 2, frames: int = 16) -> torch.Tensor:
-    return preprocess_clips(np.random.default_rng(3).integers(0, 256, (count, frames, side, side, 3), dtype=np.uint8), name)
+    return preprocess_clips(
+        np.random.default_rng(3).integers(0, 256, (count, frames, side, side, 3), dtype=np.uint8), name
+    )
 
 
 # --- the published files ---
@@ -65,15 +79,35 @@ def test_our_networks_have_the_published_names_and_shapes(name):
     assert published_shapes(name) == facts
 
 
-@pytest.mark.parametrize(("name", "whole", "without_classes"), [("c3d", 79_991_015, 77_995_776), ("i3d_rgb", 12_697_264, 12_287_264), ("i3d_flow", 12_675_312, 12_265_312), ("resnext3d", 48_340_816, 47_521_216)])
+@pytest.mark.parametrize(
+    ("name", "whole", "without_classes"),
+    [
+        ("c3d", 79_991_015, 77_995_776),
+        ("i3d_rgb", 12_697_264, 12_287_264),
+        ("i3d_flow", 12_675_312, 12_265_312),
+        ("resnext3d", 48_340_816, 47_521_216),
+    ],
+)
 def test_parameter_counts_are_the_literatures(name, whole, without_classes):
     """C3D 78.0 million up to fc7 (OpenMMLab's file: 312 MB of float32), I3D 12.3 million, ResNeXt-101 47.5 million."""
     learned = {key: math.prod(shape) for key, shape in published_shapes(name).items() if "running_" not in key}
-    classes = sum(n for key, n in learned.items() if key.startswith(("fc8", "logits")) or (name == "resnext3d" and key.startswith("fc.")))
+    classes = sum(
+        n
+        for key, n in learned.items()
+        if key.startswith(("fc8", "logits")) or (name == "resnext3d" and key.startswith("fc."))
+    )
     assert (sum(learned.values()), sum(learned.values()) - classes) == (whole, without_classes)
 
 
-@pytest.mark.parametrize(("name", "side", "maps"), [("c3d", 112, (512, 2, 7, 7)), ("i3d_rgb", 64, (1024, 2, 2, 2)), ("i3d_flow", 64, (1024, 2, 2, 2)), ("resnext3d", 112, (2048, 1, 4, 4))])
+@pytest.mark.parametrize(
+    ("name", "side", "maps"),
+    [
+        ("c3d", 112, (512, 2, 7, 7)),
+        ("i3d_rgb", 64, (1024, 2, 2, 2)),
+        ("i3d_flow", 64, (1024, 2, 2, 2)),
+        ("resnext3d", 112, (2048, 1, 4, 4)),
+    ],
+)
 def test_a_file_made_to_the_published_list_loads_whole_and_runs(name, side, maps, tmp_path):
     state = made(name, light=False)
     network = build_video_network(name, write(name, state, tmp_path / "weights"), size=side)
@@ -125,7 +159,9 @@ def test_openmmlabs_file_is_the_same_network_under_other_names(tmp_path):
     assert len(theirs) == 20
     torch.save(theirs, tmp_path / "theirs.pth")
     network = build_video_network("c3d", str(tmp_path / "theirs.pth"))
-    assert torch.equal(network.conv1.weight, state["conv1.weight"]) and torch.equal(network.conv5b.bias, state["conv5b.bias"])
+    assert torch.equal(network.conv1.weight, state["conv1.weight"]) and torch.equal(
+        network.conv5b.bias, state["conv5b.bias"]
+    )
     theirs["conv3a.conv.weight"] = torch.zeros(256, 64, 3, 3, 3)
     torch.save(theirs, tmp_path / "theirs.pth")
     with pytest.raises(WeightsError, match=r"conv3a\.weight has shape \(256, 64, 3, 3, 3\), expected \(256, 128"):
@@ -134,7 +170,11 @@ def test_openmmlabs_file_is_the_same_network_under_other_names(tmp_path):
 
 def test_batch_normalisations_counters_may_be_there_or_not(tmp_path):
     state = made("i3d_flow")
-    counters = {key.replace("running_mean", "num_batches_tracked"): torch.tensor(9) for key in state if key.endswith("running_mean")}
+    counters = {
+        key.replace("running_mean", "num_batches_tracked"): torch.tensor(9)
+        for key in state
+        if key.endswith("running_mean")
+    }
     network = build_video_network("i3d_flow", write("i3d_flow", {**state, **counters}, tmp_path / "w.pt"))
     assert torch.equal(network.Mixed_5c.b3b.bn.running_var, state["Mixed_5c.b3b.bn.running_var"])
 
@@ -149,10 +189,16 @@ def test_a_file_that_differs_is_refused_with_the_first_differences(name, tmp_pat
     changed = {**state, second: torch.zeros(7)}
     del changed[first]
     short, other = (key.removeprefix("module.") for key in (first, second))
-    with pytest.raises(WeightsError, match=rf"weights\.pt does not fit .*{short} is missing; {other} has shape \(7,\), expected .*; obtain "):
+    with pytest.raises(
+        WeightsError,
+        match=rf"weights\.pt does not fit .*{short} is missing; {other} has shape \(7,\), expected .*; obtain ",
+    ):
         build_video_network(name, write(name, changed, path))
     classes = CLASSES[name]
-    with pytest.raises(WeightsError, match=rf"does not fit .* \((Sports-1M, 487|Kinetics, 400) classes\): {classes.removeprefix('module.')} has shape \(101, .*expected \((487|400), "):
+    with pytest.raises(
+        WeightsError,
+        match=rf"does not fit .* \((Sports-1M, 487|Kinetics, 400) classes\): {classes.removeprefix('module.')} has shape \(101, .*expected \((487|400), ",
+    ):
         build_video_network(name, write(name, {**state, classes: torch.zeros(101, *state[classes].shape[1:])}, path))
     with pytest.raises(WeightsError, match=rf"{other} holds values that are not finite"):
         build_video_network(name, write(name, {**state, second: torch.full(state[second].shape, float("nan"))}, path))
@@ -177,8 +223,15 @@ def test_a_full_width_file_for_a_narrow_network_names_the_parameter(tmp_path):
 
 @pytest.mark.parametrize("act", [lambda name, weights: build_video_network(name, weights), video_weights_digest])
 def test_a_missing_file_says_where_it_goes_and_where_it_is_obtained(act, tmp_path):
-    for name, source in (("c3d", "DavideA/c3d-pytorch"), ("i3d_rgb", r"rgb_imagenet\.pt"), ("i3d_flow", r"flow_imagenet\.pt"), ("resnext3d", r"resnext-101-kinetics\.pth")):
-        with pytest.raises(WeightsError, match=rf"{name}_weights: no file .*gone\.pt; it is where .* should be put: obtain .*{source}"):
+    for name, source in (
+        ("c3d", "DavideA/c3d-pytorch"),
+        ("i3d_rgb", r"rgb_imagenet\.pt"),
+        ("i3d_flow", r"flow_imagenet\.pt"),
+        ("resnext3d", r"resnext-101-kinetics\.pth"),
+    ):
+        with pytest.raises(
+            WeightsError, match=rf"{name}_weights: no file .*gone\.pt; it is where .* should be put: obtain .*{source}"
+        ):
             act(name, str(tmp_path / "gone.pt"))
     with pytest.raises(ConfigError, match="c3d, i3d_rgb, i3d_flow, resnext3d, got 'r3d'"):
         act("r3d", "random")
@@ -187,7 +240,9 @@ def test_a_missing_file_says_where_it_goes_and_where_it_is_obtained(act, tmp_pat
 def test_world_weights_are_narrow_and_some_networks_have_none():
     with pytest.raises(ConfigError, match=r"world.*width 0\.25, got 1\.0; set clip_width: 0\.25"):
         build_video_network("c3d", "world", width=1.0)
-    with pytest.raises(WeightsError, match=r"resnext3d_weights: 'world' weights ship for .*; give the path of 3D ResNeXt-101 .*obtain"):
+    with pytest.raises(
+        WeightsError, match=r"resnext3d_weights: 'world' weights ship for .*; give the path of 3D ResNeXt-101 .*obtain"
+    ):
         build_video_network("resnext3d", "world", width=video.WORLD_WIDTH)
 
 
@@ -259,7 +314,11 @@ def test_preprocessing_is_each_networks_own():
     assert np.allclose(preprocess_clips(pixels, "resnext3d").flatten(), [255 - 114.7748, 128 - 107.7354, 1 - 99.475])
     block = np.arange(2 * 16 * 4 * 4 * 3).reshape(2, 16, 4, 4, 3).astype(np.uint8)
     moved = preprocess_clips(block, "c3d")
-    assert moved.shape == (2, 3, 16, 4, 4) and moved.dtype == torch.float32 and moved[1, 2, 5, 3, 1] == block[1, 5, 3, 1, 2]
+    assert (
+        moved.shape == (2, 3, 16, 4, 4)
+        and moved.dtype == torch.float32
+        and moved[1, 2, 5, 3, 1] == block[1, 5, 3, 1, 2]
+    )
     for bad in (block[0], block.astype(np.float32), block[..., :2]):
         with pytest.raises(ValueError, match="uint8 clips"):
             preprocess_clips(bad, "c3d")
@@ -268,7 +327,10 @@ def test_preprocessing_is_each_networks_own():
 def test_random_weights_follow_their_seed_and_leave_the_callers_generator_alone():
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    one, same, other = (build_video_network("i3d_flow", "random", width=0.125, seed=seed).Conv3d_1a_7x7.conv3d.weight for seed in (1, 1, 2))
+    one, same, other = (
+        build_video_network("i3d_flow", "random", width=0.125, seed=seed).Conv3d_1a_7x7.conv3d.weight
+        for seed in (1, 1, 2)
+    )
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(one, same) and not torch.equal(one, other)
     assert video_weights_digest("i3d_flow", "random", 1) != video_weights_digest("i3d_flow", "random", 2)

@@ -41,7 +41,9 @@ def test_a_second_run_skips_what_is_current(project):
     assert executed(text) == ["00_first", "01_second"]
     assert (out / "results.csv").read_text().count("\n") == 3
     notebook = json.loads((out / "notebooks" / "00_first.ipynb").read_text())
-    injected = next("".join(c["source"]) for c in notebook["cells"] if "injected-parameters" in c["metadata"].get("tags", []))
+    injected = next(
+        "".join(c["source"]) for c in notebook["cells"] if "injected-parameters" in c["metadata"].get("tags", [])
+    )
     assert all(f"\n{name} = " in injected for name in Config.model_fields)  # the full config, not only the file's keys
     receipt = json.loads((out / "receipts" / "00.json").read_text())
     assert receipt["files"] == ["figures/00_first.png", "results/00_first.csv"]
@@ -62,7 +64,13 @@ def test_a_second_run_skips_what_is_current(project):
 def finished(tmp_path):
     """The outputs of a notebook that has run: executed file, figure, rows, receipt."""
     out = tmp_path / "out"
-    for path, text in {"notebooks/03_x.ipynb": "{}", "figures/a.png": "a", "results.csv": "notebook,value\n02_y,5\n03_x,1\n", "results/03_x.csv": "notebook,value\n03_x,1\n", "results/02_y.csv": "notebook,value\n02_y,5\n"}.items():
+    for path, text in {
+        "notebooks/03_x.ipynb": "{}",
+        "figures/a.png": "a",
+        "results.csv": "notebook,value\n02_y,5\n03_x,1\n",
+        "results/03_x.csv": "notebook,value\n03_x,1\n",
+        "results/02_y.csv": "notebook,value\n02_y,5\n",
+    }.items():
         (out / path).parent.mkdir(parents=True, exist_ok=True)
         (out / path).write_text(text)
     receipts.write_receipt(out, "03_x", "f", {"seeds": [0]}, 1.0, ["figures/a.png"])
@@ -130,7 +138,10 @@ def test_a_failing_cell_stops_the_run_and_is_named(project):
     assert "Traceback (most recent call last)" in text and "later notebooks were not run" in text
     kept = project / "outputs/toy/notebooks/01_second.failed.ipynb"
     assert "shown" in kept.read_text()
-    assert not (project / "outputs/toy/notebooks/01_second.ipynb").exists() and not (project / "outputs/toy/receipts/01.json").exists()
+    assert (
+        not (project / "outputs/toy/notebooks/01_second.ipynb").exists()
+        and not (project / "outputs/toy/receipts/01.json").exists()
+    )
 
     toy_notebook(folder, "01_second", "from vadkit.errors import DataError\nraise DataError('no clip; put it there')")
     code, text = vadkit(project, "run", "toy")
@@ -156,7 +167,10 @@ def test_a_notebook_that_only_seems_to_end_well_has_failed(project, cell, said):
     code, text = vadkit(project, "run", "toy", "--only", "01")
     assert code == 1 and said in text, text
     assert "failed in code cell 2" in text
-    assert not list((project / "outputs/toy").glob("receipts/*")) and not (project / "outputs/toy/notebooks/01_second.ipynb").exists()
+    assert (
+        not list((project / "outputs/toy").glob("receipts/*"))
+        and not (project / "outputs/toy/notebooks/01_second.ipynb").exists()
+    )
 
 
 def test_nothing_starts_before_everything_is_checked(project):
@@ -250,7 +264,9 @@ def test_it_runs_from_any_folder(project, tmp_path):
 def test_the_kernel_is_this_interpreter_whatever_is_registered(project, tmp_path):
     spec = tmp_path / "jupyter" / "kernels" / "python3"
     spec.mkdir(parents=True)
-    (spec / "kernel.json").write_text(json.dumps({"argv": ["/nowhere/python", "{connection_file}"], "display_name": "other", "language": "python"}))
+    (spec / "kernel.json").write_text(
+        json.dumps({"argv": ["/nowhere/python", "{connection_file}"], "display_name": "other", "language": "python"})
+    )
     toy_notebook(project / "notebooks", "00_first", "import sys\nprint('ran by', sys.executable)")
     code, text = vadkit(project, "run", "toy", "--only", "00", env={"JUPYTER_PATH": str(tmp_path / "jupyter")})
     assert code == 0, text
@@ -346,7 +362,10 @@ def test_the_context_follows_data_weights_and_package(tmp_path, monkeypatch):
     assert len(set(seen)) == 4
 
 
-@pytest.mark.parametrize(("cell", "word", "attempts"), [(0, "zmq.error.ZMQError: Address already in use", 3), (2, "Address already in use", 1), (0, "MemoryError", 1)])
+@pytest.mark.parametrize(
+    ("cell", "word", "attempts"),
+    [(0, "zmq.error.ZMQError: Address already in use", 3), (2, "Address already in use", 1), (0, "MemoryError", 1)],
+)
 def test_a_kernel_that_lost_its_port_is_started_again(monkeypatch, tmp_path, cell, word, attempts):
     from vadkit import kernels
 

@@ -42,7 +42,13 @@ DEFAULT = plan_world(7, 96, 72, 20.0)
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory) -> tuple[Config, ucf_crime.Corpus]:
     """A whole world of a few short videos, through the same road as the demo's."""
-    config = Config(cache_root=str(tmp_path_factory.mktemp("cache")), world_train_videos=24, world_test_videos=24, world_seconds=3.0, workers=1)
+    config = Config(
+        cache_root=str(tmp_path_factory.mktemp("cache")),
+        world_train_videos=24,
+        world_test_videos=24,
+        world_seconds=3.0,
+        workers=1,
+    )
     return config, synthetic.load(config)
 
 
@@ -52,7 +58,9 @@ def camera_of(scene: str = "street", number: int = 1):
 
 def digest(plan: Plan, frames: int = 12) -> str:
     renderer = Renderer(stage_of(plan), plan.seed)
-    return hashlib.sha256(b"".join(renderer.draw(k)[0].tobytes() for k in range(0, renderer.frames, max(1, renderer.frames // frames)))).hexdigest()
+    return hashlib.sha256(
+        b"".join(renderer.draw(k)[0].tobytes() for k in range(0, renderer.frames, max(1, renderer.frames // frames)))
+    ).hexdigest()
 
 
 # --- the same on every run ---
@@ -76,7 +84,10 @@ def test_frames_do_not_depend_on_the_order_they_are_asked_for():
     plan = DEFAULT[30]
     a, b = Renderer(stage_of(plan), plan.seed), Renderer(stage_of(plan), plan.seed)
     late_first = [b.draw(k)[0] for k in (60, 5, 33)]
-    assert all(np.array_equal(x, y) for x, y in zip([a.draw(k)[0] for k in (5, 33, 60)], [late_first[1], late_first[2], late_first[0]], strict=True))
+    assert all(
+        np.array_equal(x, y)
+        for x, y in zip([a.draw(k)[0] for k in (5, 33, 60)], [late_first[1], late_first[2], late_first[0]], strict=True)
+    )
 
 
 def test_another_seed_gives_another_world():
@@ -189,7 +200,13 @@ def test_the_same_poses_are_slow_among_friends_and_fast_in_an_assault():
 
 
 @settings(max_examples=40)
-@given(act=st.sampled_from(sorted(ACTS)), t=st.floats(0, 5), rate=st.floats(0.2, 2.2), heading=st.floats(-math.pi, math.pi), seed=st.integers(0, 99))
+@given(
+    act=st.sampled_from(sorted(ACTS)),
+    t=st.floats(0, 5),
+    rate=st.floats(0.2, 2.2),
+    heading=st.floats(-math.pi, math.pi),
+    seed=st.integers(0, 99),
+)
 def test_a_person_is_drawn_inside_the_box_that_is_given(act, t, rate, heading, seed):
     camera = camera_of("lobby", seed % 5)
     look = make_look(np.random.default_rng(seed))
@@ -203,12 +220,17 @@ def test_a_person_is_drawn_inside_the_box_that_is_given(act, t, rate, heading, s
     x1, y1, x2, y2 = body.box
     inside = (columns >= x1 - 3) & (columns <= x2 + 3) & (rows >= y1 - 3) & (rows <= y2 + 3)
     assert inside.mean() > 0.96
-    assert columns.max() - columns.min() > 0.5 * (min(x2, WIDTH) - max(x1, 0)) and rows.max() - rows.min() > 0.7 * (min(y2, HEIGHT) - max(y1, 0))
+    assert columns.max() - columns.min() > 0.5 * (min(x2, WIDTH) - max(x1, 0)) and rows.max() - rows.min() > 0.7 * (
+        min(y2, HEIGHT) - max(y1, 0)
+    )
 
 
 def test_people_farther_away_are_smaller_and_higher_in_the_picture():
     camera, look = camera_of(), make_look(np.random.default_rng(0))
-    near, far = (draw_person(np.zeros((HEIGHT, WIDTH, 3), np.uint8), camera, look, gait(0, 1.3), 0, z, 0).box for z in (camera.stage_z, camera.back_z))
+    near, far = (
+        draw_person(np.zeros((HEIGHT, WIDTH, 3), np.uint8), camera, look, gait(0, 1.3), 0, z, 0).box
+        for z in (camera.stage_z, camera.back_z)
+    )
     assert near[3] - near[1] > 1.4 * (far[3] - far[1]) and near[3] > far[3]
 
 
@@ -232,16 +254,24 @@ def test_what_is_carried_is_drawn_inside_its_box_at_a_size_to_be_found(item):
         assert max(columns.max() - columns.min(), rows.max() - rows.min()) >= 8
 
 
-@pytest.mark.parametrize("kind", [k for k in (*VEHICLES, *STANDING) if k not in ("laptop", "tv")])  # they stand on something
+@pytest.mark.parametrize(
+    "kind", [k for k in (*VEHICLES, *STANDING) if k not in ("laptop", "tv")]
+)  # they stand on something
 @pytest.mark.parametrize("direction", [-1, 1])
 def test_what_stands_is_drawn_inside_its_box(kind, direction):
     image = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
-    box = VEHICLES[kind][0](image, 160, 180, 22.0, (50, 60, 160), direction) if kind in VEHICLES else STANDING[kind][0](image, 160, 180, 22.0, (50, 60, 160))
+    box = (
+        VEHICLES[kind][0](image, 160, 180, 22.0, (50, 60, 160), direction)
+        if kind in VEHICLES
+        else STANDING[kind][0](image, 160, 180, 22.0, (50, 60, 160))
+    )
     rows, columns = np.nonzero(np.any(image != 128, axis=2))
     x1, y1, x2, y2 = box
     above = rows < 181  # a shadow may lie below
     assert ((columns >= x1 - 2) & (columns <= x2 + 2) & (rows >= y1 - 2))[above].mean() > 0.97
-    assert columns[above].max() - columns[above].min() > 0.8 * (x2 - x1) and rows[above].max() - rows[above].min() > 0.8 * (y2 - y1)
+    assert columns[above].max() - columns[above].min() > 0.8 * (x2 - x1) and rows[above].max() - rows[
+        above
+    ].min() > 0.8 * (y2 - y1)
 
 
 def test_what_is_hidden_or_outside_has_no_box():
@@ -301,7 +331,10 @@ def test_vatic_lines_mark_soft_frames_as_lost_and_keep_boxes_in_the_picture(tiny
 def test_official_lists_and_spans_agree_with_the_vatic_files(tiny):
     config, corpus = tiny
     root = synthetic.world_root(config)
-    spans = {line.split()[0].removesuffix("_x264.mp4"): ucf_crime.temporal_spans("here", line) for line in (root / "Temporal_Anomaly_Annotation.txt").read_text().splitlines()}
+    spans = {
+        line.split()[0].removesuffix("_x264.mp4"): ucf_crime.temporal_spans("here", line)
+        for line in (root / "Temporal_Anomaly_Annotation.txt").read_text().splitlines()
+    }
     for video in corpus.of("test"):
         if len(video.intervals) <= 2:  # the official form holds two
             assert spans[video.name] == video.intervals
@@ -322,7 +355,11 @@ def test_processes_render_the_same_files_as_one_and_report_progress(tmp_path):
     calls = []
     for name, workers in (("one", 1), ("two", 2)):
         (tmp_path / name).mkdir()
-        synthetic.render_world(tmp_path / name, base.model_copy(update={"workers": workers}), lambda done, total, what: calls.append((done, total)))
+        synthetic.render_world(
+            tmp_path / name,
+            base.model_copy(update={"workers": workers}),
+            lambda done, total, what: calls.append((done, total)),
+        )
     files = sorted(p.relative_to(tmp_path / "one") for p in (tmp_path / "one").rglob("*") if p.is_file())
     assert all((tmp_path / "one" / f).read_bytes() == (tmp_path / "two" / f).read_bytes() for f in files)
     assert calls == [(k, 4) for k in range(1, 5)] * 2
@@ -356,7 +393,9 @@ def test_training_pictures_come_with_their_boxes_in_yolo_form(tmp_path):
     write_dataset(tmp_path, 6, 3, 1)
     assert len(list((tmp_path / "images" / "val").iterdir())) == 3
     files = sorted((tmp_path / "labels" / "train").iterdir())
-    assert [file.stem for file in files] == sorted(file.stem for file in (tmp_path / "images" / "train").iterdir()) and len(files) == 6
+    assert [file.stem for file in files] == sorted(
+        file.stem for file in (tmp_path / "images" / "train").iterdir()
+    ) and len(files) == 6
     for file in files:
         assert cv2.imread(str(tmp_path / "images" / "train" / f"{file.stem}.jpg")).shape == (HEIGHT, WIDTH, 3)
         rows = np.array(file.read_text().split(), float).reshape(-1, 5)
@@ -370,11 +409,34 @@ def test_the_one_command_trains_and_writes_a_detector_that_runs(tmp_path):
     """From scratch through ultralytics' trainer, far too short to find anything: the file has the shipped one's shape."""
     import onnxruntime
 
-    command = [sys.executable, "-m", "vadkit.corpora.world.train_detector", "--out", "made.onnx", "--images", "12", "--val-images", "6", "--epochs", "2", "--batch", "4", "--work", "work"]
-    done = subprocess.run(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True)
+    command = [
+        sys.executable,
+        "-m",
+        "vadkit.corpora.world.train_detector",
+        "--out",
+        "made.onnx",
+        "--images",
+        "12",
+        "--val-images",
+        "6",
+        "--epochs",
+        "2",
+        "--batch",
+        "4",
+        "--work",
+        "work",
+    ]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True
+    )
     assert done.returncode == 0 and "mAP50 " in done.stdout, done.stderr[-2000:]
-    made, shipped = (onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]) for path in (tmp_path / "made.onnx", WORLD_WEIGHTS))
-    assert [(one.name, one.shape) for one in made.get_outputs()] == [(one.name, one.shape) for one in shipped.get_outputs()]
+    made, shipped = (
+        onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        for path in (tmp_path / "made.onnx", WORLD_WEIGHTS)
+    )
+    assert [(one.name, one.shape) for one in made.get_outputs()] == [
+        (one.name, one.shape) for one in shipped.get_outputs()
+    ]
     assert made.run(None, {made.get_inputs()[0].name: np.zeros((2, 3, 256, 320), np.float32)})[0].shape[:2] == (2, 84)
 
 

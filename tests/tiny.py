@@ -30,8 +30,12 @@ def tiny_corpus(folder: Path) -> Corpus:
         boxes = None
         if category == "Assault":
             boxes = folder / f"{category}{number:03d}.txt"
-            boxes.write_text("".join(f'0 16 12 48 36 {frame} {int(frame >= 45)} 0 0 "Assault"\n' for frame in range(15, 60)))
-        videos.append(Video(f"{category}{number:03d}", path, category, split, f"s{number}", ((15, 45),) if boxes else (), boxes))
+            boxes.write_text(
+                "".join(f'0 16 12 48 36 {frame} {int(frame >= 45)} 0 0 "Assault"\n' for frame in range(15, 60))
+            )
+        videos.append(
+            Video(f"{category}{number:03d}", path, category, split, f"s{number}", ((15, 45),) if boxes else (), boxes)
+        )
     return Corpus("tiny", tuple(videos))
 
 
@@ -45,7 +49,16 @@ def live_corpus(folder: Path) -> Corpus:
             images = [np.clip(i.astype(int) + rng.integers(0, 120), 0, 255).astype(np.uint8) for i in images]
         path = write_video(folder / f"v{number}.mp4", images, LIVE_FPS)
         split = ("train", "train", "train", "train", "val", "val", "test", "test")[number]
-        videos.append(Video(path.stem, path, "Fighting" if number % 2 else "Normal", split, path.stem, ((12, 36),) if number % 2 else ()))
+        videos.append(
+            Video(
+                path.stem,
+                path,
+                "Fighting" if number % 2 else "Normal",
+                split,
+                path.stem,
+                ((12, 36),) if number % 2 else (),
+            )
+        )
     return Corpus("tiny", tuple(videos))
 
 

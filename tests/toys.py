@@ -44,10 +44,14 @@ print("rows", len(rows))
 
 def toy_notebook(folder: Path, name: str, *cells: str, parameters: str | None = None) -> Path:
     """A notebook with a parameters cell and the given code cells, each under a heading."""
-    content = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}})
+    content = nbformat.v4.new_notebook(
+        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    )
     content.cells = [
         nbformat.v4.new_markdown_cell(f"# {name}"),
-        nbformat.v4.new_code_cell(parameters_cell() if parameters is None else parameters, metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell(
+            parameters_cell() if parameters is None else parameters, metadata={"tags": ["parameters"]}
+        ),
     ]
     for number, source in enumerate(cells, 1):
         content.cells += [nbformat.v4.new_markdown_cell(f"## Step {number}"), nbformat.v4.new_code_cell(source)]
@@ -84,7 +88,9 @@ def call(capsys, *arguments: str) -> tuple[int, str, str]:
 def vadkit_process(project: Path, *arguments: str, **options) -> subprocess.Popen:
     """`vadkit ...` in its own process, in the project's folder."""
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), **options.pop("env", {})}
-    options.setdefault("preexec_fn", lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # a shell's background jobs ignore it
+    options.setdefault(
+        "preexec_fn", lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    )  # a shell's background jobs ignore it
     return subprocess.Popen(
         [sys.executable, "-m", "vadkit.cli", *arguments], cwd=project, env=environment,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options,

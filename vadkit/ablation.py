@@ -79,11 +79,18 @@ class Study:
 
     def training_samples(self) -> dict[str, int]:
         """By system, the samples to train on: mean over seeds and folds, rounded."""
-        return {name: round(np.mean([n for seed in one.seeds for n in seed.training_samples])) for name, one in self.runs.items()}
+        return {
+            name: round(np.mean([n for seed in one.seeds for n in seed.training_samples]))
+            for name, one in self.runs.items()
+        }
 
     def rows(self, item: str) -> list[ResultRow]:
         """Every metric of every system as a row of a table of the paper ("table 1")."""
-        return [row for name, metrics in self.found.items() for row in report.result_rows(self.config, metrics, PAPER, item, name, self.problems)]
+        return [
+            row
+            for name, metrics in self.found.items()
+            for row in report.result_rows(self.config, metrics, PAPER, item, name, self.problems)
+        ]
 
     def changes(self, pairs: Mapping[str, tuple[str, str]], metrics: Sequence[str]) -> Changes:
         """What each part does: paired differences, under the paper's claim where it makes one.
@@ -95,7 +102,14 @@ class Study:
         for subject, (a, b) in pairs.items():
             for metric in metrics:
                 change = evaluation.compare(self.scores[a], self.scores[b], self.config, metric)
-                item = next((claims[key] for kind in ("relative_change", "difference") if (key := (f"{a} / {b}", f"{metric}_{kind}")) in claims), "ablation")
+                item = next(
+                    (
+                        claims[key]
+                        for kind in ("relative_change", "difference")
+                        if (key := (f"{a} / {b}", f"{metric}_{kind}")) in claims
+                    ),
+                    "ablation",
+                )
                 comparisons.append(change)
                 rows += report.change_rows(self.config, change, PAPER, item, f"{a} / {b}", self.problems)
                 sentences.append(tables.sentence(subject, change))
@@ -142,8 +156,12 @@ def object_counts(config: Config, samples: Sequence[Samples]) -> list[ObjectCoun
     bags = [one.bags[r].astype(np.float64) for one, r in zip(samples, rows, strict=True)]
     frames = np.array([[hard.sum(), (~hard).sum()] for hard in labels], float)  # (videos, 2)
     if not frames.sum(axis=0).all():
-        raise ValueError(f"expected hard frames and others to compare, got {int(frames[:, 0].sum())} and {int(frames[:, 1].sum())}")
-    sums = np.array([[bag[hard].sum(axis=0), bag[~hard].sum(axis=0)] for bag, hard in zip(bags, labels, strict=True)])  # (videos, 2, 80)
+        raise ValueError(
+            f"expected hard frames and others to compare, got {int(frames[:, 0].sum())} and {int(frames[:, 1].sum())}"
+        )
+    sums = np.array(
+        [[bag[hard].sum(axis=0), bag[~hard].sum(axis=0)] for bag, hard in zip(bags, labels, strict=True)]
+    )  # (videos, 2, 80)
     spread = np.concatenate(bags).std(axis=0)
     counts = evaluation.resamples([one.video for one in samples], config)
     found = []
@@ -189,21 +207,35 @@ def mined(config: Config, corpus: Corpus, run: SystemRun, progress: Progress | N
                 batches = draw_batches(len(labels), config.batch_size, config.hard_mining_alpha, generator)
                 kept = torch.cat([rows[hardest((losses * weights)[rows], keep)] for rows, keep in batches]).numpy()
                 for number, kind in enumerate(KINDS):
-                    shares.setdefault((moment, kind), []).append((float(np.mean(kinds == number)), float(np.mean(kinds[kept] == number))))
+                    shares.setdefault((moment, kind), []).append(
+                        (float(np.mean(kinds == number)), float(np.mean(kinds[kept] == number)))
+                    )
             done += 1
             if progress is not None:
                 progress(done, total, "what mining keeps")
-    return [Mined(moment, kind, *(tuple(side) for side in zip(*found, strict=True))) for (moment, kind), found in shares.items()]
+    return [
+        Mined(moment, kind, *(tuple(side) for side in zip(*found, strict=True)))
+        for (moment, kind), found in shares.items()
+    ]
 
 
-def _losses(config: Config, run: SystemRun, seed: int, videos: Sequence[Samples], path) -> tuple[torch.Tensor, np.ndarray, dict[str, torch.Tensor]]:
+def _losses(
+    config: Config, run: SystemRun, seed: int, videos: Sequence[Samples], path
+) -> tuple[torch.Tensor, np.ndarray, dict[str, torch.Tensor]]:
     """(labels, kind of each training sample, its loss by moment)."""
     rows = [one.rows("train", config, run.system.hard_only) for one in videos]
     labels = np.concatenate([one.labels[r] for one, r in zip(videos, rows, strict=True)])
     anomalous = np.repeat([one.video.label for one in videos], [len(r) for r in rows])
     kinds = np.where(labels == 1, 0, np.where(anomalous == 1, 1, 2))
     scorer = load_model(path, device_of(config))
-    features = torch.from_numpy(np.concatenate([np.concatenate([pooled(one, s, config)[r] for s in scorer.streams], axis=1) for one, r in zip(videos, rows, strict=True)]))
+    features = torch.from_numpy(
+        np.concatenate(
+            [
+                np.concatenate([pooled(one, s, config)[r] for s in scorer.streams], axis=1)
+                for one, r in zip(videos, rows, strict=True)
+            ]
+        )
+    )
     bags = torch.from_numpy(np.concatenate([one.bags[r] for one, r in zip(videos, rows, strict=True)]))
     targets = torch.from_numpy(labels)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
@@ -212,8 +244,18 @@ def _losses(config: Config, run: SystemRun, seed: int, videos: Sequence[Samples]
         start.fit(features, bags)
         moments = {"before training": sample_losses(start(features, bags), targets)}
         if config.finetune_epochs:  # the streams have changed: from images
-            parts = [(one, part) for one, r in zip(videos, rows, strict=True) for part in np.split(r, range(EVALUATION_ROWS[2], len(r), EVALUATION_ROWS[2]))]
-            ends = np.concatenate([scorer.confidence({s: one.images(s, part) for s in scorer.streams}, one.bags[part]) for one, part in parts if len(part)])
+            parts = [
+                (one, part)
+                for one, r in zip(videos, rows, strict=True)
+                for part in np.split(r, range(EVALUATION_ROWS[2], len(r), EVALUATION_ROWS[2]))
+            ]
+            ends = np.concatenate(
+                [
+                    scorer.confidence({s: one.images(s, part) for s in scorer.streams}, one.bags[part])
+                    for one, part in parts
+                    if len(part)
+                ]
+            )
             right = torch.from_numpy(np.where(labels == 1, ends, 1 - ends)).double()
             moments["after training"] = -torch.log(right.clamp(min=1e-12)).float()
         else:

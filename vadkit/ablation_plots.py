@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 
 @styled
-def ablation_bars(found: Mapping[str, Sequence[Metric]], names: Sequence[str] = ("fl_auc", "vl_f1"), paper: str = "", item: str = "") -> Figure:
+def ablation_bars(
+    found: Mapping[str, Sequence[Metric]], names: Sequence[str] = ("fl_auc", "vl_f1"), paper: str = "", item: str = ""
+) -> Figure:
     """Systems down the page, a panel for each metric: mean with its interval, each seed, and the printed value.
 
     found: `evaluate`'s list by system. paper, item: where printed values are looked up ("petrocchi2021", "table 1").
@@ -28,7 +30,9 @@ def ablation_bars(found: Mapping[str, Sequence[Metric]], names: Sequence[str] = 
     an area that starts at one half.
     """
     systems = list(found)
-    figure, panels = plt.subplots(1, len(names), figsize=(PAGE_WIDTH, 1.5 + 0.38 * len(systems)), sharey=True, squeeze=False)
+    figure, panels = plt.subplots(
+        1, len(names), figsize=(PAGE_WIDTH, 1.5 + 0.38 * len(systems)), sharey=True, squeeze=False
+    )
     marks: dict[str, Line2D] = {}
     for axes, name in zip(panels[0], names, strict=True):
         for row, system in enumerate(systems):
@@ -39,7 +43,14 @@ def ablation_bars(found: Mapping[str, Sequence[Metric]], names: Sequence[str] = 
             else:
                 scale = 1 if metric.unit else 100
                 if metric.ci_low is not None:
-                    axes.plot([scale * metric.ci_low, scale * metric.ci_high], [row, row], color=BLUE, linewidth=2.6, alpha=0.45, solid_capstyle="butt")
+                    axes.plot(
+                        [scale * metric.ci_low, scale * metric.ci_high],
+                        [row, row],
+                        color=BLUE,
+                        linewidth=2.6,
+                        alpha=0.45,
+                        solid_capstyle="butt",
+                    )
                     marks["interval"] = Line2D([], [], color=BLUE, linewidth=2.6, alpha=0.45)
                 seeds = [scale * v for v in metric.per_seed if v is not None]
                 if len(seeds) > 1:
@@ -49,7 +60,9 @@ def ablation_bars(found: Mapping[str, Sequence[Metric]], names: Sequence[str] = 
                 marks["mean of seeds"] = Line2D([], [], color=BLUE, marker="o", linestyle="", markersize=6)
             if printed is not None:
                 axes.plot(printed.value, row + 0.22, "D", markerfacecolor="none", color=RED, markersize=5)
-                marks["printed"] = Line2D([], [], color=RED, marker="D", markerfacecolor="none", linestyle="", markersize=5)
+                marks["printed"] = Line2D(
+                    [], [], color=RED, marker="D", markerfacecolor="none", linestyle="", markersize=5
+                )
         unit = next((m.unit for ms in found.values() for m in ms if m.name == name), "") or "%"
         axes.set(xlabel=f"{metric_label(name)} ({unit})", ylim=(len(systems) - 0.5, -0.5))
         axes.margins(x=0.08)
@@ -73,10 +86,25 @@ def object_counts(found: Sequence[ObjectCount], classes: int = 8) -> Figure:
     places = np.arange(len(shown))
     means.hlines(places, [c.hard for c in shown], [c.rest for c in shown], color="#bbbbbb", linewidth=1.2)
     means.plot([c.hard for c in shown], places, "o", color=RED, clip_on=False, label="hard frames")
-    means.plot([c.rest for c in shown], places, "s", markerfacecolor="none", color=BLUE, clip_on=False, label="all other frames")
+    means.plot(
+        [c.rest for c in shown],
+        places,
+        "s",
+        markerfacecolor="none",
+        color=BLUE,
+        clip_on=False,
+        label="all other frames",
+    )
     for place, c in zip(places, shown, strict=True):
         if c.difference.low is not None:
-            change.plot([c.difference.low, c.difference.high], [place, place], color=BLACK, linewidth=2.6, alpha=0.45, solid_capstyle="butt")
+            change.plot(
+                [c.difference.low, c.difference.high],
+                [place, place],
+                color=BLACK,
+                linewidth=2.6,
+                alpha=0.45,
+                solid_capstyle="butt",
+            )
         change.plot(c.difference.value, place, "o", color=BLACK)
     change.axvline(0, color="#777777", linewidth=1)
     means.set(xlabel="objects per frame, mean", xlim=(0, None), ylim=(len(shown) - 0.5, -0.5))
@@ -100,14 +128,21 @@ def mined_shares(found: Sequence[Mined]) -> Figure:
     figure, axes = plt.subplots(figsize=(PAGE_WIDTH, 1.4 + 0.5 * len(kinds)))
     height = 0.8 / (len(moments) + 1)
     sides = [("offered", "#bbbbbb", lambda m: m.offered, moments[0])]
-    sides += [(f"kept, {moment}", colour, lambda m: m.kept, moment) for moment, colour in zip(moments, (SKY, BLUE), strict=False)]
+    sides += [
+        (f"kept, {moment}", colour, lambda m: m.kept, moment)
+        for moment, colour in zip(moments, (SKY, BLUE), strict=False)
+    ]
     for number, (label, colour, values, moment) in enumerate(sides):
         places = np.arange(len(kinds)) + (number - len(moments) / 2) * height
-        shares = [[100 * v for m in found if m.moment == moment and m.kind == kind for v in values(m)] for kind in kinds]
+        shares = [
+            [100 * v for m in found if m.moment == moment and m.kind == kind for v in values(m)] for kind in kinds
+        ]
         axes.barh(places, [np.mean(s) for s in shares], 0.9 * height, color=colour, label=label)
         for place, share in zip(places, shares, strict=True):
             if len(share) > 1:
-                axes.plot(share, np.full(len(share), place), "|", color=BLACK, markersize=6, clip_on=False, label="each model")
+                axes.plot(
+                    share, np.full(len(share), place), "|", color=BLACK, markersize=6, clip_on=False, label="each model"
+                )
     axes.set_yticks(range(len(kinds)), kinds)
     axes.set(xlabel="share of the samples (%)", xlim=(0, None), ylim=(len(kinds) - 0.5, -0.5))
     axes.grid(axis="y", visible=False)

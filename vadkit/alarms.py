@@ -31,7 +31,16 @@ RULES = {
     "unseen class, missed": "a video of a class never trained on whose score never passes 0.5",
 }
 KINDS = tuple(RULES)
-FIGURE_3 = ("detected", "detected", "normal and quiet", "detected", "unseen class, detected", "noise filtered by SAS", "false alarm", "missed")  # (a) to (h)
+FIGURE_3 = (
+    "detected",
+    "detected",
+    "normal and quiet",
+    "detected",
+    "unseen class, detected",
+    "noise filtered by SAS",
+    "false alarm",
+    "missed",
+)  # (a) to (h)
 VARIED = frozenset({"vl_f1", "vl_tpr", "vl_fpr", "detection_delay_s"})
 
 
@@ -79,12 +88,16 @@ def figure_3(test: Sequence[VideoScores], config: Config, unseen: Sequence[Video
     waiting: dict[str, list[Panel]] = {}
     for kind in dict.fromkeys(FIGURE_3):
         members, wanted = found.get(kind, []), FIGURE_3.count(kind)
-        chosen = [Panel(kind, *members[place], of=len(members)) for place in _spread(len(members), min(wanted, len(members)))]
+        chosen = [
+            Panel(kind, *members[place], of=len(members)) for place in _spread(len(members), min(wanted, len(members)))
+        ]
         waiting[kind] = chosen + [Panel(kind, None, None, len(members))] * (wanted - len(chosen))
     return [waiting[kind].pop(0) for kind in FIGURE_3]
 
 
-def choose_timelines(test: Sequence[VideoScores], config: Config, unseen: Sequence[VideoScores] = (), panels: int = 8) -> list[Panel]:
+def choose_timelines(
+    test: Sequence[VideoScores], config: Config, unseen: Sequence[VideoScores] = (), panels: int = 8
+) -> list[Panel]:
     """At most `panels` videos, at least one of each kind that occurs, in the order of `KINDS`.
 
     The rule is that of `figure_3`; while there is room, the largest kinds get one panel more each. A kind that does not
@@ -95,16 +108,26 @@ def choose_timelines(test: Sequence[VideoScores], config: Config, unseen: Sequen
     while sum(share.values()) < min(panels, sum(len(m) for m in found.values())):
         kind = max((k for k in share if share[k] < len(found[k])), key=lambda k: len(found[k]) / (share[k] + 1))
         share[kind] += 1
-    return [Panel(kind, *found[kind][place], of=len(found[kind])) for kind, count in share.items() for place in _spread(len(found[kind]), count)]
+    return [
+        Panel(kind, *found[kind][place], of=len(found[kind]))
+        for kind, count in share.items()
+        for place in _spread(len(found[kind]), count)
+    ]
 
 
-def _by_kind(test: Sequence[VideoScores], config: Config, unseen: Sequence[VideoScores]) -> dict[str, list[tuple[VideoScores, np.ndarray]]]:
+def _by_kind(
+    test: Sequence[VideoScores], config: Config, unseen: Sequence[VideoScores]
+) -> dict[str, list[tuple[VideoScores, np.ndarray]]]:
     of_kind: dict[str, list[tuple[VideoScores, np.ndarray]]] = {kind: [] for kind in KINDS}
     for videos, is_unseen in ((test, False), ([v for v in unseen if v.label], True)):
         for video in videos:
             sas = video_sas(video, config)
             of_kind[outcome(video, sas, is_unseen)].append((video.stepped, sas))
-    return {kind: sorted(members, key=lambda m: (float(np.mean(m[0].confidence)), m[0].name)) for kind, members in of_kind.items() if members}
+    return {
+        kind: sorted(members, key=lambda m: (float(np.mean(m[0].confidence)), m[0].name))
+        for kind, members in of_kind.items()
+        if members
+    }
 
 
 def _spread(members: int, count: int) -> list[int]:
@@ -131,10 +154,14 @@ def moments(video: VideoScores) -> list[int]:
 
 def vary(scores: Mapping[int, Sequence[VideoScores]], config: Config, parameter: str, values: Sequence) -> dict:
     """VL-F1, VL-TPR, VL-FPR and the delay at each value of one parameter of the score ("sas_bound", "sas_variant", ...)."""
-    return {value: evaluate(scores, config.model_copy(update={parameter: value}), VARIED.__contains__) for value in values}
+    return {
+        value: evaluate(scores, config.model_copy(update={parameter: value}), VARIED.__contains__) for value in values
+    }
 
 
-def vary_rate(scores: Mapping[int, Sequence[VideoScores]], config: Config, every: Sequence[int], per_second: bool = False) -> dict[float, list[Metric]]:
+def vary_rate(
+    scores: Mapping[int, Sequence[VideoScores]], config: Config, every: Sequence[int], per_second: bool = False
+) -> dict[float, list[Metric]]:
     """The same at lower rates of analysis, from the same confidences: every k-th analysed frame, keyed by frames a second.
 
     per_second: v grows with k, so that the score moves as fast in seconds; otherwise it stays per analysed frame, as in the paper. What
@@ -145,13 +172,18 @@ def vary_rate(scores: Mapping[int, Sequence[VideoScores]], config: Config, every
         raise ValueError(f"expected steps of at least 1 analysed frame, got {min(every)}")
     found = {}
     for step in every:
-        thinned = {seed: [replace(v, index=v.index[::step], confidence=v.confidence[::step]) for v in videos] for seed, videos in scores.items()}
+        thinned = {
+            seed: [replace(v, index=v.index[::step], confidence=v.confidence[::step]) for v in videos]
+            for seed, videos in scores.items()
+        }
         varied = config.model_copy(update={"sas_reactivity": config.sas_reactivity * step}) if per_second else config
         found[config.analysis_fps / step] = evaluate(thinned, varied, VARIED.__contains__)
     return found
 
 
-def sensitivity(scores: Mapping[int, Sequence[VideoScores]], config: Config, taus: Sequence[float], reactivities: Sequence[float]) -> np.ndarray:
+def sensitivity(
+    scores: Mapping[int, Sequence[VideoScores]], config: Config, taus: Sequence[float], reactivities: Sequence[float]
+) -> np.ndarray:
     """VL-F1, mean of the seeds, at every tau and reactivity. Shape: (taus, reactivities) in [0, 1].
 
     NaN where F1 has no value (all videos of one class). Everything else of the score is the run's.
@@ -161,7 +193,12 @@ def sensitivity(scores: Mapping[int, Sequence[VideoScores]], config: Config, tau
         for j, reactivity in enumerate(reactivities):
             varied = config.model_copy(update={"sas_tau": tau, "sas_reactivity": reactivity})
             try:
-                values[i, j] = np.mean([video_f1([v.label for v in vs], [video_sas(v, varied).max() for v in vs]) for vs in scores.values()])
+                values[i, j] = np.mean(
+                    [
+                        video_f1([v.label for v in vs], [video_sas(v, varied).max() for v in vs])
+                        for vs in scores.values()
+                    ]
+                )
             except UndefinedMetricError:
                 continue
     return values

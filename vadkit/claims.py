@@ -94,7 +94,10 @@ def setting_rows(config: Config, samples: Sequence[Samples]) -> list[ResultRow]:
         ("released code", "settings", "decoded_width"): FLOW_WIDTH,
         ("released code", "settings", "decoded_height"): FLOW_HEIGHT,
     }
-    second = {("section IV.A", "preprocessing", "width"): FLOW_WIDTH, ("section IV.A", "preprocessing", "height"): FLOW_HEIGHT}
+    second = {
+        ("section IV.A", "preprocessing", "width"): FLOW_WIDTH,
+        ("section IV.A", "preprocessing", "height"): FLOW_HEIGHT,
+    }
     return _rows(config, "petrocchi2021", values) + clip_rows(config, samples) + _rows(config, "raqeeb", second)
 
 
@@ -123,8 +126,14 @@ def corpus_rows(config: Config, corpus: Corpus, samples: Sequence[Samples]) -> l
         for split, names in SPLITS.items():
             mine = [one for one in samples if one.video.split in names]
             counts = _sampled(config, mine)
-            values |= {("released code", split, f"sampled_frames_{category}"): count for category, count in counts.items() if _printed("petrocchi2021", ("released code", split, f"sampled_frames_{category}"))}
-    return _rows(config, "petrocchi2021", values) + _rows(config, "raqeeb", {("section III", "UCF-Crime", "anomaly_classes"): len(anomalies)})
+            values |= {
+                ("released code", split, f"sampled_frames_{category}"): count
+                for category, count in counts.items()
+                if _printed("petrocchi2021", ("released code", split, f"sampled_frames_{category}"))
+            }
+    return _rows(config, "petrocchi2021", values) + _rows(
+        config, "raqeeb", {("section III", "UCF-Crime", "anomaly_classes"): len(anomalies)}
+    )
 
 
 def _sampled(config: Config, samples: Sequence[Samples]) -> dict[str, int]:
@@ -201,9 +210,13 @@ def _row_of(one: Published, ours: Mapping[tuple[str, str, str, str], ResultRow])
 
 
 def _judge(config: Config, one: Published, row: ResultRow) -> str:
-    interval = None if row.ci_low is None or row.ci_high is None or row.ci_low == row.ci_high else (row.ci_low, row.ci_high)
+    interval = (
+        None if row.ci_low is None or row.ci_high is None or row.ci_low == row.ci_high else (row.ci_low, row.ci_high)
+    )
     same = row.verdict != "not comparable" and not comparable.why_not(config, one)
-    return published.verdict(row.value, interval, one.value, one.decimals, same, one.tolerance, one.is_change, one.relation)
+    return published.verdict(
+        row.value, interval, one.value, one.decimals, same, one.tolerance, one.is_change, one.relation
+    )
 
 
 def _missing(one: Published) -> str:
@@ -218,7 +231,12 @@ def listing() -> str:
     computed = {(c.claim.paper, c.claim.item, c.claim.system, c.claim.metric): c for c in published.check_claims()}
     parts = []
     for paper, title in published.PAPERS.items():
-        parts += [f"### {title}", "", "| item | system | number | printed | from the paper's own numbers | ours |", "| --- | --- | --- | --- | --- | --- |"]
+        parts += [
+            f"### {title}",
+            "",
+            "| item | system | number | printed | from the paper's own numbers | ours |",
+            "| --- | --- | --- | --- | --- | --- |",
+        ]
         for one in published.load():
             if one.paper != paper:
                 continue
@@ -226,7 +244,9 @@ def listing() -> str:
             own = "" if found is None else f"{found.computed:.{one.decimals + 1}f}, {found.verdict}"
             unit = {"%": " %", "share": "", "": ""}.get(one.unit, f" {one.unit}")
             ours = f"`{one.ours.removeprefix('parameter ')}`" if one.ours.startswith("parameter ") else one.ours
-            parts.append(f"| {one.item} | {one.system} | {one.metric.replace('_', ' ')} | {one.text}{unit} | {own} | {ours} |")
+            parts.append(
+                f"| {one.item} | {one.system} | {one.metric.replace('_', ' ')} | {one.text}{unit} | {own} | {ours} |"
+            )
         parts.append("")
     return "\n".join(parts)
 

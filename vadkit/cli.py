@@ -30,7 +30,15 @@ class Commands(click.Group):
 
 def with_parameters(command: Callable[..., None]) -> Callable[..., None]:
     """The argument PARAMS and the option `-p KEY VALUE`, which most commands take."""
-    option = click.option("-p", "--parameter", "parameters", type=(str, str), multiple=True, metavar="KEY VALUE", help="Replace a parameter; may be repeated.")
+    option = click.option(
+        "-p",
+        "--parameter",
+        "parameters",
+        type=(str, str),
+        multiple=True,
+        metavar="KEY VALUE",
+        help="Replace a parameter; may be repeated.",
+    )
     return click.argument("params", metavar="PARAMS")(option(command))
 
 
@@ -65,7 +73,9 @@ def check(params: str, parameters: Iterable[tuple[str, str]]) -> None:
     from vadkit.notebook_files import find_notebooks
 
     config = _load(params, parameters)
-    print(f"parameters: {len(type(config).model_fields)} checked, profile {config.profile}, fingerprint {config.fingerprint()}")
+    print(
+        f"parameters: {len(type(config).model_fields)} checked, profile {config.profile}, fingerprint {config.fingerprint()}"
+    )
     found = checks.findings(config, find_notebooks(project_root() / "notebooks"))
     for finding in found:
         print(f"{'MISSING ' if finding.problem else ''}{finding.what}")
@@ -87,7 +97,9 @@ def data(params: str, parameters: Iterable[tuple[str, str]]) -> None:
     print(f"corpus {config.corpus}: {checks.COME_FROM[config.corpus]}")
     if config.corpus == "synthetic":
         half = "half of them anomalous"
-        print(f"training and validation: {config.world_train_videos} videos, {half}\ntest: {config.world_test_videos} videos, {half}")
+        print(
+            f"training and validation: {config.world_train_videos} videos, {half}\ntest: {config.world_test_videos} videos, {half}"
+        )
         return
     print(f"data_root: {resolve(config.data_root)}")
     for line in checks.describe(load_corpus(config)):
@@ -101,8 +113,24 @@ def data(params: str, parameters: Iterable[tuple[str, str]]) -> None:
 @click.option("--seed", default=0, show_default=True, help="One of its seeds.")
 @click.option("--overlay", metavar="OUT.mp4", help="Write the video with scores, detections and alarms.")
 @click.option("--csv", "table", metavar="OUT.csv", help="Write a line for each analysed frame.")
-@click.option("-p", "--parameter", "parameters", type=(str, str), multiple=True, metavar="KEY VALUE", help="Replace a parameter of the training, such as flow_method.")
-def score(video: str, folder: str, system: str, seed: int, overlay: str | None, table: str | None, parameters: Iterable[tuple[str, str]]) -> None:
+@click.option(
+    "-p",
+    "--parameter",
+    "parameters",
+    type=(str, str),
+    multiple=True,
+    metavar="KEY VALUE",
+    help="Replace a parameter of the training, such as flow_method.",
+)
+def score(
+    video: str,
+    folder: str,
+    system: str,
+    seed: int,
+    overlay: str | None,
+    table: str | None,
+    parameters: Iterable[tuple[str, str]],
+) -> None:
     """Score VIDEO, a file, a stream's URL or a camera's number, with a trained system.
 
     Ctrl-C ends it in order: what was scored is kept.
@@ -119,25 +147,57 @@ def score(video: str, folder: str, system: str, seed: int, overlay: str | None, 
 
     before = signal.signal(signal.SIGINT, interrupt)
     try:
-        verdict = live.score(video, model, overlay, table, live.changed(model.config, overrides(parameters)), lambda: bool(interrupted))
+        verdict = live.score(
+            video, model, overlay, table, live.changed(model.config, overrides(parameters)), lambda: bool(interrupted)
+        )
     finally:
         signal.signal(signal.SIGINT, before)
     for line in live.describe(verdict, model, overlay, table):
         print(line)
     if verdict.broken:
-        raise DataError(f"{verdict.broken}\n  the verdict is on the {verdict.frames} frames before that" + ("; what was written of them is kept" if overlay or table else ""))
+        raise DataError(
+            f"{verdict.broken}\n  the verdict is on the {verdict.frames} frames before that"
+            + ("; what was written of them is kept" if overlay or table else "")
+        )
 
 
 @app.command()
 @click.argument("scores", metavar="SCORES")
-@click.option("--annotations", required=True, metavar="FILE", help="UCF-Crime's temporal annotation: <video> <class> start end start end.")
+@click.option(
+    "--annotations",
+    required=True,
+    metavar="FILE",
+    help="UCF-Crime's temporal annotation: <video> <class> start end start end.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a page.")
-@click.option("--frames", "lengths", metavar="FILE", help="CSV (name, frames) of the videos' true lengths; else the scores' count.")
+@click.option(
+    "--frames",
+    "lengths",
+    metavar="FILE",
+    help="CSV (name, frames) of the videos' true lengths; else the scores' count.",
+)
 @click.option("--fps", default=30.0, show_default=True, help="Frame rate of the videos.")
-@click.option("--slack", type=int, metavar="FRAMES", help="Lengths may differ by this; default: one segment, 16 for frame scores.")
+@click.option(
+    "--slack", type=int, metavar="FRAMES", help="Lengths may differ by this; default: one segment, 16 for frame scores."
+)
 @click.option("--leave-out", is_flag=True, help="Go on without the videos at fault, naming each.")
-@click.option("--resamples", type=click.IntRange(min=1), default=1000, show_default=True, help="Resamples of videos for the intervals.")
-def evaluate(scores: str, annotations: str, as_json: bool, lengths: str | None, fps: float, slack: int | None, leave_out: bool, resamples: int) -> None:
+@click.option(
+    "--resamples",
+    type=click.IntRange(min=1),
+    default=1000,
+    show_default=True,
+    help="Resamples of videos for the intervals.",
+)
+def evaluate(
+    scores: str,
+    annotations: str,
+    as_json: bool,
+    lengths: str | None,
+    fps: float,
+    slack: int | None,
+    leave_out: bool,
+    resamples: int,
+) -> None:
     """Anybody's scores through our evaluator.
 
     SCORES is a CSV, one row a video (name, class where given, frames, then equal segments), or a folder of <name>.npy with a

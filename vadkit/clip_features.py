@@ -32,11 +32,17 @@ def clip_features(clips: Clips, stream: str, network: Network, config: Config) -
 
     Computed first where they are missing. A clip's features do not depend on what else is extracted.
     """
-    folder = Store(config.cache_dir).fetch("clip_features", _key(clips, stream, network, config), lambda scratch: _build(clips, stream, network, config, scratch))
+    folder = Store(config.cache_dir).fetch(
+        "clip_features",
+        _key(clips, stream, network, config),
+        lambda scratch: _build(clips, stream, network, config, scratch),
+    )
     return np.load(folder / "features.npy", mmap_mode="r")
 
 
-def extract_clip_features(clips: Sequence[Clips], networks: Mapping[str, Network], config: Config, progress: Progress | None = None) -> None:
+def extract_clip_features(
+    clips: Sequence[Clips], networks: Mapping[str, Network], config: Config, progress: Progress | None = None
+) -> None:
     """Fill the cache with the features of many videos, in config.workers processes of one thread each; on a GPU, in this process."""
     store = Store(config.cache_dir)
     tasks = [(one, stream, network) for stream, network in networks.items() for one in clips]
@@ -69,14 +75,18 @@ def _build(clips: Clips, stream: str, network: Network, config: Config, folder: 
 
     device, size = device_of(config), BATCH.get(network.name, 16)
     module = _module(network, device)
-    _, first, which = np.unique(clips.shown, return_index=True, return_inverse=True)  # each clip once, however many rows show it
+    _, first, which = np.unique(
+        clips.shown, return_index=True, return_inverse=True
+    )  # each clip once, however many rows show it
     features = np.empty((len(first), module.feature_dim), np.float16)
     with torch.inference_mode(), one_thread():
         for start in range(0, len(first), size):
             part = slice(start, start + size)
             features[part] = module(network.preprocess(clips.images(stream, first[part])).to(device)).cpu().numpy()
     if not np.isfinite(features).all():
-        raise FloatingPointError(f"{clips.video.name}: {network.name} gave features that are not finite in half precision; its weights do not fit this preprocessing")
+        raise FloatingPointError(
+            f"{clips.video.name}: {network.name} gave features that are not finite in half precision; its weights do not fit this preprocessing"
+        )
     np.save(folder / "features.npy", features[which])
 
 

@@ -29,10 +29,18 @@ def training_clips(videos: Sequence[Clips], config: Config, seconds: float = 30.
         raise ValueError("expected the clips of at least one video, got none")
     spans = [_in_sight(one, config, seconds) for one in videos]
     heights = [1.1 + 0.06 * len(rows) for rows, _ in spans]
-    figure, grid = plt.subplots(len(videos), 1, figsize=(PAGE_WIDTH, sum(heights) + 0.4), squeeze=False, gridspec_kw={"height_ratios": heights})
+    figure, grid = plt.subplots(
+        len(videos), 1, figsize=(PAGE_WIDTH, sum(heights) + 0.4), squeeze=False, gridspec_kw={"height_ratios": heights}
+    )
     for axes, one, (rows, (start, end)) in zip(grid[:, 0], videos, spans, strict=True):
         _lines(axes, one, config, rows)
-        axes.set(xlim=(start, end), xlabel="time (s)", ylabel="clips", yticks=[], title=f"{one.video.name}: {len(rows)} clips")
+        axes.set(
+            xlim=(start, end),
+            xlabel="time (s)",
+            ylabel="clips",
+            yticks=[],
+            title=f"{one.video.name}: {len(rows)} clips",
+        )
     handles = [
         Patch(color=ORANGE, alpha=0.35, linewidth=0, label="labelled anomalous"),
         Line2D([], [], color=RED, label="hard anomaly"),
@@ -64,7 +72,14 @@ def _lines(axes: Axes, clips: Clips, config: Config, rows: np.ndarray) -> None:
         end = clips.ends[row] * step
         begin = max(0, clips.ends[row] - clips.clip_frames + 1) * step
         dashes = "-" if row in kept else (0, (2, 1))
-        axes.plot([begin, end], [height, height], color=RED if clips.labels[row] else BLUE, linestyle=dashes, linewidth=1.8, solid_capstyle="butt")
+        axes.plot(
+            [begin, end],
+            [height, height],
+            color=RED if clips.labels[row] else BLUE,
+            linestyle=dashes,
+            linewidth=1.8,
+            solid_capstyle="butt",
+        )
         axes.plot(end, height, "o", color="#333333", markersize=2.6)
     axes.set_ylim(-1, max(len(rows), 1))
     axes.grid(axis="y", visible=False)

@@ -67,7 +67,11 @@ class Clips:
     @property
     def bags(self) -> np.ndarray:
         """The bags of each clip's frames where they were extracted, else of width 0. Shape: -> (n, T, 80) or (n, 0), float32."""
-        return self._counts[positions_of(self.ends, self.clip_frames)] if BAGS in self.folders else np.zeros((len(self), 0), np.float32)
+        return (
+            self._counts[positions_of(self.ends, self.clip_frames)]
+            if BAGS in self.folders
+            else np.zeros((len(self), 0), np.float32)
+        )
 
     def images(self, stream: str, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """Clips of the given rows, in their order. Shape: (k, T, S, S, 3) uint8.
@@ -85,7 +89,9 @@ class Clips:
             raise IndexError(f"rows {rows.min()} to {rows.max()} of {self.video.name}, which has {len(self)}")
         positions = positions_of(self.ends[rows], self.clip_frames)
         wanted, where = np.unique(positions, return_inverse=True)
-        return read_pictures(self.folders[stream] / "pictures.bin", self._offsets[stream], wanted)[where.reshape(positions.shape)]
+        return read_pictures(self.folders[stream] / "pictures.bin", self._offsets[stream], wanted)[
+            where.reshape(positions.shape)
+        ]
 
     def rows(self, purpose: str, config: Config, hard_only: bool = False) -> np.ndarray:
         """Row numbers for training or for scoring, rising. hard_only leaves out the clips of anomalous videos that end in no hard anomaly.
@@ -97,7 +103,9 @@ class Clips:
         try:
             rows = np.array([where[pair] for pair in zip(ends.tolist(), index.tolist(), strict=True)], np.int64)
         except KeyError:
-            raise ValueError(f"{self.video.name}: its clips were not cut for '{purpose}'; extract with purpose '{purpose}' or 'both' and the same clip_fps, clip_shift_* and analysis_fps") from None
+            raise ValueError(
+                f"{self.video.name}: its clips were not cut for '{purpose}'; extract with purpose '{purpose}' or 'both' and the same clip_fps, clip_shift_* and analysis_fps"
+            ) from None
         if purpose == "train" and hard_only and self.video.label:
             rows = rows[self.labels[rows] == 1]
         return rows
@@ -117,7 +125,9 @@ def positions_of(ends: np.ndarray, clip_frames: int) -> np.ndarray:
     return np.maximum(np.asarray(ends)[:, None] + np.arange(1 - clip_frames, 1), 0)
 
 
-def plan_clips(video: Video, frames: int, fps: float, config: Config, purpose: str, every: int = 1) -> tuple[np.ndarray, np.ndarray]:
+def plan_clips(
+    video: Video, frames: int, fps: float, config: Config, purpose: str, every: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
     """The clips to cut: (position of the last frame, the video's frame number that it is a sample of).
 
     Shape: -> (n,) int64 and (n,) int64, ordered. "train": within each span of one label, clips that lie inside it, a new one every
@@ -158,7 +168,13 @@ def _training_pairs(labels: np.ndarray, stride: int, config: Config) -> list[tup
 
 
 def extract_clips(
-    videos: Sequence[Video], config: Config, size: int, streams: Sequence[str], progress: Progress | None = None, purpose: str = "score", every: int = 1
+    videos: Sequence[Video],
+    config: Config,
+    size: int,
+    streams: Sequence[str],
+    progress: Progress | None = None,
+    purpose: str = "score",
+    every: int = 1,
 ) -> tuple[list[Clips], list[Problem]]:
     """Clips of many videos, their frames kept in the cache, computed in config.workers processes where they are missing.
 
@@ -167,9 +183,13 @@ def extract_clips(
     """
     store = Store(config.cache_dir)
     wrong = absent(videos)
-    keys = {(n, stream): _key(v, stream, size, config) for n, v in enumerate(videos) if n not in wrong for stream in streams}
+    keys = {
+        (n, stream): _key(v, stream, size, config) for n, v in enumerate(videos) if n not in wrong for stream in streams
+    }
     missing = [
-        (n, key, partial(_build_bags if stream == BAGS else _build, videos[n], stream, size, config)) for (n, stream), key in keys.items() if not store.has("clips", key)
+        (n, key, partial(_build_bags if stream == BAGS else _build, videos[n], stream, size, config))
+        for (n, stream), key in keys.items()
+        if not store.has("clips", key)
     ]
     done = len(keys) - len(missing)
     for position, error in make_entries("clips", missing, config.cache_dir, config.workers):
@@ -178,10 +198,24 @@ def extract_clips(
         done += 1
         if progress is not None:
             progress(done, len(keys), f"clips of {videos[position].name}")
-    return load_entries(videos, wrong, lambda n: _load(videos[n], {stream: store.path("clips", keys[n, stream]) for stream in streams}, config, purpose, every), config.strict)
+    return load_entries(
+        videos,
+        wrong,
+        lambda n: _load(
+            videos[n], {stream: store.path("clips", keys[n, stream]) for stream in streams}, config, purpose, every
+        ),
+        config.strict,
+    )
 
 
-def clip_picture(stream: str, frame: np.ndarray, previous_gray: np.ndarray | None, now_gray: np.ndarray | None, size: int, method: str) -> np.ndarray:
+def clip_picture(
+    stream: str,
+    frame: np.ndarray,
+    previous_gray: np.ndarray | None,
+    now_gray: np.ndarray | None,
+    size: int,
+    method: str,
+) -> np.ndarray:
     """One kept frame as a clip shows it. Shape: (H, W, 3) uint8 BGR, grey (240, 320) uint8 twice -> (size, size, 3) uint8.
 
     stream "rgb": the whole frame, resized; "flow": the displacement since the kept frame before, zero for the first.
@@ -202,7 +236,13 @@ def flow_picture(displacement: np.ndarray, size: int) -> np.ndarray:
 
 def _key(video: Video, stream: str, size: int, config: Config) -> dict:
     code = code_version(*(BAGS_CODE if stream == BAGS else CODE))
-    key = {"video": file_digest(video.path), "stream": stream, "clip_fps": config.clip_fps, "opencv": cv2.__version__, "code": code}
+    key = {
+        "video": file_digest(video.path),
+        "stream": stream,
+        "clip_fps": config.clip_fps,
+        "opencv": cv2.__version__,
+        "code": code,
+    }
     if stream == BAGS:
         return {**key, "detector": detector_key(config)}
     key["size"] = size
@@ -211,7 +251,10 @@ def _key(video: Video, stream: str, size: int, config: Config) -> dict:
 
 def _build(video: Video, stream: str, size: int, config: Config, folder: Path) -> None:
     """One pass over a video."""
-    with closing(read_frames(video.path, lambda number: number % stride == 0)) as frames, PictureWriter(folder / "pictures.bin") as file:
+    with (
+        closing(read_frames(video.path, lambda number: number % stride == 0)) as frames,
+        PictureWriter(folder / "pictures.bin") as file,
+    ):
         stride = stride_frames(frames.probe.fps, config.clip_fps)
         before = None
         for _, frame in frames:
@@ -239,12 +282,20 @@ class ByTheWay:
     def see(self, frame: np.ndarray, displacement: np.ndarray) -> None:
         """frame: (H, W, 3) uint8 BGR; displacement: (240, 320, 2) since the kept frame before, zero for the first."""
         for stream, file in self._files.items():
-            file.append(clip_picture("rgb", frame, None, None, self._size, "") if stream == "rgb" else flow_picture(displacement, self._size))
+            file.append(
+                clip_picture("rgb", frame, None, None, self._size, "")
+                if stream == "rgb"
+                else flow_picture(displacement, self._size)
+            )
 
     def keep(self, found: Decoded) -> None:
         for stream, file in self._files.items():
             file.__exit__()
-            self._store.fetch("clips", self._keys[stream], lambda folder, stream=stream, file=file: self._move(stream, file, found, folder))
+            self._store.fetch(
+                "clips",
+                self._keys[stream],
+                lambda folder, stream=stream, file=file: self._move(stream, file, found, folder),
+            )
             self._paths[stream].unlink(missing_ok=True)  # where another process was faster
 
     def _move(self, stream: str, file: PictureWriter, found: Decoded, folder: Path) -> None:
@@ -271,7 +322,9 @@ def _build_bags(video: Video, stream: str, size: int, config: Config, folder: Pa
 
 
 def _write_facts(folder: Path, found: Decoded) -> None:
-    (folder / "facts.json").write_text(json.dumps({"frames": found.frames, "fps": found.fps, "notes": list(found.notes)}, indent=1))
+    (folder / "facts.json").write_text(
+        json.dumps({"frames": found.frames, "fps": found.fps, "notes": list(found.notes)}, indent=1)
+    )
 
 
 _DETECTORS: dict[str, Detector] = {}  # at most one: this process' detector, loaded once
@@ -285,10 +338,14 @@ def _detector(config: Config) -> Detector:
     return _DETECTORS[name]
 
 
-def _load(video: Video, folders: dict[str, Path], config: Config, purpose: str, every: int) -> tuple[Clips, list[Problem]]:
+def _load(
+    video: Video, folders: dict[str, Path], config: Config, purpose: str, every: int
+) -> tuple[Clips, list[Problem]]:
     """A finished entry. Raises DataError where annotation and video do not belong together."""
     video, facts, problems = open_entry(video, next(iter(folders.values())), config.annotation_slack_frames)
     ends, index = plan_clips(video, facts["frames"], facts["fps"], config, purpose, every)
     labels = video.frame_labels(facts["frames"])[index]
     name = digest([config.clip_frames, {stream: folder.name for stream, folder in folders.items()}, ends.tolist()])
-    return Clips(video, facts["frames"], facts["fps"], index, ends, labels, config.clip_frames, name, folders, every), problems
+    return Clips(
+        video, facts["frames"], facts["fps"], index, ends, labels, config.clip_frames, name, folders, every
+    ), problems

@@ -36,7 +36,12 @@ NETWORKS = {
     "mil": {"mil_features": "resnext3d", "clip_width": 1.0, "mil_resnext3d_size": 112},
 }
 # Weights that somebody has to fetch: a path. The loader refuses a file that is not the published network's (docs/reproduction.md).
-FETCHED = {"two_stream": (), "c3d": ("c3d_weights",), "i3d": ("i3d_rgb_weights", "i3d_flow_weights"), "mil": ("mil_resnext3d_weights",)}
+FETCHED = {
+    "two_stream": (),
+    "c3d": ("c3d_weights",),
+    "i3d": ("i3d_rgb_weights", "i3d_flow_weights"),
+    "mil": ("mil_resnext3d_weights",),
+}
 SECOND_PAPERS = ("MIL learner", "joint model")
 
 
@@ -50,8 +55,16 @@ def why_not(config: Config, printed: Published, problems: Iterable[Problem] = ()
     return (
         other_data(config, printed.paper)
         or _other_list(config, printed)
-        or (f"{len(lost)} of the lists' videos could not be used, the first: {lost[0].where}: {lost[0].what}" if lost else "")
-        or ("; ".join(filter(None, (other_network(config, name) for name in _names(printed)))) if printed.ours.startswith("notebook") else "")
+        or (
+            f"{len(lost)} of the lists' videos could not be used, the first: {lost[0].where}: {lost[0].what}"
+            if lost
+            else ""
+        )
+        or (
+            "; ".join(filter(None, (other_network(config, name) for name in _names(printed))))
+            if printed.ours.startswith("notebook")
+            else ""
+        )
     )
 
 
@@ -71,12 +84,20 @@ def other_data(config: Config, paper: str) -> str:
             return f"the lists are {corpus.lists}'s, the paper's those of all of UCF-Crime"
         if any(v.label and v.intervals is None for v in corpus.of("test")):
             return "anomalous test videos have no temporal annotation"
-        return "" if train + val + test == wanted else f"{train + val + test} videos of the lists are there, the paper has {wanted}"
+        return (
+            ""
+            if train + val + test == wanted
+            else f"{train + val + test} videos of the lists are there, the paper has {wanted}"
+        )
     if corpus.lists != "UCFCrime2Local":
         return "the lists are UCF-Crime's own, the paper's those of UCFCrime2Local"
     found = (train, val + test) if config.validation == "test_parity" else (train + val, test)
     wanted = tuple(_size(FIRST, "section 4.1", "UCFCrime2Local", side) for side in ("train_videos", "test_videos"))
-    return "" if found == wanted else f"{found[0]} training and {found[1]} test videos of the lists are there, the paper has {wanted[0]} and {wanted[1]}"
+    return (
+        ""
+        if found == wanted
+        else f"{found[0]} training and {found[1]} test videos of the lists are there, the paper has {wanted[0]} and {wanted[1]}"
+    )
 
 
 def other_network(config: Config, name: str) -> str:
@@ -85,8 +106,16 @@ def other_network(config: Config, name: str) -> str:
     if system is None and name not in SECOND_PAPERS:
         return ""
     kind = system.network if system else "mil"
-    differs = [f"{key} is {getattr(config, key)}, the paper's {value}" for key, value in NETWORKS[kind].items() if getattr(config, key) != value]
-    differs += [f"{key} is '{getattr(config, key)}', not a file of published weights" for key in FETCHED[kind] if getattr(config, key) in ("world", "random")]
+    differs = [
+        f"{key} is {getattr(config, key)}, the paper's {value}"
+        for key, value in NETWORKS[kind].items()
+        if getattr(config, key) != value
+    ]
+    differs += [
+        f"{key} is '{getattr(config, key)}', not a file of published weights"
+        for key in FETCHED[kind]
+        if getattr(config, key) in ("world", "random")
+    ]
     return "; ".join([*differs, *_other_parts(config, system)])
 
 
@@ -107,11 +136,16 @@ def _other_list(config: Config, printed: Published) -> str:
     if printed.paper != FIRST:
         return ""
     systems = [SYSTEMS[name] for name in _names(printed) if name in SYSTEMS]
-    whole = bool(systems) and all(system.fixed_epochs for system in systems)  # section 4.6: no validation set, the whole lists
+    whole = bool(systems) and all(
+        system.fixed_epochs for system in systems
+    )  # section 4.6: no validation set, the whole lists
     if config.validation != "test_parity" and not whole:
         return f"validation is {config.validation}, the paper's every other video of the test list (test_parity)"
     if printed.ours == "notebook 07":  # the unseen classes
-        found, wanted = sum(v.label for v in _corpus(config.model_dump_json()).of("unseen")), _size(FIRST, "section 4.7", "unseen test set", "anomalous_videos")
+        found, wanted = (
+            sum(v.label for v in _corpus(config.model_dump_json()).of("unseen")),
+            _size(FIRST, "section 4.7", "unseen test set", "anomalous_videos"),
+        )
         return "" if found == wanted else f"{found} videos of unseen classes are there, the paper has {wanted}"
     return ""
 

@@ -13,13 +13,15 @@ if TYPE_CHECKING:
 
 
 def device_of(config: Config) -> str:
-    """"cuda" or "cpu"; "auto" takes the first that works. Raises ConfigError for "cuda" without one."""
+    """ "cuda" or "cpu"; "auto" takes the first that works. Raises ConfigError for "cuda" without one."""
     import torch
 
     from vadkit.errors import ConfigError
 
     if config.device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device is 'cuda' but torch sees no CUDA device; set device: cpu, or install a torch build for it")
+        raise ConfigError(
+            "device is 'cuda' but torch sees no CUDA device; set device: cpu, or install a torch build for it"
+        )
     return "cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu"
 
 

@@ -102,12 +102,21 @@ def measure(config: Config, names: Sequence[str], progress: Progress | None = No
     alike: dict[str, list[str]] = {}
     for name in names:
         system = system_for(config, name)
-        alike.setdefault(json.dumps([system.network, system.stream_names(config), system.bag, system.suspicious]), []).append(name)
+        alike.setdefault(
+            json.dumps([system.network, system.stream_names(config), system.bag, system.suspicious]), []
+        ).append(name)
     if not alike:
         return {}
     order = {"config": config.model_dump(), "systems": [group[0] for group in alike.values()]}
     single = {variable: "1" for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
-    process = subprocess.Popen([sys.executable, "-m", "vadkit.efficiency"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **single})
+    process = subprocess.Popen(
+        [sys.executable, "-m", "vadkit.efficiency"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **single},
+    )
     with process:
         process.stdin.write(json.dumps(order))
         process.stdin.close()
@@ -118,7 +127,9 @@ def measure(config: Config, names: Sequence[str], progress: Progress | None = No
                 progress(done, len(alike), f"measuring {group[0]}")
         errors = process.stderr.read()
     if process.returncode or len(found) < len(names):
-        raise RuntimeError(f"measuring costs ended with code {process.returncode} after {len(found)} of {len(names)} systems: {errors.strip()[-2000:]}")
+        raise RuntimeError(
+            f"measuring costs ended with code {process.returncode} after {len(found)} of {len(names)} systems: {errors.strip()[-2000:]}"
+        )
     return {name: found[name] for name in names}
 
 
@@ -147,7 +158,10 @@ def _cost_of(config: Config, name: str) -> Cost:
     model = TwoStream(modules, make_head(config, system, sum(module.feature_dim for module in modules))).eval()
     parameters = sum(p.numel() for p in model.parameters())
     random = np.random.default_rng(0)
-    images = {stream: random.integers(0, 256, _shape(config, network.size), np.uint8) for stream, network in inputs.networks.items()}
+    images = {
+        stream: random.integers(0, 256, _shape(config, network.size), np.uint8)
+        for stream, network in inputs.networks.items()
+    }
     bags = torch.zeros(1, *model.head.bag_shape) if system.bag else None
     with torch.no_grad():
         model(as_tensors(inputs.networks, images, "cpu"), bags)
@@ -162,7 +176,14 @@ def _cost_of(config: Config, name: str) -> Cost:
             model(as_tensors(inputs.networks, images, "cpu"), bags)
             seconds.append(time.process_time() - started)
     shared = getattr(inputs, "every", 1)  # analysed frames that one pass serves
-    return Cost(name, parameters, counter.get_total_flops() / shared, 1000 * statistics.median(seconds) / shared, memory / MIB, len(seconds))
+    return Cost(
+        name,
+        parameters,
+        counter.get_total_flops() / shared,
+        1000 * statistics.median(seconds) / shared,
+        memory / MIB,
+        len(seconds),
+    )
 
 
 def _shape(config: Config, size: int | None) -> tuple[int, ...]:
@@ -208,7 +229,12 @@ def main() -> None:
             found = receive.recv()
         except EOFError:
             child.join()
-            found = asdict(Cost(name, reason=f"the process that measured it ended with code {child.exitcode}: too little memory, perhaps"))
+            found = asdict(
+                Cost(
+                    name,
+                    reason=f"the process that measured it ended with code {child.exitcode}: too little memory, perhaps",
+                )
+            )
         child.join()
         print(json.dumps(found), flush=True)
 
@@ -250,7 +276,9 @@ def sampling_shares(config: Config, videos: Sequence[Samples | Clips]) -> list[S
             frames = [_sampled(one, varied, hard_only) for one in videos]
             found.append(_share(name, hard_only, videos, frames, sum(map(len, frames))))
         clips = [_in_clips(one, config, hard_only) for one in videos]
-        found.append(_share(CLIPS, hard_only, videos, [frames for frames, _ in clips], sum(count for _, count in clips)))
+        found.append(
+            _share(CLIPS, hard_only, videos, [frames for frames, _ in clips], sum(count for _, count in clips))
+        )
     return found
 
 
@@ -265,12 +293,22 @@ def _in_clips(one: Samples | Clips, config: Config, hard_only: bool) -> tuple[np
     ends, index = plan_clips(one.video, one.frames, one.fps, config, "train")
     if hard_only and one.video.label:
         ends = ends[one.video.frame_labels(one.frames)[index] == 1]
-    return np.unique(positions_of(ends, config.clip_frames) * sampling.stride_frames(one.fps, config.clip_fps)), len(ends)
+    return np.unique(positions_of(ends, config.clip_frames) * sampling.stride_frames(one.fps, config.clip_fps)), len(
+        ends
+    )
 
 
-def _share(name: str, hard_only: bool, videos: Sequence[Samples | Clips], frames: Sequence[np.ndarray], samples: int) -> Share:
+def _share(
+    name: str, hard_only: bool, videos: Sequence[Samples | Clips], frames: Sequence[np.ndarray], samples: int
+) -> Share:
     labels = [one.video.frame_labels(one.frames) for one in videos]
-    used = np.array([[np.sum(label[index] == kind) for kind in (1, 0)] for label, index in zip(labels, frames, strict=True)]).reshape(-1, 2).sum(axis=0)
+    used = (
+        np.array(
+            [[np.sum(label[index] == kind) for kind in (1, 0)] for label, index in zip(labels, frames, strict=True)]
+        )
+        .reshape(-1, 2)
+        .sum(axis=0)
+    )
     there = np.array([[np.sum(label == kind) for kind in (1, 0)] for label in labels]).reshape(-1, 2).sum(axis=0)
     return Share(name, hard_only, samples, *(float(u / t) if t else None for u, t in zip(used, there, strict=True)))
 
@@ -301,7 +339,9 @@ def _text(value: float | None, unit: float, decimals: int) -> str:
     return "" if value is None else f"{value / unit:.{decimals}f}"
 
 
-def rows(config: Config, costs: Mapping[str, Cost], uses: Mapping[str, Use | None], shares: Sequence[Share]) -> list[ResultRow]:
+def rows(
+    config: Config, costs: Mapping[str, Cost], uses: Mapping[str, Use | None], shares: Sequence[Share]
+) -> list[ResultRow]:
     """One row a number: costs and samples by system, shares by reading, and what section 5.3 says of them beside the run's own rates."""
     saved = []
     for name, cost in costs.items():
@@ -315,18 +355,48 @@ def rows(config: Config, costs: Mapping[str, Cost], uses: Mapping[str, Use | Non
             "training_anomalous": (None if use is None else use.anomalous, "samples"),
         }
         for metric, (value, unit) in numbers.items():
-            reason = "" if value is not None else cost.reason if not metric.startswith("training") else "its models are no longer in the cache"
+            reason = (
+                ""
+                if value is not None
+                else cost.reason
+                if not metric.startswith("training")
+                else "its models are no longer in the cache"
+            )
             saved.append(report.number_row(config, value, unit, PAPER, "efficiency", name, metric, reason))
         if name == MINED and use is not None:
-            saved.append(report.number_row(config, use.in_an_epoch / use.samples, "share", PAPER, "claim 3.3b", "training", "share_of_samples_per_epoch"))
+            saved.append(
+                report.number_row(
+                    config,
+                    use.in_an_epoch / use.samples,
+                    "share",
+                    PAPER,
+                    "claim 3.3b",
+                    "training",
+                    "share_of_samples_per_epoch",
+                )
+            )
     for share in shares:
         system = f"{share.name}, {'hard anomalies only' if share.hard_only else 'all frames'}"
         for metric, value in (("share_of_anomalous_frames", share.anomalous), ("share_of_normal_frames", share.normal)):
             reason = "" if value is not None else "the training videos have no such frame"
             saved.append(report.number_row(config, value, "share", PAPER, "training frames", system, metric, reason))
         if share.name == config.sampling and share.hard_only:  # the paper's best system is trained so
-            for item, metric, value in (("claim 5.3c", "share_of_anomalous_frames", share.anomalous), ("claim 5.3d", "share_of_normal_frames", share.normal)):
-                saved.append(report.number_row(config, value, "share", PAPER, item, "training", metric, "" if value is not None else "the training videos have no such frame"))
+            for item, metric, value in (
+                ("claim 5.3c", "share_of_anomalous_frames", share.anomalous),
+                ("claim 5.3d", "share_of_normal_frames", share.normal),
+            ):
+                saved.append(
+                    report.number_row(
+                        config,
+                        value,
+                        "share",
+                        PAPER,
+                        item,
+                        "training",
+                        metric,
+                        "" if value is not None else "the training videos have no such frame",
+                    )
+                )
     return saved
 
 

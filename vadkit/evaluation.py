@@ -52,7 +52,7 @@ class Metric:
 
     @property
     def unit(self) -> str:
-        """"s" for a delay, "" for a share or an area in [0, 1]."""
+        """ "s" for a delay, "" for a share or an area in [0, 1]."""
         return "s" if self.name.endswith("_s") else ""
 
 
@@ -80,7 +80,9 @@ class Comparison:
 def video_sas(video: VideoScores, config: Config) -> np.ndarray:
     """SAS at the steps of one video (`VideoScores.stepped`), with the run's parameters. Shape: (steps,) in (0, 1)."""
     bound = config.sas_bound
-    return sigmoidal_anomaly_score(video.stepped.confidence, config.sas_tau, config.sas_reactivity, (-bound, bound), -bound, config.sas_variant)
+    return sigmoidal_anomaly_score(
+        video.stepped.confidence, config.sas_tau, config.sas_reactivity, (-bound, bound), -bound, config.sas_variant
+    )
 
 
 def evaluate(scores: SeedScores, config: Config, wanted: Callable[[str], bool] | None = None) -> list[Metric]:
@@ -92,7 +94,10 @@ def evaluate(scores: SeedScores, config: Config, wanted: Callable[[str], bool] |
     runs = _prepare(scores, config)
     counts = resamples(runs[0].videos, config)
     chosen = [name for name in runs[0].definitions if wanted is None or wanted(name)]
-    return [_metric(name, [run.definitions[name] for run in runs], runs[0].names, counts, config, tuple(scores)) for name in chosen]
+    return [
+        _metric(name, [run.definitions[name] for run in runs], runs[0].names, counts, config, tuple(scores))
+        for name in chosen
+    ]
 
 
 def compare(a: SeedScores, b: SeedScores, config: Config, metric: str = "fl_auc") -> Comparison:
@@ -106,7 +111,9 @@ def compare(a: SeedScores, b: SeedScores, config: Config, metric: str = "fl_auc"
     if metric not in known:
         raise ValueError(f"no metric '{metric}' on these videos; there are {', '.join(known)}")
     counts = resamples(runs_a[0].videos, config)
-    return _difference(metric, dict(zip(a, runs_a, strict=True)), dict(zip(b, runs_b, strict=True)), counts, counts, config)
+    return _difference(
+        metric, dict(zip(a, runs_a, strict=True)), dict(zip(b, runs_b, strict=True)), counts, counts, config
+    )
 
 
 def compare_sets(a: SeedScores, b: SeedScores, config: Config, metric: str) -> Comparison:
@@ -124,7 +131,9 @@ def compare_sets(a: SeedScores, b: SeedScores, config: Config, metric: str) -> C
     for k, name in enumerate(runs_b[0].names):
         if name in place:
             counts_b[:, k] = counts_a[:, place[name]]
-    return _difference(metric, dict(zip(a, runs_a, strict=True)), dict(zip(b, runs_b, strict=True)), counts_a, counts_b, config)
+    return _difference(
+        metric, dict(zip(a, runs_a, strict=True)), dict(zip(b, runs_b, strict=True)), counts_a, counts_b, config
+    )
 
 
 def resamples(videos: Sequence[VideoScores | Video], config: Config, seed: int = RESAMPLING_SEED) -> np.ndarray:
@@ -139,16 +148,23 @@ def resamples(videos: Sequence[VideoScores | Video], config: Config, seed: int =
     return intervals.draw(len(sources), config.bootstrap_resamples, seed)[:, source_of]
 
 
-def _difference(metric: str, a: dict[int, _Run], b: dict[int, _Run], counts_a: np.ndarray, counts_b: np.ndarray, config: Config) -> Comparison:
+def _difference(
+    metric: str, a: dict[int, _Run], b: dict[int, _Run], counts_a: np.ndarray, counts_b: np.ndarray, config: Config
+) -> Comparison:
     """a minus b, each over its seeds, with the resample k of the one beside the resample k of the other."""
     side_a, side_b = ([run.definitions[metric] for run in side.values()] for side in (a, b))
     (value_a, _, why_a), (value_b, _, why_b) = _point(side_a, tuple(a)), _point(side_b, tuple(b))
     fewest, videos = min(len(a), len(b)), len({name for side in (a, b) for name in next(iter(side.values())).names})
     if value_a is None or value_b is None:
         return Comparison(metric, value_a, value_b, *[None] * 6, seeds=fewest, videos=videos, reason=why_a or why_b)
-    at_a, at_b = (intervals.mean_of([d.statistic() for d in side])(counts) for side, counts in ((side_a, counts_a), (side_b, counts_b)))
+    at_a, at_b = (
+        intervals.mean_of([d.statistic() for d in side])(counts)
+        for side, counts in ((side_a, counts_a), (side_b, counts_b))
+    )
     difference = intervals.interval(value_a - value_b, at_a - at_b, config.interval_level)
-    relative = intervals.interval(value_a / value_b - 1 if value_b else np.nan, intervals.divide(at_a, at_b) - 1, config.interval_level)
+    relative = intervals.interval(
+        value_a / value_b - 1 if value_b else np.nan, intervals.divide(at_a, at_b) - 1, config.interval_level
+    )
     return Comparison(
         metric,
         value_a,
@@ -228,27 +244,50 @@ class _Run:
                 lambda: metrics.average_precision(*metrics.pool(videos)),
                 lambda: intervals.average_precision([v.labels for v in videos], self.held),
             ),
-            "anomalous_only_auc": _Definition(lambda: metrics.anomalous_only_auc(videos), lambda: self.pairs.auc(anomalous, anomalous)),
-            "hard_vs_normal_auc": _Definition(lambda: metrics.hard_vs_normal_auc(videos), lambda: self.pairs.auc(anomalous, ~anomalous)),
-            "macro_class_auc": _Definition(self._macro, lambda: intervals.mean_of([self._class_auc(c) for c in classes])),
+            "anomalous_only_auc": _Definition(
+                lambda: metrics.anomalous_only_auc(videos), lambda: self.pairs.auc(anomalous, anomalous)
+            ),
+            "hard_vs_normal_auc": _Definition(
+                lambda: metrics.hard_vs_normal_auc(videos), lambda: self.pairs.auc(anomalous, ~anomalous)
+            ),
+            "macro_class_auc": _Definition(
+                self._macro, lambda: intervals.mean_of([self._class_auc(c) for c in classes])
+            ),
             "false_alarm_rate": _Definition(
                 lambda: metrics.false_alarm_rate(videos),
-                lambda: intervals.ratio([(s > metrics.THRESHOLD).sum() for s in self.held] * ~anomalous, [len(s) for s in self.held] * ~anomalous),
+                lambda: intervals.ratio(
+                    [(s > metrics.THRESHOLD).sum() for s in self.held] * ~anomalous,
+                    [len(s) for s in self.held] * ~anomalous,
+                ),
             ),
             "vl_f1": _Definition(
                 lambda: metrics.video_f1(self.labels, self.peaks),
-                lambda: _both_classes(intervals.ratio(2 * (self.called & anomalous), self.called * 1 + anomalous), anomalous),
+                lambda: _both_classes(
+                    intervals.ratio(2 * (self.called & anomalous), self.called * 1 + anomalous), anomalous
+                ),
             ),
-            "vl_tpr": _Definition(lambda: metrics.video_tpr(self.labels, self.peaks), lambda: intervals.ratio(self.called & anomalous, anomalous)),
-            "vl_fpr": _Definition(lambda: metrics.video_fpr(self.labels, self.peaks), lambda: intervals.ratio(self.called & ~anomalous, ~anomalous)),
+            "vl_tpr": _Definition(
+                lambda: metrics.video_tpr(self.labels, self.peaks),
+                lambda: intervals.ratio(self.called & anomalous, anomalous),
+            ),
+            "vl_fpr": _Definition(
+                lambda: metrics.video_fpr(self.labels, self.peaks),
+                lambda: intervals.ratio(self.called & ~anomalous, ~anomalous),
+            ),
             "detection_delay_s": _Definition(
-                self._mean_delay, lambda: intervals.ratio([sum(d.seconds) for d in self.delays], [len(d.seconds) for d in self.delays])
+                self._mean_delay,
+                lambda: intervals.ratio([sum(d.seconds) for d in self.delays], [len(d.seconds) for d in self.delays]),
             ),
             "spans_detected": _Definition(
-                self._spans_detected, lambda: intervals.ratio([len(d.seconds) for d in self.delays], [d.spans for d in self.delays])
+                self._spans_detected,
+                lambda: intervals.ratio([len(d.seconds) for d in self.delays], [d.spans for d in self.delays]),
             ),
-            "video_auc": _Definition(lambda: metrics.video_auc(self.labels, self.means), lambda: self._video_auc(self.means)),
-            "video_auc_sas": _Definition(lambda: metrics.video_auc(self.labels, self.peaks), lambda: self._video_auc(self.peaks)),
+            "video_auc": _Definition(
+                lambda: metrics.video_auc(self.labels, self.means), lambda: self._video_auc(self.means)
+            ),
+            "video_auc_sas": _Definition(
+                lambda: metrics.video_auc(self.labels, self.peaks), lambda: self._video_auc(self.peaks)
+            ),
         }
         for category in classes:
             found[f"auc_{category}"] = _Definition(
@@ -276,7 +315,9 @@ class _Run:
     def _mean_delay(self) -> float:
         seconds = [s for d in self.delays for s in d.seconds]
         if not seconds:
-            raise UndefinedMetricError(f"none of {sum(d.spans for d in self.delays)} annotated spans was detected: there is no delay")
+            raise UndefinedMetricError(
+                f"none of {sum(d.spans for d in self.delays)} annotated spans was detected: there is no delay"
+            )
         return float(np.mean(seconds))
 
     def _spans_detected(self) -> float:
@@ -294,15 +335,28 @@ def _both_classes(statistic: intervals.Statistic, anomalous: np.ndarray) -> inte
 # --- over seeds --------------------------------------------------------------------------------------------------
 
 
-def _metric(name: str, definitions: list[_Definition], names: np.ndarray, counts: np.ndarray, config: Config, seeds: tuple[int, ...]) -> Metric:
+def _metric(
+    name: str,
+    definitions: list[_Definition],
+    names: np.ndarray,
+    counts: np.ndarray,
+    config: Config,
+    seeds: tuple[int, ...],
+) -> Metric:
     value, per_seed, reason = _point(definitions, seeds)
     if value is None:
         return Metric(name, None, None, None, per_seed, len(names), reason)
-    found = intervals.interval(value, intervals.mean_of([d.statistic() for d in definitions])(counts), config.interval_level)
-    return Metric(name, value, found.low, found.high, per_seed, len(names), "; ".join(r for r in (found.reason, reason) if r))
+    found = intervals.interval(
+        value, intervals.mean_of([d.statistic() for d in definitions])(counts), config.interval_level
+    )
+    return Metric(
+        name, value, found.low, found.high, per_seed, len(names), "; ".join(r for r in (found.reason, reason) if r)
+    )
 
 
-def _point(definitions: list[_Definition], seeds: tuple[int, ...]) -> tuple[float | None, tuple[float | None, ...], str]:
+def _point(
+    definitions: list[_Definition], seeds: tuple[int, ...]
+) -> tuple[float | None, tuple[float | None, ...], str]:
     """(mean over the seeds that have a value, each seed's value, why some have none)."""
     values, reasons = [], []
     for seed, definition in zip(seeds, definitions, strict=True):
@@ -339,4 +393,6 @@ def _same_videos(first: Sequence[VideoScores], second: Sequence[VideoScores], wh
         raise ValueError(f"{whose} must score the same videos in the same order: {what}")
     for one, other in zip(first, second, strict=True):
         if one.category != other.category or not np.array_equal(one.labels, other.labels):
-            raise ValueError(f"{whose} disagree on the labels of {one.name}: {one.frames} and {other.frames} frames, {one.labels.sum()} and {other.labels.sum()} anomalous")
+            raise ValueError(
+                f"{whose} disagree on the labels of {one.name}: {one.frames} and {other.frames} frames, {one.labels.sum()} and {other.labels.sum()} anomalous"
+            )

@@ -102,10 +102,15 @@ def run_system(config: Config, corpus: Corpus, name: str, progress: Progress | N
     """
     system = system_for(config, name)
     if system.bag and config.detector_weights == "none":
-        raise ConfigError(f"{name} needs a bag of objects but detector_weights is 'none'; give a detector's weights, or run a system without a bag (2S-no-bag, 1S-no-bag)")
+        raise ConfigError(
+            f"{name} needs a bag of objects but detector_weights is 'none'; give a detector's weights, or run a system without a bag (2S-no-bag, 1S-no-bag)"
+        )
     material = prepare(config, corpus, progress, system)
     folds = [(seed, fold) for seed in config.seeds for fold in plan_folds(config, corpus, seed, system.early_stopping)]
-    tasks = [_Task(config, system, seed, *_sampled(config, corpus, system, seed, sides_of(fold, material), progress)) for seed, fold in folds]
+    tasks = [
+        _Task(config, system, seed, *_sampled(config, corpus, system, seed, sides_of(fold, material), progress))
+        for seed, fold in folds
+    ]
     _train_missing(tasks, progress)
     seeds = []
     for seed in config.seeds:
@@ -115,7 +120,10 @@ def run_system(config: Config, corpus: Corpus, name: str, progress: Progress | N
             SeedRun(
                 seed,
                 tuple(scored[name] for name in material.samples if name in scored),
-                tuple(tuple(Epoch(**line) for line in json.loads((task.path / "history.json").read_text())) for task in mine),
+                tuple(
+                    tuple(Epoch(**line) for line in json.loads((task.path / "history.json").read_text()))
+                    for task in mine
+                ),
                 tuple(task.path for task in mine),
                 tuple(json.loads((task.path / "model.json").read_text())["training_samples"] for task in mine),
             )
@@ -123,13 +131,17 @@ def run_system(config: Config, corpus: Corpus, name: str, progress: Progress | N
     return SystemRun(system, tuple(seeds), material.problems)
 
 
-def score_videos(config: Config, run: SystemRun, videos: Sequence[Video], progress: Progress | None = None) -> tuple[dict[int, list[VideoScores]], list[Problem]]:
+def score_videos(
+    config: Config, run: SystemRun, videos: Sequence[Video], progress: Progress | None = None
+) -> tuple[dict[int, list[VideoScores]], list[Problem]]:
     """Scores of videos beyond a run's test set, such as the classes it never saw (section 4.7), by seed; and what was wrong with any of them.
 
     Raises ConfigError for a cross-validated run, which has no one model per seed, and DataError without videos.
     """
     if any(len(seed.model_paths) != 1 for seed in run.seeds):
-        raise ConfigError("other videos are scored by one model a seed, a cross-validated run has one a fold; use split: official")
+        raise ConfigError(
+            "other videos are scored by one model a seed, a cross-validated run has one a fold; use split: official"
+        )
     inputs = inputs_of(config, run.system)
     samples, problems = inputs.extract(videos, "score", progress)
     if not samples:
@@ -153,7 +165,11 @@ def prepare(config: Config, corpus: Corpus, progress: Progress | None = None, sy
     if config.split == "grouped_cv":
         wanted = [(corpus.of("all"), "both")]
     else:
-        wanted = [(corpus.of("train"), "train"), (corpus.of("val"), "both" if config.validation == "test_parity" else "train"), (corpus.of("test"), "score")]
+        wanted = [
+            (corpus.of("train"), "train"),
+            (corpus.of("val"), "both" if config.validation == "test_parity" else "train"),
+            (corpus.of("test"), "score"),
+        ]
     inputs = inputs_of(config, system or find_system("2S-bag"))
     found: dict[str, Samples] = {}
     problems: list[Problem] = []
@@ -189,7 +205,10 @@ def plan_folds(config: Config, corpus: Corpus, seed: int, early_stopping: bool =
 
 def sides_of(fold: Fold, material: Material) -> list[tuple[Samples, ...]]:
     """Usable samples of the (training, validation, test) side. Raises DataError where training or test has none."""
-    sides = [tuple(material.samples[name] for name in side if name in material.samples) for side in (fold.train, fold.val, fold.test)]
+    sides = [
+        tuple(material.samples[name] for name in side if name in material.samples)
+        for side in (fold.train, fold.val, fold.test)
+    ]
     for side, what in ((0, "training"), (2, "test")):
         if not sides[side]:
             lost = [p for p in material.problems if p.left_out]
@@ -198,7 +217,14 @@ def sides_of(fold: Fold, material: Material) -> list[tuple[Samples, ...]]:
     return sides
 
 
-def _sampled(config: Config, corpus: Corpus, system: System, seed: int, sides: Sequence[tuple[Samples, ...]], progress: Progress | None) -> list[tuple[Samples, ...]]:
+def _sampled(
+    config: Config,
+    corpus: Corpus,
+    system: System,
+    seed: int,
+    sides: Sequence[tuple[Samples, ...]],
+    progress: Progress | None,
+) -> list[tuple[Samples, ...]]:
     """The sides with what is trained on sampled as the system wants it; the others as for every system."""
     if system.view == "found":
         from vadkit import tube_systems
@@ -208,7 +234,13 @@ def _sampled(config: Config, corpus: Corpus, system: System, seed: int, sides: S
     return [tuple(at_class_rates(training, config, progress)) if system.class_rates else training, *others]
 
 
-def fit(config: Config, system: System, seed: int, sides: Sequence[Sequence[tuple[Samples, ...]]], progress: Progress | None = None) -> list[Callable[[Samples, np.ndarray], np.ndarray]]:
+def fit(
+    config: Config,
+    system: System,
+    seed: int,
+    sides: Sequence[Sequence[tuple[Samples, ...]]],
+    progress: Progress | None = None,
+) -> list[Callable[[Samples, np.ndarray], np.ndarray]]:
     """Train a model for each (training, validation, test) side, or find it; returns what gives each's confidences: (samples, rows) -> (k,)."""
     tasks = [_Task(config, system, seed, *map(tuple, one)) for one in sides]
     _train_missing(tasks, progress)
@@ -233,14 +265,21 @@ class _Task:
     @cached_property
     def key(self) -> dict:
         config, system = self.config, self.system
-        relevant = {k: v for k, v in config.model_dump().items() if k not in NOT_OF_TRAINING and not k.startswith(OF_OTHER_MODELS)}
+        relevant = {
+            k: v
+            for k, v in config.model_dump().items()
+            if k not in NOT_OF_TRAINING and not k.startswith(OF_OTHER_MODELS)
+        }
         return {
             "system": {k: v for k, v in asdict(system).items() if k not in ("name", "description")},
             "parameters": relevant,
             "seed": self.seed,
             "train": [_identity(s, s.rows("train", config, system.hard_only), system, config) for s in self.train],
             "val": [_identity(s, s.rows("train", config), system, config) for s in self.val],
-            "networks": [[stream, network.name, network.digest, network.width, network.size] for stream, network in self.inputs.networks.items()],
+            "networks": [
+                [stream, network.name, network.digest, network.width, network.size]
+                for stream, network in self.inputs.networks.items()
+            ],
             "device": device_of(config),
             "torch": torch.__version__,
             "code": code_version(*CODE, *self.inputs.code),
@@ -254,7 +293,9 @@ class _Task:
 def _identity(samples: Samples, rows: np.ndarray, system: System, config: Config) -> list[str]:
     """What a video gives to training: its samples, the rows taken, their labels and, where there is such a class, their suspicion."""
     suspicion = suspicion_of(samples, rows, config.suspicious_seconds).tobytes() if system.suspicious else b""
-    taken = hashlib.sha256(np.asarray(rows, np.int64).tobytes() + samples.labels[rows].tobytes() + suspicion).hexdigest()
+    taken = hashlib.sha256(
+        np.asarray(rows, np.int64).tobytes() + samples.labels[rows].tobytes() + suspicion
+    ).hexdigest()
     return [samples.digest, taken[:20]]
 
 
@@ -279,7 +320,9 @@ def _train_task(task: _Task, progress: Progress | None) -> str:
     store, key = Store(task.config.cache_dir), task.key
     checkpoints = store.scratch("models", key)
     store.fetch("models", key, lambda folder: _build(task, folder, checkpoints, progress))
-    forget_checkpoint(checkpoints)  # not before the entry is whole: a full disk or a kill while it is written would cost the training
+    forget_checkpoint(
+        checkpoints
+    )  # not before the entry is whole: a full disk or a kill while it is written would cost the training
     return f"{task.system.name} seed {task.seed}"
 
 
@@ -292,7 +335,17 @@ def _build(task: _Task, folder: Path, checkpoints: Path, progress: Progress | No
     def backbones() -> list[torch.nn.Module]:
         return [network.build(device) for network in inputs.networks.values()]
 
-    trained: Trained = train(config, system, training, validation, task.seed, backbones=backbones, checkpoint_dir=checkpoints, device=device, progress=progress)
+    trained: Trained = train(
+        config,
+        system,
+        training,
+        validation,
+        task.seed,
+        backbones=backbones,
+        checkpoint_dir=checkpoints,
+        device=device,
+        progress=progress,
+    )
     head = make_head(config, system, training.features.shape[1])
     facts = {
         "system": asdict(system),
@@ -304,7 +357,9 @@ def _build(task: _Task, folder: Path, checkpoints: Path, progress: Progress | No
     }
     torch.save(trained.state, folder / "model.pt")
     (folder / "model.json").write_text(json.dumps(facts, indent=1))
-    (folder / "history.json").write_text(json.dumps([asdict(line) for line in trained.history], indent=1, allow_nan=False))
+    (folder / "history.json").write_text(
+        json.dumps([asdict(line) for line in trained.history], indent=1, allow_nan=False)
+    )
 
 
 def _examples(samples: Sequence[Samples], inputs: Inputs, hard_only: bool) -> Examples:
@@ -322,5 +377,16 @@ def _examples(samples: Sequence[Samples], inputs: Inputs, hard_only: bool) -> Ex
     labels = np.concatenate([one.labels[r] for one, r in zip(samples, rows, strict=True)])
     suspicion = None
     if inputs.system.suspicious:
-        suspicion = torch.from_numpy(np.concatenate([suspicion_of(one, r, inputs.config.suspicious_seconds) for one, r in zip(samples, rows, strict=True)]))
-    return Examples(torch.cat(features), torch.from_numpy(bags), torch.from_numpy(labels), images, suspicion, image_rows=inputs.image_rows)
+        suspicion = torch.from_numpy(
+            np.concatenate(
+                [suspicion_of(one, r, inputs.config.suspicious_seconds) for one, r in zip(samples, rows, strict=True)]
+            )
+        )
+    return Examples(
+        torch.cat(features),
+        torch.from_numpy(bags),
+        torch.from_numpy(labels),
+        images,
+        suspicion,
+        image_rows=inputs.image_rows,
+    )

@@ -33,7 +33,12 @@ Progress = Callable[[int, int, str], None]
 
 EVEN = 1e-6  # places of a map that differ by less count as equal
 WHOLE = (0.0, 0.0, 1.0, 1.0)
-PICTURES = {"flow": "flow", "speed": "speed, motion window", "frame": "frame", "rgb": "clip"}  # by stream, in the order of the panels
+PICTURES = {
+    "flow": "flow",
+    "speed": "speed, motion window",
+    "frame": "frame",
+    "rgb": "clip",
+}  # by stream, in the order of the panels
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +95,9 @@ def _pooled(backbone: nn.Module, maps: Tensor) -> Tensor:
     return backbone.pooled(maps) if hasattr(backbone, "pooled") else maps.flatten(2).mean(dim=2)
 
 
-def heat_maps(scorer: Scorer, images: Mapping[str, np.ndarray], bags: np.ndarray | None = None) -> tuple[dict[str, np.ndarray], np.ndarray]:
+def heat_maps(
+    scorer: Scorer, images: Mapping[str, np.ndarray], bags: np.ndarray | None = None
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Grad-CAM of the last convolution block of each stream, for the logit of "anomalous", and the confidences.
 
     Shape: (n, S, S, 3) uint8 RGB for each of the scorer's streams, (n, 80) -> (n, h, w) float32 a stream, as fine as the block's maps;
@@ -100,7 +107,10 @@ def heat_maps(scorer: Scorer, images: Mapping[str, np.ndarray], bags: np.ndarray
     """
     model, device = scorer.model, next(scorer.model.parameters()).device
     with torch.no_grad():  # the gradient is wanted at the last maps and no further back
-        maps = [backbone.features(scorer.networks[name].preprocess(images[name]).to(device)) for backbone, name in zip(model.backbones, scorer.streams, strict=True)]
+        maps = [
+            backbone.features(scorer.networks[name].preprocess(images[name]).to(device))
+            for backbone, name in zip(model.backbones, scorer.streams, strict=True)
+        ]
     held = None if bags is None else torch.as_tensor(bags, device=device)
     found = {}
     for number, name in enumerate(scorer.streams):
@@ -142,16 +152,28 @@ def peak(heat: np.ndarray) -> tuple[float, float] | None:
 
 def in_frame(explained: Explained, stream: str, width: int, height: int) -> np.ndarray:
     """A stream's map over the whole frame, 0 where its image does not reach. Shape: -> (height, width) float32."""
-    left, top, right, bottom = (round(share * side) for share, side in zip(explained.seen[stream], (width, height) * 2, strict=True))
+    left, top, right, bottom = (
+        round(share * side) for share, side in zip(explained.seen[stream], (width, height) * 2, strict=True)
+    )
     found = np.zeros((height, width), np.float32)
-    found[top:bottom, left:right] = cv2.resize(explained.heat[stream], (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
+    found[top:bottom, left:right] = cv2.resize(
+        explained.heat[stream], (right - left, bottom - top), interpolation=cv2.INTER_LINEAR
+    )
     return found
 
 
 # --- which frames ------------------------------------------------------------------------------------------------
 
 
-def explain_run(config: Config, corpus: Corpus, run: SystemRun, per_video: int = 4, seed: int = 0, change: Callable[[Scorer], Scorer] | None = None, progress: Progress | None = None) -> list[Explained]:
+def explain_run(
+    config: Config,
+    corpus: Corpus,
+    run: SystemRun,
+    per_video: int = 4,
+    seed: int = 0,
+    change: Callable[[Scorer], Scorer] | None = None,
+    progress: Progress | None = None,
+) -> list[Explained]:
     """Maps of the anomalous test videos, each by the model that did not train on it.
 
     per_video: hard frames of a video, evenly spaced among the analysed ones, of clips among the frames that they end with; those with a
@@ -172,7 +194,9 @@ def explain_run(config: Config, corpus: Corpus, run: SystemRun, per_video: int =
                 progress(done, total, f"Grad-CAM, seed {one.seed}")
     frames = [frame for name in material.samples for frame in found.get(name, ())]
     if not frames:
-        raise DataError(f"none of {total} test videos has an analysed frame inside a hard anomaly: there is nothing to explain; raise analysis_fps, or look at the annotations")
+        raise DataError(
+            f"none of {total} test videos has an analysed frame inside a hard anomaly: there is nothing to explain; raise analysis_fps, or look at the annotations"
+        )
     return frames
 
 
@@ -217,10 +241,15 @@ def _boxes(video: Video) -> dict[int, np.ndarray]:
         return {}
     facts = probe(video.path)
     sides = np.array([facts.width, facts.height] * 2, float)
-    return {frame: np.array([[b.xmin, b.ymin, b.xmax, b.ymax] for b in found]) / sides for frame, found in vatic.boxes(video.boxes_path).items()}
+    return {
+        frame: np.array([[b.xmin, b.ymin, b.xmax, b.ymax] for b in found]) / sides
+        for frame, found in vatic.boxes(video.boxes_path).items()
+    }
 
 
-def _seen(config: Config, samples: Samples | Clips, rows: np.ndarray) -> list[dict[str, tuple[float, float, float, float]]]:
+def _seen(
+    config: Config, samples: Samples | Clips, rows: np.ndarray
+) -> list[dict[str, tuple[float, float, float, float]]]:
     """By row, the part of the frame that each stream's image shows."""
     windowed = [name for name, on in (("frame", config.frame_window), ("speed", config.speed_stream)) if on]
     plain = dict.fromkeys(PICTURES, WHOLE)
@@ -246,13 +275,22 @@ def choose(explained: Sequence[Explained], count: int = 4) -> list[Explained]:
         if one.video.name not in best or one.confidence > best[one.video.name].confidence:
             best[one.video.name] = one
     ordered = sorted(best.values(), key=lambda one: (-one.confidence, one.video.name))
-    return [ordered[place] for place in np.unique(np.linspace(0, len(ordered) - 1, min(count, len(ordered))).round().astype(int))] if ordered else []
+    return (
+        [
+            ordered[place]
+            for place in np.unique(np.linspace(0, len(ordered) - 1, min(count, len(ordered))).round().astype(int))
+        ]
+        if ordered
+        else []
+    )
 
 
 # --- figure 4 ----------------------------------------------------------------------------------------------------
 
 
-def panels(explained: Explained, samples: Samples | Clips, width: int = 320, height: int = 240) -> list[tuple[np.ndarray, str]]:
+def panels(
+    explained: Explained, samples: Samples | Clips, width: int = 320, height: int = 240
+) -> list[tuple[np.ndarray, str]]:
     """For each stream its picture and Grad-CAM on it, with titles; the boxes in white. Shape: (height, width, 3) uint8 RGB each.
 
     In the order of figure 4: flow before frame. Speed is shown as the network sees it, the motion window alone; the frame
@@ -261,17 +299,28 @@ def panels(explained: Explained, samples: Samples | Clips, width: int = 320, hei
     found = []
     for stream in (name for name in PICTURES if name in explained.heat):
         if stream in ("frame", "rgb"):
-            picture = next(image for _, image in read_frames(samples.video.path, lambda number: number == explained.frame))[:, :, ::-1]
+            picture = next(
+                image for _, image in read_frames(samples.video.path, lambda number: number == explained.frame)
+            )[:, :, ::-1]
         else:
             picture = samples.images(stream, [explained.row])[0]
         picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
         if stream == "speed":
-            heat, boxes = cv2.resize(explained.heat[stream], (width, height), interpolation=cv2.INTER_LINEAR), _within(explained.boxes, explained.seen[stream])
+            heat, boxes = (
+                cv2.resize(explained.heat[stream], (width, height), interpolation=cv2.INTER_LINEAR),
+                _within(explained.boxes, explained.seen[stream]),
+            )
         else:
             heat, boxes = in_frame(explained, stream, width, height), explained.boxes
-        found += [(_boxed(picture, boxes), PICTURES[stream]), (_boxed(overlay(picture, heat), boxes), f"Grad-CAM, {stream}")]
+        found += [
+            (_boxed(picture, boxes), PICTURES[stream]),
+            (_boxed(overlay(picture, heat), boxes), f"Grad-CAM, {stream}"),
+        ]
     first, title = found[0]
-    return [(first, f"{explained.video.name}, frame {explained.frame}: {explained.confidence:.2f}; {title}"), *found[1:]]
+    return [
+        (first, f"{explained.video.name}, frame {explained.frame}: {explained.confidence:.2f}; {title}"),
+        *found[1:],
+    ]
 
 
 def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:

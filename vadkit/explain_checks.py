@@ -38,9 +38,13 @@ class Measured:
     def row(self, config: Config, item: str, system: str, metric: str) -> ResultRow:
         """A row of results.csv, in per cent."""
         found = self.interval
-        value, low, high = (None if x is None or np.isnan(x) else 100.0 * float(x) for x in (found.value, found.low, found.high))
+        value, low, high = (
+            None if x is None or np.isnan(x) else 100.0 * float(x) for x in (found.value, found.low, found.high)
+        )
         row = number_row(config, value or 0.0, "%", "", item, f"{system}, {self.what}", metric)
-        return replace(row, value=value, ci_low=low, ci_high=high, seeds=self.seeds, videos=self.videos, reason=found.reason)
+        return replace(
+            row, value=value, ci_low=low, ci_high=high, seeds=self.seeds, videos=self.videos, reason=found.reason
+        )
 
 
 def pointing_game(config: Config, explained: Mapping[int, Sequence[Explained]]) -> list[Measured]:
@@ -66,14 +70,19 @@ def pointing_game(config: Config, explained: Mapping[int, Sequence[Explained]]) 
 
     def measured(what: str, function: intervals.Statistic) -> Measured:
         value = float(function(np.ones((1, len(names))))[0])
-        return Measured(what, intervals.interval(value, function(counts), config.interval_level), len(seeds), len(names))
+        return Measured(
+            what, intervals.interval(value, function(counts), config.interval_level), len(seeds), len(names)
+        )
 
     streams = list(seeds[0][0].heat)
     by_stream = {stream: statistic(lambda one, s=stream: _inside(one.points_at(s), one.boxes)) for stream in streams}
     middle, anywhere = statistic(lambda one: _inside((0.5, 0.5), one.boxes)), statistic(lambda one: _covered(one.boxes))
     found = [measured(f"Grad-CAM, {stream} stream", function) for stream, function in by_stream.items()]
     found += [measured("middle of the frame", middle), measured("random place", anywhere)]
-    return found + [measured(f"{stream} stream minus middle", lambda c, f=function: f(c) - middle(c)) for stream, function in by_stream.items()]
+    return found + [
+        measured(f"{stream} stream minus middle", lambda c, f=function: f(c) - middle(c))
+        for stream, function in by_stream.items()
+    ]
 
 
 def _inside(point: tuple[float, float] | None, boxes: np.ndarray) -> float:
@@ -87,7 +96,9 @@ def _covered(boxes: np.ndarray, grid: int = 100) -> float:
     """The share of the frame inside a box, on a grid of places."""
     at = (np.arange(grid) + 0.5) / grid
     x, y = at[None, :, None], at[:, None, None]
-    return float(np.any((boxes[:, 0] <= x) & (x <= boxes[:, 2]) & (boxes[:, 1] <= y) & (y <= boxes[:, 3]), axis=2).mean())
+    return float(
+        np.any((boxes[:, 0] <= x) & (x <= boxes[:, 2]) & (boxes[:, 1] <= y) & (y <= boxes[:, 3]), axis=2).mean()
+    )
 
 
 def randomised(scorer: Scorer, part: str, seed: int = 0) -> Scorer:
@@ -104,7 +115,9 @@ def randomised(scorer: Scorer, part: str, seed: int = 0) -> Scorer:
         for module in (model.head if part == "head" else model.backbones).modules():
             if isinstance(module, (nn.Linear, nn.Conv2d, nn.Conv3d)):
                 flat = module.weight.flatten()
-                module.weight.copy_(flat[torch.randperm(len(flat), generator=generator).to(flat.device)].view_as(module.weight))
+                module.weight.copy_(
+                    flat[torch.randperm(len(flat), generator=generator).to(flat.device)].view_as(module.weight)
+                )
     return replace(scorer, model=model)
 
 
@@ -124,14 +137,24 @@ def agreement(config: Config, a: Sequence[Explained], b: Sequence[Explained], st
         if value is not None:
             found[one.video.name].append(value)
     if not any(found.values()):
-        nothing = intervals.Interval(np.nan, None, None, config.bootstrap_resamples, 0, "every map of one of the two is constant: no correlation")
+        nothing = intervals.Interval(
+            np.nan, None, None, config.bootstrap_resamples, 0, "every map of one of the two is constant: no correlation"
+        )
         return Measured(what, nothing, 1, len(names))
     function = intervals.ratio([sum(v) for v in found.values()], [len(v) for v in found.values()])
     value = float(function(np.ones((1, len(names))))[0])
     counts = evaluation.resamples(list(videos.values()), config)
-    interval, left_out = intervals.interval(value, function(counts), config.interval_level), len(a) - sum(len(v) for v in found.values())
+    interval, left_out = (
+        intervals.interval(value, function(counts), config.interval_level),
+        len(a) - sum(len(v) for v in found.values()),
+    )
     if left_out:
-        interval = replace(interval, reason="; ".join(r for r in (interval.reason, f"{left_out} of {len(a)} frames left out: a map is constant") if r))
+        interval = replace(
+            interval,
+            reason="; ".join(
+                r for r in (interval.reason, f"{left_out} of {len(a)} frames left out: a map is constant") if r
+            ),
+        )
     return Measured(what, interval, 1, len(names))
 
 

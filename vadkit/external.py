@@ -49,7 +49,9 @@ class Finding:
     @property
     def problem(self) -> Problem:
         """The same for `report.save_problems`."""
-        return Problem(self.where, f"{self.video}: {self.what}" + (f"; rule '{self.rule}'" if self.rule else ""), not self.rule)
+        return Problem(
+            self.where, f"{self.video}: {self.what}" + (f"; rule '{self.rule}'" if self.rule else ""), not self.rule
+        )
 
 
 @dataclass(frozen=True)
@@ -148,9 +150,15 @@ def read(
 def _table(reader: _Reader, path: Path) -> Iterator[_Scored]:
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = [(number, [cell.strip() for cell in row]) for number, row in enumerate(csv.reader(file), 1) if any(cell.strip() for cell in row)]
+            rows = [
+                (number, [cell.strip() for cell in row])
+                for number, row in enumerate(csv.reader(file), 1)
+                if any(cell.strip() for cell in row)
+            ]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} is not a CSV in UTF-8 ({error}); expected rows of name, class (where given), frames, segment scores") from None
+        raise DataError(
+            f"{path} is not a CSV in UTF-8 ({error}); expected rows of name, class (where given), frames, segment scores"
+        ) from None
     if rows and any(cell.lower() == "frames" for cell in rows[0][1]):  # the line of column names
         rows = rows[1:]
     if not rows:
@@ -163,12 +171,28 @@ def _table(reader: _Reader, path: Path) -> Iterator[_Scored]:
         frames = _number(row[1 + has_class]) if len(row) > 1 + has_class else None
         cells = row[2 + has_class :]
         if len(row) != width or not cells:
-            reader.note("malformed row", name, where, f"expected {width} columns as most rows have, and segment scores among them; got {len(row)}")
+            reader.note(
+                "malformed row",
+                name,
+                where,
+                f"expected {width} columns as most rows have, and segment scores among them; got {len(row)}",
+            )
         elif frames is None or not np.isfinite(frames) or frames != int(frames) or frames < len(cells):
-            reader.note("malformed row", name, where, f"expected the number of frames, at least its {len(cells)} segments, got '{row[1 + has_class]}'")
+            reader.note(
+                "malformed row",
+                name,
+                where,
+                f"expected the number of frames, at least its {len(cells)} segments, got '{row[1 + has_class]}'",
+            )
         else:
             values = [_number(cell) for cell in cells]
-            yield _Scored(name, where, row[1] if has_class else "", int(frames), np.array([np.nan if v is None else v for v in values]))
+            yield _Scored(
+                name,
+                where,
+                row[1] if has_class else "",
+                int(frames),
+                np.array([np.nan if v is None else v for v in values]),
+            )
 
 
 def _folder(reader: _Reader, path: Path) -> Iterator[_Scored]:
@@ -185,7 +209,12 @@ def _folder(reader: _Reader, path: Path) -> Iterator[_Scored]:
         if values.ndim == 2 and 1 in values.shape:
             values = values.reshape(-1)
         if values.ndim != 1 or len(values) == 0 or values.dtype.kind not in "fiub":
-            reader.note("malformed file", name, file, f"expected a vector of numbers, one a frame, got shape {values.shape} of {values.dtype}")
+            reader.note(
+                "malformed file",
+                name,
+                file,
+                f"expected a vector of numbers, one a frame, got shape {values.shape} of {values.dtype}",
+            )
             continue
         yield _Scored(name, str(file), "", len(values), values.astype(np.float64))
 
@@ -193,7 +222,9 @@ def _folder(reader: _Reader, path: Path) -> Iterator[_Scored]:
 def _annotations(path: Path) -> dict[str, tuple[str, str, Spans | AnnotationError]]:
     """By name: (where, class, spans, or what is wrong with them)."""
     if not path.is_file():
-        raise DataError(f"no annotation {path}; expected UCF-Crime's Temporal_Anomaly_Annotation.txt, lines of <video> <class> start end start end")
+        raise DataError(
+            f"no annotation {path}; expected UCF-Crime's Temporal_Anomaly_Annotation.txt, lines of <video> <class> start end start end"
+        )
     found: dict[str, tuple[str, str, Spans | AnnotationError]] = {}
     for number, line in numbered_lines(path):
         where, fields = f"{path}, line {number}", line.split()
@@ -220,17 +251,25 @@ def _lengths(path: Path) -> dict[str, int]:
             rows = csv.DictReader(file)
             columns, lines = rows.fieldnames or (), [(rows.line_num, row) for row in rows]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} is not a CSV in UTF-8 ({error}); expected the columns name (or video, or path) and frames") from None
+        raise DataError(
+            f"{path} is not a CSV in UTF-8 ({error}); expected the columns name (or video, or path) and frames"
+        ) from None
     key = next((c for c in ("name", "video", "path") if c in columns), None)
     if key is None or "frames" not in columns:
-        raise DataError(f"{path}: expected the columns name (or video, or path) and frames, got {','.join(columns) or 'an empty file'}")
+        raise DataError(
+            f"{path}: expected the columns name (or video, or path) and frames, got {','.join(columns) or 'an empty file'}"
+        )
     found: dict[str, int] = {}
     for number, row in lines:
         name, frames = video_name(row[key] or ""), (row["frames"] or "").strip()
         if not name or not frames.isdecimal() or int(frames) == 0:
-            raise DataError(f"{path}, line {number}: expected a video and its number of frames, got '{row[key] or ''}' and '{frames}'")
+            raise DataError(
+                f"{path}, line {number}: expected a video and its number of frames, got '{row[key] or ''}' and '{frames}'"
+            )
         if found.get(name, int(frames)) != int(frames):
-            raise DataError(f"{path}, line {number}: {name} has {frames} frames here and {found[name]} further up; keep the right one")
+            raise DataError(
+                f"{path}, line {number}: {name} has {frames} frames here and {found[name]} further up; keep the right one"
+            )
         found[name] = int(frames)
     return found
 
@@ -258,7 +297,15 @@ def _once(reader: _Reader, scored: list[_Scored]) -> Iterator[_Scored]:
             reader.note("duplicate video", one.name, one.where, f"given {times[one.name]} times: {places}")
 
 
-def _aligned(reader: _Reader, one: _Scored, annotation: tuple, length: int | None, lengths_given: bool, fps: float, slack: int | None) -> VideoScores | None:
+def _aligned(
+    reader: _Reader,
+    one: _Scored,
+    annotation: tuple,
+    length: int | None,
+    lengths_given: bool,
+    fps: float,
+    slack: int | None,
+) -> VideoScores | None:
     where, category, spans = annotation
     slack = one.slack if slack is None else slack
     fault = _fault(one, annotation)
@@ -267,19 +314,37 @@ def _aligned(reader: _Reader, one: _Scored, annotation: tuple, length: int | Non
         return None
     values = one.over_frames()
     if length is not None and abs(length - one.frames) > slack:
-        reader.note("length differs", one.name, one.where, f"scores for {one.frames} frames, the video has {length}: a difference beyond the slack of {slack}")
+        reader.note(
+            "length differs",
+            one.name,
+            one.where,
+            f"scores for {one.frames} frames, the video has {length}: a difference beyond the slack of {slack}",
+        )
         return None
     end = one.frames if length is None else length
     if length is None and lengths_given:
-        reader.note("length unknown", one.name, one.where, f"not among the lengths given: its {one.frames} scored frames count", AS_SCORED)
+        reader.note(
+            "length unknown",
+            one.name,
+            one.where,
+            f"not among the lengths given: its {one.frames} scored frames count",
+            AS_SCORED,
+        )
     past = max((stop for _, stop in spans), default=0) - end
     if past > slack:
-        reader.note("annotation past the end", one.name, where, f"ends {past} frames past the last of {end}, beyond the slack of {slack}")
+        reader.note(
+            "annotation past the end",
+            one.name,
+            where,
+            f"ends {past} frames past the last of {end}, beyond the slack of {slack}",
+        )
         return None
     if length is not None and length != one.frames:
         rule = "hold" if length > one.frames else "cut"
         values = values[np.minimum(np.arange(length), one.frames - 1)]
-        reader.note("length differs", one.name, one.where, f"scores for {one.frames} frames, the video has {length}", rule)
+        reader.note(
+            "length differs", one.name, one.where, f"scores for {one.frames} frames, the video has {length}", rule
+        )
     if past > 0:
         reader.note("annotation past the end", one.name, where, f"ends {past} frames past the last of {end}", "clip")
     labels = np.zeros(end, np.uint8)
@@ -296,10 +361,20 @@ def _fault(one: _Scored, annotation: tuple) -> tuple[str, str, str, str] | None:
     outside = np.flatnonzero((one.values < 0) | (one.values > 1))
     total = len(one.values)
     if len(unreal):
-        return "not a number", one.name, one.where, f"{len(unreal)} of {total} scores are not finite numbers, the first at position {unreal[0]}"
+        return (
+            "not a number",
+            one.name,
+            one.where,
+            f"{len(unreal)} of {total} scores are not finite numbers, the first at position {unreal[0]}",
+        )
     if len(outside):
         value = one.values[outside[0]]
-        return "out of range", one.name, one.where, f"{len(outside)} of {total} scores lie outside [0, 1], the first is {value:g} at position {outside[0]}"
+        return (
+            "out of range",
+            one.name,
+            one.where,
+            f"{len(outside)} of {total} scores lie outside [0, 1], the first is {value:g} at position {outside[0]}",
+        )
     if isinstance(spans, AnnotationError):
         return "malformed annotation", one.name, where, spans.what
     if one.category and one.category.lower() != category.lower():
@@ -312,4 +387,10 @@ def _faults(scores: Path, faults: list[Finding]) -> str:
     lines = [f"{f.kind}: {f.video}: {f.what} ({f.where})" for f in faults[:SHOWN]]
     more = [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
     summary = ", ".join(f"{count} x {kind}" for kind, count in kinds.items())
-    return "\n  ".join([f"{scores}: {len(faults)} faults ({summary}); mend them, or leave these videos out with --leave-out", *lines, *more])
+    return "\n  ".join(
+        [
+            f"{scores}: {len(faults)} faults ({summary}); mend them, or leave these videos out with --leave-out",
+            *lines,
+            *more,
+        ]
+    )

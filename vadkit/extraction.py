@@ -17,12 +17,18 @@ from vadkit.parallel import each
 from vadkit.store import Store
 
 Extracted = TypeVar("Extracted")
-Entry = tuple[int, dict, Callable[[Path], None]]  # the video's position, the key, and what fills the entry's folder (a partial, not a lambda: it goes to processes)
+Entry = tuple[
+    int, dict, Callable[[Path], None]
+]  # the video's position, the key, and what fills the entry's folder (a partial, not a lambda: it goes to processes)
 
 
 def absent(videos: Sequence[Video]) -> dict[int, str]:
     """Why a video cannot be used, by its position, for those without a file."""
-    return {n: f"no file {v.path}; put the video there or take it off its list" for n, v in enumerate(videos) if not v.path.is_file()}
+    return {
+        n: f"no file {v.path}; put the video there or take it off its list"
+        for n, v in enumerate(videos)
+        if not v.path.is_file()
+    }
 
 
 def make_entries(kind: str, entries: Sequence[Entry], cache: Path, workers: int) -> Iterator[tuple[int, str | None]]:
@@ -39,7 +45,10 @@ def _make(kind: str, cache: Path, position: int, key: dict, build: Callable[[Pat
 
 
 def load_entries(
-    videos: Sequence[Video], wrong: Mapping[int, str], one: Callable[[int], tuple[Extracted, list[Problem]]], strict: bool
+    videos: Sequence[Video],
+    wrong: Mapping[int, str],
+    one: Callable[[int], tuple[Extracted, list[Problem]]],
+    strict: bool,
 ) -> tuple[list[Extracted], list[Problem]]:
     """`one(position)` of every video that is not wrong, and all problems.
 
@@ -68,4 +77,8 @@ def open_entry(video: Video, folder: Path, slack: int) -> tuple[Video, dict, lis
     """
     facts = json.loads((folder / "facts.json").read_text())
     video, clipped = clip_intervals(video, facts["frames"], slack)
-    return video, facts, [Problem(str(video.path), note, left_out=False) for note in facts["notes"]] + ([clipped] if clipped else [])
+    return (
+        video,
+        facts,
+        [Problem(str(video.path), note, left_out=False) for note in facts["notes"]] + ([clipped] if clipped else []),
+    )

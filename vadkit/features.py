@@ -39,12 +39,18 @@ def pooled(samples: Samples, stream: str, config: Config, flip: bool = False) ->
     if stream not in STREAMS:
         raise ValueError(f"stream must be one of {', '.join(STREAMS)}, got '{stream}'")
     if flip and stream == "flow":
-        raise ValueError("a mirrored flow image is not the flow of a mirrored video: hue would name the wrong direction; use flip with stream 'frame'")
-    folder = Store(config.cache_dir).fetch("features", _key(samples, stream, config, flip), lambda scratch: _build(samples, stream, config, flip, scratch))
+        raise ValueError(
+            "a mirrored flow image is not the flow of a mirrored video: hue would name the wrong direction; use flip with stream 'frame'"
+        )
+    folder = Store(config.cache_dir).fetch(
+        "features", _key(samples, stream, config, flip), lambda scratch: _build(samples, stream, config, flip, scratch)
+    )
     return np.load(folder / "features.npy", mmap_mode="r")
 
 
-def extract_features(samples: Sequence[Samples], streams: Sequence[str], config: Config, progress: Progress | None = None) -> dict[str, list[np.ndarray]]:
+def extract_features(
+    samples: Sequence[Samples], streams: Sequence[str], config: Config, progress: Progress | None = None
+) -> dict[str, list[np.ndarray]]:
     """Pooled features of many videos: stream -> one (n, D) float16 array per video, in order.
 
     What the cache lacks is computed in config.workers processes of one thread each, which waste less than threads
@@ -89,7 +95,9 @@ def _build(samples: Samples, stream: str, config: Config, flip: bool, folder: Pa
     from vadkit.models.backbones import preprocess, weights_digest
 
     device = device_of(config)
-    network = _network(config.backbone, config.backbone_weights, weights_digest(config.backbone, config.backbone_weights), device)
+    network = _network(
+        config.backbone, config.backbone_weights, weights_digest(config.backbone, config.backbone_weights), device
+    )
     features = np.empty((len(samples.index), network.feature_dim), np.float16)
     with torch.inference_mode(), one_thread():
         for start in range(0, len(features), BATCH):
@@ -98,7 +106,9 @@ def _build(samples: Samples, stream: str, config: Config, flip: bool, folder: Pa
             batch = preprocess(images[:, :, ::-1] if flip else images, config.backbone)
             features[rows] = network(batch.to(device)).cpu().numpy()
     if not np.isfinite(features).all():
-        raise FloatingPointError(f"{samples.video.name}: {config.backbone} gave features that are not finite in half precision; its weights do not fit this preprocessing")
+        raise FloatingPointError(
+            f"{samples.video.name}: {config.backbone} gave features that are not finite in half precision; its weights do not fit this preprocessing"
+        )
     np.save(folder / "features.npy", features)
 
 

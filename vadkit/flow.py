@@ -47,15 +47,30 @@ def flow(previous_gray: np.ndarray, gray: np.ndarray, method: str = "farneback")
     on adjacent ones). Raises ValueError for another method, or frames that differ in size or are not grey.
     """
     if previous_gray.shape != gray.shape or gray.ndim != 2 or previous_gray.dtype != np.uint8 or gray.dtype != np.uint8:
-        raise ValueError(f"expected two grey uint8 frames of one size, got {previous_gray.shape} {previous_gray.dtype} and {gray.shape} {gray.dtype}")
+        raise ValueError(
+            f"expected two grey uint8 frames of one size, got {previous_gray.shape} {previous_gray.dtype} and {gray.shape} {gray.dtype}"
+        )
     if method == "farneback":
-        return cv2.calcOpticalFlowFarneback(previous_gray, gray, None, pyr_scale=0.5, levels=3, winsize=15, iterations=3, poly_n=5, poly_sigma=1.2, flags=0)
+        return cv2.calcOpticalFlowFarneback(
+            previous_gray,
+            gray,
+            None,
+            pyr_scale=0.5,
+            levels=3,
+            winsize=15,
+            iterations=3,
+            poly_n=5,
+            poly_sigma=1.2,
+            flags=0,
+        )
     if method == "dis":
         return _dis().calc(previous_gray, gray, None)
     raise ValueError(f"flow method must be 'farneback' or 'dis', got '{method}'")
 
 
-def flow_image(flow: np.ndarray, scale: str = "minmax", full_scale: float = 0.05, size: int | None = None) -> np.ndarray:
+def flow_image(
+    flow: np.ndarray, scale: str = "minmax", full_scale: float = 0.05, size: int | None = None
+) -> np.ndarray:
     """A flow as a colour image: hue is direction, brightness is speed, saturation is full.
 
     Shape: (H, W, 2) float32 -> (H, W, 3) uint8 RGB, or (size, size, 3) resized. Hue is the angle in
@@ -80,7 +95,9 @@ def flow_image(flow: np.ndarray, scale: str = "minmax", full_scale: float = 0.05
     hsv = np.empty((*magnitude.shape, 3), np.uint8)
     hsv[..., 0] = (angle / 2).astype(np.uint8) % 180  # 360 degrees wrap to 0
     hsv[..., 1] = 255
-    hsv[..., 2] = _minmax(magnitude) if scale == "minmax" else np.minimum(magnitude / (full_scale * flow.shape[0]), 1.0) * 255
+    hsv[..., 2] = (
+        _minmax(magnitude) if scale == "minmax" else np.minimum(magnitude / (full_scale * flow.shape[0]), 1.0) * 255
+    )
     image = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
     return image if size is None else resized(image, size, size)
 
@@ -126,7 +143,9 @@ def motion_window(flows: list[np.ndarray], full_scale: float) -> Window:
     limit = full_scale * flows[0].shape[0]
     speed = np.mean([np.minimum(np.hypot(f[..., 0], f[..., 1]), limit) for f in flows], axis=0, dtype=np.float32)
     coarse = cv2.resize(speed, (width, height), interpolation=cv2.INTER_AREA)
-    sums = cv2.boxFilter(coarse, -1, (width // 2, height // 2), anchor=(0, 0), normalize=False, borderType=cv2.BORDER_CONSTANT)
+    sums = cv2.boxFilter(
+        coarse, -1, (width // 2, height // 2), anchor=(0, 0), normalize=False, borderType=cv2.BORDER_CONSTANT
+    )
     sums = sums[: height - height // 2 + 1, : width - width // 2 + 1]
     y, x = np.unravel_index(int(sums.argmax()), sums.shape)
     return Window(x / width, y / height)

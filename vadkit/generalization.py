@@ -25,7 +25,15 @@ Progress = Callable[[int, int, str], None]
 Scores = Mapping[int, Sequence[VideoScores]]
 
 PAPER = "petrocchi2021"
-UNSEEN_CLASSES = ("Abuse", "Arson", "Explosion", "Fighting", "RoadAccidents", "Shooting", "Shoplifting")  # section 4.7, as UCF-Crime's folders spell them
+UNSEEN_CLASSES = (
+    "Abuse",
+    "Arson",
+    "Explosion",
+    "Fighting",
+    "RoadAccidents",
+    "Shooting",
+    "Shoplifting",
+)  # section 4.7, as UCF-Crime's folders spell them
 OVERALL = ("vl_f1", "vl_tpr", "vl_fpr", "video_auc_sas")
 OF_A_CLASS = ("vl_f1", "vl_tpr", "video_auc_sas")  # the normal videos, and so VL-FPR, are the same for every class
 
@@ -59,7 +67,9 @@ class Study:
     def counts(self) -> dict[str, int]:
         """Videos of each class among the unseen ones, the paper's classes first; 0 for a class without videos."""
         videos = next(iter(self.unseen.values()), ())
-        names = dict.fromkeys((*UNSEEN_CLASSES, *sorted(v.category for v in videos if v.label), *(v.category for v in videos)))
+        names = dict.fromkeys(
+            (*UNSEEN_CLASSES, *sorted(v.category for v in videos if v.label), *(v.category for v in videos))
+        )
         return {name: sum(v.category == name for v in videos) for name in names} if videos else {}
 
     def by_class(self, unseen: bool = True) -> dict[str, list[Metric]]:
@@ -70,12 +80,20 @@ class Study:
         scores = self.unseen if unseen else self.seen
         if not scores:
             return {}
-        classes = [c for c in self.counts() if c != metrics.NORMAL] if unseen else metrics.anomaly_classes(next(iter(scores.values())))
+        classes = (
+            [c for c in self.counts() if c != metrics.NORMAL]
+            if unseen
+            else metrics.anomaly_classes(next(iter(scores.values())))
+        )
         return {name: _of_class(scores, self.config, name) for name in classes}
 
     def against_seen(self, names: Sequence[str] = OVERALL) -> list[Comparison]:
         """Unseen minus seen, unpaired; normal videos that both sides share are drawn together."""
-        return [evaluation.compare_sets(self.unseen, self.seen, self.config, name) for name in names] if self.unseen else []
+        return (
+            [evaluation.compare_sets(self.unseen, self.seen, self.config, name) for name in names]
+            if self.unseen
+            else []
+        )
 
     def rows(self) -> list[ResultRow]:
         """Table 3 beside the printed values, each class, the difference to seen classes, and the numbers of videos."""
@@ -83,13 +101,28 @@ class Study:
         for name, found in self.by_class().items():
             rows += report.result_rows(self.config, found, PAPER, "table 3 by class", f"{self.system}, {name}")
         for change in self.against_seen():
-            rows += report.change_rows(self.config, change, PAPER, "table 3 against the test list", f"{self.system}, unseen / seen")
+            rows += report.change_rows(
+                self.config, change, PAPER, "table 3 against the test list", f"{self.system}, unseen / seen"
+            )
         counts = self.counts()
         if counts:
             normal = counts.pop(metrics.NORMAL, 0)
             numbers = {"anomalous_videos": (sum(counts.values()), "videos"), "normal_videos": (normal, "videos")}
-            rows += [report.number_row(self.config, n, unit, PAPER, "section 4.7", "unseen test set", name) for name, (n, unit) in numbers.items()]
-            rows.append(report.number_row(self.config, sum(n > 0 for n in counts.values()), "classes", PAPER, "claim 4.7", "unseen test set", "classes"))
+            rows += [
+                report.number_row(self.config, n, unit, PAPER, "section 4.7", "unseen test set", name)
+                for name, (n, unit) in numbers.items()
+            ]
+            rows.append(
+                report.number_row(
+                    self.config,
+                    sum(n > 0 for n in counts.values()),
+                    "classes",
+                    PAPER,
+                    "claim 4.7",
+                    "unseen test set",
+                    "classes",
+                )
+            )
         return rows
 
 
@@ -101,16 +134,35 @@ def run(config: Config, corpus: Corpus, name: str, progress: Progress | None = N
     Raises as `experiment.run_system` does.
     """
     if config.split == "grouped_cv":
-        return Study(config, name, {}, {}, reason="cross-validation trains on every class in turn: this corpus has none that a system never saw")
+        return Study(
+            config,
+            name,
+            {},
+            {},
+            reason="cross-validation trains on every class in turn: this corpus has none that a system never saw",
+        )
     videos = corpus.of("unseen")
     if not any(v.label for v in videos):
-        return Study(config, name, {}, {}, reason=f"corpus {corpus.name} has no video of a class that is not trained on; UCF-Crime has, with UCFCrime2Local's lists beside its own")
+        return Study(
+            config,
+            name,
+            {},
+            {},
+            reason=f"corpus {corpus.name} has no video of a class that is not trained on; UCF-Crime has, with UCFCrime2Local's lists beside its own",
+        )
     trained = experiment.run_system(config, corpus, name, progress)
     seen = trained.by_seed()
     unseen, noted = experiment.score_videos(config, trained, videos, progress)
     problems = tuple(dict.fromkeys((*trained.problems, *noted)))
     if not any(v.label for v in next(iter(unseen.values()))):
-        return Study(config, name, seen, {}, problems=problems, reason=f"none of the {sum(v.label for v in videos)} anomalous videos of unseen classes can be used")
+        return Study(
+            config,
+            name,
+            seen,
+            {},
+            problems=problems,
+            reason=f"none of the {sum(v.label for v in videos)} anomalous videos of unseen classes can be used",
+        )
     negatives = "the unseen list, not used in training or testing"
     if all(v.label for v in next(iter(unseen.values()))):
         negatives = "the test list: the unseen list has no usable normal video"
@@ -132,5 +184,8 @@ def f1_at_share(tpr: float, fpr: float, share: float) -> float:
 def _of_class(scores: Scores, config: Config, name: str) -> list[Metric]:
     chosen = {seed: [v for v in videos if v.category in (name, metrics.NORMAL)] for seed, videos in scores.items()}
     if not any(v.label for v in next(iter(chosen.values()))):
-        return [Metric(metric, None, None, None, (None,) * len(scores), 0, f"no video of class {name}") for metric in OF_A_CLASS]
+        return [
+            Metric(metric, None, None, None, (None,) * len(scores), 0, f"no video of class {name}")
+            for metric in OF_A_CLASS
+        ]
     return evaluation.evaluate(chosen, config, OF_A_CLASS.__contains__)

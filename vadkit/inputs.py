@@ -51,7 +51,9 @@ class Network:
         """The network in evaluation mode. Raises WeightsError where its weights are no longer those of `digest`."""
         now = network_of(self.name, self.weights, self.width, self.size)
         if now.digest != self.digest:
-            raise WeightsError(f"{self.name} weights of the training were {self.digest}, '{self.weights}' now gives {now.digest}; put the former weights back, or train again")
+            raise WeightsError(
+                f"{self.name} weights of the training were {self.digest}, '{self.weights}' now gives {now.digest}; put the former weights back, or train again"
+            )
         if self.width is None:
             return backbones.build_backbone(self.name, self.weights, device)
         from vadkit.models import video
@@ -89,9 +91,14 @@ class FrameInputs:
     @cached_property
     def networks(self) -> dict[str, Network]:
         """By stream."""
-        return {stream: network_of(self.config.backbone, self.config.backbone_weights) for stream in self.system.stream_names(self.config)}
+        return {
+            stream: network_of(self.config.backbone, self.config.backbone_weights)
+            for stream in self.system.stream_names(self.config)
+        }
 
-    def extract(self, videos: Sequence[Video], purpose: str, progress: Progress | None) -> tuple[list[Samples], list[Problem]]:
+    def extract(
+        self, videos: Sequence[Video], purpose: str, progress: Progress | None
+    ) -> tuple[list[Samples], list[Problem]]:
         return extract(videos, self.config, progress, purpose=purpose)
 
     def extract_features(self, samples: Sequence[Samples], progress: Progress | None) -> None:
@@ -117,7 +124,9 @@ class ClipInputs:
         c = self.config
         if self.system.network == "c3d":
             if c.clip_frames != C3D_FRAMES:
-                raise ConfigError(f"C3D takes clips of {C3D_FRAMES} frames, clip_frames is {c.clip_frames}; set clip_frames: {C3D_FRAMES}")
+                raise ConfigError(
+                    f"C3D takes clips of {C3D_FRAMES} frames, clip_frames is {c.clip_frames}; set clip_frames: {C3D_FRAMES}"
+                )
             return {"rgb": network_of("c3d", c.c3d_weights, c.clip_width, c.c3d_size)}
         weights = {"rgb": c.i3d_rgb_weights, "flow": c.i3d_flow_weights}
         return {stream: network_of(f"i3d_{stream}", weights[stream], c.clip_width, c.i3d_size) for stream in weights}
@@ -136,7 +145,9 @@ class ClipInputs:
         """Clips that phase two, and scoring after it, hold in memory at once."""
         return max(1, PIXELS_AT_ONCE // (self.config.clip_frames * self.size**2))
 
-    def extract(self, videos: Sequence[Video], purpose: str, progress: Progress | None) -> tuple[list[Clips], list[Problem]]:
+    def extract(
+        self, videos: Sequence[Video], purpose: str, progress: Progress | None
+    ) -> tuple[list[Clips], list[Problem]]:
         streams = (*self.networks, BAGS) if self.system.bag else tuple(self.networks)
         return extract_clips(videos, self.config, self.size, streams, progress, purpose=purpose, every=self.every)
 
@@ -145,14 +156,21 @@ class ClipInputs:
 
     def features(self, one: Clips, rows: np.ndarray) -> np.ndarray:
         """Features of the given clips, streams side by side. Shape: -> (k, D) float16."""
-        return np.concatenate([clip_features(one, stream, network, self.config)[rows] for stream, network in self.networks.items()], axis=1)
+        return np.concatenate(
+            [clip_features(one, stream, network, self.config)[rows] for stream, network in self.networks.items()],
+            axis=1,
+        )
 
 
 class TubeInputs(ClipInputs):
     """Clips of windows of the frame, which `vadkit.tube_systems` cuts: how large they are depends on the training videos."""
 
-    def extract(self, videos: Sequence[Video], purpose: str, progress: Progress | None) -> tuple[list[Clips], list[Problem]]:
-        raise ConfigError(f"{self.system.name} sees windows as large as its training tubes; they are cut for the corpus's own lists only. Score other videos with full-I3D")
+    def extract(
+        self, videos: Sequence[Video], purpose: str, progress: Progress | None
+    ) -> tuple[list[Clips], list[Problem]]:
+        raise ConfigError(
+            f"{self.system.name} sees windows as large as its training tubes; they are cut for the corpus's own lists only. Score other videos with full-I3D"
+        )
 
 
 Inputs = FrameInputs | ClipInputs

@@ -45,7 +45,9 @@ class Interval:
 # --- the public way in -------------------------------------------------------------------------------------------
 
 
-def bootstrap_interval(labels_by_video, scores_by_video, statistic="frame_auc", resamples=1000, level=0.95, seed=0) -> Interval:
+def bootstrap_interval(
+    labels_by_video, scores_by_video, statistic="frame_auc", resamples=1000, level=0.95, seed=0
+) -> Interval:
     """Interval of a metric of pooled frames, by the percentile bootstrap over videos.
 
     labels_by_video, scores_by_video: one vector a video, of equal lengths. statistic: "frame_auc",
@@ -59,7 +61,9 @@ def bootstrap_interval(labels_by_video, scores_by_video, statistic="frame_auc", 
     return interval(value, function(draw(len(labels_by_video), resamples, seed)), level)
 
 
-def paired_difference(labels_by_video, scores_a, scores_b, statistic="frame_auc", resamples=1000, level=0.95, seed=0) -> Interval:
+def paired_difference(
+    labels_by_video, scores_a, scores_b, statistic="frame_auc", resamples=1000, level=0.95, seed=0
+) -> Interval:
     """Interval of a's metric minus b's on the same videos: both are drawn together.
 
     Arguments and errors as for `bootstrap_interval`; scores_a and scores_b: one vector a video each.
@@ -213,7 +217,9 @@ def pooled_function(labels: Sequence[np.ndarray], scores: Sequence[np.ndarray], 
         for k, count in enumerate(counts.astype(int)):
             drawn = np.repeat(np.arange(len(labels)), count)
             try:
-                result[k] = metric(np.concatenate([labels[v] for v in drawn]), np.concatenate([scores[v] for v in drawn]))
+                result[k] = metric(
+                    np.concatenate([labels[v] for v in drawn]), np.concatenate([scores[v] for v in drawn])
+                )
             except UndefinedMetricError:
                 continue
         return result
@@ -228,8 +234,13 @@ def divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
 
 def _checked(labels_by_video, scores_by_video) -> tuple[list[np.ndarray], list[np.ndarray]]:
     if len(labels_by_video) != len(scores_by_video):
-        raise ValueError(f"expected scores for every video, got {len(scores_by_video)} vectors of scores and {len(labels_by_video)} of labels")
+        raise ValueError(
+            f"expected scores for every video, got {len(scores_by_video)} vectors of scores and {len(labels_by_video)} of labels"
+        )
     if len(labels_by_video) == 0:
         raise UndefinedMetricError("no video to evaluate")
-    pairs = [metrics.check_pair(y, s, f"video {k}") for k, (y, s) in enumerate(zip(labels_by_video, scores_by_video, strict=True))]
+    pairs = [
+        metrics.check_pair(y, s, f"video {k}")
+        for k, (y, s) in enumerate(zip(labels_by_video, scores_by_video, strict=True))
+    ]
     return [y for y, _ in pairs], [s for _, s in pairs]

@@ -134,20 +134,43 @@ def run(config: Config, corpus: Corpus, progress: Progress | None = None) -> Fai
     fixed, free = bags.items, load_sequences(config, corpus, progress).items
     usable = [fixed[name] for name in pool if name in fixed]
     if len({item.video.source for item in usable}) < 2 or len({item.video.label for item in usable}) < 2:
-        raise DataError(f"{len(usable)} videos are not enough: expected two sources, and normal and anomalous videos; give more videos")
-    parts, wholes = _samples(usable, classes, _cut), _samples([free[item.video.name] for item in usable], classes, _whole)
+        raise DataError(
+            f"{len(usable)} videos are not enough: expected two sources, and normal and anomalous videos; give more videos"
+        )
+    parts, wholes = (
+        _samples(usable, classes, _cut),
+        _samples([free[item.video.name] for item in usable], classes, _whole),
+    )
     streams, test = bags.streams, [v.name for v in corpus.of("test") if v.name in fixed]
     tasks = []
     for way in WAYS:
         samples, items, cut = (wholes, free, _whole) if way == WHOLE else (parts, fixed, _cut)
-        tasks += [_Task(config, way, seed, samples, classes, streams, tuple(items[v.video.name] for v in usable), tuple(items[name] for name in test), cut) for seed in config.seeds]
+        tasks += [
+            _Task(
+                config,
+                way,
+                seed,
+                samples,
+                classes,
+                streams,
+                tuple(items[v.video.name] for v in usable),
+                tuple(items[name] for name in test),
+                cut,
+            )
+            for seed in config.seeds
+        ]
     missing = [task for task in tasks if not task.path.is_dir()]
     for done, what in enumerate(parallel.each(_train, [(task,) for task in missing], config.workers), 1):
         if progress is not None:
             progress(done, len(missing), what)
     trials = [_read(task) for task in tasks]
     held = held_out(RANDOM, parts.names, parts.sources, parts.classes > 0, config.seeds[0])
-    return Failure(classes, tuple(item.video for item in usable), tuple(trials), Segments(len(parts.bags), _same_video(parts, held), _mislabelled(usable, pool)))
+    return Failure(
+        classes,
+        tuple(item.video for item in usable),
+        tuple(trials),
+        Segments(len(parts.bags), _same_video(parts, held), _mislabelled(usable, pool)),
+    )
 
 
 def held_out(way: str, names: np.ndarray, sources: np.ndarray, anomalous: np.ndarray, seed: int) -> np.ndarray:
@@ -168,7 +191,13 @@ def held_out(way: str, names: np.ndarray, sources: np.ndarray, anomalous: np.nda
         raise DataError(f"{len(videos)} videos cannot be held apart by source; give more videos")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # few sources of a class: then the share held out differs, no more
-        _, test = next(iter(StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(videos, anomalous[first], sources[first])))
+        _, test = next(
+            iter(
+                StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(
+                    videos, anomalous[first], sources[first]
+                )
+            )
+        )
     return np.isin(names, videos[test])
 
 
@@ -185,7 +214,17 @@ def metrics_of(failure: Failure, config: Config, way: str) -> list[Metric]:
         value = float(statistic(np.ones((1, len(totals))))[0])
         its = intervals.interval(value, statistic(counts), config.interval_level)
         seeds = [np.array(list(t.held.values()), float).sum(axis=0) for t in trials]
-        found.append(Metric(name, value, its.low, its.high, tuple(float(s[column] / s[0]) for s in seeds), int((totals[:, 0] > 0).sum()), its.reason))
+        found.append(
+            Metric(
+                name,
+                value,
+                its.low,
+                its.high,
+                tuple(float(s[column] / s[0]) for s in seeds),
+                int((totals[:, 0] > 0).sum()),
+                its.reason,
+            )
+        )
     return found
 
 
@@ -201,7 +240,11 @@ def _whole(bag: Bag) -> list[Bag]:
 
 
 def _samples(items: Sequence[Item], classes: tuple[str, ...], cut: Callable[[Bag], list[Bag]]) -> _Samples:
-    made = [(bag, classes.index(item.video.category), item.video.name, item.video.source) for item in items for bag in cut(item.bag)]
+    made = [
+        (bag, classes.index(item.video.category), item.video.name, item.video.source)
+        for item in items
+        for bag in cut(item.bag)
+    ]
     bags, numbers, names, sources = zip(*made, strict=True)
     return _Samples(bags, np.array(numbers), np.array(names), np.array(sources))
 
@@ -211,7 +254,9 @@ def _same_video(parts: _Samples, held: np.ndarray) -> float:
     unit = np.concatenate([bag.features for bag in parts.bags])
     unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
     trained = unit[~held]
-    nearest = np.concatenate([(some @ trained.T).argmax(axis=1) for some in np.array_split(unit[held], -(-held.sum() // EVALUATION))])
+    nearest = np.concatenate(
+        [(some @ trained.T).argmax(axis=1) for some in np.array_split(unit[held], -(-held.sum() // EVALUATION))]
+    )
     return float(np.mean(parts.names[held] == parts.names[~held][nearest]))
 
 
@@ -288,15 +333,22 @@ def _build(folder: Path, task: _Task) -> None:
         for epoch in range(1, min(EPOCHS, config.joint_epochs) + 1):
             torch.manual_seed(derived_seed(seed, PHASE, epoch))
             for _ in range(PASSES if way == WHOLE else 1):
-                train_epoch(model, optimiser, sides[0], labels[0], config, weights, f"{way}, seed {seed}, epoch {epoch}")
+                train_epoch(
+                    model, optimiser, sides[0], labels[0], config, weights, f"{way}, seed {seed}, epoch {epoch}"
+                )
             for curve, bags, its in zip(curves, sides, labels, strict=True):
                 curve.append(asdict(_accuracy(*_predicted(model, bags), its)))
         videos, given = _predicted(model, sides[1])
         scores = {str(k): _segment_scores(model, task.cut(item.bag)) for k, item in enumerate(task.test)}
     detected, classified = ((videos > 0.5) == (labels[1] > 0)).numpy(), (given.argmax(dim=1) == labels[1]).numpy()
     names = samples.names[held]
-    counts = {str(n): [int((names == n).sum()), int(detected[names == n].sum()), int(classified[names == n].sum())] for n in np.unique(names)}
-    (folder / "trial.json").write_text(json.dumps({"train": curves[0], "held_out": curves[1], "held": counts}, indent=1, allow_nan=False))
+    counts = {
+        str(n): [int((names == n).sum()), int(detected[names == n].sum()), int(classified[names == n].sum())]
+        for n in np.unique(names)
+    }
+    (folder / "trial.json").write_text(
+        json.dumps({"train": curves[0], "held_out": curves[1], "held": counts}, indent=1, allow_nan=False)
+    )
     np.savez(folder / "tested.npz", **scores)
 
 

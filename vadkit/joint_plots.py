@@ -27,16 +27,27 @@ def failure_curves(failure: Failure) -> Figure:
             for side, line in (("train", ":"), ("held_out", "-")):
                 curves = 100 * np.array([[getattr(a, what) for a in getattr(trial, side)] for trial in failure.of(way)])
                 epochs = np.arange(1, curves.shape[1] + 1)
-                axes.plot(epochs, curves.mean(axis=0), color=colour, linestyle=line, marker="." if len(epochs) == 1 else None)
+                axes.plot(
+                    epochs, curves.mean(axis=0), color=colour, linestyle=line, marker="." if len(epochs) == 1 else None
+                )
                 if side == "held_out" and len(curves) > 1:
-                    axes.fill_between(epochs, curves.min(axis=0), curves.max(axis=0), color=colour, alpha=0.15, linewidth=0)
+                    axes.fill_between(
+                        epochs, curves.min(axis=0), curves.max(axis=0), color=colour, alpha=0.15, linewidth=0
+                    )
         axes.axhline(100 * getattr(majority, what), color="#999999", linewidth=0.9, linestyle=(0, (4, 3)))
         axes.set(xlabel="epoch", title=title, ylim=(0, 102))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     panels[0].set_ylabel("accuracy (%)")
     ways = [Line2D([], [], color=colour, label=way) for way, colour in zip(WAYS, (RED, BLUE, GREEN), strict=True)]
-    kinds = [Line2D([], [], color="#555555", label="held out"), Line2D([], [], color="#555555", linestyle=":", label="trained on")]
-    figure.legend(handles=[*ways, *kinds, Line2D([], [], color="#999999", linestyle=(0, (4, 3)), label="most frequent")], loc="outside lower center", ncols=3)
+    kinds = [
+        Line2D([], [], color="#555555", label="held out"),
+        Line2D([], [], color="#555555", linestyle=":", label="trained on"),
+    ]
+    figure.legend(
+        handles=[*ways, *kinds, Line2D([], [], color="#999999", linestyle=(0, (4, 3)), label="most frequent")],
+        loc="outside lower center",
+        ncols=3,
+    )
     return figure
 
 
@@ -57,7 +68,15 @@ def confusion_matrix(classes: Sequence[str], counts: np.ndarray) -> Figure:
     picture = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
     for (row, column), count in np.ndenumerate(counts):
         if count:
-            axes.text(column, row, f"{count:.0f}" if float(count).is_integer() else f"{count:.1f}", ha="center", va="center", fontsize=8.5, color="white" if shares[row, column] > 55 else "#222222")
+            axes.text(
+                column,
+                row,
+                f"{count:.0f}" if float(count).is_integer() else f"{count:.1f}",
+                ha="center",
+                va="center",
+                fontsize=8.5,
+                color="white" if shares[row, column] > 55 else "#222222",
+            )
     axes.set_xticks(range(len(classes)), classes, rotation=90 if len(classes) > 4 else 0)
     axes.set_yticks(range(len(classes)), [f"{name} ({n:.0f})" for name, n in zip(classes, total[:, 0], strict=True)])
     axes.set(xlabel="class given", ylabel="class (videos)")

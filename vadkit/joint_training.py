@@ -85,14 +85,22 @@ def run(config: Config, corpus: Corpus, model: str = "joint", progress: Progress
     if model not in NAMES:
         raise ValueError(f"model must be one of {', '.join(NAMES)}, got '{model}'")
     bags, classes = load_sequences(config, corpus, progress), classes_of(corpus)
-    tasks = [_Task(config, model, classes, seed, bags.networks, *sides_of(fold, bags.items)) for seed in config.seeds for fold in plan_folds(config, corpus, seed)]
+    tasks = [
+        _Task(config, model, classes, seed, bags.networks, *sides_of(fold, bags.items))
+        for seed in config.seeds
+        for fold in plan_folds(config, corpus, seed)
+    ]
     mil_training.train_missing(tasks, _train_task, progress)
     seeds = []
     for seed in config.seeds:
         mine = [task for task in tasks if task.seed == seed]
-        outputs = {item.video.name: (item, outs) for task in mine for item, outs in _outputs(load_model(task.path), task.test)}
+        outputs = {
+            item.video.name: (item, outs) for task in mine for item, outs in _outputs(load_model(task.path), task.test)
+        }
         tested = [outputs[v.name] for v in corpus.videos if v.name in outputs]
-        histories = tuple(tuple(Epoch(**line) for line in json.loads((task.path / "history.json").read_text())) for task in mine)
+        histories = tuple(
+            tuple(Epoch(**line) for line in json.loads((task.path / "history.json").read_text())) for task in mine
+        )
         scores = tuple(video_scores(item, out.scores[0].numpy(), config) for item, out in tested)
         recognised = tuple(_recognised(item, classes, out) for item, out in tested if out.classes is not None)
         seeds.append(JointSeed(seed, scores, recognised, histories, tuple(task.path for task in mine)))
@@ -128,7 +136,9 @@ def joint_facts(path: str | Path) -> JointFacts:
     """Of a run's model folder. Raises DataError where it holds no such model."""
     path = Path(path)
     if not (path / "joint.json").is_file():
-        raise DataError(f"{path} holds no LSTM, attention or joint model (joint.json is missing); take a path from JointSeed.model_paths, or run it again")
+        raise DataError(
+            f"{path} holds no LSTM, attention or joint model (joint.json is missing); take a path from JointSeed.model_paths, or run it again"
+        )
     facts = json.loads((path / "joint.json").read_text())
     return JointFacts(facts["model"], tuple(facts["classes"]), recalled(facts["networks"]))
 
@@ -158,7 +168,9 @@ def train_model(
         for epoch in range(1, config.joint_epochs + 1):
             started = time.monotonic()
             torch.manual_seed(derived_seed(seed, PHASE, epoch))  # the draw and dropout
-            mean = train_epoch(model, optimiser, train, labels, config, weights, f"{name} model, seed {seed}, epoch {epoch}")
+            mean = train_epoch(
+                model, optimiser, train, labels, config, weights, f"{name} model, seed {seed}, epoch {epoch}"
+            )
             loss, auc = _validate(model, validation, validation_labels, config, weights)
             history.append(Epoch(1, epoch, mean, loss, auc, len(train), round(time.monotonic() - started, 3)))
             if (auc, -loss) > best or epoch == 1:
@@ -176,10 +188,14 @@ def video_loss(out: Output, labels: Tensor, config: Config, class_weights: Tenso
     """
     if not torch.isfinite(out.videos).all():
         return out.videos.sum()  # not finite either; the caller says so
-    loss = functional.binary_cross_entropy(out.videos.clamp(0, 1), (labels > 0).float())  # a sum of shares may pass 1 by rounding
+    loss = functional.binary_cross_entropy(
+        out.videos.clamp(0, 1), (labels > 0).float()
+    )  # a sum of shares may pass 1 by rounding
     if out.classes is not None and config.joint_class_weight:
         each = functional.cross_entropy(out.classes, labels, reduction="none")
-        loss = loss + config.joint_class_weight * (each * class_weights[labels]).mean()  # not over the weights' sum: a rare class alone in a batch would lose its weight
+        loss = (
+            loss + config.joint_class_weight * (each * class_weights[labels]).mean()
+        )  # not over the weights' sum: a rare class alone in a batch would lose its weight
     return loss
 
 
@@ -188,13 +204,23 @@ def class_weights(labels: Tensor, classes: int) -> Tensor:
     return 1 - torch.bincount(labels, minlength=classes) / len(labels)
 
 
-def new_model(config: Config, name: str, feature_dim: int, classes: int, streams: int = 1) -> tuple[nn.Module, torch.optim.Optimizer]:
+def new_model(
+    config: Config, name: str, feature_dim: int, classes: int, streams: int = 1
+) -> tuple[nn.Module, torch.optim.Optimizer]:
     """An untrained model of config's size, and what trains it."""
     model = build_model(name, feature_dim, classes, streams=streams, **_size(config))
     return model, torch.optim.Adam(model.parameters(), lr=config.joint_lr, weight_decay=config.joint_weight_decay)
 
 
-def train_epoch(model: nn.Module, optimiser: torch.optim.Optimizer, bags: Sequence[Bag], labels: Tensor, config: Config, weights: Tensor, what: str) -> float:
+def train_epoch(
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    bags: Sequence[Bag],
+    labels: Tensor,
+    config: Config,
+    weights: Tensor,
+    what: str,
+) -> float:
     """One pass over the bags in random order, in padded batches; the mean loss. what: who trains, for an error's message.
 
     labels: (bags,) classes, 0 for normal. Raises VadkitError where the loss is no longer finite.
@@ -204,7 +230,9 @@ def train_epoch(model: nn.Module, optimiser: torch.optim.Optimizer, bags: Sequen
     for rows in torch.randperm(len(bags)).split(config.joint_batch):
         loss = video_loss(model(*padded([bags[i] for i in rows])), labels[rows], config, weights)
         if not torch.isfinite(loss):
-            raise VadkitError(f"{what}: the loss is {loss.item()}, expected a finite number; lower joint_lr (now {config.joint_lr:g})")
+            raise VadkitError(
+                f"{what}: the loss is {loss.item()}, expected a finite number; lower joint_lr (now {config.joint_lr:g})"
+            )
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
@@ -216,7 +244,9 @@ def _size(config: Config) -> dict:
     return {"width": config.joint_width, "dropout": config.joint_dropout, "top_k": config.joint_top_k}
 
 
-def _validate(model: nn.Module, bags: Sequence[Bag], labels: Tensor, config: Config, weights: Tensor) -> tuple[float, float]:
+def _validate(
+    model: nn.Module, bags: Sequence[Bag], labels: Tensor, config: Config, weights: Tensor
+) -> tuple[float, float]:
     """The loss over validation videos, and the AUC of their scores. Video labels only."""
     model.eval()
     losses, videos = [], []
@@ -234,7 +264,9 @@ def _outputs(model: nn.Module, items: Sequence[Item]) -> list[tuple[Item, Output
 
 
 def _recognised(item: Item, classes: tuple[str, ...], out: Output) -> Recognised:
-    return Recognised(item.video.name, item.video.category, item.video.source, classes, out.classes[0].softmax(dim=0).numpy())
+    return Recognised(
+        item.video.name, item.video.category, item.video.source, classes, out.classes[0].softmax(dim=0).numpy()
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -279,9 +311,17 @@ def _train_task(task: _Task, progress: Progress | None) -> str:
 def _build(task: _Task, folder: Path, progress: Progress | None) -> None:
     bags = [[item.bag for item in side] for side in (task.train, task.val)]
     labels, streams = [task.labels(side) for side in (task.train, task.val)], max(1, len(task.networks))
-    model, history = train_model(task.config, task.model, bags[0], labels[0], bags[1], labels[1], len(task.classes), task.seed, streams, progress)
+    model, history = train_model(
+        task.config, task.model, bags[0], labels[0], bags[1], labels[1], len(task.classes), task.seed, streams, progress
+    )
     torch.save(model.state_dict(), folder / "model.pt")
-    built = {"name": task.model, "feature_dim": bags[0][0].features.shape[1], "classes": len(task.classes), "streams": streams, **_size(task.config)}
+    built = {
+        "name": task.model,
+        "feature_dim": bags[0][0].features.shape[1],
+        "classes": len(task.classes),
+        "streams": streams,
+        **_size(task.config),
+    }
     facts = {"model": built, "classes": task.classes, "networks": remembered(task.networks)}
     (folder / "joint.json").write_text(json.dumps(facts, indent=1))
     (folder / "history.json").write_text(json.dumps([asdict(line) for line in history], indent=1, allow_nan=False))

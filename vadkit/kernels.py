@@ -55,7 +55,13 @@ class Failure:
     traceback: list[str] = field(default_factory=list)
 
 
-def execute(source: Path, target: Path, values: Mapping[str, Any], show: Callable[[Doing, float], None], beat_seconds: float = 1.0) -> Failure | None:
+def execute(
+    source: Path,
+    target: Path,
+    values: Mapping[str, Any],
+    show: Callable[[Doing, float], None],
+    beat_seconds: float = 1.0,
+) -> Failure | None:
     """Run `source` with `values` and write the executed notebook to `target`; None where it got to its end.
 
     `show(doing, seconds)` is called every `beat_seconds`. A KeyboardInterrupt ends the kernel and is raised again.
@@ -107,7 +113,12 @@ def _attempt(source: Path, target: Path, values: Mapping[str, Any], doing: Doing
         return Failure(_source_cell(source, error.cell_index), error.ename, error.evalue, trace)
     except Exception as error:  # a dead kernel, a full disk: the run must say so and stop, whatever it was
         words = log.read_text(errors="replace").splitlines() if log.is_file() else []
-        return Failure(doing.cell or None, type(error).__name__, str(error), [line for line in words if "[IPKernelApp]" not in line])
+        return Failure(
+            doing.cell or None,
+            type(error).__name__,
+            str(error),
+            [line for line in words if "[IPKernelApp]" not in line],
+        )
     finally:
         log.unlink(missing_ok=True)
     return None
@@ -200,7 +211,9 @@ def run_lock(output_dir: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             pid = _read_lock(path).get("pid", "unknown")
-            raise RunError(f"{output_dir} is in use by another run, process {pid}; wait for it, end it, or give this run another profile: -p profile NAME") from None
+            raise RunError(
+                f"{output_dir} is in use by another run, process {pid}; wait for it, end it, or give this run another profile: -p profile NAME"
+            ) from None
         end_processes(_read_lock(path).get("token", ""))
         token = secrets.token_hex(8)
         os.environ[TOKEN] = token

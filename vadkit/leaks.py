@@ -32,7 +32,9 @@ class Leak:
     reason: str = ""
 
 
-def compare_splits(features: np.ndarray, labels: np.ndarray, sources: np.ndarray, folds: int = 5, seed: int = 0) -> Leak:
+def compare_splits(
+    features: np.ndarray, labels: np.ndarray, sources: np.ndarray, folds: int = 5, seed: int = 0
+) -> Leak:
     """Cross-validate logistic regression both ways. Shape: features (clips, d), labels (clips,) of 0 and 1, sources (clips,).
 
     Every clip is scored once a deal, by the fold that did not train on it, and the AUC is that of all clips.
@@ -44,7 +46,9 @@ def compare_splits(features: np.ndarray, labels: np.ndarray, sources: np.ndarray
     fewest = min((len(np.unique(sources[labels == label])) for label in (0, 1)), default=0)
     folds = min(folds, fewest)
     if folds < 2:
-        return Leak(None, None, clips, count, f"{fewest} sources have clips of the rarer class: no two folds with both classes")
+        return Leak(
+            None, None, clips, count, f"{fewest} sources have clips of the rarer class: no two folds with both classes"
+        )
     areas: dict[str, list[float]] = {"clip": [], "source": []}
     for repeat in range(REPEATS):
         options = {"n_splits": folds, "shuffle": True, "random_state": seed + repeat}
@@ -53,12 +57,20 @@ def compare_splits(features: np.ndarray, labels: np.ndarray, sources: np.ndarray
             ("source", list(StratifiedGroupKFold(**options).split(features, labels, sources))),
         ):
             if any(len(np.unique(labels[train])) < 2 for train, _ in sides):
-                return Leak(None, None, clips, count, f"folds by {name} leave one class alone in training: {count} sources are too few")
+                return Leak(
+                    None,
+                    None,
+                    clips,
+                    count,
+                    f"folds by {name} leave one class alone in training: {count} sources are too few",
+                )
             areas[name].append(metrics.video_auc(labels, _out_of_fold(features, labels, sides)))
     return Leak(float(np.mean(areas["clip"])), float(np.mean(areas["source"])), clips, count)
 
 
-def own_clips(config: Config, corpus: Corpus, progress: Callable[[int, int, str], None] | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def own_clips(
+    config: Config, corpus: Corpus, progress: Callable[[int, int, str], None] | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(features, labels, sources) of the corpus's training videos, or of all with cross-validation: the frame stream's frozen features.
 
     Each video is the mean over six evenly spaced frames. Raises DataError where no video can be used.
@@ -70,11 +82,18 @@ def own_clips(config: Config, corpus: Corpus, progress: Callable[[int, int, str]
     wanted = {v.name for v in corpus.of("all", "train")}
     samples = [one for name, one in prepare(config, corpus, progress).samples.items() if name in wanted]
     extract_features(samples, ["frame"], config, progress)
-    features = np.stack([pooled(one, "frame", config)[spread_rows(one.index, one.frames)].astype(np.float32).mean(axis=0) for one in samples])
+    features = np.stack(
+        [
+            pooled(one, "frame", config)[spread_rows(one.index, one.frames)].astype(np.float32).mean(axis=0)
+            for one in samples
+        ]
+    )
     return features, np.array([one.video.label for one in samples]), np.array([one.video.source for one in samples])
 
 
-def drawn_clips(sources: int = 40, clips: int = 6, leaning: float = 0.8, signal: float = 0.8, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def drawn_clips(
+    sources: int = 40, clips: int = 6, leaning: float = 0.8, signal: float = 0.8, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A controlled experiment: clips whose features are mostly their camera's, and hold a little of the event.
 
     leaning: share of a source's clips that have its usual label, as recordings of fights give mostly fights; 0.5 for none.

@@ -124,7 +124,9 @@ def score(
     if overlay is not None and overlay == table:
         raise DataError(f"overlay and CSV are both {overlay}; give them two names")
     live = "://" in str(video) or str(video).isdigit()
-    source = Camera(str(video)) if live else read_frames(video, lambda number: overlay is not None or analyser.wants(number))
+    source = (
+        Camera(str(video)) if live else read_frames(video, lambda number: overlay is not None or analyser.wants(number))
+    )
     try:
         fps = source.fps if live else source.probe.fps
         analyser = make_analyser(trained, config, fps, endless=live)
@@ -153,9 +155,15 @@ def changed(config: Config, values: dict[str, Any]) -> Config:
     return make_config({**config.model_dump(), **values}, where="-p") if values else config
 
 
-def describe(verdict: Verdict, trained: TrainedModel, overlay: str | Path | None = None, table: str | Path | None = None) -> list[str]:
+def describe(
+    verdict: Verdict, trained: TrainedModel, overlay: str | Path | None = None, table: str | Path | None = None
+) -> list[str]:
     """What `vadkit score` prints; the last line is the verdict."""
-    fold = "" if trained.folds == 1 else f", fold {trained.fold}, {'which tests this video' if trained.held_out else 'which may have trained on this video'}"
+    fold = (
+        ""
+        if trained.folds == 1
+        else f", fold {trained.fold}, {'which tests this video' if trained.held_out else 'which may have trained on this video'}"
+    )
     spent = ", ".join(f"{stage} {1000 * seconds / verdict.analysed:.1f}" for stage, seconds in verdict.seconds.items())
     return [
         f"{trained.system} seed {trained.seed}{fold}",
@@ -163,7 +171,8 @@ def describe(verdict: Verdict, trained: TrainedModel, overlay: str | Path | None
         *(f"written: {path}" for path in (overlay, table) if path is not None),
         f"{verdict.frames} frames, {verdict.analysed} of them analysed, at {verdict.processing_fps:.0f} frames a second ({verdict.real_time_factor:.1f} times real time)",
         f"ms per analysed frame: {spent}",
-        f"{verdict.word}: in alarm for {100 * verdict.share:.1f} % of {verdict.frames} frames" + (", stopped by hand" if verdict.stopped else ""),
+        f"{verdict.word}: in alarm for {100 * verdict.share:.1f} % of {verdict.frames} frames"
+        + (", stopped by hand" if verdict.stopped else ""),
     ]
 
 
@@ -171,7 +180,14 @@ class _Session:
     """The run over one source: counts, times, and how it ended."""
 
     def __init__(self, analyser: Analyser, source: Iterable, stopped, progress, expected: int, name: str):
-        self.analyser, self.source, self.stopped, self.progress, self.expected, self.name = analyser, source, stopped, progress, expected, name
+        self.analyser, self.source, self.stopped, self.progress, self.expected, self.name = (
+            analyser,
+            source,
+            stopped,
+            progress,
+            expected,
+            name,
+        )
         self.frames = self.in_alarm = 0
         self.reading: Reading | None = None
         self.broken, self.was_stopped = "", False
@@ -198,14 +214,25 @@ class _Session:
                     self.progress(number, max(self.expected, number + 1), self.name)
             self._recent.append((number, time.perf_counter() - started + self.analyser.ahead_seconds))
             self._count_to(number + 1)
-            yield Shot(number, number / self.analyser.fps, image, self.reading, self.in_alarm / self.frames, self._speed())
+            yield Shot(
+                number, number / self.analyser.fps, image, self.reading, self.in_alarm / self.frames, self._speed()
+            )
         self.was_stopped = was_stopped
 
     def verdict(self, notes: tuple[str, ...], frames: int | None) -> Verdict:
         if frames is not None:
             self._count_to(frames)  # those after the last one analysed
         share = self.in_alarm / self.frames
-        return Verdict(self.frames, self.analyser.analysed, self.analyser.fps, share, dict(self.analyser.seconds), notes, self.broken, self.was_stopped)
+        return Verdict(
+            self.frames,
+            self.analyser.analysed,
+            self.analyser.fps,
+            share,
+            dict(self.analyser.seconds),
+            notes,
+            self.broken,
+            self.was_stopped,
+        )
 
     def _count_to(self, frames: int) -> None:
         """Frames below this number have been seen; what is not analysed is as the last reading."""
@@ -241,7 +268,9 @@ def _table(path: Path | None) -> Iterator[Callable[[Reading], None]]:
         with open(partial, "w", newline="", encoding="utf-8") as file:
             lines = csv.writer(file, lineterminator="\n")
             lines.writerow(COLUMNS)
-            yield lambda r: lines.writerow((r.frame, f"{r.time_s:.3f}", f"{r.confidence:.6f}", f"{r.sas:.6f}", int(r.alarm)))
+            yield lambda r: lines.writerow(
+                (r.frame, f"{r.time_s:.3f}", f"{r.confidence:.6f}", f"{r.sas:.6f}", int(r.alarm))
+            )
         os.replace(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)

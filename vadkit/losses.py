@@ -17,7 +17,9 @@ def sample_losses(logits: Tensor, targets: Tensor) -> Tensor:
     logits = logits.float()
     if logits.shape[1] == OUTPUTS["suspicious"]:
         if targets.shape != logits.shape:
-            raise ValueError(f"three classes take targets of shape {tuple(logits.shape)}, got {tuple(targets.shape)}; make them with fuzzy_targets, or compare two_way(logits) with labels")
+            raise ValueError(
+                f"three classes take targets of shape {tuple(logits.shape)}, got {tuple(targets.shape)}; make them with fuzzy_targets, or compare two_way(logits) with labels"
+            )
         return functional.cross_entropy(logits, targets.float(), reduction="none")
     if logits.shape[1] == 1:
         return functional.binary_cross_entropy_with_logits(logits[:, 0], targets.float(), reduction="none")

@@ -261,14 +261,18 @@ def check_pair(labels, scores, name: str = "") -> tuple[np.ndarray, np.ndarray]:
     of = f"{name}: " if name else ""
     labels, scores = np.asarray(labels), np.asarray(scores, dtype=np.float64)
     if labels.ndim != 1 or scores.ndim != 1:
-        raise ValueError(f"{of}expected two vectors, got labels of shape {labels.shape} and scores of shape {scores.shape}")
+        raise ValueError(
+            f"{of}expected two vectors, got labels of shape {labels.shape} and scores of shape {scores.shape}"
+        )
     if len(labels) != len(scores):
         raise ValueError(f"{of}expected as many scores as labels, got {len(scores)} scores and {len(labels)} labels")
     if len(labels) and not np.isin(labels, (0, 1)).all():
         raise ValueError(f"{of}labels must be 0 or 1, got {labels[~np.isin(labels, (0, 1))][0]!s}")
     wrong = np.flatnonzero(~np.isfinite(scores))
     if len(wrong):
-        raise ValueError(f"{of}scores must be finite, got {scores[wrong[0]]} at position {wrong[0]} ({len(wrong)} of {len(scores)} are not)")
+        raise ValueError(
+            f"{of}scores must be finite, got {scores[wrong[0]]} at position {wrong[0]} ({len(wrong)} of {len(scores)} are not)"
+        )
     return labels.astype(np.int64), scores
 
 
@@ -281,7 +285,9 @@ def check_video(video: VideoScores) -> VideoScores:
         raise ValueError(f"{video.name}: {error}") from None
     check_pair(video.labels, held, video.name)
     if confidence.min() < 0 or confidence.max() > 1:
-        raise ValueError(f"{video.name}: confidences must lie in [0, 1], got {confidence.min():g} to {confidence.max():g}")
+        raise ValueError(
+            f"{video.name}: confidences must lie in [0, 1], got {confidence.min():g} to {confidence.max():g}"
+        )
     if not (video.fps > 0 and np.isfinite(video.fps)):
         raise ValueError(f"{video.name}: expected a positive frame rate, got {video.fps}")
     if not video.label and np.any(video.labels):

@@ -34,9 +34,20 @@ def groups(items: Sequence[Item], size: int, rng: np.random.Generator) -> tuple[
     made = []
     for number, item in enumerate(items):
         others = [n for n in normal if n != number]
-        members = [items[n] for n in rng.permutation([number, *rng.choice(others, min(size - 1, len(others)), replace=False)]).astype(int)]
+        members = [
+            items[n]
+            for n in rng.permutation([number, *rng.choice(others, min(size - 1, len(others)), replace=False)]).astype(
+                int
+            )
+        ]
         identity = hashlib.sha256(" ".join(one.identity for one in members).encode()).hexdigest()[:20]
-        made.append(replace(item, bag=Bag(np.arange(len(members)), np.concatenate([one.bag.features for one in members])), identity=identity))
+        made.append(
+            replace(
+                item,
+                bag=Bag(np.arange(len(members)), np.concatenate([one.bag.features for one in members])),
+                identity=identity,
+            )
+        )
     return tuple(made)
 
 

@@ -76,7 +76,14 @@ class MilRun:
         return {run.seed: list(run.scores) for run in self.seeds}
 
 
-def run(config: Config, corpus: Corpus, variant: str = "sultani", top_k: int = 1, regroup: Regroup | None = None, progress: Progress | None = None) -> MilRun:
+def run(
+    config: Config,
+    corpus: Corpus,
+    variant: str = "sultani",
+    top_k: int = 1,
+    regroup: Regroup | None = None,
+    progress: Progress | None = None,
+) -> MilRun:
     """Train with every seed (and fold) and score the test videos; what the cache has is not done again.
 
     variant, top_k: of `ranking_loss`. regroup: makes other bags to train and to validate on out of a side's own. Videos
@@ -95,10 +102,27 @@ def run(config: Config, corpus: Corpus, variant: str = "sultani", top_k: int = 1
     for seed in config.seeds:
         mine = [task for task in tasks if task.seed == seed]
         learners = [load_learner(task.path) for task in mine]
-        tested, validation = (tuple(tuple(_score(learner, getattr(task, side), config)) for task, learner in zip(mine, learners, strict=True)) for side in ("test", "val"))
+        tested, validation = (
+            tuple(
+                tuple(_score(learner, getattr(task, side), config))
+                for task, learner in zip(mine, learners, strict=True)
+            )
+            for side in ("test", "val")
+        )
         scored = {one.name: one for fold in tested for one in fold}
-        histories = tuple(tuple(Epoch(**line) for line in json.loads((task.path / "history.json").read_text())) for task in mine)
-        seeds.append(MilSeed(seed, tuple(scored[v.name] for v in corpus.videos if v.name in scored), tested, validation, histories, tuple(t.path for t in mine)))
+        histories = tuple(
+            tuple(Epoch(**line) for line in json.loads((task.path / "history.json").read_text())) for task in mine
+        )
+        seeds.append(
+            MilSeed(
+                seed,
+                tuple(scored[v.name] for v in corpus.videos if v.name in scored),
+                tested,
+                validation,
+                histories,
+                tuple(t.path for t in mine),
+            )
+        )
     return MilRun(tuple(seeds), bags.problems)
 
 
@@ -115,7 +139,9 @@ def learner_facts(path: str | Path) -> LearnerFacts:
     """Of a run's model folder. Raises DataError where it holds no Learner."""
     path = Path(path)
     if not (path / "mil.json").is_file():
-        raise DataError(f"{path} holds no Learner (mil.json is missing); take a path from MilSeed.model_paths, or run it again")
+        raise DataError(
+            f"{path} holds no Learner (mil.json is missing); take a path from MilSeed.model_paths, or run it again"
+        )
     facts = json.loads((path / "mil.json").read_text())
     return LearnerFacts(facts["learner"], recalled(facts["networks"]), facts["segment_seconds"])
 
@@ -137,10 +163,14 @@ def train_learner(
     the smaller as often as needed. The same seed gives the same weights. Raises VadkitError where the loss is no longer finite.
     """
     with one_thread(), torch.random.fork_rng(devices=[]):  # steps too short to share
-        return _train(config, anomalous, normal, validation, np.asarray(labels), seed, variant, top_k, streams, progress)
+        return _train(
+            config, anomalous, normal, validation, np.asarray(labels), seed, variant, top_k, streams, progress
+        )
 
 
-def _train(config, anomalous, normal, validation, labels, seed, variant, top_k, streams, progress) -> tuple[Learner, tuple[Epoch, ...]]:
+def _train(
+    config, anomalous, normal, validation, labels, seed, variant, top_k, streams, progress
+) -> tuple[Learner, tuple[Epoch, ...]]:
     torch.manual_seed(derived_seed(seed, PHASE, 0))
     learner = Learner(anomalous[0].features.shape[1], streams=streams, dropout=config.mil_dropout)
     method = {"adagrad": torch.optim.Adagrad, "adam": torch.optim.Adam}[config.mil_optimiser]
@@ -151,12 +181,25 @@ def _train(config, anomalous, normal, validation, labels, seed, variant, top_k, 
         torch.manual_seed(derived_seed(seed, PHASE, epoch))  # the draw and dropout
         learner.train()
         count = max(len(anomalous), len(normal))
-        for a, n in zip(_draw(len(anomalous), count).split(config.mil_pairs), _draw(len(normal), count).split(config.mil_pairs), strict=True):
+        for a, n in zip(
+            _draw(len(anomalous), count).split(config.mil_pairs),
+            _draw(len(normal), count).split(config.mil_pairs),
+            strict=True,
+        ):
             inputs, mask = padded([anomalous[i] for i in a] + [normal[i] for i in n])
             scores = learner(inputs)
-            loss = ranking_loss(scores[: len(a)], scores[len(a) :], variant=variant, top_k=top_k, anomaly_mask=mask[: len(a)], normal_mask=mask[len(a) :])
+            loss = ranking_loss(
+                scores[: len(a)],
+                scores[len(a) :],
+                variant=variant,
+                top_k=top_k,
+                anomaly_mask=mask[: len(a)],
+                normal_mask=mask[len(a) :],
+            )
             if not torch.isfinite(loss):
-                raise VadkitError(f"multiple-instance learning, seed {seed}: the loss is {loss.item()} in epoch {epoch}, expected a finite number; lower mil_lr (now {config.mil_lr:g})")
+                raise VadkitError(
+                    f"multiple-instance learning, seed {seed}: the loss is {loss.item()} in epoch {epoch}, expected a finite number; lower mil_lr (now {config.mil_lr:g})"
+                )
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()
@@ -171,7 +214,9 @@ def _train(config, anomalous, normal, validation, labels, seed, variant, top_k, 
     return learner.eval(), tuple(history)
 
 
-def _validate(learner: Learner, bags: Sequence[Bag], labels: np.ndarray, variant: str, top_k: int) -> tuple[float, float]:
+def _validate(
+    learner: Learner, bags: Sequence[Bag], labels: np.ndarray, variant: str, top_k: int
+) -> tuple[float, float]:
     """Ranking loss over all pairs of validation videos, and the AUC of their largest scores. Video labels only."""
     learner.eval()
     with torch.no_grad():
@@ -184,7 +229,9 @@ def _validate(learner: Learner, bags: Sequence[Bag], labels: np.ndarray, variant
     losses = []
     for number in anomalous:  # beside every normal one
         one, mask = (rows[number].expand(len(normal), -1) for rows in (held, real))
-        losses.append(ranking_loss(one, held[normal], variant=variant, top_k=top_k, anomaly_mask=mask, normal_mask=real[normal]))
+        losses.append(
+            ranking_loss(one, held[normal], variant=variant, top_k=top_k, anomaly_mask=mask, normal_mask=real[normal])
+        )
     return torch.stack(losses).mean().item(), rank_auc(labels, best)
 
 
@@ -226,7 +273,11 @@ class _Task:
     @property
     def segment_seconds(self) -> float:
         """How long an instance is in the middle one of the training videos; 0 where each row is one."""
-        return float(np.median([item.frames / item.fps / self.config.mil_segments for item in self.train])) if self.config.mil_segments else 0.0
+        return (
+            float(np.median([item.frames / item.fps / self.config.mil_segments for item in self.train]))
+            if self.config.mil_segments
+            else 0.0
+        )
 
     @cached_property
     def key(self) -> dict:
@@ -253,7 +304,9 @@ def train_missing(tasks: Sequence, train: Callable[[Any, Progress | None], str],
         for task in missing:
             train(task, progress)
         return
-    for done, what in enumerate(each(train, [(replace(task, test=()), None) for task in missing], missing[0].config.workers), 1):
+    for done, what in enumerate(
+        each(train, [(replace(task, test=()), None) for task in missing], missing[0].config.workers), 1
+    ):
         if progress is not None:
             progress(done, len(missing), what)
 
@@ -267,7 +320,17 @@ def _build(task: _Task, folder: Path, progress: Progress | None) -> None:
     bags = [[item.bag for item in task.train if item.video.label == label] for label in (1, 0)]
     labels = [item.video.label for item in task.val]
     streams = max(1, len(task.networks))
-    learner, history = train_learner(task.config, *bags, [item.bag for item in task.val], labels, task.seed, task.variant, task.top_k, streams, progress)
+    learner, history = train_learner(
+        task.config,
+        *bags,
+        [item.bag for item in task.val],
+        labels,
+        task.seed,
+        task.variant,
+        task.top_k,
+        streams,
+        progress,
+    )
     torch.save(learner.state_dict(), folder / "model.pt")
     facts = {
         "learner": {"feature_dim": learner.feature_dim, "streams": learner.streams, "dropout": task.config.mil_dropout},

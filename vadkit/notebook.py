@@ -54,7 +54,14 @@ class Progress:
         if self.bar is None and done >= total:
             return
         if self.bar is None:
-            self.bar = tqdm(total=total, initial=done, mininterval=2.0, file=sys.stdout, ncols=100, bar_format="{percentage:3.0f}% {n_fmt}/{total_fmt} [{elapsed}] {desc}")
+            self.bar = tqdm(
+                total=total,
+                initial=done,
+                mininterval=2.0,
+                file=sys.stdout,
+                ncols=100,
+                bar_format="{percentage:3.0f}% {n_fmt}/{total_fmt} [{elapsed}] {desc}",
+            )
         self.bar.set_description_str(what[:60], refresh=False)
         self.bar.update(done - self.bar.n)
         if done >= total:

@@ -44,7 +44,9 @@ def find_notebooks(folder: Path) -> list[Notebook]:
     numbers = [n.number for n in found]
     twice = {number for number in numbers if numbers.count(number) > 1}
     if twice:
-        raise RunError(f"two notebooks carry the number {', '.join(sorted(twice))}: {', '.join(n.path.name for n in found if n.number in twice)}; rename one")
+        raise RunError(
+            f"two notebooks carry the number {', '.join(sorted(twice))}: {', '.join(n.path.name for n in found if n.number in twice)}; rename one"
+        )
     if not found:
         raise RunError(f"no notebooks in {folder}")
     return found
@@ -58,7 +60,9 @@ def select(notebooks: list[Notebook], only: str | None, from_: str | None) -> li
         digits = re.match(r"\d{1,2}(?!\d)", text.strip())
         value = digits.group().zfill(2) if digits else text.strip()
         if value not in numbers:
-            raise ConfigError(f"{option} {text.strip() or repr(text)}: there is no such notebook; there are {', '.join(n.name for n in notebooks)}")
+            raise ConfigError(
+                f"{option} {text.strip() or repr(text)}: there is no such notebook; there are {', '.join(n.name for n in notebooks)}"
+            )
         return value
 
     wanted = {number(part, "--only") for part in only.split(",")} if only is not None else numbers
@@ -82,7 +86,9 @@ def parameters_problems(content: dict[str, Any]) -> list[str]:
         body = ast.parse(code[0]["source"]).body
     except SyntaxError as error:
         return [*problems, f"its parameters cell is not Python: {error.msg} in line {error.lineno}"]
-    names = [node.targets[0].id for node in body if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)]
+    names = [
+        node.targets[0].id for node in body if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    ]
     if len(names) != len(body):
         problems.append("its parameters cell holds something else than 'name = value' lines")
     for what, some in (

@@ -57,7 +57,9 @@ class Detector:
         side = self._check_onnx(session) if self._onnx else self._check_pt()
         self.batched = side is None  # a static model takes one image of its own size
         self.input_size = side or config.detector_size
-        self._device = "cpu" if self._onnx else device_of(config)  # the onnxruntime that the project asks for has no CUDA
+        self._device = (
+            "cpu" if self._onnx else device_of(config)
+        )  # the onnxruntime that the project asks for has no CUDA
         if session is not None:
             self._limit_threads(session)
 
@@ -92,7 +94,9 @@ class Detector:
         return [result.boxes.data.cpu().numpy() for group in groups for result in self._predict(group)]
 
     def _predict(self, frames: list[np.ndarray]) -> list:
-        return self._model.predict(frames, imgsz=self.input_size, conf=self.confidence, device=self._device, verbose=False, save=False)
+        return self._model.predict(
+            frames, imgsz=self.input_size, conf=self.confidence, device=self._device, verbose=False, save=False
+        )
 
     def _check_onnx(self, session) -> int | tuple[int, int] | None:
         """The side that a static model is bound to, None for a dynamic one."""
@@ -100,7 +104,9 @@ class Detector:
         try:
             names, task = ast.literal_eval(facts["names"]), facts["task"]
         except (KeyError, ValueError, SyntaxError):
-            raise WeightsError(f"{self.path} does not say which classes it detects; export it with ultralytics: yolo export model=yolov8n.pt format=onnx") from None
+            raise WeightsError(
+                f"{self.path} does not say which classes it detects; export it with ultralytics: yolo export model=yolov8n.pt format=onnx"
+            ) from None
         _check_classes(names, task, self.path)
         shape = session.get_inputs()[0].shape
         return tuple(shape[2:]) if all(isinstance(side, int) for side in shape) else None
@@ -147,7 +153,9 @@ def _where(config: Config) -> Path:
     name = config.detector_weights
     if name == "world":
         if not WORLD_WEIGHTS.is_file():
-            raise WeightsError(f"the packaged detector {WORLD_WEIGHTS} is missing; install vadkit again, or give detector_weights the path of another")
+            raise WeightsError(
+                f"the packaged detector {WORLD_WEIGHTS} is missing; install vadkit again, or give detector_weights the path of another"
+            )
         return WORLD_WEIGHTS
     if _is_published(config):
         return config.cache_dir / "weights" / name
@@ -164,7 +172,9 @@ def _where(config: Config) -> Path:
 
 def _fetch(config: Config) -> Path:
     if config.detector_weights == "none":
-        raise ConfigError("detector_weights is 'none', so there is no bag of objects; give 'world' or a path, or take a system without a bag")
+        raise ConfigError(
+            "detector_weights is 'none', so there is no bag of objects; give 'world' or a path, or take a system without a bag"
+        )
     path = _where(config)
     if path.is_file():
         return path
@@ -179,7 +189,9 @@ def _fetch(config: Config) -> Path:
             f"{path.name} could not be fetched ({type(error).__name__}: {error}); download it from github.com/ultralytics/assets/releases and put it at {path}"
         ) from None
     if not path.is_file():
-        raise WeightsError(f"{path.name} could not be fetched; download it from github.com/ultralytics/assets/releases and put it at {path}")
+        raise WeightsError(
+            f"{path.name} could not be fetched; download it from github.com/ultralytics/assets/releases and put it at {path}"
+        )
     return path
 
 
@@ -187,7 +199,9 @@ def _quiet_ultralytics(cache_dir: Path) -> None:
     """Keep ultralytics and onnxruntime from installing, reporting, and writing under the user's home."""
     os.environ["YOLO_AUTOINSTALL"] = "false"
     os.environ["YOLO_VERBOSE"] = "false"
-    os.environ["YOLO_OFFLINE"] = "true"  # no look-ups; a named download still works, for it only matters after a failure
+    os.environ["YOLO_OFFLINE"] = (
+        "true"  # no look-ups; a named download still works, for it only matters after a failure
+    )
     os.environ["YOLO_CONFIG_DIR"] = str(cache_dir / "ultralytics")
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # onnxruntime >= 1.29 reports each session, and keeps an id in the home
     (cache_dir / "ultralytics").mkdir(parents=True, exist_ok=True)
@@ -212,7 +226,9 @@ def _onnx_session(path: Path, threads: int | None):
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions have no common public base
-        raise WeightsError(f"{path} is not a model that onnxruntime loads ({type(error).__name__}); export it again: yolo export model=yolov8n.pt format=onnx") from None
+        raise WeightsError(
+            f"{path} is not a model that onnxruntime loads ({type(error).__name__}); export it again: yolo export model=yolov8n.pt format=onnx"
+        ) from None
 
 
 def _load(path: Path, cache_dir: Path):
@@ -222,7 +238,9 @@ def _load(path: Path, cache_dir: Path):
     try:
         return YOLO(str(path), task="detect" if path.suffix == ".onnx" else None, verbose=False)
     except Exception as error:  # ultralytics raises many types for files that are no model
-        raise WeightsError(f"{path} is not a YOLO model that ultralytics loads ({type(error).__name__}: {str(error).splitlines()[0]})") from None
+        raise WeightsError(
+            f"{path} is not a YOLO model that ultralytics loads ({type(error).__name__}: {str(error).splitlines()[0]})"
+        ) from None
 
 
 def _check_classes(names: dict[int, str] | list[str], task: str, path: Path) -> None:
@@ -230,5 +248,14 @@ def _check_classes(names: dict[int, str] | list[str], task: str, path: Path) -> 
     if task != "detect":
         raise WeightsError(f"{path} is a model for '{task}'; a bag of objects needs a detector (task 'detect')")
     if given != COCO_CLASSES:
-        first = next((f"class {n} is '{one}', expected '{coco}'" for n, (one, coco) in enumerate(zip(given, COCO_CLASSES, strict=False)) if one != coco), "the rest is missing")
-        raise WeightsError(f"{path} detects {len(given)} classes, expected COCO's 80 in their order ({first}); give a detector trained on COCO")
+        first = next(
+            (
+                f"class {n} is '{one}', expected '{coco}'"
+                for n, (one, coco) in enumerate(zip(given, COCO_CLASSES, strict=False))
+                if one != coco
+            ),
+            "the rest is missing",
+        )
+        raise WeightsError(
+            f"{path} detects {len(given)} classes, expected COCO's 80 in their order ({first}); give a detector trained on COCO"
+        )

@@ -47,7 +47,9 @@ class Painter:
         while self._trace[0][0] < shot.time_s - TRACE_SECONDS and len(self._trace) > 1:
             self._trace.popleft()
         enlarges = self.width > shot.image.shape[1]
-        picture = cv2.resize(shot.image, (self.width, self.height), interpolation=cv2.INTER_CUBIC if enlarges else cv2.INTER_AREA)
+        picture = cv2.resize(
+            shot.image, (self.width, self.height), interpolation=cv2.INTER_CUBIC if enlarges else cv2.INTER_AREA
+        )
         zoom = picture.shape[1] / shot.image.shape[1], picture.shape[0] / shot.image.shape[0]
         for draw in (self._box, self._label):  # labels last, over every box
             for box in reading.boxes:
@@ -65,7 +67,14 @@ class Painter:
         colour = RED if verdict.abnormal else CONFIDENCE
         middle = self.height // 2
         self._centred(picture, word, middle, 44, 700, colour)
-        self._centred(picture, f"in alarm for {100 * verdict.share:.1f} % of {verdict.frames} frames", middle + self._px(30), 18, 400, TEXT)
+        self._centred(
+            picture,
+            f"in alarm for {100 * verdict.share:.1f} % of {verdict.frames} frames",
+            middle + self._px(30),
+            18,
+            400,
+            TEXT,
+        )
         if verdict.broken or verdict.stopped:
             self._centred(picture, "it ended early: judged by what came", middle + self._px(54), 14, 400, DIM)
         if verdict.abnormal:
@@ -94,7 +103,9 @@ class Painter:
         self._fill(panel, left, y - height / 2, left + width, y + height / 2, LINE)
         self._fill(panel, left, y - height / 2, left + width * value, y + height / 2, colour)
         if mark is not None:
-            self._fill(panel, left + width * mark - 1, y - height / 2 - 3, left + width * mark + 1, y + height / 2 + 3, TEXT)
+            self._fill(
+                panel, left + width * mark - 1, y - height / 2 - 3, left + width * mark + 1, y + height / 2 + 3, TEXT
+            )
         self._text(panel, f"{value:.2f}", left + width + 8, y + 5, 13, 600, TEXT)
 
     def _curve(self, panel: np.ndarray, now: float) -> None:
@@ -106,8 +117,21 @@ class Painter:
         start = max(0.0, now - TRACE_SECONDS)
         for column, colour in ((1, CONFIDENCE), (2, SCORE)):
             held = [*self._trace, (now, *self._trace[-1][1:])]  # the last one stands until now
-            points = [(left + (right - left) * max(one[0] - start, 0.0) / TRACE_SECONDS, bottom - (bottom - top) * one[column]) for one in held]
-            cv2.polylines(panel, [np.int32(np.round(np.array(points) * self.unit))], False, colour, max(1, round(self.unit)), cv2.LINE_AA)
+            points = [
+                (
+                    left + (right - left) * max(one[0] - start, 0.0) / TRACE_SECONDS,
+                    bottom - (bottom - top) * one[column],
+                )
+                for one in held
+            ]
+            cv2.polylines(
+                panel,
+                [np.int32(np.round(np.array(points) * self.unit))],
+                False,
+                colour,
+                max(1, round(self.unit)),
+                cv2.LINE_AA,
+            )
 
     def _box(self, picture: np.ndarray, box: np.ndarray, zoom: tuple[float, float]) -> None:
         x1, y1, x2, y2 = (int(round(v * zoom[n % 2])) for n, v in enumerate(box[:4]))
@@ -127,7 +151,9 @@ class Painter:
         for part in (picture[:edge], picture[-edge:], picture[:, :edge], picture[:, -edge:]):
             part[:] = RED
 
-    def _text(self, image: np.ndarray, text: str, x: float, y: float, size: int, weight: int, colour, right: bool = False) -> None:
+    def _text(
+        self, image: np.ndarray, text: str, x: float, y: float, size: int, weight: int, colour, right: bool = False
+    ) -> None:
         place = self._px(x)
         if right:
             place -= cv2.getTextSize((0, 0), text, (0, 0), self._font, self._px(size), weight)[2]

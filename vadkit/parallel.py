@@ -18,9 +18,17 @@ def each(function: Callable[..., Any], tasks: Sequence[Sequence[Any]], workers: 
         return
     from joblib import Parallel, delayed
 
-    parallel = Parallel(n_jobs=min(workers, len(tasks)), backend="loky", return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
+    parallel = Parallel(
+        n_jobs=min(workers, len(tasks)),
+        backend="loky",
+        return_as="generator_unordered",
+        batch_size=1,
+        pre_dispatch="2*n_jobs",
+    )
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "A worker stopped", UserWarning)  # processes of an earlier step that idled too long
+        warnings.filterwarnings(
+            "ignore", "A worker stopped", UserWarning
+        )  # processes of an earlier step that idled too long
         outcomes = parallel(delayed(_with_one_thread)(function, task) for task in tasks)
         try:
             for outcome in outcomes:  # noqa: UP028 - `yield from` would close it before the filter below

@@ -55,10 +55,14 @@ def read_pictures(path: Path, offsets: np.ndarray, rows: Iterable[int]) -> np.nd
                 raise IndexError(f"image {row} of {path}, which has {len(offsets) - 1}")
             file.seek(offsets[row])
             blob = np.frombuffer(file.read(offsets[row + 1] - offsets[row]), np.uint8)
-            whole = blob.size == offsets[row + 1] - offsets[row]  # OpenCV would fill the rest of a broken one with black
+            whole = (
+                blob.size == offsets[row + 1] - offsets[row]
+            )  # OpenCV would fill the rest of a broken one with black
             image = cv2.imdecode(blob, cv2.IMREAD_COLOR) if whole else None
             if image is None:
-                raise DataError(f"{path}: image {row} cannot be read; delete the folder {path.parent}, it will be made again")
+                raise DataError(
+                    f"{path}: image {row} cannot be read; delete the folder {path.parent}, it will be made again"
+                )
             images.append(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
     if not images:
         raise ValueError("no rows were asked for; an image array needs at least one")

@@ -41,7 +41,10 @@ class Way:
     def shown(self) -> list[Metric]:
         """AUC and difference as `ablation_plots.ablation_bars` takes them."""
         c = self.change
-        return [self.auc, Metric("fl_auc_difference", c.difference, c.ci_low, c.ci_high, (c.difference,), c.videos, c.reason)]
+        return [
+            self.auc,
+            Metric("fl_auc_difference", c.difference, c.ci_low, c.ci_high, (c.difference,), c.videos, c.reason),
+        ]
 
 
 @dataclass(frozen=True)
@@ -70,12 +73,41 @@ class Bench:
         auc = measure("fl_auc", way, self.drawn, level)
         right = measure("fl_auc", self.right, self.drawn, level)
         if auc.value is None or right.value is None:
-            return Way(title, auc, Comparison("fl_auc", auc.value, right.value, *[None] * 6, seeds=1, videos=videos, reason=auc.reason or right.reason))
+            return Way(
+                title,
+                auc,
+                Comparison(
+                    "fl_auc",
+                    auc.value,
+                    right.value,
+                    *[None] * 6,
+                    seeds=1,
+                    videos=videos,
+                    reason=auc.reason or right.reason,
+                ),
+            )
         at, of_right = way(self.drawn), self.right(self.drawn)
         change = intervals.interval(auc.value - right.value, at - of_right, level)
-        relative = intervals.interval(auc.value / right.value - 1 if right.value else math.nan, intervals.divide(at, of_right) - 1, level)
+        relative = intervals.interval(
+            auc.value / right.value - 1 if right.value else math.nan, intervals.divide(at, of_right) - 1, level
+        )
         ratio = (relative.value, relative.low, relative.high) if right.value else (None, None, None)
-        return Way(title, auc, Comparison("fl_auc", auc.value, right.value, change.value, change.low, change.high, *ratio, seeds=1, videos=videos, reason=change.reason))
+        return Way(
+            title,
+            auc,
+            Comparison(
+                "fl_auc",
+                auc.value,
+                right.value,
+                change.value,
+                change.low,
+                change.high,
+                *ratio,
+                seeds=1,
+                videos=videos,
+                reason=change.reason,
+            ),
+        )
 
 
 def measure(name: str, statistic: Statistic, drawn: np.ndarray, level: float) -> Metric:
@@ -112,11 +144,18 @@ def pair_averaged(counted: PairCounts, videos: Sequence[VideoScores]) -> Statist
     return function
 
 
-def random_pairings(counted: PairCounts, videos: Sequence[VideoScores], repeats: int = 1000, seed: int = 0) -> np.ndarray:
+def random_pairings(
+    counted: PairCounts, videos: Sequence[VideoScores], repeats: int = 1000, seed: int = 0
+) -> np.ndarray:
     """The average over one random pairing, again and again: what a shuffled loader prints. Shape: (repeats,)."""
     _, _, matrix = _pair_matrix(counted, videos)
     rng, count = np.random.default_rng(seed), min(matrix.shape)
-    return np.array([matrix[rng.permutation(len(matrix))[:count], rng.permutation(matrix.shape[1])[:count]].mean() for _ in range(repeats)])
+    return np.array(
+        [
+            matrix[rng.permutation(len(matrix))[:count], rng.permutation(matrix.shape[1])[:count]].mean()
+            for _ in range(repeats)
+        ]
+    )
 
 
 def _pair_matrix(counted: PairCounts, videos: Sequence[VideoScores]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -180,7 +219,9 @@ def stretched(videos: Sequence[VideoScores], factor: float) -> Statistic:
 def length_alone(videos: Sequence[VideoScores]) -> Statistic:
     """The AUC of a scorer that never looks at a picture: the shorter the video, the higher its score."""
     longest = max(v.frames for v in videos)
-    return PairCounts([v.labels for v in videos], [np.full(v.frames, 1 - v.frames / (longest + 1)) for v in videos]).auc()
+    return PairCounts(
+        [v.labels for v in videos], [np.full(v.frames, 1 - v.frames / (longest + 1)) for v in videos]
+    ).auc()
 
 
 def longest_normal(videos: Sequence[VideoScores], count: int = 2) -> tuple[np.ndarray, float]:
@@ -193,7 +234,10 @@ def longest_normal(videos: Sequence[VideoScores], count: int = 2) -> tuple[np.nd
 def with_constant(videos: Sequence[VideoScores], chosen: Sequence[int], score: float) -> Statistic:
     """The pooled AUC if some videos had the same score throughout: 0 for silence, 1 for an alarm that never ends."""
     chosen = set(int(k) for k in chosen)
-    return PairCounts([v.labels for v in videos], [np.full(v.frames, score) if k in chosen else v.frame_scores() for k, v in enumerate(videos)]).auc()
+    return PairCounts(
+        [v.labels for v in videos],
+        [np.full(v.frames, score) if k in chosen else v.frame_scores() for k, v in enumerate(videos)],
+    ).auc()
 
 
 def standard_error_of_frames(auc: float, positives: float, negatives: float) -> float:
@@ -226,7 +270,9 @@ class Selection:
     unseen: float
 
 
-def choose_on_test(videos: Sequence[VideoScores], candidates: int = 50, wobble: float = 0.2, halves: int = 40, seed: int = 0) -> Selection:
+def choose_on_test(
+    videos: Sequence[VideoScores], candidates: int = 50, wobble: float = 0.2, halves: int = 40, seed: int = 0
+) -> Selection:
     """Choose among stand-ins for the checkpoints of one training run: the scorer with each video's scores shifted a little.
 
     Scores count by their rank among all frames, on a logit scale, so that neither zeros nor what scale they were given on matters.
@@ -239,11 +285,24 @@ def choose_on_test(videos: Sequence[VideoScores], candidates: int = 50, wobble: 
     shifts = rng.normal(0, wobble * means.std(), (candidates, len(videos)))
     masks = np.array([_half(videos, rng) for _ in range(halves)], dtype=np.float64)
     masks = np.concatenate([np.ones((1, len(videos))), masks, 1 - masks])
-    areas = np.stack([_areas(logits + shift[video], positives, negatives, video, masks) for shift in shifts])  # (candidates, 1 + 2 halves)
+    areas = np.stack(
+        [_areas(logits + shift[video], positives, negatives, video, masks) for shift in shifts]
+    )  # (candidates, 1 + 2 halves)
     whole, first, second = areas[:, 0], areas[:, 1 : halves + 1], areas[:, halves + 1 :]
     chosen, column = first.argmax(axis=0), np.arange(halves)
-    best = {k: float(np.mean([rng.permutation(whole)[:k].max() for _ in range(200)])) for k in (1, 5, 20, candidates) if k <= candidates}
-    return Selection(float(whole.mean()), float(whole.std()), best, float(areas[:, 1:].mean()), float(first[chosen, column].mean()), float(second[chosen, column].mean()))
+    best = {
+        k: float(np.mean([rng.permutation(whole)[:k].max() for _ in range(200)]))
+        for k in (1, 5, 20, candidates)
+        if k <= candidates
+    }
+    return Selection(
+        float(whole.mean()),
+        float(whole.std()),
+        best,
+        float(areas[:, 1:].mean()),
+        float(first[chosen, column].mean()),
+        float(second[chosen, column].mean()),
+    )
 
 
 def _rows(videos: Sequence[VideoScores]) -> tuple[np.ndarray, ...]:
@@ -262,7 +321,9 @@ def _rows(videos: Sequence[VideoScores]) -> tuple[np.ndarray, ...]:
     return np.log(share / (1 - share))[equal], positives, negatives, video
 
 
-def _areas(scores: np.ndarray, positives: np.ndarray, negatives: np.ndarray, video: np.ndarray, masks: np.ndarray) -> np.ndarray:
+def _areas(
+    scores: np.ndarray, positives: np.ndarray, negatives: np.ndarray, video: np.ndarray, masks: np.ndarray
+) -> np.ndarray:
     """AUC over the videos of each mask. Shape: rows (n,), masks (m, videos) -> (m,). The shifts leave no ties between videos."""
     order = np.argsort(scores, kind="stable")
     positives, negatives, chosen = positives[order], negatives[order], video[order]

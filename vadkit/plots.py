@@ -31,7 +31,11 @@ MOST_LINES = 5  # of learning curves of one system; more are a tangle
 
 
 @styled
-def roc_curves(systems: Mapping[str, Mapping[int, Sequence[VideoScores]]], printed: Mapping[str, float] | None = None, printed_on: str = "") -> Figure:
+def roc_curves(
+    systems: Mapping[str, Mapping[int, Sequence[VideoScores]]],
+    printed: Mapping[str, float] | None = None,
+    printed_on: str = "",
+) -> Figure:
     """ROC over pooled frames, one line a system: the mean over seeds, with a band from the lowest to the highest seed.
 
     printed: AUC in percent by system, named in the legend; printed_on: the data that these are of, where they may not be ours. Raises UndefinedMetricError as `frame_auc` does.
@@ -48,12 +52,24 @@ def roc_curves(systems: Mapping[str, Mapping[int, Sequence[VideoScores]]], print
         colour = COLOURS[number % len(COLOURS)]
         text = f"{name}: AUC {np.mean(areas):.1f}%"
         if printed and name in printed:
-            text += f"\n(printed, on {printed_on}: {printed[name]:.1f}%)" if printed_on else f" (printed: {printed[name]:g}%)"
+            text += (
+                f"\n(printed, on {printed_on}: {printed[name]:.1f}%)"
+                if printed_on
+                else f" (printed: {printed[name]:g}%)"
+            )
         axes.plot(grid, np.mean(curves, axis=0), color=colour, linestyle=DASHES[number % len(DASHES)], label=text)
         if len(curves) > 1:
-            axes.fill_between(grid, np.min(curves, axis=0), np.max(curves, axis=0), color=colour, alpha=0.15, linewidth=0)
+            axes.fill_between(
+                grid, np.min(curves, axis=0), np.max(curves, axis=0), color=colour, alpha=0.15, linewidth=0
+            )
     axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle=(0, (1, 2)), label="chance: 50%")
-    axes.set(xlim=(0, 1), ylim=(0, 1.005), xlabel="false-positive rate, frames", ylabel="true-positive rate, frames", aspect="equal")
+    axes.set(
+        xlim=(0, 1),
+        ylim=(0, 1.005),
+        xlabel="false-positive rate, frames",
+        ylabel="true-positive rate, frames",
+        aspect="equal",
+    )
     axes.legend(loc="lower right")
     return figure
 
@@ -65,13 +81,19 @@ def _interpolated(grid: np.ndarray, fpr: np.ndarray, tpr: np.ndarray) -> np.ndar
 
 
 @styled
-def class_rates(groups: Mapping[str, Mapping[str, Sequence[Metric]]], metric: str = "vl_tpr", level: tuple[str, float] | None = None) -> Figure:
+def class_rates(
+    groups: Mapping[str, Mapping[str, Sequence[Metric]]], metric: str = "vl_tpr", level: tuple[str, float] | None = None
+) -> Figure:
     """A metric of each class with its interval, the groups ("seen", "unseen") one below the other.
 
     groups: group -> class -> `evaluate`'s list. A class without a value is written as "none". level: a named value in [0, 1] that is
     the same for every class, drawn as a line. Raises ValueError where there is no class.
     """
-    lines = [(group, name, next(m for m in found if m.name == metric)) for group, classes in groups.items() for name, found in classes.items()]
+    lines = [
+        (group, name, next(m for m in found if m.name == metric))
+        for group, classes in groups.items()
+        for name, found in classes.items()
+    ]
     if not lines:
         raise ValueError("expected at least one class, got none")
     figure, axes = plt.subplots(figsize=(PAGE_WIDTH, 1.3 + 0.3 * len(lines)))
@@ -85,7 +107,15 @@ def class_rates(groups: Mapping[str, Mapping[str, Sequence[Metric]]], metric: st
                 axes.text(0.01, row, "none", transform=axes.get_yaxis_transform(), va="center", color="#777777")
                 continue
             if found.ci_low is not None:
-                axes.plot([100 * found.ci_low, 100 * found.ci_high], [row, row], color=colour, linewidth=2.6, alpha=0.45, solid_capstyle="butt", clip_on=False)
+                axes.plot(
+                    [100 * found.ci_low, 100 * found.ci_high],
+                    [row, row],
+                    color=colour,
+                    linewidth=2.6,
+                    alpha=0.45,
+                    solid_capstyle="butt",
+                    clip_on=False,
+                )
             axes.plot(100 * found.value, row, marker, color=colour, markersize=6, clip_on=False)
         handles.append(Line2D([], [], color=colour, marker=marker, linewidth=2.6, alpha=0.8, label=group))
     if level is not None:
@@ -114,20 +144,37 @@ def learning_curves(histories: Mapping[str, Sequence[Sequence[Epoch]]], against:
     for number, (name, runs) in enumerate(histories.items()):
         colour = COLOURS[number % len(COLOURS)]
         handles.append(Line2D([], [], color=colour, label=name))
-        x = _over_epochs(runs, lambda run: np.arange(1, len(run) + 1) if against == "epochs" else np.cumsum([e.samples for e in run]))
-        starts = [[k for k, e in enumerate(run) if e.phase > 1][:1] if run and run[0].phase == 1 else [] for run in runs]
+        x = _over_epochs(
+            runs, lambda run: np.arange(1, len(run) + 1) if against == "epochs" else np.cumsum([e.samples for e in run])
+        )
+        starts = [
+            [k for k, e in enumerate(run) if e.phase > 1][:1] if run and run[0].phase == 1 else [] for run in runs
+        ]
         second |= any(starts)
         for axes, linestyle, values in (
             (loss, ":", _over_epochs(runs, lambda run: [e.train_loss for e in run])),
             (loss, "-", _over_epochs(runs, lambda run: [_or_nan(e.validation_loss) for e in run])),
             (auc, "-", _over_epochs(runs, lambda run: [100 * _or_nan(e.validation_auc) for e in run])),
         ):
-            look = {"color": colour, "linestyle": linestyle, "linewidth": 1.1 if linestyle == ":" else 1.3, "marker": "o", "markersize": 4}
+            look = {
+                "color": colour,
+                "linestyle": linestyle,
+                "linewidth": 1.1 if linestyle == ":" else 1.3,
+                "marker": "o",
+                "markersize": 4,
+            }
             if len(runs) > MOST_LINES:
                 middle = _mean(x)
-                axes.plot(middle, _mean(values), markevery=starts[0] if all(start == starts[0] for start in starts) else [], **look)
+                axes.plot(
+                    middle,
+                    _mean(values),
+                    markevery=starts[0] if all(start == starts[0] for start in starts) else [],
+                    **look,
+                )
                 if linestyle == "-":
-                    axes.fill_between(middle, np.fmin.reduce(values), np.fmax.reduce(values), color=colour, alpha=0.12, linewidth=0)
+                    axes.fill_between(
+                        middle, np.fmin.reduce(values), np.fmax.reduce(values), color=colour, alpha=0.12, linewidth=0
+                    )
                 continue
             for line, height, start in zip(x, values, starts, strict=True):
                 axes.plot(line, height, markevery=start, **look)
@@ -140,13 +187,22 @@ def learning_curves(histories: Mapping[str, Sequence[Sequence[Epoch]]], against:
     if not validated:
         auc.set(xticks=[], yticks=[])
         auc.text(0.5, 0.5, "nothing was validated", transform=auc.transAxes, ha="center", color="#777777")
-    kinds = [Line2D([], [], color="#555555", linestyle=":", label="training loss"), Line2D([], [], color="#555555", label="validation")]
+    kinds = [
+        Line2D([], [], color="#555555", linestyle=":", label="training loss"),
+        Line2D([], [], color="#555555", label="validation"),
+    ]
     if validated and any(len(runs) > MOST_LINES for runs in histories.values()):
-        kinds.append(Patch(color="#555555", alpha=0.2, linewidth=0, label=f"all {max(map(len, histories.values()))} runs"))
+        kinds.append(
+            Patch(color="#555555", alpha=0.2, linewidth=0, label=f"all {max(map(len, histories.values()))} runs")
+        )
     if second:
-        kinds.append(Line2D([], [], color="#555555", marker="o", markersize=4, linestyle="", label="second phase starts"))
+        kinds.append(
+            Line2D([], [], color="#555555", marker="o", markersize=4, linestyle="", label="second phase starts")
+        )
     entries = len(handles + kinds)
-    figure.legend(handles=handles + kinds, loc="outside lower center", ncols=entries if entries <= 5 else -(-entries // 2))
+    figure.legend(
+        handles=handles + kinds, loc="outside lower center", ncols=entries if entries <= 5 else -(-entries // 2)
+    )
     return figure
 
 
@@ -157,14 +213,21 @@ def sample_grid(images: Sequence[np.ndarray], titles: Sequence[str] | None = Non
     Raises ValueError for no image, or for a number of titles that differs.
     """
     if len(images) == 0 or (titles is not None and len(titles) != len(images)):
-        raise ValueError(f"expected at least one image and a title for each, got {len(images)} images and {len(titles or [])} titles")
+        raise ValueError(
+            f"expected at least one image and a title for each, got {len(images)} images and {len(titles or [])} titles"
+        )
     columns = min(columns, len(images))
     lines = -(-len(images) // columns)
     cell = PAGE_WIDTH / columns
     tallest = max(i.shape[0] / i.shape[1] for i in images)
     wrap = max(8, int(cell * 11))
     texts = [textwrap.fill(t, wrap) for t in titles] if titles is not None else [""] * len(images)
-    figure, grid = plt.subplots(lines, columns, figsize=(PAGE_WIDTH, lines * (cell * tallest + 0.17 * max(t.count("\n") + 1 for t in texts) + 0.12)), squeeze=False)
+    figure, grid = plt.subplots(
+        lines,
+        columns,
+        figsize=(PAGE_WIDTH, lines * (cell * tallest + 0.17 * max(t.count("\n") + 1 for t in texts) + 0.12)),
+        squeeze=False,
+    )
     for axes in grid.flat:
         axes.set_axis_off()
     for axes, image, text in zip(grid.flat, images, texts, strict=False):
@@ -174,7 +237,13 @@ def sample_grid(images: Sequence[np.ndarray], titles: Sequence[str] | None = Non
 
 
 @styled
-def sas_sensitivity(values, taus: Sequence[float], reactivities: Sequence[float], metric: str = "vl_f1", mark: tuple[float, float] | None = (0.5, 2.0)) -> Figure:
+def sas_sensitivity(
+    values,
+    taus: Sequence[float],
+    reactivities: Sequence[float],
+    metric: str = "vl_f1",
+    mark: tuple[float, float] | None = (0.5, 2.0),
+) -> Figure:
     """A metric over the two parameters of SAS, as a map with its numbers written in.
 
     values: (taus, reactivities) in [0, 1], NaN where the metric has no value. mark: the (tau, v) to frame, the paper's
@@ -182,13 +251,23 @@ def sas_sensitivity(values, taus: Sequence[float], reactivities: Sequence[float]
     """
     values = 100 * np.asarray(values, dtype=float)
     if values.shape != (len(taus), len(reactivities)):
-        raise ValueError(f"expected values of shape {(len(taus), len(reactivities))} for {len(taus)} taus and {len(reactivities)} reactivities, got {values.shape}")
+        raise ValueError(
+            f"expected values of shape {(len(taus), len(reactivities))} for {len(taus)} taus and {len(reactivities)} reactivities, got {values.shape}"
+        )
     figure, axes = plt.subplots(figsize=(1.9 + 0.62 * len(reactivities), 1.4 + 0.36 * len(taus)))
     picture = axes.imshow(values, cmap="cividis", aspect="auto", origin="lower")
     middle = (np.nanmin(values) + np.nanmax(values)) / 2 if np.isfinite(values).any() else 0
     for (row, column), value in np.ndenumerate(values):
         text = "none" if np.isnan(value) else f"{value:.0f}"
-        axes.text(column, row, text, ha="center", va="center", fontsize=8.5, color="black" if np.isnan(value) or value > middle else "white")
+        axes.text(
+            column,
+            row,
+            text,
+            ha="center",
+            va="center",
+            fontsize=8.5,
+            color="black" if np.isnan(value) or value > middle else "white",
+        )
     axes.set_xticks(range(len(reactivities)), [f"{v:g}" for v in reactivities])
     axes.set_yticks(range(len(taus)), [f"{t:g}" for t in taus])
     axes.set(xlabel="reactivity v (per analysed frame)", ylabel="sensibility threshold τ")
@@ -197,13 +276,21 @@ def sas_sensitivity(values, taus: Sequence[float], reactivities: Sequence[float]
     if mark and mark[0] in taus and mark[1] in reactivities:
         corner = (list(reactivities).index(mark[1]) - 0.5, list(taus).index(mark[0]) - 0.5)
         axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=RED, linewidth=2.4, clip_on=False))
-        axes.set_title("framed: the paper's parameters" if mark == (0.5, 2.0) else f"framed: τ = {mark[0]:g}, v = {mark[1]:g}", loc="left", fontsize=9)
+        axes.set_title(
+            "framed: the paper's parameters" if mark == (0.5, 2.0) else f"framed: τ = {mark[0]:g}, v = {mark[1]:g}",
+            loc="left",
+            fontsize=9,
+        )
     figure.colorbar(picture, ax=axes, label=f"{metric_label(metric)} (%)")
     return figure
 
 
 @styled
-def metric_lines(panels: Mapping[str, Mapping[float, Sequence[Metric]]], names: Sequence[str] = ("vl_f1", "vl_tpr", "vl_fpr"), marks: Mapping[str, float] | None = None) -> Figure:
+def metric_lines(
+    panels: Mapping[str, Mapping[float, Sequence[Metric]]],
+    names: Sequence[str] = ("vl_f1", "vl_tpr", "vl_fpr"),
+    marks: Mapping[str, float] | None = None,
+) -> Figure:
     """Metrics against a parameter, a panel for each parameter, with their intervals as bands.
 
     panels: label of the x axis -> value -> `evaluate`'s list. marks: the run's own value by label, drawn as a line. A metric without a
@@ -216,14 +303,27 @@ def metric_lines(panels: Mapping[str, Mapping[float, Sequence[Metric]]], names: 
         values = sorted(found)
         for number, name in enumerate(names):
             chosen = [next(m for m in found[value] if m.name == name) for value in values]
-            middle, low, high = ([np.nan if x is None else 100 * x for x in side] for side in ([m.value for m in chosen], [m.ci_low for m in chosen], [m.ci_high for m in chosen]))
+            middle, low, high = (
+                [np.nan if x is None else 100 * x for x in side]
+                for side in ([m.value for m in chosen], [m.ci_low for m in chosen], [m.ci_high for m in chosen])
+            )
             panel.fill_between(values, low, high, color=COLOURS[number % len(COLOURS)], alpha=0.12, linewidth=0)
-            panel.plot(values, middle, color=COLOURS[number % len(COLOURS)], linestyle=DASHES[number % len(DASHES)], marker="os^D"[number % 4], markersize=4, label=metric_label(name))
+            panel.plot(
+                values,
+                middle,
+                color=COLOURS[number % len(COLOURS)],
+                linestyle=DASHES[number % len(DASHES)],
+                marker="os^D"[number % 4],
+                markersize=4,
+                label=metric_label(name),
+            )
         if marks and text in marks:
             panel.axvline(marks[text], color="#777777", linewidth=1, linestyle=(0, (1, 2)), label="this run")
         panel.set(xlabel=text, ylim=(0, 101))
     axes[0][0].set_ylabel("videos (%)")
-    named = {label: handle for panel in axes[0] for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)}
+    named = {
+        label: handle for panel in axes[0] for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
+    }
     figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=len(named))
     return figure
 

@@ -42,7 +42,9 @@ class Published:
     kind: str  # "number" or "claim"
     relation: str  # "=", "<" or ">"
     formula: str
-    ours: str  # where this project computes it: "notebook 04", "parameter patience", "corpus", "code", or "none: why not"
+    ours: (
+        str  # where this project computes it: "notebook 04", "parameter patience", "corpus", "code", or "none: why not"
+    )
     note: str
 
     @property
@@ -73,7 +75,14 @@ def load() -> tuple[Published, ...]:
     rows, seen = [], set()
     for line, row in enumerate(csv.DictReader(text.splitlines()), start=2):
         try:
-            found = Published(**{**row, "value": float(row["value"]), "decimals": int(row["decimals"]), "tolerance": float(row["tolerance"])})
+            found = Published(
+                **{
+                    **row,
+                    "value": float(row["value"]),
+                    "decimals": int(row["decimals"]),
+                    "tolerance": float(row["tolerance"]),
+                }
+            )
         except (TypeError, ValueError) as error:
             raise ValueError(f"published.csv, line {line}: {error}") from None
         key = (found.paper, found.item, found.system, found.metric)
@@ -127,7 +136,10 @@ def _check(claim: Published) -> ClaimCheck:
     computed = _evaluate(claim.formula, {name: row.value for name, row in inputs})
     # arithmetic on positive numbers that uses each input in one direction: its extremes lie at the inputs' extremes
     ends = [[row.value - s * _half_unit(row) for s in (-1, 1)] if row.unit == "%" else [row.value] for _, row in inputs]
-    corners = [_evaluate(claim.formula, dict(zip([n for n, _ in inputs], corner, strict=True))) for corner in itertools.product(*ends)]
+    corners = [
+        _evaluate(claim.formula, dict(zip([n for n, _ in inputs], corner, strict=True)))
+        for corner in itertools.product(*ends)
+    ]
     low, high = min(corners), max(corners)
     return ClaimCheck(claim, computed, low, high, _claim_verdict(claim, computed, low, high))
 
@@ -141,7 +153,11 @@ def _claim_verdict(claim: Published, computed: float, low: float, high: float) -
     if abs(computed - claim.value) <= half + hair:
         return "agrees"
     # touching at one point is no overlap: 84 and 85 are not two roundings of 84.5
-    return "agrees within rounding" if low < claim.value + half - hair and high > claim.value - half + hair else "disagrees"
+    return (
+        "agrees within rounding"
+        if low < claim.value + half - hair and high > claim.value - half + hair
+        else "disagrees"
+    )
 
 
 def _half_unit(row: Published) -> float:

@@ -70,11 +70,17 @@ def at_class_rates(samples: Sequence[Samples], config: Config, progress: Progres
     rates = {one.category: one.rate for one in plan_rates(samples, config, progress)}
     anew: dict[str, Samples] = {}
     for category, rate in rates.items():
-        videos = [one.video for one in samples if one.video.category == category and _stride(one, rate) != _stride(one, config.training_fps[0])]
+        videos = [
+            one.video
+            for one in samples
+            if one.video.category == category and _stride(one, rate) != _stride(one, config.training_fps[0])
+        ]
         found, problems = extract(videos, at_rate(config, rate), progress, purpose="train") if videos else ([], [])
         if len(found) < len(videos):
             lost = next(problem for problem in problems if problem.left_out)
-            raise DataError(f"{lost.where} was sampled before and cannot be now, at {rate:g} frames a second: {lost.what}")
+            raise DataError(
+                f"{lost.where} was sampled before and cannot be now, at {rate:g} frames a second: {lost.what}"
+            )
         anew |= {one.video.name: rated(one, rate) for one in found}
     return [anew.get(one.video.name, one) for one in samples]
 
@@ -109,7 +115,9 @@ def plan_rates(samples: Sequence[Samples], config: Config, progress: Progress | 
     ]  # fmt: skip
 
 
-def class_rates(needs: Mapping[str, float], rate: float, count: Callable[[Mapping[str, float]], float]) -> dict[str, float]:
+def class_rates(
+    needs: Mapping[str, float], rate: float, count: Callable[[Mapping[str, float]], float]
+) -> dict[str, float]:
     """Frames per second of each class, proportional to its need, within a factor of WITHIN of the common rate.
 
     needs: above 0, any unit. count: how many samples given rates draw, never falling as rates rise; the factor of
@@ -143,7 +151,10 @@ def needs(members: Mapping[str, Sequence[Samples]], config: Config) -> dict[str,
         found = {category: _change(of, config) for category, of in members.items()}
     known = [need for need in found.values() if not math.isnan(need)]
     mean = float(np.mean(known)) if known else 0.0
-    return {category: max(need / mean, LEAST_NEED) if mean > 0 and not math.isnan(need) else 1.0 for category, need in found.items()}
+    return {
+        category: max(need / mean, LEAST_NEED) if mean > 0 and not math.isnan(need) else 1.0
+        for category, need in found.items()
+    }
 
 
 def _change(members: Sequence[Samples], config: Config) -> float:

@@ -21,7 +21,14 @@ from vadkit.config import Config, resolve
 from vadkit.store import code_version, digest, file_digest, write_atomic
 
 PACKAGES = ("torch", "torchvision", "opencv-python", "ultralytics", "numpy", "pandas", "scikit-learn", "scipy")
-NOT_RESULTS = {"vadkit.cli", "vadkit.checks", "vadkit.workbook", "vadkit.receipts", "vadkit.kernels", "vadkit.notebook_files"}
+NOT_RESULTS = {
+    "vadkit.cli",
+    "vadkit.checks",
+    "vadkit.workbook",
+    "vadkit.receipts",
+    "vadkit.kernels",
+    "vadkit.notebook_files",
+}
 RUNNER_FOLDERS = {"notebooks", "receipts"}
 
 
@@ -30,12 +37,16 @@ def code_cells(notebook: Mapping[str, Any]) -> list[str]:
     return [cell["source"] for cell in notebook["cells"] if cell["cell_type"] == "code"]
 
 
-def make_fingerprint(notebook: Mapping[str, Any], parameters: Mapping[str, Any], context: str, upstream: Mapping[str, Any]) -> str:
+def make_fingerprint(
+    notebook: Mapping[str, Any], parameters: Mapping[str, Any], context: str, upstream: Mapping[str, Any]
+) -> str:
     """Twenty hex digits that change with the code, the parameters, the context or what earlier notebooks left.
 
     context: `context_digest(config)`; upstream: name -> `left_by` of the earlier notebooks it builds on.
     """
-    return digest({"cells": code_cells(notebook), "parameters": dict(parameters), "context": context, "upstream": dict(upstream)})
+    return digest(
+        {"cells": code_cells(notebook), "parameters": dict(parameters), "context": context, "upstream": dict(upstream)}
+    )
 
 
 def context_digest(config: Config) -> str:
@@ -45,8 +56,20 @@ def context_digest(config: Config) -> str:
     weights by their content.
     """
     data = file_times(resolve(config.data_root)) if config.data_root else []
-    data += [line for path in (config.evaluate_scores, config.evaluate_annotations, config.mil_published) if path for line in file_times(resolve(path))]
-    given = (config.detector_weights, config.backbone_weights, config.c3d_weights, config.i3d_rgb_weights, config.i3d_flow_weights, config.mil_resnext3d_weights)
+    data += [
+        line
+        for path in (config.evaluate_scores, config.evaluate_annotations, config.mil_published)
+        if path
+        for line in file_times(resolve(path))
+    ]
+    given = (
+        config.detector_weights,
+        config.backbone_weights,
+        config.c3d_weights,
+        config.i3d_rgb_weights,
+        config.i3d_flow_weights,
+        config.mil_resnext3d_weights,
+    )
     paths = [resolve(name) for name in given]
     weights = [file_digest(path) if path.is_file() else "" for path in paths]
     libraries = {name: _version(name) for name in PACKAGES}
@@ -58,7 +81,9 @@ def package_digest() -> str:
     """Twenty hex digits of vadkit's code (without comments and docstrings) and its packaged files."""
     root = Path(__file__).parent
     modules = sorted(_module_name(root, path) for path in root.rglob("*.py"))
-    files = sorted(p for p in root.rglob("*") if p.is_file() and p.suffix not in {".py", ".pyc"} and "__pycache__" not in p.parts)
+    files = sorted(
+        p for p in root.rglob("*") if p.is_file() and p.suffix not in {".py", ".pyc"} and "__pycache__" not in p.parts
+    )
     assets = [(p.relative_to(root).as_posix(), file_digest(p)) for p in files]
     return digest([code_version(*(m for m in modules if m not in NOT_RESULTS)), assets])
 
@@ -94,7 +119,9 @@ def read_receipt(output_dir: Path, name: str) -> dict[str, Any] | None:
     return receipt if complete and receipt["notebook"] == name else None
 
 
-def write_receipt(output_dir: Path, name: str, fingerprint: str, parameters: Mapping[str, Any], seconds: float, files: Iterable[str]) -> None:
+def write_receipt(
+    output_dir: Path, name: str, fingerprint: str, parameters: Mapping[str, Any], seconds: float, files: Iterable[str]
+) -> None:
     """Record that the notebook ran to its end. files: what it left, relative to output_dir."""
     receipt = {
         "notebook": name,
@@ -150,7 +177,11 @@ def rows_digest(output_dir: Path, name: str) -> str:
 def snapshot(output_dir: Path) -> dict[str, tuple[int, int]]:
     """Size and time of the files that notebooks leave below output_dir (results.csv is known by its rows)."""
     found = file_times(output_dir)
-    return {path: (size, time) for path, size, time in found if path != "results.csv" and Path(path).parts[0] not in RUNNER_FOLDERS}
+    return {
+        path: (size, time)
+        for path, size, time in found
+        if path != "results.csv" and Path(path).parts[0] not in RUNNER_FOLDERS
+    }
 
 
 def _sha(path: Path) -> str:

@@ -75,7 +75,10 @@ def evaluate(recognised: SeedClasses, config: Config, among: Among = "anomalous"
     try:
         tables = [_table(seed, among) for seed in recognised.values()]
     except UndefinedMetricError as error:
-        return [Metric(name, None, None, None, (None,) * len(recognised), len(_taking_part(videos, among)), str(error)) for name in METRICS]
+        return [
+            Metric(name, None, None, None, (None,) * len(recognised), len(_taking_part(videos, among)), str(error))
+            for name in METRICS
+        ]
     counts = resamples(tables[0].videos, config)
     found = []
     for name in METRICS:
@@ -86,7 +89,13 @@ def evaluate(recognised: SeedClasses, config: Config, among: Among = "anomalous"
     return found
 
 
-def chance(recognised: SeedClasses, training: Mapping[str, int], among: Among = "anomalous", permutations: int = PERMUTATIONS, seed: int = 0) -> list[Chance]:
+def chance(
+    recognised: SeedClasses,
+    training: Mapping[str, int],
+    among: Among = "anomalous",
+    permutations: int = PERMUTATIONS,
+    seed: int = 0,
+) -> list[Chance]:
     """What each metric of `evaluate` would be by chance. training: how many training videos each class has.
 
     Raises ValueError as `evaluate` does.
@@ -106,7 +115,9 @@ def chance(recognised: SeedClasses, training: Mapping[str, int], among: Among = 
         ours = np.mean([_value(name, truth, t.probabilities) for t in tables])
         drawn = np.array([np.mean([_value(name, order, t.probabilities) for t in tables]) for order in shuffled])
         p = (1 + np.sum(drawn >= ours - 1e-12)) / (1 + permutations)
-        found.append(Chance(name, _value(name, truth, guess), float(drawn.mean()), float(np.quantile(drawn, 0.975)), float(p)))
+        found.append(
+            Chance(name, _value(name, truth, guess), float(drawn.mean()), float(np.quantile(drawn, 0.975)), float(p))
+        )
     return found
 
 
@@ -152,10 +163,14 @@ def _table(videos: Sequence[Recognised], among: Among) -> _Table:
     table = _tabulated(videos, among)
     if len(table.classes) < 2:
         only = f" ({table.classes[0]})" if table.classes else ""
-        raise UndefinedMetricError(f"the training videos have {len(table.classes)} class of anomaly{only}: there is no class to tell from another")
+        raise UndefinedMetricError(
+            f"the training videos have {len(table.classes)} class of anomaly{only}: there is no class to tell from another"
+        )
     present = len(np.unique(table.truth))
     if present < 2:
-        raise UndefinedMetricError(f"{len(table.truth)} test videos of {present} of the {len(table.classes)} classes trained on: there is no class to tell from another")
+        raise UndefinedMetricError(
+            f"{len(table.truth)} test videos of {present} of the {len(table.classes)} classes trained on: there is no class to tell from another"
+        )
     return table
 
 
@@ -175,15 +190,27 @@ def _tabulated(videos: Sequence[Recognised], among: Among) -> _Table:
 
 def _checked(recognised: SeedClasses) -> SeedClasses:
     if not recognised or not all(recognised.values()):
-        raise ValueError("expected the classes of at least one seed and one video, got none; a model of detection alone gives none")
+        raise ValueError(
+            "expected the classes of at least one seed and one video, got none; a model of detection alone gives none"
+        )
     first = next(iter(recognised.values()))
     for seed, videos in recognised.items():
         if [(v.name, v.category, v.classes) for v in videos] != [(v.name, v.category, v.classes) for v in first]:
-            raise ValueError(f"seeds {next(iter(recognised))} and {seed} must recognise the same videos, in the same order, among the same classes")
+            raise ValueError(
+                f"seeds {next(iter(recognised))} and {seed} must recognise the same videos, in the same order, among the same classes"
+            )
         for v in videos:
             p = np.asarray(v.probabilities)
-            if p.shape != (len(v.classes),) or not np.isfinite(p).all() or p.min() < 0 or abs(p.sum() - 1) > 1e-3 or v.classes != first[0].classes:
-                raise ValueError(f"{v.name}, seed {seed}: expected {len(v.classes)} probabilities that sum to 1, got {p.tolist()}")
+            if (
+                p.shape != (len(v.classes),)
+                or not np.isfinite(p).all()
+                or p.min() < 0
+                or abs(p.sum() - 1) > 1e-3
+                or v.classes != first[0].classes
+            ):
+                raise ValueError(
+                    f"{v.name}, seed {seed}: expected {len(v.classes)} probabilities that sum to 1, got {p.tolist()}"
+                )
     return recognised
 
 
@@ -198,7 +225,11 @@ def _value(name: str, truth: np.ndarray, probabilities: np.ndarray) -> float:
     if name == "macro_f1":
         size = probabilities.shape[1]
         right = np.bincount(truth[predicted == truth], minlength=size)
-        return float((2 * right / np.maximum(np.bincount(truth, minlength=size) + np.bincount(predicted, minlength=size), 1))[present].mean())
+        return float(
+            (2 * right / np.maximum(np.bincount(truth, minlength=size) + np.bincount(predicted, minlength=size), 1))[
+                present
+            ].mean()
+        )
     return float(np.mean([metrics.average_precision(truth == c, probabilities[:, c]) for c in present]))
 
 

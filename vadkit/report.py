@@ -58,7 +58,9 @@ class ResultRow:
 # --- rows --------------------------------------------------------------------------------------------------------
 
 
-def result_rows(config: Config, found: Iterable[Metric], paper: str, item: str, system: str, problems: Sequence[Problem] = ()) -> list[ResultRow]:
+def result_rows(
+    config: Config, found: Iterable[Metric], paper: str, item: str, system: str, problems: Sequence[Problem] = ()
+) -> list[ResultRow]:
     """A system's metrics as rows, each beside the printed number where the paper has one under `item` and `system`.
 
     problems: of its videos; where one was left out, the data are not the paper's.
@@ -67,11 +69,29 @@ def result_rows(config: Config, found: Iterable[Metric], paper: str, item: str, 
     for m in found:
         scale, unit = (1.0, m.unit) if m.unit else (100.0, "%")
         value, low, high = (None if x is None else scale * x for x in (m.value, m.ci_low, m.ci_high))
-        rows.append(_row(config, paper, item, system, m.name, unit, value, low, high, len(m.per_seed), m.videos, m.reason, problems))
+        rows.append(
+            _row(
+                config,
+                paper,
+                item,
+                system,
+                m.name,
+                unit,
+                value,
+                low,
+                high,
+                len(m.per_seed),
+                m.videos,
+                m.reason,
+                problems,
+            )
+        )
     return rows
 
 
-def change_rows(config: Config, found: Comparison, paper: str, item: str, system: str, problems: Sequence[Problem] = ()) -> list[ResultRow]:
+def change_rows(
+    config: Config, found: Comparison, paper: str, item: str, system: str, problems: Sequence[Problem] = ()
+) -> list[ResultRow]:
     """A comparison as two rows: the relative change, as the first paper counts, and the difference.
 
     system: for a claim of the paper as printed there, "2S-bag / 2S-no-bag". Metrics `<metric>_relative_change` (%) and
@@ -86,13 +106,33 @@ def change_rows(config: Config, found: Comparison, paper: str, item: str, system
     for name, its_unit, factor, numbers in parts:
         value, low, high = (None if x is None else factor * x for x in numbers)
         reason = found.reason or (f"{system.split(' / ')[-1]} has 0: no multiple of it" if value is None else "")
-        rows.append(_row(config, paper, item, system, f"{found.metric}_{name}", its_unit, value, low, high, found.seeds, found.videos, reason, problems))
+        rows.append(
+            _row(
+                config,
+                paper,
+                item,
+                system,
+                f"{found.metric}_{name}",
+                its_unit,
+                value,
+                low,
+                high,
+                found.seeds,
+                found.videos,
+                reason,
+                problems,
+            )
+        )
     return rows
 
 
-def number_row(config: Config, value: float | None, unit: str, paper: str, item: str, system: str, metric: str, reason: str = "") -> ResultRow:
+def number_row(
+    config: Config, value: float | None, unit: str, paper: str, item: str, system: str, metric: str, reason: str = ""
+) -> ResultRow:
     """A count, a time or a setting: no seeds, no interval. reason: why there is no value."""
-    return _row(config, paper, item, system, metric, unit, None if value is None else float(value), None, None, 0, 0, reason)
+    return _row(
+        config, paper, item, system, metric, unit, None if value is None else float(value), None, None, 0, 0, reason
+    )
 
 
 def claim_rows(config: Config, paper: str | None = None) -> list[ResultRow]:
@@ -118,10 +158,37 @@ def _row(config, paper, item, system, metric, unit, value, low, high, seeds, vid
         difference = None if value is None else value - printed.value
         interval = None if low is None or high is None or low == high else (low, high)  # of no width: no interval
         differs = comparable.why_not(config, printed, problems)
-        verdict = published.verdict(value, interval, printed.value, printed.decimals, not differs, printed.tolerance, printed.is_change, printed.relation)
+        verdict = published.verdict(
+            value,
+            interval,
+            printed.value,
+            printed.decimals,
+            not differs,
+            printed.tolerance,
+            printed.is_change,
+            printed.relation,
+        )
         reason = "; ".join(filter(None, (reason, differs)))
     text = printed.text if printed is not None else ""
-    return ResultRow(paper, item, system, metric, unit, "ours", value, low, high, seeds, videos, text, difference, verdict or "", reason, "", config.fingerprint())
+    return ResultRow(
+        paper,
+        item,
+        system,
+        metric,
+        unit,
+        "ours",
+        value,
+        low,
+        high,
+        seeds,
+        videos,
+        text,
+        difference,
+        verdict or "",
+        reason,
+        "",
+        config.fingerprint(),
+    )
 
 
 # --- files -------------------------------------------------------------------------------------------------------
@@ -160,7 +227,9 @@ def load_results(config: Config) -> pd.DataFrame:
     if not path.is_file():
         raise FileNotFoundError(f"no results of profile '{config.profile}' yet: {path} is written by the notebooks")
     text = {f.name: str for f in fields(ResultRow) if f.type == "str"}
-    frame = pd.read_csv(path, dtype=text, keep_default_na=False, na_values={f.name: [""] for f in fields(ResultRow) if f.type != "str"})
+    frame = pd.read_csv(
+        path, dtype=text, keep_default_na=False, na_values={f.name: [""] for f in fields(ResultRow) if f.type != "str"}
+    )
     frame["current"] = frame["config"] == config.fingerprint()
     return frame
 
@@ -171,7 +240,10 @@ def split_current(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     if not len(others):
         return rows, f"All {len(rows)} saved rows are of these parameters."
     places = ", ".join(sorted(set(others["notebook"])))
-    return rows[rows["current"]], f"{len(others)} of {len(rows)} saved rows were made with other parameters and are skipped (notebooks {places}): run those again."
+    return (
+        rows[rows["current"]],
+        f"{len(others)} of {len(rows)} saved rows were made with other parameters and are skipped (notebooks {places}): run those again.",
+    )
 
 
 def rows_of(rows: Sequence[ResultRow] | pd.DataFrame) -> list[ResultRow]:
@@ -180,7 +252,9 @@ def rows_of(rows: Sequence[ResultRow] | pd.DataFrame) -> list[ResultRow]:
         return list(rows)
     names = [f.name for f in fields(ResultRow)]
     records = rows[names].to_dict("records")
-    return [ResultRow(**{k: None if v != v else v for k, v in record.items()}) for record in records]  # NaN differs from itself
+    return [
+        ResultRow(**{k: None if v != v else v for k, v in record.items()}) for record in records
+    ]  # NaN differs from itself
 
 
 def save_figure(config: Config, name: str, figure: Figure) -> Path:
@@ -212,7 +286,10 @@ def save_problems(config: Config, notebook: str, problems: Iterable[Problem]) ->
     folder.mkdir(parents=True, exist_ok=True)
     path = config.output_dir / "left_out.csv"
     with _turn(folder / ".lock"):
-        write_atomic(folder / f"{notebook}.csv", _problems_csv(["yes" if p.left_out else "no", p.where, p.what] for p in problems))
+        write_atomic(
+            folder / f"{notebook}.csv",
+            _problems_csv(["yes" if p.left_out else "no", p.where, p.what] for p in problems),
+        )
         lines = []
         for part in sorted(folder.glob("*.csv")):
             with open(part, newline="", encoding="utf-8") as file:
@@ -234,7 +311,19 @@ def _csv(rows: Sequence[ResultRow]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([f.name for f in fields(ResultRow)])
     # one line a row, so that the file can be read with grep as well
-    writer.writerows([" ".join(v.split()) if isinstance(v, str) else "" if v is None else f"{v:.8g}" if isinstance(v, float) else v for v in asdict(r).values()] for r in rows)
+    writer.writerows(
+        [
+            " ".join(v.split())
+            if isinstance(v, str)
+            else ""
+            if v is None
+            else f"{v:.8g}"
+            if isinstance(v, float)
+            else v
+            for v in asdict(r).values()
+        ]
+        for r in rows
+    )
     return text.getvalue()
 
 
@@ -251,13 +340,22 @@ def _joined(parts: Sequence[Path], fingerprint: str) -> str:
             for row in csv.DictReader(file):
                 key = tuple(row.get(name, "") for name in KEY)
                 kept = rows.get(key, row)
-                if kept.get("config") == row.get("config") and any(kept.get(name) != row.get(name) for name in ("value", "ci_low", "ci_high")):
-                    values, places = (" and ".join(one.get(name) or "none" for one in (kept, row)) for name in ("value", "notebook"))
-                    warnings.warn(f"notebooks {places} give {' | '.join(filter(None, key))} as {values}; the first is kept: run both again", stacklevel=3)
+                if kept.get("config") == row.get("config") and any(
+                    kept.get(name) != row.get(name) for name in ("value", "ci_low", "ci_high")
+                ):
+                    values, places = (
+                        " and ".join(one.get(name) or "none" for one in (kept, row)) for name in ("value", "notebook")
+                    )
+                    warnings.warn(
+                        f"notebooks {places} give {' | '.join(filter(None, key))} as {values}; the first is kept: run both again",
+                        stacklevel=3,
+                    )
                 if key not in rows or (row.get("config") == fingerprint != rows[key].get("config")):
                     rows[key] = row
     text = io.StringIO()
-    writer = csv.DictWriter(text, [f.name for f in fields(ResultRow)], restval="", extrasaction="ignore", lineterminator="\n")
+    writer = csv.DictWriter(
+        text, [f.name for f in fields(ResultRow)], restval="", extrasaction="ignore", lineterminator="\n"
+    )
     writer.writeheader()
     writer.writerows(rows.values())
     return text.getvalue()

@@ -31,9 +31,20 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int, str], None]
 
-CODE = ("vadkit.samples", "vadkit.corpora", "vadkit.pictures", "vadkit.sampling", "vadkit.streams", "vadkit.flow", "vadkit.objects", "vadkit.devices", "vadkit.video")
+CODE = (
+    "vadkit.samples",
+    "vadkit.corpora",
+    "vadkit.pictures",
+    "vadkit.sampling",
+    "vadkit.streams",
+    "vadkit.flow",
+    "vadkit.objects",
+    "vadkit.devices",
+    "vadkit.video",
+)
 
 DETECTOR_BATCH = 8  # frames handed to the detector at once
+
 
 @dataclass(frozen=True, eq=False)
 class Samples:
@@ -65,7 +76,9 @@ class Samples:
         rows, IndexError for a row out of range, DataError where the cache entry is damaged.
         """
         if stream not in self._offsets:
-            raise ValueError(f"stream must be one of {', '.join(self._offsets)} (speed_stream adds 'speed'), got '{stream}'")
+            raise ValueError(
+                f"stream must be one of {', '.join(self._offsets)} (speed_stream adds 'speed'), got '{stream}'"
+            )
         rows = np.asarray(rows)
         wrong = [row for row in rows.tolist() if not 0 <= row < len(self)]
         if wrong:
@@ -101,7 +114,9 @@ class Samples:
             return {stream: arrays[f"{stream}_offsets"] for stream in STREAMS if f"{stream}_offsets" in arrays}
 
 
-def extract(videos: Sequence[Video], config: Config, progress: Progress | None = None, purpose: str | None = None) -> tuple[list[Samples], list[Problem]]:
+def extract(
+    videos: Sequence[Video], config: Config, progress: Progress | None = None, purpose: str | None = None
+) -> tuple[list[Samples], list[Problem]]:
     """Samples of many videos, computed in config.workers processes where the cache lacks them.
 
     purpose: "train", "score" or "both"; None takes what a video's split needs: "train" for training videos, "both" for
@@ -131,7 +146,12 @@ def extract(videos: Sequence[Video], config: Config, progress: Progress | None =
         done += 1
         if progress is not None:
             progress(done, len(videos), videos[position].name)
-    return load_entries(videos, wrong, lambda n: _load(videos[n], store.path("samples", keys[n]), digest(keys[n]), config.annotation_slack_frames), config.strict)
+    return load_entries(
+        videos,
+        wrong,
+        lambda n: _load(videos[n], store.path("samples", keys[n]), digest(keys[n]), config.annotation_slack_frames),
+        config.strict,
+    )
 
 
 def _purpose_of(video: Video) -> str:
@@ -175,7 +195,9 @@ def _build(video: Video, purpose: str, config: Config, workers: int, folder: Pat
     with ExitStack() as stack:
         frames = read_frames(video.path, lambda number: walk.wants(number))
         stack.callback(frames.close)
-        files = {stream: stack.enter_context(PictureWriter(folder / f"{stream}.bin")) for stream in stream_names(config)}
+        files = {
+            stream: stack.enter_context(PictureWriter(folder / f"{stream}.bin")) for stream in stream_names(config)
+        }
         walk = Walk(video, frames.probe.fps, config, purpose, frames.probe.frames)
         streams = Streams(config, frames.probe.fps)
         for number, frame in frames:
@@ -194,7 +216,9 @@ def _build(video: Video, purpose: str, config: Config, workers: int, folder: Pat
     found = frames.decoded
     index, flow_from = plan(video, found.frames, found.fps, config, purpose)
     if len(index) != len(files["frame"]):
-        raise DataError(f"{video.path}: {len(index)} frames were wanted, {len(files['frame'])} came; the file changed while it was read, run again")
+        raise DataError(
+            f"{video.path}: {len(index)} frames were wanted, {len(files['frame'])} came; the file changed while it was read, run again"
+        )
     np.savez(
         folder / "rows.npz",
         index=index,
@@ -202,7 +226,13 @@ def _build(video: Video, purpose: str, config: Config, workers: int, folder: Pat
         bags=np.concatenate(bags) if bags else np.full((len(index), len(COCO_CLASSES)), np.nan, np.float32),
         **{f"{stream}_offsets": np.array(file.offsets, np.int64) for stream, file in files.items()},
     )
-    facts = {"frames": found.frames, "fps": found.fps, "width": found.width, "height": found.height, "notes": list(found.notes)}
+    facts = {
+        "frames": found.frames,
+        "fps": found.fps,
+        "width": found.width,
+        "height": found.height,
+        "notes": list(found.notes),
+    }
     (folder / "facts.json").write_text(json.dumps(facts, indent=1))
 
 

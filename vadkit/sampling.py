@@ -56,7 +56,9 @@ def plan(video: Video, frames: int, fps: float, config: Config, purpose: str) ->
     grid = stride_frames(fps, config.analysis_fps)
     pairs: set[tuple[int, int]] = set()
     for one in ("train", "score") if purpose == "both" else (purpose,):
-        index = np.arange(0, frames, grid) if one == "score" else _training_frames(video.frame_labels(frames), fps, config)
+        index = (
+            np.arange(0, frames, grid) if one == "score" else _training_frames(video.frame_labels(frames), fps, config)
+        )
         if config.flow_pair == "sampled":
             flow_from = np.concatenate([index[:1], index[:-1]])
         else:
@@ -85,7 +87,9 @@ class Walk:
         self._plan = lambda frames: plan(video, frames, fps, config, purpose)
         self.flows = FLOWS_OF_A_WINDOW if config.frame_window or config.speed_stream else 1  # of each row
         # No flow spans more frames than the longest stride or the fixed gap
-        longest = max(*(stride_frames(fps, rate) for rate in (config.analysis_fps, *config.training_fps)), gap_frames(fps, config))
+        longest = max(
+            *(stride_frames(fps, rate) for rate in (config.analysis_fps, *config.training_fps)), gap_frames(fps, config)
+        )
         self._reach = self.flows * longest
         self._grow(expected_frames)
 

@@ -27,7 +27,9 @@ VARIANTS = ("normalised", "as_printed", "as_released")
 ALARM = 0.5  # section 5.1: a video is anomalous where its score exceeds 0.5 at any point
 
 
-def sigmoidal_anomaly_score(confidence, tau=0.5, reactivity=2.0, bounds=(-7.0, 7.0), start=-7.0, variant="normalised") -> np.ndarray:
+def sigmoidal_anomaly_score(
+    confidence, tau=0.5, reactivity=2.0, bounds=(-7.0, 7.0), start=-7.0, variant="normalised"
+) -> np.ndarray:
     """Score every analysed frame of one video from the confidences up to it.
 
     Shape: confidence (n,) in [0, 1], n >= 1 -> (n,) float64 in (0, 1). The first score has the first
@@ -88,7 +90,9 @@ class SasStream:
         return x
 
 
-def frames_to_alarm(confidence, tau=0.5, reactivity=2.0, bounds=(-7.0, 7.0), start=-7.0, variant="normalised") -> int | None:
+def frames_to_alarm(
+    confidence, tau=0.5, reactivity=2.0, bounds=(-7.0, 7.0), start=-7.0, variant="normalised"
+) -> int | None:
     """Analysed frames at one constant confidence until the score first exceeds 0.5; None where it never does.
 
     Closed form: the smallest n with start + n * step > 0; 1 where the start is above 0 and the first step leaves it
@@ -126,7 +130,9 @@ def _checked(confidence) -> np.ndarray:
         raise ValueError(f"expected a vector of at least one confidence, got shape {values.shape}")
     wrong = np.flatnonzero(~((values >= 0.0) & (values <= 1.0)))  # NaN fails both
     if len(wrong):
-        raise ValueError(f"confidences must lie in [0, 1], got {values[wrong[0]]} at position {wrong[0]} ({len(wrong)} of {len(values)} do not)")
+        raise ValueError(
+            f"confidences must lie in [0, 1], got {values[wrong[0]]} at position {wrong[0]} ({len(wrong)} of {len(values)} do not)"
+        )
     return values
 
 

@@ -19,7 +19,13 @@ from vadkit.scoring import VideoScores
 from vadkit.store import Store, code_version, digest
 from vadkit.systems import System
 
-CODE = ("vadkit.scorer", "vadkit.inputs", "vadkit.devices", "vadkit.systems", "vadkit.models.two_stream")  # and its inputs'; the model's own name tells of its training
+CODE = (
+    "vadkit.scorer",
+    "vadkit.inputs",
+    "vadkit.devices",
+    "vadkit.systems",
+    "vadkit.models.two_stream",
+)  # and its inputs'; the model's own name tells of its training
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,10 @@ class Scorer:
         """
         device = next(self.model.parameters()).device
         with torch.no_grad():
-            logits = self.model(as_tensors(self.networks, images, device), None if bags is None else torch.as_tensor(bags, device=device))
+            logits = self.model(
+                as_tensors(self.networks, images, device),
+                None if bags is None else torch.as_tensor(bags, device=device),
+            )
         return confidence(logits).cpu().numpy()
 
 
@@ -54,7 +63,12 @@ def load_model(path: str | Path, device: str = "cpu") -> Scorer:
     path = Path(path)
     facts, state = _facts(path), _state(path)
     networks = recalled(facts["networks"])
-    system = System(**{**facts["system"], "fixed_epochs": facts["system"]["fixed_epochs"] and tuple(facts["system"]["fixed_epochs"])})
+    system = System(
+        **{
+            **facts["system"],
+            "fixed_epochs": facts["system"]["fixed_epochs"] and tuple(facts["system"]["fixed_epochs"]),
+        }
+    )
     model = TwoStream([network.build() for network in networks.values()], Head(**facts["head"]))
     (model if facts["finetuned"] else model.head).load_state_dict(state)
     return Scorer(model.to(device).eval(), system, networks)
@@ -72,12 +86,23 @@ def score(inputs: Inputs, model_path: Path, samples: Sequence[Samples]) -> list[
 
     def build(folder: Path) -> None:
         confident = confidences(inputs, model_path)
-        np.savez(folder / "scores.npz", **{str(n): confident(one, r) for n, (one, r) in enumerate(zip(samples, rows, strict=True))})
+        np.savez(
+            folder / "scores.npz",
+            **{str(n): confident(one, r) for n, (one, r) in enumerate(zip(samples, rows, strict=True))},
+        )
 
     with np.load(Store(config.cache_dir).fetch("scores", key, build) / "scores.npz") as arrays:
         found = [arrays[str(n)] for n in range(len(samples))]
     return [
-        VideoScores(one.video.name, one.video.category, one.video.source, one.fps, one.index[r], c, one.video.frame_labels(one.frames))
+        VideoScores(
+            one.video.name,
+            one.video.category,
+            one.video.source,
+            one.fps,
+            one.index[r],
+            c,
+            one.video.frame_labels(one.frames),
+        )
         for one, r, c in zip(samples, rows, found, strict=True)
     ]
 
@@ -92,7 +117,12 @@ def confidences(inputs: Inputs, model_path: Path) -> Callable[[Samples, np.ndarr
 
         def from_images(one: Samples, rows: np.ndarray) -> np.ndarray:
             parts = np.split(rows, range(inputs.image_rows, len(rows), inputs.image_rows))
-            return np.concatenate([scorer.confidence({stream: one.images(stream, p) for stream in scorer.streams}, one.bags[p]) for p in parts])
+            return np.concatenate(
+                [
+                    scorer.confidence({stream: one.images(stream, p) for stream in scorer.streams}, one.bags[p])
+                    for p in parts
+                ]
+            )
 
         return from_images
     head = Head(**_facts(model_path)["head"]).eval()
@@ -100,14 +130,18 @@ def confidences(inputs: Inputs, model_path: Path) -> Callable[[Samples, np.ndarr
 
     def from_features(one: Samples, rows: np.ndarray) -> np.ndarray:
         with torch.no_grad():
-            return confidence(head(torch.from_numpy(inputs.features(one, rows)), torch.from_numpy(one.bags[rows]))).numpy()
+            return confidence(
+                head(torch.from_numpy(inputs.features(one, rows)), torch.from_numpy(one.bags[rows]))
+            ).numpy()
 
     return from_features
 
 
 def _facts(path: Path) -> dict:
     if not (path / "model.json").is_file():
-        raise DataError(f"{path} holds no model (model.json is missing); take a path from SeedRun.model_paths, or run the system again")
+        raise DataError(
+            f"{path} holds no model (model.json is missing); take a path from SeedRun.model_paths, or run the system again"
+        )
     return json.loads((path / "model.json").read_text())
 
 
@@ -115,4 +149,6 @@ def _state(path: Path) -> dict[str, torch.Tensor]:
     try:
         return torch.load(path / "model.pt", map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many types for a file that is cut short
-        raise DataError(f"{path}/model.pt cannot be read ({type(error).__name__}: {error}); delete the folder and run the system again") from None
+        raise DataError(
+            f"{path}/model.pt cannot be read ({type(error).__name__}: {error}); delete the folder and run the system again"
+        ) from None

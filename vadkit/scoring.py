@@ -34,7 +34,11 @@ class VideoScores:
     @property
     def stepped(self) -> VideoScores:
         """The video as the anomaly score sees it, its confidences at the frames where that steps. One between two steps is not seen."""
-        return self if self.steps is None else replace(self, index=self.steps, confidence=self.frame_scores()[self.steps], steps=None)
+        return (
+            self
+            if self.steps is None
+            else replace(self, index=self.steps, confidence=self.frame_scores()[self.steps], steps=None)
+        )
 
     @property
     def frames(self) -> int:
@@ -65,7 +69,9 @@ def hold(index: np.ndarray, confidence: np.ndarray, frames: int) -> np.ndarray:
     """
     index = np.asarray(index)
     if len(index) == 0 or len(index) != len(confidence):
-        raise ValueError(f"expected one confidence per analysed frame and at least one, got {len(index)} frames and {len(confidence)} confidences")
+        raise ValueError(
+            f"expected one confidence per analysed frame and at least one, got {len(index)} frames and {len(confidence)} confidences"
+        )
     if np.any(np.diff(index) <= 0) or index[0] < 0 or index[-1] >= frames:
         raise ValueError(f"analysed frames must rise within [0, {frames}), got {index[0]} to {index[-1]}")
     position = np.searchsorted(index, np.arange(frames), side="right") - 1
@@ -79,7 +85,9 @@ def segment_starts(frames: int, segments: int) -> np.ndarray:
     into 32; that the last takes the remainder is our reading.
     """
     if segments < 1 or frames < segments:
-        raise ValueError(f"{frames} frames cannot be cut into {segments} segments of at least one frame; ask for fewer segments")
+        raise ValueError(
+            f"{frames} frames cannot be cut into {segments} segments of at least one frame; ask for fewer segments"
+        )
     return np.arange(segments, dtype=np.int64) * (frames // segments)
 
 

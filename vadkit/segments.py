@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from vadkit.corpora import Video
 
 TEXT_SEGMENTS = 32  # lines of a file of Sultani et al.
-SUFFIXES = re.compile(r"(\.mp4|_x264|_c3d|_i3d|_rgb|_flow|_c)+$", re.IGNORECASE)  # what publishers add to a video's name
+SUFFIXES = re.compile(
+    r"(\.mp4|_x264|_c3d|_i3d|_rgb|_flow|_c)+$", re.IGNORECASE
+)  # what publishers add to a video's name
 
 
 class TooShortError(DataError):
@@ -50,7 +52,9 @@ def cut(index: np.ndarray, features: np.ndarray, frames: int, segments: int, nam
     if segments == 0:
         return Bag(np.asarray(index, np.int64), features)
     if frames < segments:
-        raise TooShortError(f"{name} has {frames} frames, too few for {segments} segments; set mil_segments to {frames} or fewer, or to 0")
+        raise TooShortError(
+            f"{name} has {frames} frames, too few for {segments} segments; set mil_segments to {frames} or fewer, or to 0"
+        )
     starts = segment_starts(frames, segments)
     first, last = np.searchsorted(index, starts), np.searchsorted(index, np.append(starts[1:], frames))
     means = [features[a:b].mean(axis=0) if b > a else features[max(a - 1, 0)] for a, b in zip(first, last, strict=True)]
@@ -97,10 +101,14 @@ def read_published(folder: str | Path, videos: Sequence[Video]) -> tuple[dict[st
             raise DataError(f"{origin[name]} and {path} are both features of {name}; keep one of them in the folder")
         features, origin[name] = (_npy if path.suffix == ".npy" else _text)(path), path
         if not np.isfinite(features).all():
-            raise DataError(f"{path}: {np.count_nonzero(~np.isfinite(features))} of {features.size} numbers are not finite; get the file again")
+            raise DataError(
+                f"{path}: {np.count_nonzero(~np.isfinite(features))} of {features.size} numbers are not finite; get the file again"
+            )
         first = next(iter(found), name)
         if found and features.shape[1] != found[first].shape[1]:
-            raise DataError(f"{path} has features of width {features.shape[1]}, {origin[first]} of {found[first].shape[1]}; a folder must hold one kind")
+            raise DataError(
+                f"{path} has features of width {features.shape[1]}, {origin[first]} of {found[first].shape[1]}; a folder must hold one kind"
+            )
         found[name] = features
     problems += [Problem(v.name, f"no features in {folder}", left_out=True) for v in videos if v.name not in found]
     return {v.name: found[v.name] for v in videos if v.name in found}, problems
@@ -109,9 +117,13 @@ def read_published(folder: str | Path, videos: Sequence[Video]) -> tuple[dict[st
 def feature_files(folder: str | Path) -> list[Path]:
     """The `.npy` and `.txt` files in and below a folder. Raises DataError where there is none."""
     folder = Path(folder)
-    files = sorted(p for p in folder.rglob("*") if p.suffix in (".npy", ".txt") and p.is_file()) if folder.is_dir() else []
+    files = (
+        sorted(p for p in folder.rglob("*") if p.suffix in (".npy", ".txt") and p.is_file()) if folder.is_dir() else []
+    )
     if not files:
-        raise DataError(f"no features in {folder}: expected a folder of .npy files, or of .txt files with {TEXT_SEGMENTS} lines each")
+        raise DataError(
+            f"no features in {folder}: expected a folder of .npy files, or of .txt files with {TEXT_SEGMENTS} lines each"
+        )
     return files
 
 
@@ -122,7 +134,9 @@ def published_bag(features: np.ndarray, frames: int, segments: int, name: str = 
     segment takes the mean of the clips that start in it. Raises DataError where frames are fewer than clips or segments.
     """
     if frames < len(features):
-        raise DataError(f"{name} has {frames} frames and features of {len(features)} clips; these features are of another video")
+        raise DataError(
+            f"{name} has {frames} frames and features of {len(features)} clips; these features are of another video"
+        )
     return cut(segment_starts(frames, len(features)), features, frames, segments, name)
 
 
@@ -136,7 +150,9 @@ def _npy(path: Path) -> np.ndarray:
     except (ValueError, OSError, EOFError) as error:
         raise DataError(f"{path} is not a .npy file of numbers ({error})") from None
     if features.dtype.kind not in "fiu" or features.ndim not in (2, 3) or 0 in features.shape:
-        raise DataError(f"{path}: expected numbers of shape (clips, D) or (clips, crops, D), got {features.dtype} of {features.shape}")
+        raise DataError(
+            f"{path}: expected numbers of shape (clips, D) or (clips, crops, D), got {features.dtype} of {features.shape}"
+        )
     features = features.astype(np.float32)
     return features.mean(axis=1) if features.ndim == 3 else features
 

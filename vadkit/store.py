@@ -52,7 +52,9 @@ class Store:
             return final
         final.parent.mkdir(parents=True, exist_ok=True)
         self._sweep(final.parent)
-        scratch = final.parent / f".building-{os.getpid()}-{secrets.token_hex(4)}"  # not mkdtemp: others may read an entry
+        scratch = (
+            final.parent / f".building-{os.getpid()}-{secrets.token_hex(4)}"
+        )  # not mkdtemp: others may read an entry
         scratch.mkdir()
         lock = _locked(scratch)
         try:
@@ -130,7 +132,10 @@ def code_version(*modules: str) -> str:
 def _bare_code(source: str) -> str:
     tree = ast.parse(source)
     for node in ast.walk(tree):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and ast.get_docstring(node, clean=False) is not None:
+        if (
+            isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+            and ast.get_docstring(node, clean=False) is not None
+        ):
             node.body = node.body[1:] or [ast.Pass()]
     return ast.dump(tree)
 
@@ -139,7 +144,9 @@ def write_atomic(path: str | Path, data: bytes | str) -> None:
     """Write a whole file or nothing."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}-{os.getpid()}-{secrets.token_hex(4)}")  # not mkstemp: others may read the file
+    scratch = path.with_name(
+        f".{path.name}-{os.getpid()}-{secrets.token_hex(4)}"
+    )  # not mkstemp: others may read the file
     try:
         with open(scratch, "xb") as file:
             file.write(data.encode() if isinstance(data, str) else data)

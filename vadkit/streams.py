@@ -52,7 +52,10 @@ class Streams:
         config, size = self.config, self.config.image_size
         scale = self._full_scale(number - start)
         flows = [self._flow(*pair) for pair in flows_of(start, number, FLOWS_OF_A_WINDOW if self._windowed else 1)]
-        made = {"frame": frame_image(frame, size), "flow": flow_image(flows[-1], config.flow_scale, scale, size) if flows else no_flow(size)}
+        made = {
+            "frame": frame_image(frame, size),
+            "flow": flow_image(flows[-1], config.flow_scale, scale, size) if flows else no_flow(size),
+        }
         if self._windowed:
             window = motion_window(flows, scale)
             if config.frame_window:

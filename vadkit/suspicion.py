@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from vadkit.samples import Samples
 
 
-def membership(index: np.ndarray, fps: float, intervals: tuple[tuple[int, int], ...] | None, seconds: float) -> np.ndarray:
+def membership(
+    index: np.ndarray, fps: float, intervals: tuple[tuple[int, int], ...] | None, seconds: float
+) -> np.ndarray:
     """How far frames belong to the suspicious class. Shape: (n,) frame numbers -> (n,) float32 in [0, 1].
 
     Triangular (our reading): from 1 beside a hard span [start, end) evenly down to 0 at `seconds` from its nearest frame,
@@ -28,7 +30,9 @@ def membership(index: np.ndarray, fps: float, intervals: tuple[tuple[int, int], 
     if not intervals:
         return np.zeros(len(index), np.float32)
     starts, ends = np.array(intervals, np.int64).T[:, :, None]
-    distance = np.maximum(starts - index, index - (ends - 1)).min(axis=0)  # frames to the nearest hard one; 0 or less within
+    distance = np.maximum(starts - index, index - (ends - 1)).min(
+        axis=0
+    )  # frames to the nearest hard one; 0 or less within
     return np.where(distance > 0, np.clip(1 - distance / (fps * seconds), 0, 1), 0).astype(np.float32)
 
 

@@ -63,13 +63,44 @@ SYSTEMS: dict[str, System] = {
         System("1S-bag", "frame stream with the bag of objects", streams=1),
         System("1S-no-bag", "frame stream alone", streams=1, bag=False),
         System("1S-bag-ha", "1S-bag trained without the soft frames of anomalous videos", streams=1, hard_only=True),
-        System("C3D-ha", "C3D on clips of the frame, trained on hard anomalies only", network="c3d", streams=1, bag=False, hard_only=True),
-        System("2S-bag-ha-no-es", "2S-bag-ha for 5 and 2 epochs, no early stopping, no validation set", hard_only=True, fixed_epochs=(5, 2)),
+        System(
+            "C3D-ha",
+            "C3D on clips of the frame, trained on hard anomalies only",
+            network="c3d",
+            streams=1,
+            bag=False,
+            hard_only=True,
+        ),
+        System(
+            "2S-bag-ha-no-es",
+            "2S-bag-ha for 5 and 2 epochs, no early stopping, no validation set",
+            hard_only=True,
+            fixed_epochs=(5, 2),
+        ),
         System("full-I3D", "two-stream I3D on clips of whole frames", **_I3D),
-        System("oracle-I3D", "two-stream I3D on tubes: cut along annotated boxes for training, where most moves elsewhere", **_I3D, view="tubes"),
-        System("ws-I3D", "two-stream I3D trained on tubes that systems like oracle-I3D found in videos of which only the label is used", **_I3D, view="found"),
-        System("2S-bag-suspicious", "2S-bag with soft anomalies as a third, suspicious class (beyond the paper)", suspicious=True),
-        System("2S-bag-ha-class-rates", "2S-bag-ha with a sampling rate for each class of anomaly (beyond the paper)", hard_only=True, class_rates=True),
+        System(
+            "oracle-I3D",
+            "two-stream I3D on tubes: cut along annotated boxes for training, where most moves elsewhere",
+            **_I3D,
+            view="tubes",
+        ),
+        System(
+            "ws-I3D",
+            "two-stream I3D trained on tubes that systems like oracle-I3D found in videos of which only the label is used",
+            **_I3D,
+            view="found",
+        ),
+        System(
+            "2S-bag-suspicious",
+            "2S-bag with soft anomalies as a third, suspicious class (beyond the paper)",
+            suspicious=True,
+        ),
+        System(
+            "2S-bag-ha-class-rates",
+            "2S-bag-ha with a sampling rate for each class of anomaly (beyond the paper)",
+            hard_only=True,
+            class_rates=True,
+        ),
     )
 }
 

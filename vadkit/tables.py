@@ -65,8 +65,18 @@ def wide_table(rows: Sequence[ResultRow] | pd.DataFrame, metrics: Sequence[str])
             line = lines.setdefault(r.system, {})
             line[f"{label(r.metric)} ({r.unit})"] = number_text(r)
             line[f"{label(r.metric)}, printed"] = r.published
-    order = [c for m in metrics for line in lines.values() for c in line if c.startswith((f"{label(m)} (", f"{label(m)}, printed"))]
-    frame = pd.DataFrame.from_dict(lines, orient="index", columns=list(dict.fromkeys(order)) or None) if lines else pd.DataFrame()
+    order = [
+        c
+        for m in metrics
+        for line in lines.values()
+        for c in line
+        if c.startswith((f"{label(m)} (", f"{label(m)}, printed"))
+    ]
+    frame = (
+        pd.DataFrame.from_dict(lines, orient="index", columns=list(dict.fromkeys(order)) or None)
+        if lines
+        else pd.DataFrame()
+    )
     frame = frame.fillna("")
     frame.index.name = "system"
     return frame[[c for c in frame if (frame[c] != "").any()]]
@@ -100,12 +110,16 @@ def label(metric: str) -> str:
 
 
 def number_text(row: ResultRow) -> str:
-    """"82.6 [78.0, 86.1]"; without brackets where there is no interval, "none" where there is no value."""
+    """ "82.6 [78.0, 86.1]"; without brackets where there is no interval, "none" where there is no value."""
     if row.value is None:
         return "none"
     digits = _decimals(row)
     text = f"{row.value:.{digits}f}"
-    return text if row.ci_low is None or row.ci_high is None or row.ci_low == row.ci_high == row.value else f"{text} [{row.ci_low:.{digits}f}, {row.ci_high:.{digits}f}]"
+    return (
+        text
+        if row.ci_low is None or row.ci_high is None or row.ci_low == row.ci_high == row.value
+        else f"{text} [{row.ci_low:.{digits}f}, {row.ci_high:.{digits}f}]"
+    )
 
 
 def _decimals(row: ResultRow) -> int:

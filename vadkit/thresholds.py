@@ -62,7 +62,11 @@ def above(folds: Sequence[Sequence[VideoScores]], thresholds: Sequence[float]) -
     So `video_f1(above(folds, thresholds), [0.5])` counts each video at the threshold of its fold. Raises ValueError
     where there are not as many thresholds as folds.
     """
-    return [replace(v, confidence=(np.asarray(v.confidence, np.float64) > t).astype(np.float64)) for videos, t in zip(folds, thresholds, strict=True) for v in videos]
+    return [
+        replace(v, confidence=(np.asarray(v.confidence, np.float64) > t).astype(np.float64))
+        for videos, t in zip(folds, thresholds, strict=True)
+        for v in videos
+    ]
 
 
 def f1_of_decisions(decided: SeedScores, config: Config, what: str) -> Metric:
@@ -79,7 +83,9 @@ def f1_of_decisions(decided: SeedScores, config: Config, what: str) -> Metric:
         labels = [v.labels if what == "frames" else np.array([v.label]) for v in videos]
         called = [v.frame_scores() if what == "frames" else v.confidence.max(keepdims=True) for v in videos]
         found = [np.sum(y * s) for y, s in zip(labels, called, strict=True)]
-        statistics.append(intervals.ratio(2 * np.array(found), [y.sum() + s.sum() for y, s in zip(labels, called, strict=True)]))
+        statistics.append(
+            intervals.ratio(2 * np.array(found), [y.sum() + s.sum() for y, s in zip(labels, called, strict=True)])
+        )
     value, counts = float(np.mean(per_seed)), resamples(by_name[0], config)
     interval = intervals.interval(value, intervals.mean_of(statistics)(counts), config.interval_level)
     return Metric("f1", value, interval.low, interval.high, tuple(per_seed), len(by_name[0]), interval.reason)

@@ -17,7 +17,9 @@ from vadkit.scoring import VideoScores, hold
 
 
 @styled
-def timeline(video: VideoScores, sas, images: Mapping[int, np.ndarray] | None = None, title: str | None = None) -> Figure:
+def timeline(
+    video: VideoScores, sas, images: Mapping[int, np.ndarray] | None = None, title: str | None = None
+) -> Figure:
     """One video over time: label, confidence, SAS and the alarm's threshold, as in figure 3.
 
     sas: (analysed frames,). images: a few frames by number, (H, W, 3) uint8 RGB, shown below with a line to their place, and with
@@ -75,8 +77,22 @@ def _timelines(panels: Sequence[tuple], columns: int, letters: bool) -> Figure:
             thumbnail = place(x + (k + 0.5) * room - w / 2, top + title_room + plot + below, w, h)
             thumbnail.imshow(image, aspect="auto")
             thumbnail.set(xticks=[], yticks=[])
-            thumbnail.spines[:].set(visible=True, color=ORANGE if video.labels[frame] else "#999999", linewidth=2.4 if video.labels[frame] else 0.8)
-            link = ConnectionPatch((0.5, 1), (frame / video.fps, 0), "axes fraction", "data", axesA=thumbnail, axesB=axes, color="#aaaaaa", linewidth=0.7, zorder=0)
+            thumbnail.spines[:].set(
+                visible=True,
+                color=ORANGE if video.labels[frame] else "#999999",
+                linewidth=2.4 if video.labels[frame] else 0.8,
+            )
+            link = ConnectionPatch(
+                (0.5, 1),
+                (frame / video.fps, 0),
+                "axes fraction",
+                "data",
+                axesA=thumbnail,
+                axesB=axes,
+                color="#aaaaaa",
+                linewidth=0.7,
+                zorder=0,
+            )
             figure.add_artist(link)
             axes.plot(frame / video.fps, 0, "^", color=BLACK, markersize=4.5, clip_on=False, zorder=4)
     handles = [
@@ -99,7 +115,9 @@ def _score_lines(axes: Axes, video: VideoScores, sas) -> None:
     held = hold(video.index, np.asarray(sas), video.frames)[video.index]
     axes.fill_between(ends, 0, np.append(held, held[-1]), step="post", color=SKY, alpha=0.6, linewidth=0)
     axes.plot(ends, np.append(held, held[-1]), drawstyle="steps-post", color=BLUE, linewidth=0.8)
-    axes.plot(ends, np.append(video.confidence, video.confidence[-1]), drawstyle="steps-post", color=GREEN, linewidth=1.2)
+    axes.plot(
+        ends, np.append(video.confidence, video.confidence[-1]), drawstyle="steps-post", color=GREEN, linewidth=1.2
+    )
     axes.axhline(metrics.THRESHOLD, color=RED, linewidth=1.2, linestyle="--")
     axes.set(xlim=(0, video.frames / video.fps), ylim=(0, 1.02), ylabel="score", yticks=(0, 0.5, 1))
     axes.set_xlabel("time (s)", loc="right", labelpad=1)

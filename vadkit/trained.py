@@ -27,9 +27,28 @@ if TYPE_CHECKING:
 
 FOLDER = "models"
 LEARNER = "MIL learner"  # the system's name in results and records
-FACTS = ("model.json", "mil.json", "joint.json")  # of a model's folder: a network of the first paper, a Learner, or an LSTM, attention or joint model
-NOTEBOOKS = {"MIL": "10", "LSTM": "11", "attention": "11", "joint": "11", "C3D": "05", "I3D": "06"}  # that train a system, by a part of its name; all others: 04
-PATHS = ("cache_root", "detector_weights", "backbone_weights", "c3d_weights", "i3d_rgb_weights", "i3d_flow_weights", "mil_resnext3d_weights")  # parameters that can be paths from the project's root
+FACTS = (
+    "model.json",
+    "mil.json",
+    "joint.json",
+)  # of a model's folder: a network of the first paper, a Learner, or an LSTM, attention or joint model
+NOTEBOOKS = {
+    "MIL": "10",
+    "LSTM": "11",
+    "attention": "11",
+    "joint": "11",
+    "C3D": "05",
+    "I3D": "06",
+}  # that train a system, by a part of its name; all others: 04
+PATHS = (
+    "cache_root",
+    "detector_weights",
+    "backbone_weights",
+    "c3d_weights",
+    "i3d_rgb_weights",
+    "i3d_flow_weights",
+    "mil_resnext3d_weights",
+)  # parameters that can be paths from the project's root
 
 
 @dataclass(frozen=True)
@@ -63,7 +82,13 @@ def save_models(config: Config, corpus: Corpus, *runs: SystemRun) -> list[Path]:
     """
     folder = config.output_dir / FOLDER
     return [
-        _write(config, folder, run.system.name, _models(config, corpus, run.seeds, run.system.early_stopping, folder), detector_key(config) if run.system.bag else None)
+        _write(
+            config,
+            folder,
+            run.system.name,
+            _models(config, corpus, run.seeds, run.system.early_stopping, folder),
+            detector_key(config) if run.system.bag else None,
+        )
         for run in runs
     ]
 
@@ -74,7 +99,9 @@ def save_on_segments(config: Config, corpus: Corpus, run: MilRun | JointRun, nam
     return _write(config, folder, name, _models(config, corpus, run.seeds, True, folder), None)
 
 
-def _models(config: Config, corpus: Corpus, seeds: Sequence[SeedRun | MilSeed | JointSeed], early_stopping: bool, folder: Path) -> list[dict]:
+def _models(
+    config: Config, corpus: Corpus, seeds: Sequence[SeedRun | MilSeed | JointSeed], early_stopping: bool, folder: Path
+) -> list[dict]:
     from vadkit.experiment import plan_folds
 
     models = []
@@ -114,7 +141,9 @@ def find_model(run: str | Path, system: str = "2S-bag-ha", seed: int = 0, video:
     if system not in known:
         near = difflib.get_close_matches(system, known, n=1, cutoff=0.6)
         hint = f"did you mean '{near[0]}'" if near else f"it has {', '.join(known)}"
-        raise ConfigError(f"{run} has no trained system '{system}'; {hint}? Another is recorded by vadkit.trained.save_models in the notebook that trains it")
+        raise ConfigError(
+            f"{run} has no trained system '{system}'; {hint}? Another is recorded by vadkit.trained.save_models in the notebook that trains it"
+        )
     record = _read(folder / f"{system}.json", remedy)
     models = [one for one in record["models"] if one["seed"] == seed]
     if not models:
@@ -161,4 +190,6 @@ def _check_detector(then: dict | None, config: Config, remedy: str) -> None:
         return
     now = detector_key(config)
     if now["weights"] != then["weights"]:
-        raise WeightsError(f"the detector {config.detector_weights} is not the one of the training: its content has changed; put the former file back, or {remedy} --force")
+        raise WeightsError(
+            f"the detector {config.detector_weights} is not the one of the training: its content has changed; put the former file back, or {remedy} --force"
+        )

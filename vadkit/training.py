@@ -57,9 +57,13 @@ class Examples:
 
     def __post_init__(self) -> None:
         if not len(self.features) == len(self.bags) == len(self.labels):
-            raise ValueError(f"expected as many features, bags and labels, got {len(self.features)}, {len(self.bags)} and {len(self.labels)}")
+            raise ValueError(
+                f"expected as many features, bags and labels, got {len(self.features)}, {len(self.bags)} and {len(self.labels)}"
+            )
         if self.suspicion is not None and self.suspicion.shape != self.labels.shape:
-            raise ValueError(f"expected a membership of the suspicious class for each of {len(self.labels)} samples, got {tuple(self.suspicion.shape)}")
+            raise ValueError(
+                f"expected a membership of the suspicious class for each of {len(self.labels)} samples, got {tuple(self.suspicion.shape)}"
+            )
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -103,7 +107,13 @@ def make_head(config: Config, system: System, feature_dim: int, bag_dim: int = B
 def head_options(config: Config, system: System | None = None) -> dict[str, Any]:
     """The head's parameters among the run's; a suspicious class takes three neurons, whatever config.output says of two classes."""
     output = "suspicious" if system is not None and system.suspicious else config.output
-    options = {"width": config.head_width, "dropout": config.dropout, "output": output, "bag_scale": config.bag_scale, "feature_scale": config.feature_scale}
+    options = {
+        "width": config.head_width,
+        "dropout": config.dropout,
+        "output": output,
+        "bag_scale": config.bag_scale,
+        "feature_scale": config.feature_scale,
+    }
     if system is not None and system.bag and system.network != "two_stream":
         options["bag_frames"] = config.clip_frames
     return options
@@ -186,7 +196,9 @@ def derived_seed(seed: int, phase: int, epoch: int) -> int:
 class _Run:
     """The state of one training run: where it is, its best weights, its checkpoint."""
 
-    def __init__(self, config, system, training, validation, seed, checkpoint_dir, checkpoint_seconds, device, progress):
+    def __init__(
+        self, config, system, training, validation, seed, checkpoint_dir, checkpoint_seconds, device, progress
+    ):
         self.config, self.system, self.training, self.validation = config, system, training, validation
         self.targets = training.targets(system)
         self.seed, self.device, self.progress = seed, device, progress
@@ -204,9 +216,13 @@ class _Run:
         try:
             saved = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
         except Exception as error:  # cut short by a full disk, say: the epochs before it can be run again
-            self._say(0, 1, f"{self.system.name}: the checkpoint cannot be read ({type(error).__name__}); starting over")
+            self._say(
+                0, 1, f"{self.system.name}: the checkpoint cannot be read ({type(error).__name__}); starting over"
+            )
             return
-        self.phase, self.epoch, self.stale, self.best_loss = (saved[k] for k in ("phase", "epoch", "stale", "best_loss"))
+        self.phase, self.epoch, self.stale, self.best_loss = (
+            saved[k] for k in ("phase", "epoch", "stale", "best_loss")
+        )
         self.best = saved["best"]
         self.history = [Epoch(**line) for line in saved["history"]]
         self.resumed = saved
@@ -230,7 +246,11 @@ class _Run:
             self._save(model, optimiser)
             last = self.history[-1]
             watched = "" if last.validation_loss is None else f", validation loss {last.validation_loss:.4f}"
-            self._say(self.epoch, limit, f"{self.system.name} seed {self.seed} phase {phase}: loss {last.train_loss:.4f}{watched}")
+            self._say(
+                self.epoch,
+                limit,
+                f"{self.system.name} seed {self.seed} phase {phase}: loss {last.train_loss:.4f}{watched}",
+            )
         if self.system.early_stopping and self.best is not None:
             model.load_state_dict(self.best)
         model.eval()
@@ -238,7 +258,9 @@ class _Run:
     def _plan(self, phase: int) -> tuple[int, float]:
         limits = (self.config.head_epochs, self.config.finetune_epochs)
         if self.system.fixed_epochs is not None:  # a phase that the parameters leave out stays out
-            limits = tuple(fixed if wanted else 0 for fixed, wanted in zip(self.system.fixed_epochs, limits, strict=True))
+            limits = tuple(
+                fixed if wanted else 0 for fixed, wanted in zip(self.system.fixed_epochs, limits, strict=True)
+            )
         return limits[phase - 1], (self.config.head_lr, self.config.finetune_lr)[phase - 1]
 
     def _patience_over(self) -> bool:
@@ -258,11 +280,18 @@ class _Run:
             if keep < len(rows):
                 model.eval()
                 with torch.no_grad():
-                    losses = torch.cat([sample_losses(forward(self.training, part), targets[part]) for part in rows.split(self._at_once(self.training))])
+                    losses = torch.cat(
+                        [
+                            sample_losses(forward(self.training, part), targets[part])
+                            for part in rows.split(self._at_once(self.training))
+                        ]
+                    )
                 rows = rows[hardest(losses * weights[rows], keep)]
             model.train()
             optimiser.zero_grad(set_to_none=True)
-            for part in rows.split(self._at_once(self.training)):  # gradients add up: the batch's, in the memory of a part
+            for part in rows.split(
+                self._at_once(self.training)
+            ):  # gradients add up: the batch's, in the memory of a part
                 loss = (sample_losses(forward(self.training, part), targets[part]) * weights[part]).sum() / len(rows)
                 loss.backward()
                 total += loss.detach() * len(rows)
@@ -272,7 +301,9 @@ class _Run:
         if not math.isfinite(mean):
             raise self._diverged("training", mean)
         validation_loss, auc = self._validate(model, forward)
-        self.history.append(Epoch(self.phase, self.epoch, mean, validation_loss, auc, used, round(time.monotonic() - started, 3)))
+        self.history.append(
+            Epoch(self.phase, self.epoch, mean, validation_loss, auc, used, round(time.monotonic() - started, 3))
+        )
         if validation_loss is not None and self.system.early_stopping:
             if validation_loss < self.best_loss:
                 self.best_loss, self.best, self.stale = validation_loss, _cpu(model.state_dict()), 0
@@ -310,7 +341,9 @@ class _Run:
             "optimiser": optimiser.state_dict(),
             "history": [asdict(line) for line in self.history],
         }
-        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)  # another process that ended first may have taken the folder away
+        self.checkpoint.parent.mkdir(
+            parents=True, exist_ok=True
+        )  # another process that ended first may have taken the folder away
         partial = self.checkpoint.with_suffix(f".{os.getpid()}")
         with open(partial, "wb") as file:
             torch.save(state, file)
@@ -327,15 +360,25 @@ class _Run:
 def _check(system: System, training: Examples, validation: Examples | None) -> None:
     anomalous = int((training.labels == 1).sum())
     if anomalous in (0, len(training)):
-        what = "no sample" if len(training) == 0 else f"{len(training)} samples, all {'anomalous' if anomalous else 'normal'}"
-        raise DataError(f"{system.name}: training needs normal and anomalous samples, got {what}; give it videos of both kinds, with annotations")
+        what = (
+            "no sample"
+            if len(training) == 0
+            else f"{len(training)} samples, all {'anomalous' if anomalous else 'normal'}"
+        )
+        raise DataError(
+            f"{system.name}: training needs normal and anomalous samples, got {what}; give it videos of both kinds, with annotations"
+        )
     if system.early_stopping and (validation is None or len(validation) == 0):
-        raise DataError(f"{system.name}: early stopping needs validation samples, got none; raise validation_fraction, give more videos, or take a system without early stopping")
+        raise DataError(
+            f"{system.name}: early stopping needs validation samples, got none; raise validation_fraction, give more videos, or take a system without early stopping"
+        )
 
 
 def _on(device: torch.device, examples: Examples) -> Examples:
     tensors = {name: getattr(examples, name) for name in ("features", "bags", "labels", "suspicion")}
-    return replace(examples, **{name: None if tensor is None else tensor.to(device) for name, tensor in tensors.items()})
+    return replace(
+        examples, **{name: None if tensor is None else tensor.to(device) for name, tensor in tensors.items()}
+    )
 
 
 def _cpu(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -62,14 +62,20 @@ def prepare(config: Config, corpus: Corpus, system: System, progress: Progress |
     cuts += [Cut(video, "score", (_median(sides[0] + sides[1]),)) for video in corpus.videos if video.name in fold.test]
     if system.view == "found":
         problems = [problem for problem in problems if not problem.left_out]  # they are searched, not cut along boxes
-        cuts += [Cut(video, "search", (_median(sides[1 - halves[name]]),)) for name, video in training.items() if video.label]
+        cuts += [
+            Cut(video, "search", (_median(sides[1 - halves[name]]),)) for name, video in training.items() if video.label
+        ]
         boxed = []
     cut, wrong = extract_tubes(cuts, config, config.i3d_size, progress)
     found = {one.video.name: one for one in (*boxed, *cut)}
-    return Material({v.name: found[v.name] for v in corpus.videos if v.name in found}, tuple(dict.fromkeys((*problems, *wrong))))
+    return Material(
+        {v.name: found[v.name] for v in corpus.videos if v.name in found}, tuple(dict.fromkeys((*problems, *wrong)))
+    )
 
 
-def with_found(config: Config, corpus: Corpus, seed: int, sides: Sides, progress: Progress | None = None) -> list[tuple[Tubes, ...]]:
+def with_found(
+    config: Config, corpus: Corpus, seed: int, sides: Sides, progress: Progress | None = None
+) -> list[tuple[Tubes, ...]]:
     """The sides of a system on found tubes, with what the two halves' oracles of this seed find in each other's anomalous videos.
 
     Raises DataError where a half cannot train an oracle.
@@ -77,13 +83,30 @@ def with_found(config: Config, corpus: Corpus, seed: int, sides: Sides, progress
     train, val, test = sides
     halves = halves_of(_training(config, corpus))
     boxed, _ = _boxed(config, corpus, progress)
-    searched = [[one for one in train if one.video.label and halves[one.video.name] != half] for half in (0, 1)]  # by each half's oracle
-    known = [[one for one in (*boxed, *(one for one in train if not one.video.label)) if halves[one.video.name] == half] for half in (0, 1)]
+    searched = [
+        [one for one in train if one.video.label and halves[one.video.name] != half] for half in (0, 1)
+    ]  # by each half's oracle
+    known = [
+        [one for one in (*boxed, *(one for one in train if not one.video.label)) if halves[one.video.name] == half]
+        for half in (0, 1)
+    ]
     for half in (0, 1):
-        missing = [what for label, what in ((0, "normal video"), (1, "anomalous video with boxes")) if not any(one.video.label == label for one in known[half])]
+        missing = [
+            what
+            for label, what in ((0, "normal video"), (1, "anomalous video with boxes"))
+            if not any(one.video.label == label for one in known[half])
+        ]
         if missing:
-            raise DataError(f"ws-I3D trains an oracle on each half of the training sources, and half {half + 1} has no {' and no '.join(missing)}; give more sources of either")
-    oracles = fit(config, system_for(config, "oracle-I3D"), seed, [(tuple(known[half]), (), tuple(searched[half])) for half in (0, 1)], progress)
+            raise DataError(
+                f"ws-I3D trains an oracle on each half of the training sources, and half {half + 1} has no {' and no '.join(missing)}; give more sources of either"
+            )
+    oracles = fit(
+        config,
+        system_for(config, "oracle-I3D"),
+        seed,
+        [(tuple(known[half]), (), tuple(searched[half])) for half in (0, 1)],
+        progress,
+    )
     found = {}
     for half, oracle in enumerate(oracles):
         share = float(np.mean([one.video.frame_labels(one.frames).mean() for one in known[half] if one.video.label]))
@@ -133,14 +156,19 @@ def _boxed(config: Config, corpus: Corpus, progress: Progress | None) -> tuple[l
             problems.append(Problem(str(video.path), what, left_out=True))
     boxed, wrong = extract_tubes(cuts, config, config.i3d_size, progress)
     if not boxed:
-        raise DataError(f"none of the {len(cuts)} anomalous training videos with boxes can be used; the first problem: {wrong[0].where}: {wrong[0].what}")
+        raise DataError(
+            f"none of the {len(cuts)} anomalous training videos with boxes can be used; the first problem: {wrong[0].where}: {wrong[0].what}"
+        )
     return boxed, [*problems, *wrong]
 
 
 def _sides(config: Config, corpus: Corpus, boxed: Sequence[Tubes]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The sides of the annotated tubes of each half, rising; a half without any takes the other's, and trains no oracle."""
     halves = halves_of(_training(config, corpus))
-    sides = [tuple(sorted(side_of(window) for one in boxed if halves[one.video.name] == half for window in one.windows)) for half in (0, 1)]
+    sides = [
+        tuple(sorted(side_of(window) for one in boxed if halves[one.video.name] == half for window in one.windows))
+        for half in (0, 1)
+    ]
     return sides[0] or sides[1], sides[1] or sides[0]
 
 

@@ -43,7 +43,9 @@ def box_at(one: Tubes, row: int) -> tuple[float, float, float, float] | None:
         return None
     video, number = probe(one.video.path), int(one.index[row])
     seen = vatic.boxes(one.video.boxes_path)
-    return box_of(seen, number, number, (video.width, video.height), str(one.video.boxes_path)) if number in seen else None
+    return (
+        box_of(seen, number, number, (video.width, video.height), str(one.video.boxes_path)) if number in seen else None
+    )
 
 
 def share_inside(one: Tubes, rows: Sequence[int] | np.ndarray) -> np.ndarray:
@@ -74,7 +76,9 @@ def found_tubes(config: Config, corpus: Corpus, seed: int, progress: Progress | 
     """The tubes that ws-I3D is trained on as anomalous with this seed, by video; in the cache once it has been."""
     material = prepare(config, corpus, progress, find_system("ws-I3D"))
     (fold,) = plan_folds(config, corpus, seed, early_stopping=False)
-    return [one for one in with_found(config, corpus, seed, sides_of(fold, material), progress)[0] if one.taken is not None]
+    return [
+        one for one in with_found(config, corpus, seed, sides_of(fold, material), progress)[0] if one.taken is not None
+    ]
 
 
 def finds(found: Sequence[Tubes]) -> list[Finds]:
@@ -85,14 +89,18 @@ def finds(found: Sequence[Tubes]) -> list[Finds]:
             continue
         hard = one.video.frame_labels(one.frames)[one.index] == 1
         inside = share_inside(one, one.taken[hard[one.taken]])
-        lines.append(Finds(one.video.name, len(one.taken), float(hard[one.taken].mean()), float(hard.mean()), _mean(inside)))
+        lines.append(
+            Finds(one.video.name, len(one.taken), float(hard[one.taken].mean()), float(hard.mean()), _mean(inside))
+        )
     return lines
 
 
 def tested_share(config: Config, corpus: Corpus, progress: Progress | None = None) -> float | None:
     """How much of the annotated box the windows of hard test frames hold, mean over videos; None where no test video has boxes."""
     material = prepare(config, corpus, progress, find_system("oracle-I3D"))
-    tested = [one for one in material.samples.values() if one.kind == "score" and one.video.label and one.video.boxes_path]
+    tested = [
+        one for one in material.samples.values() if one.kind == "score" and one.video.label and one.video.boxes_path
+    ]
     return _mean(np.array([_mean(share_inside(one, np.flatnonzero(one.labels))) for one in tested], float))
 
 

@@ -35,7 +35,16 @@ Crop = tuple[int, int, int, int]
 
 KINDS = ("boxes", "normal", "search", "score")
 STREAMS = ("rgb", "flow")
-CODE = ("vadkit.tubes", "vadkit.clips", "vadkit.corpora", "vadkit.corpora.vatic", "vadkit.pictures", "vadkit.flow", "vadkit.sampling", "vadkit.video")
+CODE = (
+    "vadkit.tubes",
+    "vadkit.clips",
+    "vadkit.corpora",
+    "vadkit.corpora.vatic",
+    "vadkit.pictures",
+    "vadkit.flow",
+    "vadkit.sampling",
+    "vadkit.video",
+)
 GRID = 4  # pixels between the places that a window of motion may take
 SPEED_LIMIT = 6.0  # pixels from one clip frame to the next, about a walk in the foreground: a passing car counts by its size, not its speed
 SMALLEST = 16  # side of a window, at least
@@ -60,7 +69,9 @@ class Cut:
         if self.kind == "boxes" and self.video.boxes_path is None:
             raise ValueError(f"{self.video.name} has no boxes to cut along")
         if self.kind != "boxes" and (not self.sides or self.kind != "normal" and len(self.sides) != 1):
-            raise ValueError(f"{self.video.name}: '{self.kind}' takes {'sides to draw from' if self.kind == 'normal' else 'one side'}, got {len(self.sides)}")
+            raise ValueError(
+                f"{self.video.name}: '{self.kind}' takes {'sides to draw from' if self.kind == 'normal' else 'one side'}, got {len(self.sides)}"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +155,9 @@ def windows_of_motion(motion: np.ndarray, side: int, count: int = 1) -> list[Cro
     across, down = min(max(round(width / GRID), 1), columns), min(max(round(height / GRID), 1), rows)
     found: list[Crop] = []
     while len(found) < count:
-        sums = cv2.boxFilter(motion, -1, (across, down), anchor=(0, 0), normalize=False, borderType=cv2.BORDER_CONSTANT)[: rows - down + 1, : columns - across + 1]
+        sums = cv2.boxFilter(
+            motion, -1, (across, down), anchor=(0, 0), normalize=False, borderType=cv2.BORDER_CONSTANT
+        )[: rows - down + 1, : columns - across + 1]
         y, x = np.unravel_index(int(sums.argmax()), sums.shape)
         if sums[y, x] <= 0:
             if not found:
@@ -167,7 +180,9 @@ def side_of(window: Sequence[int]) -> int:
     return int(max(window[2] - window[0], window[3] - window[1]))
 
 
-def box_of(boxes: dict[int, list[vatic.Box]], first: int, last: int, size: tuple[int, int], where: str) -> tuple[float, float, float, float]:
+def box_of(
+    boxes: dict[int, list[vatic.Box]], first: int, last: int, size: tuple[int, int], where: str
+) -> tuple[float, float, float, float]:
     """The union of the boxes seen in frames first to last, in pixels of 320x240. size: (width, height) of the annotated video.
 
     Raises DataError where no box is seen inside the picture.
@@ -180,13 +195,17 @@ def box_of(boxes: dict[int, list[vatic.Box]], first: int, last: int, size: tuple
         if left < right and top < bottom:
             x, y = FLOW_WIDTH / width, FLOW_HEIGHT / height
             return left * x, top * y, right * x, bottom * y
-    raise DataError(f"{where}: expected a box inside the picture of {width}x{height} between frames {first} and {last}, which count as anomalous; mend the file, or take the video off the lists")
+    raise DataError(
+        f"{where}: expected a box inside the picture of {width}x{height} between frames {first} and {last}, which count as anomalous; mend the file, or take the video off the lists"
+    )
 
 
 # --- extraction ---------------------------------------------------------------------------------------------------
 
 
-def extract_tubes(cuts: Sequence[Cut], config: Config, size: int, progress: Progress | None = None) -> tuple[list[Tubes], list[Problem]]:
+def extract_tubes(
+    cuts: Sequence[Cut], config: Config, size: int, progress: Progress | None = None
+) -> tuple[list[Tubes], list[Problem]]:
     """Tubes of many videos, from the cache, cut in config.workers processes where they are missing; as `clips.extract_clips`.
 
     size: side of the crops in pixels. A video that cannot be used is left out and named in the problems, or raises DataError
@@ -196,8 +215,12 @@ def extract_tubes(cuts: Sequence[Cut], config: Config, size: int, progress: Prog
     videos = [cut.video for cut in cuts]
     wrong = absent(videos)
     keys = {n: _key(cut, size, config) for n, cut in enumerate(cuts) if n not in wrong}
-    missing = [(n, key, partial(_build, cuts[n], size, config)) for n, key in keys.items() if not store.has("tubes", key)]
-    for done, (position, error) in enumerate(make_entries("tubes", missing, config.cache_dir, config.workers), len(keys) - len(missing) + 1):
+    missing = [
+        (n, key, partial(_build, cuts[n], size, config)) for n, key in keys.items() if not store.has("tubes", key)
+    ]
+    for done, (position, error) in enumerate(
+        make_entries("tubes", missing, config.cache_dir, config.workers), len(keys) - len(missing) + 1
+    ):
         if error is not None:
             wrong[position] = error
         if progress is not None:
@@ -207,11 +230,24 @@ def extract_tubes(cuts: Sequence[Cut], config: Config, size: int, progress: Prog
 
 def _key(cut: Cut, size: int, config: Config) -> dict:
     """Of the annotation only what "boxes" needs: nothing else depends on any."""
-    key = {"video": file_digest(cut.video.path), "kind": cut.kind, "sides": list(cut.sides), "size": size, "clip": [config.clip_frames, config.clip_fps]}
+    key = {
+        "video": file_digest(cut.video.path),
+        "kind": cut.kind,
+        "sides": list(cut.sides),
+        "size": size,
+        "clip": [config.clip_frames, config.clip_fps],
+    }
     key |= {"flow": config.clip_flow_method, "opencv": cv2.__version__, "code": code_version(*CODE)}
     if cut.kind == "boxes":
         boxes = file_digest(cut.video.boxes_path)
-        return {**key, "boxes": boxes, "spans": cut.video.intervals, "scale": config.tube_scale, "shift": config.clip_shift_anomalous, "slack": config.annotation_slack_frames}
+        return {
+            **key,
+            "boxes": boxes,
+            "spans": cut.video.intervals,
+            "scale": config.tube_scale,
+            "shift": config.clip_shift_anomalous,
+            "slack": config.annotation_slack_frames,
+        }
     if cut.kind == "score":
         return {**key, "analysis_fps": config.analysis_fps, "every": config.i3d_score_every}
     return {**key, "shift": config.clip_shift_normal, "windows": config.tube_windows if cut.kind == "search" else 1}
@@ -226,28 +262,51 @@ def _build(cut: Cut, size: int, config: Config, folder: Path) -> None:
     recent: deque[tuple[np.ndarray, np.ndarray, np.ndarray]] = deque(maxlen=config.clip_frames)  # frame, flow, speeds
     windows: dict[int, list[Crop]] = {}  # by the clip's end
     whole, before = ByTheWay(cut.video, size, STREAMS, config, folder), None
-    with closing(read_frames(cut.video.path, lambda number: number % stride == 0)) as frames, PictureWriter(folder / "rgb.bin") as rgb, PictureWriter(folder / "flow.bin") as motion:
+    with (
+        closing(read_frames(cut.video.path, lambda number: number % stride == 0)) as frames,
+        PictureWriter(folder / "rgb.bin") as rgb,
+        PictureWriter(folder / "flow.bin") as motion,
+    ):
         for position, (_, frame) in enumerate(frames):
             now = gray(frame)
-            moved = np.zeros((FLOW_HEIGHT, FLOW_WIDTH, 2), np.float32) if before is None else flow(before, now, config.clip_flow_method)
+            moved = (
+                np.zeros((FLOW_HEIGHT, FLOW_WIDTH, 2), np.float32)
+                if before is None
+                else flow(before, now, config.clip_flow_method)
+            )
             whole.see(frame, moved)
             recent.append((frame, moved, speeds(moved)))
             before = now
             if position not in finder.wanted:
                 continue
             windows[position] = finder.windows(position, [one[2] for one in recent])
-            clip = [recent[0]] * (config.clip_frames - len(recent)) + list(recent)  # before the start its first frame stands, as in clips
+            clip = [recent[0]] * (config.clip_frames - len(recent)) + list(
+                recent
+            )  # before the start its first frame stands, as in clips
             for window in windows[position]:
                 rgb.append(_strip([crop_frame(one[0], window, size) for one in clip]))
                 motion.append(_strip([crop_flow(one[1], window, size) for one in clip]))
         whole.keep(frames.decoded)
     first = dict(zip(windows, np.cumsum([0, *map(len, windows.values())]).tolist(), strict=False))
-    rows = [(i, end, first[end] + k) for end, i in zip(ends.tolist(), index.tolist(), strict=True) for k in range(len(windows[end]))]
+    rows = [
+        (i, end, first[end] + k)
+        for end, i in zip(ends.tolist(), index.tolist(), strict=True)
+        for k in range(len(windows[end]))
+    ]
     table = np.array(rows, np.int64).reshape(-1, 3)
     every = np.array([window for ones in windows.values() for window in ones], np.int64).reshape(-1, 4)
     offsets = {"rgb_offsets": np.array(rgb.offsets, np.int64), "flow_offsets": np.array(motion.offsets, np.int64)}
-    np.savez(folder / "rows.npz", index=table[:, 0], ends=table[:, 1], shown=table[:, 2], windows=every[table[:, 2]], **offsets)
-    (folder / "facts.json").write_text(json.dumps({"frames": found.frames, "fps": found.fps, "notes": list(found.notes)}, indent=1))
+    np.savez(
+        folder / "rows.npz",
+        index=table[:, 0],
+        ends=table[:, 1],
+        shown=table[:, 2],
+        windows=every[table[:, 2]],
+        **offsets,
+    )
+    (folder / "facts.json").write_text(
+        json.dumps({"frames": found.frames, "fps": found.fps, "notes": list(found.notes)}, indent=1)
+    )
 
 
 def _plan(cut: Cut, frames: int, fps: float, config: Config) -> tuple[np.ndarray, np.ndarray]:
@@ -260,7 +319,9 @@ def _plan(cut: Cut, frames: int, fps: float, config: Config) -> tuple[np.ndarray
     ends, index = plan_clips(video, frames, fps, config, "train")
     hard = video.frame_labels(frames)[index] == 1
     if not hard.any():
-        raise DataError(f"{cut.video.boxes_path}: no frame of {cut.video.name} counts as a hard anomaly, so there is no clip to cut; mend the file, or take the video off the lists")
+        raise DataError(
+            f"{cut.video.boxes_path}: no frame of {cut.video.name} counts as a hard anomaly, so there is no clip to cut; mend the file, or take the video off the lists"
+        )
     return ends[hard], index[hard]
 
 
@@ -270,15 +331,23 @@ class _Finder:
     windows: Callable[[int, list[np.ndarray]], list[Crop]]  # (end, speeds of its frames) -> windows
 
 
-def _finder(cut: Cut, ends: np.ndarray, index: np.ndarray, stride: int, size: tuple[int, int], config: Config) -> _Finder:
+def _finder(
+    cut: Cut, ends: np.ndarray, index: np.ndarray, stride: int, size: tuple[int, int], config: Config
+) -> _Finder:
     wanted = np.unique(ends).tolist()
     if cut.kind == "boxes":
         boxes = vatic.boxes(cut.video.boxes_path)
-        last = dict(zip(ends.tolist(), index.tolist(), strict=True))  # a sample may come after the frame that its clip ends with
+        last = dict(
+            zip(ends.tolist(), index.tolist(), strict=True)
+        )  # a sample may come after the frame that its clip ends with
 
         def around(end: int, _: list[np.ndarray]) -> list[Crop]:
             first = max(end - config.clip_frames + 1, 0)
-            return [window_around(box_of(boxes, first * stride, last[end], size, str(cut.video.boxes_path)), config.tube_scale)]
+            return [
+                window_around(
+                    box_of(boxes, first * stride, last[end], size, str(cut.video.boxes_path)), config.tube_scale
+                )
+            ]
 
         return _Finder(frozenset(wanted), around)
     draw = np.random.default_rng(int(file_digest(cut.video.path)[:15], 16))  # the same for the same video
@@ -317,4 +386,17 @@ def _load(cut: Cut, folder: Path, config: Config) -> tuple[Tubes, list[Problem]]
     with np.load(folder / "rows.npz") as arrays:
         index, ends, windows, shown = (arrays[name] for name in ("index", "ends", "windows", "shown"))
     labels = video.frame_labels(facts["frames"])[index]
-    return Tubes(video, cut.kind, facts["frames"], facts["fps"], index, ends, windows, shown, labels, config.clip_frames, folder.name, folder), problems
+    return Tubes(
+        video,
+        cut.kind,
+        facts["frames"],
+        facts["fps"],
+        index,
+        ends,
+        windows,
+        shown,
+        labels,
+        config.clip_frames,
+        folder.name,
+        folder,
+    ), problems

@@ -202,7 +202,11 @@ def _check_complete(path: Path, says: Probe, times: list[float]) -> None:
 def _size_notes(says: Probe, size: tuple[int, int]) -> tuple[str, ...]:
     width, height = size
     odd = (f"odd size {width}x{height}",) if width % 2 or height % 2 else ()
-    turned = (f"the container says {says.width}x{says.height}, frames are {width}x{height}",) if size != (says.width, says.height) else ()
+    turned = (
+        (f"the container says {says.width}x{says.height}, frames are {width}x{height}",)
+        if size != (says.width, says.height)
+        else ()
+    )
     return odd + turned
 
 
@@ -215,10 +219,14 @@ def _notes(says: Probe, times: list[float]) -> tuple[str, ...]:
         typical = float(np.median(steps))
         uneven = int(np.sum(np.abs(steps - typical) > 0.5 * typical))
         if uneven:
-            notes.append(f"variable frame rate: {steps.min():.0f} to {steps.max():.0f} ms between frames, {uneven} of {len(steps)} steps off the typical {typical:.0f} ms")
+            notes.append(
+                f"variable frame rate: {steps.min():.0f} to {steps.max():.0f} ms between frames, {uneven} of {len(steps)} steps off the typical {typical:.0f} ms"
+            )
         mean_fps = 1000 * len(steps) / (times[-1] - times[0])
         if len(steps) >= 10 and abs(mean_fps / says.fps - 1) > 0.05:
-            notes.append(f"the container says {says.fps:.2f} frames per second, its clock {mean_fps:.2f}; the first is used")
+            notes.append(
+                f"the container says {says.fps:.2f} frames per second, its clock {mean_fps:.2f}; the first is used"
+            )
     return tuple(notes)
 
 
@@ -251,7 +259,9 @@ def _what_instead(path: Path) -> str:
     if head[4:8] == b"ftyp" and not _has_moov(path):
         return "an MP4 that broke off: its index (the moov box) is missing"
     if b"\0" not in head and all(byte >= 32 or byte in b"\t\r\n\f" for byte in head):
-        return f"text, perhaps a web page or a pointer to the video, which begins {head[:40].decode(errors='replace')!r}"
+        return (
+            f"text, perhaps a web page or a pointer to the video, which begins {head[:40].decode(errors='replace')!r}"
+        )
     return "something that FFmpeg does not open"
 
 

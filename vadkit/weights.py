@@ -34,11 +34,15 @@ def read_state(path: Path, network: str, advice: str) -> dict[str, torch.Tensor]
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many types for files that are cut short or hold something else
         reason = " ".join(str(error).split())[:160]
-        raise WeightsError(f"{path} is not a file of plain tensors, or is cut short ({type(error).__name__}: {reason}); expected the weights of {network}; {advice}") from None
+        raise WeightsError(
+            f"{path} is not a file of plain tensors, or is cut short ({type(error).__name__}: {reason}); expected the weights of {network}; {advice}"
+        ) from None
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise WeightsError(f"{path} must hold a state dict of {network}, a dictionary of tensors, got {_described(state)}; {advice}")
+        raise WeightsError(
+            f"{path} must hold a state dict of {network}, a dictionary of tensors, got {_described(state)}; {advice}"
+        )
     if state and all(name.startswith("module.") for name in state):
         state = {name.removeprefix("module."): value for name, value in state.items()}
     return dict(state)
@@ -61,7 +65,11 @@ def differences(state: Mapping[str, torch.Tensor], expected: Shapes) -> list[str
     wanted = {name: tuple(shape) for name, shape in expected.items() if not name.endswith(COUNTERS)}
     found = [f"{name} is missing" for name in wanted if name not in given]
     found += [f"{name} is unknown" for name in given if name not in wanted]
-    found += [f"{name} has shape {given[name]}, expected {shape}" for name, shape in wanted.items() if given.get(name, shape) != shape]
+    found += [
+        f"{name} has shape {given[name]}, expected {shape}"
+        for name, shape in wanted.items()
+        if given.get(name, shape) != shape
+    ]
     return found
 
 
@@ -93,7 +101,9 @@ def unpacked(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The state dict that `packed` made small; any other as it is."""
     steps = {name for name in state if name.endswith(_STEP) and name.removesuffix(_STEP) in state}
     values = {name: value for name, value in state.items() if name not in steps}
-    return {name: value.float() * state[name + _STEP] if name + _STEP in steps else value for name, value in values.items()}
+    return {
+        name: value.float() * state[name + _STEP] if name + _STEP in steps else value for name, value in values.items()
+    }
 
 
 def _described(state: object) -> str:

@@ -42,11 +42,22 @@ def run(
     params, config = open_profile(params, overrides)
     notebooks = notebook_files.find_notebooks(project_root() / "notebooks")
     selected = notebook_files.select(notebooks, only, from_)
-    problems = [f"{n.path.name}: {problem}" for n in selected for problem in notebook_files.parameters_problems(n.content)]
+    problems = [
+        f"{n.path.name}: {problem}" for n in selected for problem in notebook_files.parameters_problems(n.content)
+    ]
     if problems:
-        raise RunError("\n  ".join([f"{len(problems)} notebook(s) cannot take parameters; `make notebooks` renews their parameters cells:", *problems]))
+        raise RunError(
+            "\n  ".join(
+                [
+                    f"{len(problems)} notebook(s) cannot take parameters; `make notebooks` renews their parameters cells:",
+                    *problems,
+                ]
+            )
+        )
     out = config.output_dir
-    say(f"{_short(params)} -> {_short(out)} (fingerprint {config.fingerprint()}), {len(selected)} of {len(notebooks)} notebooks")
+    say(
+        f"{_short(params)} -> {_short(out)} (fingerprint {config.fingerprint()}), {len(selected)} of {len(notebooks)} notebooks"
+    )
     with kernels.run_lock(out):
         return _run_selected(config, notebooks, selected, force, say)
 
@@ -61,7 +72,9 @@ def open_profile(params: str | Path, overrides: dict[str, Any] | None = None) ->
     return path, load_params(path, overrides)
 
 
-def _run_selected(config: Config, notebooks: list[Notebook], selected: list[Notebook], force: bool, say: Callable[[str], None]) -> int:
+def _run_selected(
+    config: Config, notebooks: list[Notebook], selected: list[Notebook], force: bool, say: Callable[[str], None]
+) -> int:
     out, values, began, ran = config.output_dir, config.model_dump(), time.monotonic(), 0
     (out / "notebooks").mkdir(parents=True, exist_ok=True)
     for left in (out / "notebooks").glob(".*.partial.*"):  # of a killed run
@@ -88,10 +101,19 @@ def _run_selected(config: Config, notebooks: list[Notebook], selected: list[Note
 
 
 def _run_one(
-    out: Path, notebook: Notebook, values: dict[str, Any], fingerprint: str, label: str, why: str, say: Callable[[str], None]
+    out: Path,
+    notebook: Notebook,
+    values: dict[str, Any],
+    fingerprint: str,
+    label: str,
+    why: str,
+    say: Callable[[str], None],
 ) -> tuple[float, Failure | None]:
     folder = out / "notebooks"
-    partial, failed, final = (folder / name for name in (f".{notebook.name}.partial.ipynb", f"{notebook.name}.failed.ipynb", f"{notebook.name}.ipynb"))
+    partial, failed, final = (
+        folder / name
+        for name in (f".{notebook.name}.partial.ipynb", f"{notebook.name}.failed.ipynb", f"{notebook.name}.ipynb")
+    )
     previous = receipts.read_receipt(out, notebook.name)
     receipts.receipt_path(out, notebook.name).unlink(missing_ok=True)
     before, began = receipts.snapshot(out), time.monotonic()
@@ -110,7 +132,9 @@ def _run_one(
     os.replace(partial, final)
     failed.unlink(missing_ok=True)
     after = receipts.snapshot(out)
-    files = {path for path in after if before.get(path) != after[path]} | (set(previous["files"] if previous else ()) & after.keys())
+    files = {path for path in after if before.get(path) != after[path]} | (
+        set(previous["files"] if previous else ()) & after.keys()
+    )
     receipts.write_receipt(out, notebook.name, fingerprint, values, seconds, files)
     say(f"  {label}  {clock(seconds)}")
     return seconds, None
@@ -122,7 +146,11 @@ def _ended_early(executed: Path) -> Failure | None:
     code = [c for c in cells if c["cell_type"] == "code" and "injected-parameters" not in c["metadata"].get("tags", [])]
     unrun = sum(c["execution_count"] is None for c in code if "".join(c["source"]).strip())
     last = max((number for number, c in enumerate(code, 1) if c["execution_count"] is not None), default=None)
-    return Failure(last, "SystemExit", f"the cell ended the notebook with {unrun} code cells still to run") if unrun else None
+    return (
+        Failure(last, "SystemExit", f"the cell ended the notebook with {unrun} code cells still to run")
+        if unrun
+        else None
+    )
 
 
 def _fingerprint(out: Path, notebooks: list[Notebook], notebook: Notebook, values: dict[str, Any], context: str) -> str:
@@ -144,7 +172,9 @@ def find_project(params: Path) -> Path:
         root = project_root(start)
         if (root / "notebooks").is_dir() and (root / "params").is_dir():
             return root
-    raise RunError(f"no folder with params/ and notebooks/ at or above {Path.cwd()} or {params.parent}; run vadkit inside the project")
+    raise RunError(
+        f"no folder with params/ and notebooks/ at or above {Path.cwd()} or {params.parent}; run vadkit inside the project"
+    )
 
 
 class Display:
@@ -187,7 +217,9 @@ def _explain(out: Path, notebook: Notebook, failure: Failure, seconds: float) ->
         lines.append(f"error: {failure.message}")
     elif failure.name == "DeadKernelError":
         lines += [f"    {line}" for line in failure.traceback[-TRACEBACK_LINES:]]
-        lines.append("error: the kernel died; it may have run out of memory (try a smaller batch_size, image_size or workers: 1)")
+        lines.append(
+            "error: the kernel died; it may have run out of memory (try a smaller batch_size, image_size or workers: 1)"
+        )
     else:
         lines += [f"    {line}" for line in failure.traceback[-TRACEBACK_LINES:]]
         lines.append(f"error: {failure.name}: {failure.message}")

@@ -55,7 +55,12 @@ class Analyser(ABC):
     def see(self, number: int, frame: np.ndarray) -> Reading | None:
         """Take in a frame, (H, W, 3) uint8 BGR; the reading, where it is one to analyse."""
 
-    def look_ahead(self, path: Path, stopped: Callable[[], bool] = lambda: False, progress: Callable[[int, int, str], None] | None = None) -> None:  # noqa: B027 - most need none
+    def look_ahead(  # noqa: B027 - most need none
+        self,
+        path: Path,
+        stopped: Callable[[], bool] = lambda: False,
+        progress: Callable[[int, int, str], None] | None = None,
+    ) -> None:
         """See a whole file before its frames come, where scores depend on its length. Most look back only: nothing to do."""
 
     def _reading(self, number: int, value: float, boxes: np.ndarray = NO_BOXES) -> Reading:

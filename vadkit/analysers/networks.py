@@ -22,7 +22,9 @@ from vadkit.scorer import Scorer, load_model
 from vadkit.trained import TrainedModel
 
 
-def pooled_now(modules: Sequence[torch.nn.Module], networks: Mapping[str, Network], images: Mapping[str, np.ndarray]) -> torch.Tensor:
+def pooled_now(
+    modules: Sequence[torch.nn.Module], networks: Mapping[str, Network], images: Mapping[str, np.ndarray]
+) -> torch.Tensor:
     """Features of one row as they are stored for training, in half precision, streams side by side. Shape: -> (1, D).
 
     modules: the built networks, in the order of the streams; images: of each stream, without the axis of rows.
@@ -35,13 +37,19 @@ def pooled_now(modules: Sequence[torch.nn.Module], networks: Mapping[str, Networ
 class NetworkAnalyser(Analyser):
     """What the trained network sees of every analysed frame, images or clips and the bag of objects, looking back only."""
 
-    def __init__(self, config: Config, scorer: Scorer, fps: float, finetuned: bool = False, detector: Detector | None = None):
+    def __init__(
+        self, config: Config, scorer: Scorer, fps: float, finetuned: bool = False, detector: Detector | None = None
+    ):
         super().__init__(config, fps)
         self.scorer, self.finetuned, self.detector = scorer, finetuned, detector
         self._clips = scorer.system.network != "two_stream"
         sizes = {stream: network.size for stream, network in scorer.networks.items()}
-        self.rows = ClipRows(config, fps, sizes, inputs_of(config, scorer.system).every) if self._clips else Rows(config, fps)
-        self._modules = [network if self._clips else fused(network) for network in scorer.model.backbones] if not finetuned else []
+        self.rows = (
+            ClipRows(config, fps, sizes, inputs_of(config, scorer.system).every) if self._clips else Rows(config, fps)
+        )
+        self._modules = (
+            [network if self._clips else fused(network) for network in scorer.model.backbones] if not finetuned else []
+        )
         self._device = next(scorer.model.parameters()).device
         self._bags: deque[np.ndarray] = deque(maxlen=config.clip_frames if self._clips else 1)  # of a clip's frames
         self._boxes, self._seen, self._value = NO_BOXES, None, 0.0
@@ -66,7 +74,9 @@ class NetworkAnalyser(Analyser):
     def _detect(self, frame: np.ndarray) -> None:
         with self._timed("detector"):
             self._boxes = NO_BOXES if self.detector is None else self.detector.detect(frame)
-        self._bags.append(np.bincount(self._boxes[:, 5].astype(np.int64), minlength=len(COCO_CLASSES)).astype(np.float32))
+        self._bags.append(
+            np.bincount(self._boxes[:, 5].astype(np.int64), minlength=len(COCO_CLASSES)).astype(np.float32)
+        )
 
     def _confidence(self, images: dict[str, np.ndarray]) -> float:
         bag = np.stack(padded(self._bags, self._bags.maxlen))[None] if self._clips else self._bags[-1][None]
@@ -84,6 +94,8 @@ def analyser_of(trained: TrainedModel, config: Config, fps: float, endless: bool
     """With the model and detector loaded; a file and a stream are seen alike."""
     scorer = load_model(trained.path, device_of(config))
     if scorer.system.view != "full":
-        raise ConfigError(f"{trained.system} sees windows as large as its training tubes, cut for the corpus's own videos; score other videos with full-I3D")
+        raise ConfigError(
+            f"{trained.system} sees windows as large as its training tubes, cut for the corpus's own videos; score other videos with full-I3D"
+        )
     finetuned = json.loads((trained.path / "model.json").read_text())["finetuned"]
     return NetworkAnalyser(config, scorer, fps, finetuned, Detector(config) if scorer.system.bag else None)

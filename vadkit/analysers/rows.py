@@ -40,7 +40,9 @@ class Grid:
         """The last row that needs this frame, -1 for none."""
         last = -1
         for row in range(-(-number // self.stride) * self.stride, number + self.flows * self.gap + 1, self.stride):
-            if self.is_row(row) and (row == number or any(number in pair for pair in flows_of(self.start(row), row, self.flows))):
+            if self.is_row(row) and (
+                row == number or any(number in pair for pair in flows_of(self.start(row), row, self.flows))
+            ):
                 last = row
         return last
 
@@ -102,13 +104,17 @@ class ClipRows:
         if number % self._analysed:
             return None
         if number % self._every == 0:
-            self._clips = {stream: np.stack(padded(held, self.config.clip_frames)) for stream, held in self._held.items()}
+            self._clips = {
+                stream: np.stack(padded(held, self.config.clip_frames)) for stream, held in self._held.items()
+            }
         return self._clips
 
     def _keep(self, frame: np.ndarray) -> None:
         now = gray(frame) if "flow" in self._held else None
         for stream, held in self._held.items():
-            held.append(clip_picture(stream, frame, self._before, now, self.sizes[stream], self.config.clip_flow_method))
+            held.append(
+                clip_picture(stream, frame, self._before, now, self.sizes[stream], self.config.clip_flow_method)
+            )
         self._before = now
 
 

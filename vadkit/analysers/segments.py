@@ -94,7 +94,10 @@ class SequenceModel:
             return ()
         shares = logits[0].softmax(dim=0).tolist()
         likely = sorted(zip(shares, self.classes, strict=True), reverse=True)[:2]
-        return ("its class, as the model sees it: " + ", then ".join(f"{name} ({100 * share:.0f} %)" for share, name in likely),)
+        return (
+            "its class, as the model sees it: "
+            + ", then ".join(f"{name} ({100 * share:.0f} %)" for share, name in likely),
+        )
 
     def _output(self, features: np.ndarray) -> Output:
         with torch.inference_mode():
@@ -169,7 +172,9 @@ class WindowAnalyser(_StreamAnalyser):
         self._window = max(1, round(window_seconds * fps))
         self._held: deque[tuple[int, np.ndarray]] = deque()
         if window_seconds:
-            self.notes = (f"a score is of the {window_seconds:.1f} s up to its frame: a stream has no length to cut into {config.mil_segments} segments",)
+            self.notes = (
+                f"a score is of the {window_seconds:.1f} s up to its frame: a stream has no length to cut into {config.mil_segments} segments",
+            )
 
     def _value(self, number: int, features: np.ndarray) -> float:
         self._held.append((number, features))
@@ -189,12 +194,16 @@ class SequenceAnalyser(_StreamAnalyser):
         self._length, self._segment = config.joint_segment_seconds * fps, 0
         self._before: deque[np.ndarray] = deque(maxlen=config.joint_max_segments - 1)
         self._held: list[np.ndarray] = []
-        self.notes = (f"a segment is {config.joint_segment_seconds:g} s and scored while it goes on; of a stream the last {config.joint_max_segments} are remembered",)
+        self.notes = (
+            f"a segment is {config.joint_segment_seconds:g} s and scored while it goes on; of a stream the last {config.joint_max_segments} are remembered",
+        )
 
     def _value(self, number: int, features: np.ndarray) -> float:
         segment = int(number / self._length)
         if self._held and segment > self._segment:
-            self._before.extend([_mean(self._held)] * min(segment - self._segment, self.config.joint_max_segments))  # those without a row repeat, as in `segments.cut`
+            self._before.extend(
+                [_mean(self._held)] * min(segment - self._segment, self.config.joint_max_segments)
+            )  # those without a row repeat, as in `segments.cut`
             self._held = []
         self._segment = segment
         self._held.append(features)
@@ -219,7 +228,9 @@ class SegmentAnalyser(_BagAnalyser):
             return None
         return self._reading(number, float(self._values[np.searchsorted(self._bag.starts, number, side="right") - 1]))
 
-    def look_ahead(self, path: Path, stopped: Callable[[], bool] = lambda: False, progress: Progress | None = None) -> None:
+    def look_ahead(
+        self, path: Path, stopped: Callable[[], bool] = lambda: False, progress: Progress | None = None
+    ) -> None:
         """See the file and score its segments. Of a file that breaks off what came is cut.
 
         Raises DataError where it gives no frame, has fewer frames than segments, or is stopped: there is no score yet.
@@ -255,7 +266,13 @@ class SegmentAnalyser(_BagAnalyser):
         count = self.model.segments(frames, self.fps)
         self._bag = cut(*self._even(index, features, frames), frames, count, name)
         self._values = self._scores(self._bag.features)
-        looks = (f"{count} segments of {frames / count / self.fps:.1f} s: a segment's score stands from its first frame on, so it looks ahead",) if count else ()
+        looks = (
+            (
+                f"{count} segments of {frames / count / self.fps:.1f} s: a segment's score stands from its first frame on, so it looks ahead",
+            )
+            if count
+            else ()
+        )
         self.notes = (*looks, *self.model.remarks(self._bag.features))
 
     def _even(self, index: np.ndarray, features: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray]:
@@ -272,10 +289,16 @@ def analyser_of(trained: TrainedModel, config: Config, fps: float, endless: bool
     """With model and backbones loaded. Raises WeightsError where the backbone's weights are no longer the training's."""
     model = LearnerModel(config, trained.path) if trained.is_learner else SequenceModel(config, trained.path)
     if not model.networks:
-        raise DataError(f"{trained.system} was trained on features that others publish; a video can be scored where the features are our own (mil_features)")
+        raise DataError(
+            f"{trained.system} was trained on features that others publish; a video can be scored where the features are our own (mil_features)"
+        )
     if not endless:
         return SegmentAnalyser(config, model, fps)
-    return WindowAnalyser(config, model, fps, model.seconds) if trained.is_learner else SequenceAnalyser(config, model, fps)
+    return (
+        WindowAnalyser(config, model, fps, model.seconds)
+        if trained.is_learner
+        else SequenceAnalyser(config, model, fps)
+    )
 
 
 def _mean(rows: list[np.ndarray]) -> np.ndarray:

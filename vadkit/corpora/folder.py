@@ -24,7 +24,19 @@ if TYPE_CHECKING:
 
 LIST = "clips.csv"
 COLUMNS = ("path", "label", "source", "start", "end", "category")
-NEGATIVE_NAMES = frozenset({"negative", "negatives", "background", "nonviolent", "nonviolence", "noviolence", "nofight", "nonfight", "noanomaly"})
+NEGATIVE_NAMES = frozenset(
+    {
+        "negative",
+        "negatives",
+        "background",
+        "nonviolent",
+        "nonviolence",
+        "noviolence",
+        "nofight",
+        "nonfight",
+        "noanomaly",
+    }
+)
 EXPECTED = f"""expected either
   <data_root>/<class>/<clip>.mp4 with one folder of normal clips (named Normal..., noFight, NonViolence, negative, ...),
   or <data_root>/{LIST} with the columns path,label and, where known, source,start,end,category: label 0 is normal,
@@ -60,7 +72,11 @@ def is_normal(folder: str, others: frozenset[str] | set[str] = frozenset()) -> b
     in front of another class folder's name (noTheft beside Theft)."""
     plain = _plain(folder)
     others = {_plain(other) for other in others}
-    return plain.startswith("normal") or plain in NEGATIVE_NAMES or any(plain in (f"no{o}", f"non{o}", f"not{o}") for o in others if o)
+    return (
+        plain.startswith("normal")
+        or plain in NEGATIVE_NAMES
+        or any(plain in (f"no{o}", f"non{o}", f"not{o}") for o in others if o)
+    )
 
 
 def _plain(name: str) -> str:
@@ -73,7 +89,11 @@ def _found(root: Path) -> list[Path]:
         below[:] = sorted(name for name in below if not name.startswith("."))
         if len(Path(folder).relative_to(root).parts) > 8:  # a link back up; no real tree is that deep
             raise DataError(f"{folder}: folders nest more than 8 deep; a link may lead back up: remove it")
-        paths += [Path(folder, name) for name in sorted(files) if Path(name).suffix.lower() in VIDEO_SUFFIXES and not name.startswith(".")]
+        paths += [
+            Path(folder, name)
+            for name in sorted(files)
+            if Path(name).suffix.lower() in VIDEO_SUFFIXES and not name.startswith(".")
+        ]
     return sorted(paths)
 
 
@@ -106,7 +126,9 @@ class _Reader:
     def from_folders(self, clips: list[Path]) -> list[Video]:
         classes = {path.relative_to(self.root).parts[0] for path in clips if path.parent != self.root}
         if not any(is_normal(name, classes) for name in classes):
-            raise DataError(f"{self.root}: none of the class folders ({', '.join(sorted(classes)) or 'there is none'}) is told to be normal; {EXPECTED}")
+            raise DataError(
+                f"{self.root}: none of the class folders ({', '.join(sorted(classes)) or 'there is none'}) is told to be normal; {EXPECTED}"
+            )
         videos: dict[str, Video] = {}
         for path in clips:
             if path.parent == self.root:
@@ -114,8 +136,15 @@ class _Reader:
                 continue
             folder = path.relative_to(self.root).parts[0]
             category = NORMAL if is_normal(folder, classes) else folder
-            self._add(videos, str(path), Video(self._name(path), path, category, "all", self._name(path), () if category == NORMAL else None))
-        self.note(self.root, f"no {LIST} with sources: each clip is its own source and folds are by clip; cuts of one recording may stand on both sides")
+            self._add(
+                videos,
+                str(path),
+                Video(self._name(path), path, category, "all", self._name(path), () if category == NORMAL else None),
+            )
+        self.note(
+            self.root,
+            f"no {LIST} with sources: each clip is its own source and folds are by clip; cuts of one recording may stand on both sides",
+        )
         return list(videos.values())
 
     def from_csv(self, listed: Path, clips: list[Path]) -> list[Video]:
@@ -125,12 +154,25 @@ class _Reader:
         for row in rows:
             if not row.path.is_file():
                 self.leave_out(row.where, f"listed clip {row.path} does not exist; add it, or take its line out")
-            elif row.label == 1 and not row.category and (row.path.parent != self.root and is_normal(row.path.parent.name, folders)):
-                self.leave_out(row.where, f"label 1 contradicts the folder {row.path.parent.name}, whose name says normal; correct one of them, or give a category")
+            elif (
+                row.label == 1
+                and not row.category
+                and (row.path.parent != self.root and is_normal(row.path.parent.name, folders))
+            ):
+                self.leave_out(
+                    row.where,
+                    f"label 1 contradicts the folder {row.path.parent.name}, whose name says normal; correct one of them, or give a category",
+                )
             elif row.label == 0 and row.spans:
-                self.leave_out(row.where, "label 0 contradicts the anomalous span start,end on the same clip; correct one of them")
+                self.leave_out(
+                    row.where, "label 0 contradicts the anomalous span start,end on the same clip; correct one of them"
+                )
             else:
-                category = NORMAL if row.label == 0 else row.category or (row.path.parent.name if row.path.parent != self.root else "Anomaly")
+                category = (
+                    NORMAL
+                    if row.label == 0
+                    else row.category or (row.path.parent.name if row.path.parent != self.root else "Anomaly")
+                )
                 spans = () if row.label == 0 else vatic.merge(row.spans) or None
                 name = self._name(row.path)
                 self._add(videos, row.where, Video(name, row.path, category, "all", row.source or name, spans))
@@ -138,7 +180,10 @@ class _Reader:
         if extra:
             self.note(listed, f"{len(extra)} clips in the folders are not listed and not used, the first: {min(extra)}")
         if not has_sources:
-            self.note(listed, "no column source: each clip is its own source and folds are by clip; cuts of one recording may stand on both sides")
+            self.note(
+                listed,
+                "no column source: each clip is its own source and folds are by clip; cuts of one recording may stand on both sides",
+            )
         elif unsourced := sum(not row.source for row in rows):
             self.note(listed, f"{unsourced} clips have no source; each of them is its own")
         return list(videos.values())
@@ -153,7 +198,9 @@ class _Reader:
                 reader.fieldnames = columns
                 unknown = sorted(set(columns) - set(COLUMNS))
                 if not {"path", "label"} <= set(columns) or ("start" in columns) != ("end" in columns):
-                    raise DataError(f"{listed}, line 1: expected the columns {','.join(COLUMNS)}, the first two at least, got {','.join(columns) or 'nothing'}")
+                    raise DataError(
+                        f"{listed}, line 1: expected the columns {','.join(COLUMNS)}, the first two at least, got {','.join(columns) or 'nothing'}"
+                    )
                 if unknown:
                     self.note(f"{listed}, line 1", f"the columns {', '.join(unknown)} are not used")
                 for fields in reader:
@@ -173,28 +220,51 @@ class _Reader:
     def _row(self, where: str, fields: dict[str, str | None]) -> _Row:
         values = {name: (fields.get(name) or "").strip() for name in COLUMNS}
         if not values["path"] or None in fields:
-            raise vatic.AnnotationError(where, f"expected a path and one value a column, got {[v for v in fields.values() if v]}")
+            raise vatic.AnnotationError(
+                where, f"expected a path and one value a column, got {[v for v in fields.values() if v]}"
+            )
         if values["label"] not in ("0", "1"):
-            raise vatic.AnnotationError(where, f"expected the label 0 (normal) or 1 (anomalous), got {values['label']!r}")
+            raise vatic.AnnotationError(
+                where, f"expected the label 0 (normal) or 1 (anomalous), got {values['label']!r}"
+            )
         if values["category"] and (values["label"] == "0") != is_normal(values["category"]):
-            raise vatic.AnnotationError(where, f"expected a category that fits label {values['label']}, got {values['category']!r}")
+            raise vatic.AnnotationError(
+                where, f"expected a category that fits label {values['label']}, got {values['category']!r}"
+            )
         spans = []
         if values["start"] or values["end"]:
-            if not (values["start"].isdecimal() and values["end"].isdecimal()) or int(values["start"]) >= int(values["end"]):
-                raise vatic.AnnotationError(where, f"expected frame numbers 0 <= start < end, got {values['start']!r} and {values['end']!r}")
+            if not (values["start"].isdecimal() and values["end"].isdecimal()) or int(values["start"]) >= int(
+                values["end"]
+            ):
+                raise vatic.AnnotationError(
+                    where, f"expected frame numbers 0 <= start < end, got {values['start']!r} and {values['end']!r}"
+                )
             spans = [(int(values["start"]), int(values["end"]))]
-        return _Row(self.root / values["path"].replace("\\", "/"), where, int(values["label"]), values["source"], values["category"], spans)
+        return _Row(
+            self.root / values["path"].replace("\\", "/"),
+            where,
+            int(values["label"]),
+            values["source"],
+            values["category"],
+            spans,
+        )
 
     def _join(self, before: _Row, row: _Row) -> None:
         if (before.label, before.source, before.category) != (row.label, row.source, row.category):
-            raise vatic.AnnotationError(row.where, f"expected label, source and category as on {before.where} for the same clip, got others")
+            raise vatic.AnnotationError(
+                row.where, f"expected label, source and category as on {before.where} for the same clip, got others"
+            )
         if not (before.spans and row.spans):
-            raise vatic.AnnotationError(row.where, f"the clip is listed on {before.where} already; a second line must add a span to a first one")
+            raise vatic.AnnotationError(
+                row.where, f"the clip is listed on {before.where} already; a second line must add a span to a first one"
+            )
         before.spans += row.spans
 
     def _add(self, videos: dict[str, Video], where: str, video: Video) -> None:
         if video.name in videos:
-            self.leave_out(where, f"{video.path} has the name {video.name}, as has {videos[video.name].path}; rename one of them")
+            self.leave_out(
+                where, f"{video.path} has the name {video.name}, as has {videos[video.name].path}; rename one of them"
+            )
         else:
             videos[video.name] = video
 

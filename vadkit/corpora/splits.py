@@ -43,7 +43,9 @@ def grouped_folds(videos: Sequence[Video], folds: int, seed: int, validation_fra
     if folds < 2:
         raise ValueError(f"cross-validation needs at least 2 folds, got {folds}")
     if not 0.0 < validation_fraction < 1.0:
-        raise DataError(f"validation_fraction must lie between 0 and 1 to leave videos on both sides, got {validation_fraction}")
+        raise DataError(
+            f"validation_fraction must lie between 0 and 1 to leave videos on both sides, got {validation_fraction}"
+        )
     _check_sources(videos, folds)
     reason = ""
     for attempt in range(ATTEMPTS):

@@ -57,7 +57,9 @@ def render_world(folder: Path, config: Config, progress: Progress | None = None)
     jobs = [(plan, folder) for plan in plans]
     found: dict[str, tuple[int, list[str], list[tuple[int, int]]]] = {}
     # loky starts fresh processes: a fork would inherit the locks of OpenCV's threads and could wait for ever
-    results = Parallel(n_jobs=config.workers, batch_size=1, return_as="generator")(delayed(_render)(job) for job in jobs)
+    results = Parallel(n_jobs=config.workers, batch_size=1, return_as="generator")(
+        delayed(_render)(job) for job in jobs
+    )
     for done, (name, *facts) in enumerate(results, 1):
         found[name] = tuple(facts)
         if progress:
@@ -95,8 +97,13 @@ def _render(job: tuple[Plan, Path]) -> tuple[str, int, list[str], list[tuple[int
                 image, _, people = renderer.draw(frame)
                 hard = any(a <= t < b for a, b in stage.hard)
                 soft = bool(stage.hard) and stage.soft[0] <= t < stage.soft[1]
-                seen = {k: box for k, box in ((k, clip(box)) for k, box in people.items()) if box} if hard or soft else {}
-                lines.extend((k, frame, f"{k} {x1} {y1} {x2} {y2} {frame} {int(not hard)} 0 0 \"{plan.category}\"") for k, (x1, y1, x2, y2) in seen.items())
+                seen = (
+                    {k: box for k, box in ((k, clip(box)) for k, box in people.items()) if box} if hard or soft else {}
+                )
+                lines.extend(
+                    (k, frame, f'{k} {x1} {y1} {x2} {y2} {frame} {int(not hard)} 0 0 "{plan.category}"')
+                    for k, (x1, y1, x2, y2) in seen.items()
+                )
                 if hard and (seen or plan.split == "unseen"):
                     hard_frames.append(frame)
                 yield image
@@ -130,13 +137,19 @@ def write_lists(root: Path, plans: list[Plan], found: dict[str, tuple[int, list[
     (local / "annotations").mkdir(parents=True)
     for plan in plans:
         if plan.category != NORMAL and plan.split != "unseen":
-            (local / "annotations" / f"{plan.name}.txt").write_text("".join(line + "\n" for line in found[plan.name][1]), encoding="utf-8")
+            (local / "annotations" / f"{plan.name}.txt").write_text(
+                "".join(line + "\n" for line in found[plan.name][1]), encoding="utf-8"
+            )
     for split, name in (("train", "Train_split_AD.txt"), ("test", "Test_split_AD.txt")):
         (local / name).write_text("".join(f"{p.name}\n" for p in plans if p.split == split), encoding="utf-8")
-    (root / "Anomaly_Train.txt").write_text("".join(f"{_official(p)}\n" for p in plans if p.split == "train"), encoding="utf-8")
+    (root / "Anomaly_Train.txt").write_text(
+        "".join(f"{_official(p)}\n" for p in plans if p.split == "train"), encoding="utf-8"
+    )
     tests = [p for p in plans if p.split != "train"]
     (root / "Anomaly_Test.txt").write_text("".join(f"{_official(p)}\n" for p in tests), encoding="utf-8")
-    (root / "Temporal_Anomaly_Annotation.txt").write_text("".join(_temporal(p, found[p.name][2]) for p in tests), encoding="utf-8")
+    (root / "Temporal_Anomaly_Annotation.txt").write_text(
+        "".join(_temporal(p, found[p.name][2]) for p in tests), encoding="utf-8"
+    )
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["name", "source"])

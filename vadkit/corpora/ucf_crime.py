@@ -105,10 +105,14 @@ def read_tree(root: str | Path, config: Config) -> Corpus:
     parity = config.validation == "test_parity"
     videos = [v for e in train if (v := _video(tree, e, "train", spans, sources))]
     for position, entry in enumerate(test):  # parity counts listed lines, so that a missing video moves no other
-        videos += [v] if (v := _video(tree, entry, "val" if parity and position % 2 else "test", spans, sources)) else []
+        videos += (
+            [v] if (v := _video(tree, entry, "val" if parity and position % 2 else "test", spans, sources)) else []
+        )
     videos += [v for e in unseen if (v := _video(tree, e, "unseen", temporal, sources))]
     if not videos:
-        raise DataError(f"none of the {len(train) + len(test) + len(unseen)} usable listed videos is below {root}; {_first(tree)}{EXPECTED}")
+        raise DataError(
+            f"none of the {len(train) + len(test) + len(unseen)} usable listed videos is below {root}; {_first(tree)}{EXPECTED}"
+        )
     if not parity:
         videos = _cut_validation(videos, config)
     _check_sides(tree, videos)
@@ -174,7 +178,9 @@ def _read_list(tree: _Tree, path: Path) -> list[_Entry]:
         where, name = f"{path}, line {number}", video_name(line)
         category = category_of(name)
         if category is None:
-            tree.leave_out(where, f"expected a video's name, a class and a number as in Assault018_x264.mp4, got {line[:80]!r}")
+            tree.leave_out(
+                where, f"expected a video's name, a class and a number as in Assault018_x264.mp4, got {line[:80]!r}"
+            )
         elif name in entries:
             tree.note(where, f"{name} is listed twice; the second line is ignored")
         else:
@@ -204,7 +210,9 @@ def _vatic_spans(tree: _Tree) -> _Finder:
     def find(entry: _Entry) -> tuple[Spans | None, Path | None]:
         path = tree.one(tree.vatic, entry.name)
         if path is None:
-            raise vatic.AnnotationError(entry.where, f"{entry.name} has no Vatic file; expected UCFCrime2Local/annotations/{entry.name}.txt")
+            raise vatic.AnnotationError(
+                entry.where, f"{entry.name} has no Vatic file; expected UCFCrime2Local/annotations/{entry.name}.txt"
+            )
         return vatic.intervals(path), path
 
     return find
@@ -220,14 +228,19 @@ def _temporal_spans(tree: _Tree, test_names: set[str]) -> _Finder:
         except vatic.AnnotationError as error:
             found[video_name(line.split()[0])] = error
     if path is None:
-        tree.note(tree.root, f"no {TEMPORAL} (any case): anomalous test videos carry their label on every frame, and frame-level figures say little")
+        tree.note(
+            tree.root,
+            f"no {TEMPORAL} (any case): anomalous test videos carry their label on every frame, and frame-level figures say little",
+        )
 
     def find(entry: _Entry) -> tuple[Spans | None, Path | None]:
         spans = found.get(entry.name)
         if isinstance(spans, vatic.AnnotationError):
             raise spans
         if path and not spans and entry.name in test_names:
-            raise vatic.AnnotationError(str(path), f"expected a line with the spans of the listed test video {entry.name}, got none")
+            raise vatic.AnnotationError(
+                str(path), f"expected a line with the spans of the listed test video {entry.name}, got none"
+            )
         return spans or None, None
 
     return find
@@ -245,7 +258,9 @@ def temporal_spans(where: str, line: str) -> Spans:
     except ValueError:
         numbers = []
     if len(fields) != 6 or len(numbers) != 4:
-        raise vatic.AnnotationError(where, f"expected six fields, <video> <class> start end start end, got {line[:120]!r}")
+        raise vatic.AnnotationError(
+            where, f"expected six fields, <video> <class> start end start end, got {line[:120]!r}"
+        )
     spans = []
     for start, end in (numbers[:2], numbers[2:]):
         if (start, end) == (-1, -1):
@@ -259,7 +274,10 @@ def temporal_spans(where: str, line: str) -> Spans:
 def _video(tree: _Tree, entry: _Entry, split: str, spans: _Finder | None, sources: dict[str, str]) -> Video | None:
     path = tree.one(tree.videos, entry.name)
     if path is None:
-        tree.leave_out(entry.where, f"listed video {entry.name} is not below {tree.root}; add {entry.name}_x264.mp4, or take it off the list")
+        tree.leave_out(
+            entry.where,
+            f"listed video {entry.name} is not below {tree.root}; add {entry.name}_x264.mp4, or take it off the list",
+        )
         return None
     intervals: Spans | None = ()
     boxes: Path | None = None
@@ -275,13 +293,20 @@ def _video(tree: _Tree, entry: _Entry, split: str, spans: _Finder | None, source
 def _sources(tree: _Tree) -> dict[str, str]:
     path = tree.one(tree.texts, "sources.csv")
     if path is None:
-        tree.note(tree.root, "no sources.csv (name,source): UCF-Crime does not say which videos are cuts of one recording, so each video is its own source")
+        tree.note(
+            tree.root,
+            "no sources.csv (name,source): UCF-Crime does not say which videos are cuts of one recording, so each video is its own source",
+        )
         return {}
     with open(path, newline="", encoding="utf-8-sig") as file:
         rows = csv.DictReader(file)
         if not {"name", "source"} <= set(rows.fieldnames or ()):
-            raise DataError(f"{path}: expected the columns name,source; got {','.join(rows.fieldnames or ()) or 'an empty file'}")
-        return {video_name(row["name"].strip()): (row["source"] or "").strip() or row["name"] for row in rows if row["name"]}
+            raise DataError(
+                f"{path}: expected the columns name,source; got {','.join(rows.fieldnames or ()) or 'an empty file'}"
+            )
+        return {
+            video_name(row["name"].strip()): (row["source"] or "").strip() or row["name"] for row in rows if row["name"]
+        }
 
 
 def _cut_validation(videos: Iterable[Video], config: Config) -> list[Video]:
@@ -302,7 +327,10 @@ def _check_sides(tree: _Tree, videos: list[Video]) -> None:
         places.setdefault(video.source, set()).add("training" if video.split == "train" else "evaluation")
     shared = sorted(source for source, sides in places.items() if len(sides) > 1)
     if shared:
-        tree.note(tree.root, f"{len(shared)} sources have videos in training and in evaluation, as the lists say: {', '.join(shared[:5])}")
+        tree.note(
+            tree.root,
+            f"{len(shared)} sources have videos in training and in evaluation, as the lists say: {', '.join(shared[:5])}",
+        )
 
 
 def _first(tree: _Tree) -> str:

@@ -71,7 +71,9 @@ def intervals(path: str | Path) -> tuple[tuple[int, int], ...]:
     """
     spans = merge((frame, frame + 1) for frame in boxes(path))
     if not spans:
-        raise AnnotationError(str(path), "expected at least one frame with lost = 0, got none; an anomalous video needs one")
+        raise AnnotationError(
+            str(path), "expected at least one frame with lost = 0, got none; an anomalous video needs one"
+        )
     return spans
 
 
@@ -140,4 +142,6 @@ def _box(path: str | Path, number: int, text: str) -> Box:
     if not set(flags) <= {0, 1}:
         raise AnnotationError(where, f"expected 0 or 1 for lost, occluded and generated, got {flags}")
     lost, occluded, generated = map(bool, flags)
-    return Box(track, xmin, ymin, xmax, ymax, frame, lost, occluded, generated, match[2] if match[2] is not None else match[3])
+    return Box(
+        track, xmin, ymin, xmax, ymax, frame, lost, occluded, generated, match[2] if match[2] is not None else match[3]
+    )

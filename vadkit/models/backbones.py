@@ -97,7 +97,9 @@ def fused(network: nn.Module) -> nn.Module:
     for module in list(network.modules()):
         children = list(module.named_children())
         for (first, conv), (second, norm) in zip(children[:-1], children[1:], strict=True):
-            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):  # in all our networks, one feeds the other
+            if isinstance(conv, nn.Conv2d) and isinstance(
+                norm, nn.BatchNorm2d
+            ):  # in all our networks, one feeds the other
                 setattr(module, first, fuse_conv_bn_eval(conv, norm))
                 setattr(module, second, nn.Identity())
     return network
@@ -113,7 +115,9 @@ def weights_digest(name: str, weights: str = "imagenet", seed: int = 0) -> str:
         return f"random-{seed}"
     if weights == "imagenet" and name in RESNET_FILES:
         check_published(resnet_path(name))
-        return RESNET_FILES[name]  # the name holds the head of the content's sha256, and is the same before and after the download
+        return RESNET_FILES[
+            name
+        ]  # the name holds the head of the content's sha256, and is the same before and after the download
     return file_digest(_where(name, weights))
 
 
@@ -157,7 +161,9 @@ def _where(name: str, weights: str) -> Path:
         return resnet_path(name)
     path = resolve(weights)
     if not path.is_file():
-        raise WeightsError(f"backbone_weights: no file {path}; give 'imagenet', or the path of a state dict of {name} (torch.save(model.state_dict(), path))")
+        raise WeightsError(
+            f"backbone_weights: no file {path}; give 'imagenet', or the path of a state dict of {name} (torch.save(model.state_dict(), path))"
+        )
     return path
 
 
@@ -166,7 +172,14 @@ def _read_state(name: str, weights: str) -> dict[str, torch.Tensor]:
     if weights == "imagenet" and name in RESNET_FILES:
         check_published(path)
         try:
-            return torch.hub.load_state_dict_from_url(RESNET_URL + path.name, model_dir=str(path.parent), map_location="cpu", check_hash=True, progress=False, weights_only=True)
+            return torch.hub.load_state_dict_from_url(
+                RESNET_URL + path.name,
+                model_dir=str(path.parent),
+                map_location="cpu",
+                check_hash=True,
+                progress=False,
+                weights_only=True,
+            )
         except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:  # no network, or a damaged file
             raise WeightsError(
                 f"{name}: ImageNet weights could not be loaded ({type(error).__name__}: {error}); download "

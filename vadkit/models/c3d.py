@@ -12,7 +12,16 @@ from torch.nn import functional
 
 from vadkit.models import scaled
 
-CHANNELS = {"conv1": 64, "conv2": 128, "conv3a": 256, "conv3b": 256, "conv4a": 512, "conv4b": 512, "conv5a": 512, "conv5b": 512}
+CHANNELS = {
+    "conv1": 64,
+    "conv2": 128,
+    "conv3a": 256,
+    "conv3b": 256,
+    "conv4a": 512,
+    "conv4b": 512,
+    "conv5a": 512,
+    "conv5b": 512,
+}
 _POOLED_AFTER = {"conv1": (1, 2, 2), "conv2": 2, "conv3b": 2, "conv4b": 2}  # pool1 keeps time
 
 # What the Sports-1M file holds beside the convolutions, for 16 frames of 112x112 px.
@@ -47,7 +56,9 @@ class C3D(nn.Module):
             maps = getattr(self, name)(maps)
             if name in _POOLED_AFTER:
                 maps = functional.max_pool3d(maps, _POOLED_AFTER[name])
-            maps = functional.relu(maps)  # after the pooling, where there is one: the same numbers, on an eighth of them
+            maps = functional.relu(
+                maps
+            )  # after the pooling, where there is one: the same numbers, on an eighth of them
         return self.target_layer(maps)
 
     def pooled(self, maps: torch.Tensor) -> torch.Tensor:

@@ -107,7 +107,12 @@ class _Mixed(nn.Module):
         self.channels = one + a + b + pooled
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        branches = (self.b0(maps), self.b1b(self.b1a(maps)), self.b2b(self.b2a(maps)), self.b3b(_pool(maps, (3, 3, 3), (1, 1, 1))))
+        branches = (
+            self.b0(maps),
+            self.b1b(self.b1a(maps)),
+            self.b2b(self.b2a(maps)),
+            self.b3b(_pool(maps, (3, 3, 3), (1, 1, 1))),
+        )
         return torch.cat(branches, dim=1)
 
 

@@ -39,7 +39,16 @@ class Output(NamedTuple):
     classes: Tensor | None = None
 
 
-def build_model(name: str, feature_dim: int, classes: int = 2, *, streams: int = 1, width: int = 64, dropout: float = 0.5, top_k: int = 3) -> nn.Module:
+def build_model(
+    name: str,
+    feature_dim: int,
+    classes: int = 2,
+    *,
+    streams: int = 1,
+    width: int = 64,
+    dropout: float = 0.5,
+    top_k: int = 3,
+) -> nn.Module:
     """One of `NAMES`, with PyTorch's initial weights.
 
     classes: of videos, the normal one among them; for the joint model. top_k: for the LSTM. Raises ValueError for another name.
@@ -136,11 +145,17 @@ class _Encoder(nn.Module):
 
     def forward(self, features: Tensor, mask: Tensor) -> Tensor:
         if features.ndim != 3 or features.shape[-1] != self.feature_dim:
-            raise ValueError(f"expected features of shape (batch, segments, {self.feature_dim}), got {tuple(features.shape)}")
+            raise ValueError(
+                f"expected features of shape (batch, segments, {self.feature_dim}), got {tuple(features.shape)}"
+            )
         if mask.shape != features.shape[:2] or mask.dtype != torch.bool:
-            raise ValueError(f"expected a bool mask of shape {tuple(features.shape[:2])}, got {mask.dtype} of {tuple(mask.shape)}")
+            raise ValueError(
+                f"expected a bool mask of shape {tuple(features.shape[:2])}, got {mask.dtype} of {tuple(mask.shape)}"
+            )
         if not mask[:, :1].all() or (mask[:, 1:] & ~mask[:, :-1]).any():
-            raise ValueError("expected real segments first and at least one in every video, got a mask with a gap or an empty video")
+            raise ValueError(
+                "expected real segments first and at least one in every video, got a mask with a gap or an empty video"
+            )
         real = torch.where(mask[..., None], features.float(), 0.0)  # whatever padding holds, NaN included
         even = self.length * nn.functional.normalize(real.unflatten(-1, (self.streams, -1)), dim=-1).flatten(-2)
         return torch.where(mask[..., None], self.layers(even), 0.0)

@@ -9,7 +9,10 @@ import torch
 from torch import Tensor, nn
 
 VARIANTS = ("sultani", "as_printed")
-WIDTHS = (512, 32)  # hidden layers; the paper names none, these are Sultani et al. 2018's and the widespread PyTorch code's
+WIDTHS = (
+    512,
+    32,
+)  # hidden layers; the paper names none, these are Sultani et al. 2018's and the widespread PyTorch code's
 
 
 class Learner(nn.Module):
@@ -20,7 +23,15 @@ class Learner(nn.Module):
     to length 1 first, as Sultani et al. 2018 do.
     """
 
-    def __init__(self, feature_dim: int, *, streams: int = 1, dropout: float = 0.6, widths: tuple[int, int] = WIDTHS, normalise: bool = True):
+    def __init__(
+        self,
+        feature_dim: int,
+        *,
+        streams: int = 1,
+        dropout: float = 0.6,
+        widths: tuple[int, int] = WIDTHS,
+        normalise: bool = True,
+    ):
         super().__init__()
         if feature_dim % streams:
             raise ValueError(f"{feature_dim} features cannot be {streams} streams of equal width")
@@ -79,9 +90,18 @@ def ranking_loss(
     """
     if variant not in VARIANTS:
         raise ValueError(f"variant must be one of {', '.join(VARIANTS)}, got '{variant}'")
-    if anomaly_scores.ndim != 2 or normal_scores.ndim != 2 or len(anomaly_scores) != len(normal_scores) or not len(anomaly_scores):
-        raise ValueError(f"expected (pairs, instances) twice, with as many pairs, got {tuple(anomaly_scores.shape)} and {tuple(normal_scores.shape)}")
-    anomaly_mask, normal_mask = (_mask(*side) for side in ((anomaly_scores, anomaly_mask), (normal_scores, normal_mask)))
+    if (
+        anomaly_scores.ndim != 2
+        or normal_scores.ndim != 2
+        or len(anomaly_scores) != len(normal_scores)
+        or not len(anomaly_scores)
+    ):
+        raise ValueError(
+            f"expected (pairs, instances) twice, with as many pairs, got {tuple(anomaly_scores.shape)} and {tuple(normal_scores.shape)}"
+        )
+    anomaly_mask, normal_mask = (
+        _mask(*side) for side in ((anomaly_scores, anomaly_mask), (normal_scores, normal_mask))
+    )
     lead = bag_scores(anomaly_scores, top_k, anomaly_mask) - bag_scores(normal_scores, top_k, normal_mask)
     ranking = torch.relu(1 - lead) if variant == "sultani" else torch.relu(lead)
     both = anomaly_mask[:, 1:] & anomaly_mask[:, :-1]
@@ -107,7 +127,9 @@ def _mask(scores: Tensor, mask: Tensor | None) -> Tensor:
     if mask is None:
         mask = torch.ones_like(scores, dtype=torch.bool)
     if mask.shape != scores.shape or mask.dtype != torch.bool:
-        raise ValueError(f"expected a bool mask of shape {tuple(scores.shape)}, got {mask.dtype} of {tuple(mask.shape)}")
+        raise ValueError(
+            f"expected a bool mask of shape {tuple(scores.shape)}, got {mask.dtype} of {tuple(mask.shape)}"
+        )
     if not mask.any(dim=1).all():
         raise ValueError("a bag holds no instance")
     return mask

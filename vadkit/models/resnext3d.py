@@ -70,7 +70,10 @@ class _Block(nn.Module):
         super().__init__()
         after = inner * EXPANSION
         self.conv1, self.bn1 = nn.Conv3d(before, inner, 1, bias=False), nn.BatchNorm3d(inner)
-        self.conv2, self.bn2 = nn.Conv3d(inner, inner, 3, stride, padding=1, groups=CARDINALITY, bias=False), nn.BatchNorm3d(inner)
+        self.conv2, self.bn2 = (
+            nn.Conv3d(inner, inner, 3, stride, padding=1, groups=CARDINALITY, bias=False),
+            nn.BatchNorm3d(inner),
+        )
         self.conv3, self.bn3 = nn.Conv3d(inner, after, 1, bias=False), nn.BatchNorm3d(after)
         self.downsample = None
         if stride != 1 or before != after:

@@ -24,7 +24,13 @@ class BagBranch(nn.Module):
         if left < 1:
             raise ValueError(f"the bag branch needs clips of at least 10 frames, got {frames}")
         self.features = bag_dim * left
-        self.layers = nn.Sequential(nn.Conv1d(bag_dim, bag_dim, 3), nn.MaxPool1d(2), nn.Conv1d(bag_dim, bag_dim, 3), nn.MaxPool1d(2), nn.Flatten())
+        self.layers = nn.Sequential(
+            nn.Conv1d(bag_dim, bag_dim, 3),
+            nn.MaxPool1d(2),
+            nn.Conv1d(bag_dim, bag_dim, 3),
+            nn.MaxPool1d(2),
+            nn.Flatten(),
+        )
 
     def forward(self, bags: Tensor) -> Tensor:
         return self.layers(bags.transpose(1, 2))
@@ -61,7 +67,13 @@ class Head(nn.Module):
             raise ValueError(f"bag_scale must be 'raw' or 'log', got '{bag_scale}'")
         if feature_scale not in ("raw", "standard"):
             raise ValueError(f"feature_scale must be 'raw' or 'standard', got '{feature_scale}'")
-        self.feature_dim, self.use_bag, self.bag_scale, self.bag_dim, self.feature_scale = feature_dim, use_bag, bag_scale, bag_dim, feature_scale
+        self.feature_dim, self.use_bag, self.bag_scale, self.bag_dim, self.feature_scale = (
+            feature_dim,
+            use_bag,
+            bag_scale,
+            bag_dim,
+            feature_scale,
+        )
         self.bag_shape = (bag_frames, bag_dim) if bag_frames else (bag_dim,)
         self.branch = BagBranch(bag_dim, bag_frames) if use_bag and bag_frames else None
         inputs = feature_dim + (bag_dim if use_bag and self.branch is None else 0)
@@ -110,7 +122,9 @@ class Head(nn.Module):
             inputs = torch.log1p(20.0 * inputs.clamp(min=0.0))  # pooled after a ReLU: skewed, near zero for most
         if self.use_bag:
             if bags is None or tuple(bags.shape) != (len(features), *self.bag_shape):
-                raise ValueError(f"this head takes bags of shape {(len(features), *self.bag_shape)}, got {None if bags is None else tuple(bags.shape)}")
+                raise ValueError(
+                    f"this head takes bags of shape {(len(features), *self.bag_shape)}, got {None if bags is None else tuple(bags.shape)}"
+                )
             if self.branch is None:
                 inputs = torch.cat([inputs, self._counts(bags)], dim=1)
         return inputs
@@ -148,7 +162,9 @@ class TwoStream(nn.Module):
         Raises ValueError where a stream's images are missing or differ in number.
         """
         if [len(i) for i in images] != [len(images[0])] * len(self.backbones):
-            raise ValueError(f"{len(self.backbones)} streams need as many images each, got {' and '.join(str(len(i)) for i in images)}")
+            raise ValueError(
+                f"{len(self.backbones)} streams need as many images each, got {' and '.join(str(len(i)) for i in images)}"
+            )
         return torch.cat([backbone(i) for backbone, i in zip(self.backbones, images, strict=True)], dim=1)
 
     def forward(self, images: Sequence[Tensor], bags: Tensor | None = None) -> Tensor:

@@ -62,7 +62,16 @@ VIDEO_NETWORKS = tuple(_ENTRIES)
 _RESNEXT_MEAN = (114.7748, 107.7354, 99.4750)
 
 
-def build_video_network(name: str, weights: str, *, width: float = 1.0, size: int = 112, device: str | torch.device = "cpu", seed: int = 0, frames: int = 16) -> nn.Module:
+def build_video_network(
+    name: str,
+    weights: str,
+    *,
+    width: float = 1.0,
+    size: int = 112,
+    device: str | torch.device = "cpu",
+    seed: int = 0,
+    frames: int = 16,
+) -> nn.Module:
     """Build a 3D network with its weights, in evaluation mode, channels last.
 
     weights: "world" (shipped, width 0.25), a path to the published file (at full width) or to a state dict of this
@@ -125,20 +134,30 @@ def _where(name: str, weights: str) -> Path:
         path = ASSETS / f"world_{name}.pt"
         if not path.is_file():
             shipped = ", ".join(n for n in _ENTRIES if (ASSETS / f"world_{n}.pt").is_file()) or "no 3D network"
-            raise WeightsError(f"{name}_weights: 'world' weights ship for {shipped}; give the path of {_ENTRIES[name].title}: {_ENTRIES[name].obtain}")
+            raise WeightsError(
+                f"{name}_weights: 'world' weights ship for {shipped}; give the path of {_ENTRIES[name].title}: {_ENTRIES[name].obtain}"
+            )
         return path
     path = resolve(weights)
     if not path.is_file():
-        raise WeightsError(f"{name}_weights: no file {path}; it is where the weights of {_ENTRIES[name].title} should be put: {_ENTRIES[name].obtain}")
+        raise WeightsError(
+            f"{name}_weights: no file {path}; it is where the weights of {_ENTRIES[name].title} should be put: {_ENTRIES[name].obtain}"
+        )
     return path
 
 
 def _read(name: str, weights: str, width: float) -> dict[str, torch.Tensor]:
     """The tensors that the network takes from the file, checked with all that should be in it."""
     if weights == "world" and width != WORLD_WIDTH:
-        raise ConfigError(f"{name}: the 'world' weights have width {WORLD_WIDTH}, got {width}; set clip_width: {WORLD_WIDTH}, or give the path of other weights")
+        raise ConfigError(
+            f"{name}: the 'world' weights have width {WORLD_WIDTH}, got {width}; set clip_width: {WORLD_WIDTH}, or give the path of other weights"
+        )
     entry, path = _ENTRIES[name], _where(name, weights)
-    advice = entry.obtain if width == 1.0 else f"the network was asked for at width {width} (clip_width); published weights have width 1"
+    advice = (
+        entry.obtain
+        if width == 1.0
+        else f"the network was asked for at width {width} (clip_width); published weights have width 1"
+    )
     title = entry.title if width == 1.0 else f"{name} at width {width}"
     own = _shapes(name, width)
     expected = published_shapes(name) if width == 1.0 else own

@@ -11,5 +11,19 @@ WIDTH, HEIGHT = 320, 240
 # The modules that decide what a video looks like: their code is part of the cache key of a rendered world.
 MODULES = tuple(
     f"vadkit.corpora.world{name}"
-    for name in ("", ".camera", ".poses", ".figures", ".props", ".vehicles", ".scenes", ".stage", ".everyday", ".crimes", ".unseen", ".render", ".plan")
+    for name in (
+        "",
+        ".camera",
+        ".poses",
+        ".figures",
+        ".props",
+        ".vehicles",
+        ".scenes",
+        ".stage",
+        ".everyday",
+        ".crimes",
+        ".unseen",
+        ".render",
+        ".plan",
+    )
 )

@@ -62,7 +62,10 @@ def make_camera(seed: tuple[int, ...], scene: str, name: str) -> Camera:
     rng = np.random.default_rng([*seed, 11])
     if scene in ("street", "car_park", "yard"):
         horizon, height = rng.uniform(-45, -15), rng.uniform(4.0, 4.7)
-        stage_row, back_row = rng.uniform(196, 214), (rng.uniform(108, 124) if scene == "yard" else rng.uniform(84, 102))
+        stage_row, back_row = (
+            rng.uniform(196, 214),
+            (rng.uniform(108, 124) if scene == "yard" else rng.uniform(84, 102)),
+        )
     elif scene == "cash_machine":
         horizon, height = rng.uniform(-60, -35), rng.uniform(3.7, 4.2)
         stage_row, back_row = rng.uniform(198, 214), rng.uniform(118, 134)

@@ -21,7 +21,10 @@ class Bfloat16Model(DetectionModel):
         if preds is None:
             with torch.autocast("cpu", torch.bfloat16):
                 preds = self(batch["img"])
-            preds = {name: [one.float() for one in value] if isinstance(value, list) else value.float() for name, value in preds.items()}
+            preds = {
+                name: [one.float() for one in value] if isinstance(value, list) else value.float()
+                for name, value in preds.items()
+            }
         return super().loss(batch, preds)
 
 

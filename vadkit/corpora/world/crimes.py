@@ -38,7 +38,9 @@ def acts(actor: Actor, t: Times, hard, soft, facing, start=None, end=None) -> Ac
 
 def drawn(stage: Stage, t: Times) -> tuple[float, float]:
     """When a weapon is seen: often a little before the act and after it, which are soft frames."""
-    return (t.before + 0.3 if stage.chance(0.25) else t.start - stage.u(0.0, 0.4)), (t.after if stage.chance(0.2) else t.end + stage.u(0.0, 0.5))
+    return (t.before + 0.3 if stage.chance(0.25) else t.start - stage.u(0.0, 0.4)), (
+        t.after if stage.chance(0.2) else t.end + stage.u(0.0, 0.5)
+    )
 
 
 def victim_before(stage: Stage, t: Times, x, z, kind="adult") -> Actor:
@@ -52,7 +54,9 @@ def accomplice(stage: Stage, t: Times, x, z, act, weapon: str, seen: tuple[float
     if not stage.chance(chance):
         return
     side = stage.side()
-    two = stage.arrive(stage.camera.clamp_x(x + side * stage.u(0.9, 1.2), z), z + stage.u(0.35, 0.6), t.before + stage.u(0, 0.4), side)
+    two = stage.arrive(
+        stage.camera.clamp_x(x + side * stage.u(0.9, 1.2), z), z + stage.u(0.35, 0.6), t.before + stage.u(0, 0.4), side
+    )
     stage.involved.append(two)
     if weapon:
         two.hold(weapon, *seen)
@@ -77,11 +81,20 @@ def assault(stage: Stage, t: Times) -> None:
     talk = stage.u(0.3, 0.5)
     victim.act("exchange" if stage.chance(0.5) else "guard", t.start, (attacker.x, attacker.z), talk, 0.9, 0.03)
     attacker.act("exchange", t.start, (victim.x, victim.z), talk, 0.9, 0.03)
-    accomplice(stage, t, x, z, ("swing" if weapon == "bat" else "kick", stage.u(1.2, 1.8), 1.0, 0.24), weapon, seen, 0.35)
+    accomplice(
+        stage, t, x, z, ("swing" if weapon == "bat" else "kick", stage.u(1.2, 1.8), 1.0, 0.24), weapon, seen, 0.35
+    )
     down = t.start + (t.end - t.start) * stage.u(0.6, 0.85) if stage.chance(0.5) else t.end + 99
     blow = "swing" if weapon == "bat" else "exchange"
     acts(attacker, t, (blow, rate, 1.0, 0.26), ("exchange", 0.35, 0.9), (x, z), end=min(down, t.end))
-    acts(victim, t, ("guard", rate * 0.9, 1.0, 0.3), ("exchange", 0.35, 0.8), (attacker.x, attacker.z), end=min(down, t.end))
+    acts(
+        victim,
+        t,
+        ("guard", rate * 0.9, 1.0, 0.3),
+        ("exchange", 0.35, 0.8),
+        (attacker.x, attacker.z),
+        end=min(down, t.end),
+    )
     if down < t.end:
         victim.act("lie", t.after, (attacker.x, attacker.z), 0.5, 0.8)
         attacker.act("kick", t.end, (x, z), rate * 0.8, 1.0, 0.22)
@@ -139,7 +152,14 @@ def robbery(stage: Stage, t: Times) -> None:
     hand_over = t.start + stage.u(0.55, 0.7) * (t.end - t.start)
     acts(robber, t, ("point", stage.u(0.6, 1.0), 1.0, 0.04), ("talk", 0.35, 0.7), (x, z), end=hand_over)
     up = stage.chance(0.75)
-    acts(victim, t, ("hands_up" if up else "guard", 0.45, 0.6, 0.03), ("talk", 0.35, 0.7), (robber.x, robber.z), end=hand_over)
+    acts(
+        victim,
+        t,
+        ("hands_up" if up else "guard", 0.45, 0.6, 0.03),
+        ("talk", 0.35, 0.7),
+        (robber.x, robber.z),
+        end=hand_over,
+    )
     tug = stage.u(1.1, 1.7)  # the bag is torn away
     robber.act("grab", t.end, (x, z), tug, 1.0, 0.24)
     victim.act("grab", t.end, (robber.x, robber.z), tug, 1.0, 0.24)
@@ -213,14 +233,30 @@ def burglary(stage: Stage, t: Times) -> None:
     inside = t.start + stage.u(0.5, 0.62) * (t.end - t.start)
     if tool:
         burglar.hold("bat", t.before - 5 if stage.chance(0.2) else t.start - 0.3, inside)
-    accomplice(stage, t, dx, dz - 0.7, ("swing" if tool else "look", stage.u(0.9, 1.4), 1.0, 0.12), tool, (t.start - 0.3, t.end), 0.45)
+    accomplice(
+        stage,
+        t,
+        dx,
+        dz - 0.7,
+        ("swing" if tool else "look", stage.u(0.9, 1.4), 1.0, 0.12),
+        tool,
+        (t.start - 0.3, t.end),
+        0.45,
+    )
     burglar.act("look", t.before + 0.6 * (t.start - t.before), (dx, dz))
     burglar.walk(dx + side * 0.3, dz - 0.15, until=t.start)
     if tool and stage.chance(0.75):
         acts(burglar, t, ("swing", stage.u(0.9, 1.5), 1.0, 0.12), ("look", 0.3, 0.6), (dx, dz + 1), end=inside)
         stage.effects.append(Effect("glass", t.start + 1.0, t.seconds, dx + side * 0.3, dz - 0.1, 0.7, stage.u(0, 99)))
     else:
-        acts(burglar, t, ("kick" if stage.chance(0.5) else "crouch", stage.u(0.9, 1.3), 1.0, 0.08), ("look", 0.3, 0.6), (dx, dz + 1), end=inside)
+        acts(
+            burglar,
+            t,
+            ("kick" if stage.chance(0.5) else "crouch", stage.u(0.9, 1.3), 1.0, 0.08),
+            ("look", 0.3, 0.6),
+            (dx, dz + 1),
+            end=inside,
+        )
     loot = str(stage.rng.choice(["tv", "laptop", "suitcase"], p=[0.5, 0.3, 0.2]))
     burglar.hold(loot, inside)
     burglar.walk(dx, dz + 0.2, 0.8)
@@ -252,7 +288,11 @@ def vandalism(stage: Stage, t: Times) -> None:
         one.hold(weapon, *seen)
     one.act("look", t.before + 0.6 * (t.start - t.before), (x, z))
     one.walk(x + side * 0.55, z - 0.1, until=t.start)
-    act = {"bat": ("swing", stage.u(1.0, 1.7), 1.0, 0.22), "kick": ("kick", stage.u(1.1, 1.6), 1.0, 0.24), "spray": ("reach", stage.u(0.8, 1.2), 1.0, 0.22)}[mode]
+    act = {
+        "bat": ("swing", stage.u(1.0, 1.7), 1.0, 0.22),
+        "kick": ("kick", stage.u(1.1, 1.6), 1.0, 0.24),
+        "spray": ("reach", stage.u(0.8, 1.2), 1.0, 0.22),
+    }[mode]
     acts(one, t, act, ("look", 0.3, 0.6), (x, z))
     if mode != "spray":
         stage.effects.append(Effect("glass", t.start + 1.0, t.seconds, x, z - 0.1, 1.0, stage.u(0, 99)))

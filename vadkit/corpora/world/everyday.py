@@ -12,7 +12,14 @@ from dataclasses import replace
 from vadkit.corpora.world.camera import OUTDOOR
 from vadkit.corpora.world.stage import Actor, Effect, Stage
 
-WEARABLE = (("backpack", 0.2), ("handbag", 0.24), ("umbrella", 0.07), ("suitcase", 0.08), ("phone", 0.12), ("bottle", 0.08))
+WEARABLE = (
+    ("backpack", 0.2),
+    ("handbag", 0.24),
+    ("umbrella", 0.07),
+    ("suitcase", 0.08),
+    ("phone", 0.12),
+    ("bottle", 0.08),
+)
 
 COATS = ((30, 35, 45), (50, 85, 130), (90, 130, 175), (185, 195, 205), (110, 112, 115))
 
@@ -36,12 +43,28 @@ def passers_by(stage: Stage, count: int) -> None:
             z = stage.u(0.9, 0.97) * c.stage_z
         side, speed = stage.side(), stage.u(0.9, 1.7)
         start = stage.u(-8, stage.seconds - 1)
-        actor = stage.person(c.edge(z, side), z, start, "child" if stage.chance(0.12) else "worker" if stage.chance(0.08) else "officer" if stage.chance(0.05) else "adult")
+        actor = stage.person(
+            c.edge(z, side),
+            z,
+            start,
+            "child"
+            if stage.chance(0.12)
+            else "worker"
+            if stage.chance(0.08)
+            else "officer"
+            if stage.chance(0.05)
+            else "adult",
+        )
         dress(stage, actor)
         if stage.chance(0.3):
             x = c.clamp_x(stage.u(-3, 3), z)
             actor.walk(x, z, speed)
-            actor.act(stage.rng.choice(["idle", "look", "talk", "reach"]), actor.t + stage.u(1.5, 5), (x, z + 1) if stage.chance(0.5) else None, rate=0.4)
+            actor.act(
+                stage.rng.choice(["idle", "look", "talk", "reach"]),
+                actor.t + stage.u(1.5, 5),
+                (x, z + 1) if stage.chance(0.5) else None,
+                rate=0.4,
+            )
         actor.walk(c.edge(z, -side), z + stage.u(-0.3, 0.3), speed)
         actor.gone()
         if stage.chance(0.1):
@@ -225,7 +248,14 @@ def at_the_door(stage, t0, t1, x, z):
     a = stage.arrive(dx, dz, t0 + 0.5, kind="worker" if stage.chance(0.3) else "adult")
     a.act("reach", t1, (dx, dz + 1), stage.u(0.3, 0.6), 0.8)
     if stage.chance(0.35):
-        a.hold(str(stage.rng.choice(["parcel", "bottle", "laptop", "handbag", "suitcase", "tv"], p=[0.25, 0.2, 0.2, 0.2, 0.1, 0.05])), t1 - 0.5)
+        a.hold(
+            str(
+                stage.rng.choice(
+                    ["parcel", "bottle", "laptop", "handbag", "suitcase", "tv"], p=[0.25, 0.2, 0.2, 0.2, 0.1, 0.05]
+                )
+            ),
+            t1 - 0.5,
+        )
     if stage.chance(0.4):
         b = stage.arrive(x, z, t0 + 1)
         b.act("idle", t1, (dx, dz))

@@ -40,9 +40,31 @@ DOUBLE = 0.25  # share of clips played at double speed
 GRID = 4  # rows and columns of a view in which people are told apart
 
 SCRIPTS = tuple(EPISODES)
-ACTS = ("walk", "run", "idle", "look", "talk", "reach", "exchange", "guard", "hug", "hands_up", "point", "crouch", "swing", "grab", "lie", "sit", "play")
+ACTS = (
+    "walk",
+    "run",
+    "idle",
+    "look",
+    "talk",
+    "reach",
+    "exchange",
+    "guard",
+    "hug",
+    "hands_up",
+    "point",
+    "crouch",
+    "swing",
+    "grab",
+    "lie",
+    "sit",
+    "play",
+)
 LABELS = SCRIPTS + ACTS
-MEASURES = ("people", "speed", "tempo")  # of a cell: how many, metres a second, acts a second times their size; the largest
+MEASURES = (
+    "people",
+    "speed",
+    "tempo",
+)  # of a cell: how many, metres a second, acts a second times their size; the largest
 RUN = 2.2  # metres a second
 
 
@@ -116,7 +138,9 @@ def stage_clips(seed: tuple[int, ...], folder: Path) -> dict[str, np.ndarray]:
         for n in numbers:
             if (n, step) not in flows:
                 flows[n, step] = flow(grays[n - step], grays[n], "dis")
-        made["rgb"].append([resized(cv2.cvtColor(frames[n][y1:y2, x1:x2], cv2.COLOR_BGR2RGB), SIZE, SIZE) for n in numbers])
+        made["rgb"].append(
+            [resized(cv2.cvtColor(frames[n][y1:y2, x1:x2], cv2.COLOR_BGR2RGB), SIZE, SIZE) for n in numbers]
+        )
         made["flow"].append([flow_picture(flows[n, step][y1:y2, x1:x2], SIZE)[..., :2] for n in numbers])
         labels, measures = targets(boxes, numbers, step, view, scripts, stage)
         made["labels"].append(labels)
@@ -125,7 +149,9 @@ def stage_clips(seed: tuple[int, ...], folder: Path) -> dict[str, np.ndarray]:
     return {name: np.array(values) for name, values in made.items()}
 
 
-def crop_around(boxes: list[dict], numbers: list[int], scripts: list[Scripted], stage: Stage, rng: np.random.Generator) -> tuple[int, int, int, int]:
+def crop_around(
+    boxes: list[dict], numbers: list[int], scripts: list[Scripted], stage: Stage, rng: np.random.Generator
+) -> tuple[int, int, int, int]:
     """A square around somebody, or around all who take part in a script; the middle of the frame where nobody is."""
     seen = sorted({k for n in numbers for k in boxes[n]})
     if seen and rng.random() < 0.5:
@@ -141,7 +167,14 @@ def crop_around(boxes: list[dict], numbers: list[int], scripts: list[Scripted], 
     return left, top, left + side, top + side
 
 
-def targets(boxes: list[dict], numbers: list[int], step: int, view: tuple[int, int, int, int], scripts: list[Scripted], stage: Stage) -> tuple[np.ndarray, np.ndarray]:
+def targets(
+    boxes: list[dict],
+    numbers: list[int],
+    step: int,
+    view: tuple[int, int, int, int],
+    scripts: list[Scripted],
+    stage: Stage,
+) -> tuple[np.ndarray, np.ndarray]:
     """What goes on in each cell of a view. A script counts where its people are, if it fills half of the clip."""
     labels = np.zeros((GRID, GRID, len(LABELS)), np.uint8)
     seen = np.zeros((GRID, GRID, len(ACTS)), np.int64)
@@ -187,8 +220,17 @@ def write_clips(root: Path, part: str, stages: int, workers: int) -> None:
     """Render all clips of a part into `<root>/<part>-<what>.npy`; a finished part is left as it is."""
     if (root / f"{part}-done").is_file():
         return
-    kinds = {"rgb": ((FRAMES, SIZE, SIZE, 3), np.uint8), "flow": ((FRAMES, SIZE, SIZE, 2), np.uint8), "labels": ((GRID, GRID, len(LABELS)), np.uint8), "measures": ((GRID, GRID, len(MEASURES)), np.float32), "crop": ((), bool)}
-    files = {what: np.lib.format.open_memmap(root / f"{part}-{what}.npy", "w+", dtype, (stages * VIEWS, *shape)) for what, (shape, dtype) in kinds.items()}
+    kinds = {
+        "rgb": ((FRAMES, SIZE, SIZE, 3), np.uint8),
+        "flow": ((FRAMES, SIZE, SIZE, 2), np.uint8),
+        "labels": ((GRID, GRID, len(LABELS)), np.uint8),
+        "measures": ((GRID, GRID, len(MEASURES)), np.float32),
+        "crop": ((), bool),
+    }
+    files = {
+        what: np.lib.format.open_memmap(root / f"{part}-{what}.npy", "w+", dtype, (stages * VIEWS, *shape))
+        for what, (shape, dtype) in kinds.items()
+    }
     jobs = (delayed(stage_clips)((PARTS[part], CLIP_SPLIT, k), root) for k in range(stages))
     for k, made in enumerate(Parallel(n_jobs=workers, return_as="generator")(jobs)):
         for what, values in made.items():
@@ -200,4 +242,7 @@ def write_clips(root: Path, part: str, stages: int, workers: int) -> None:
 
 def read_clips(root: Path, part: str, stream: str) -> dict[str, np.ndarray]:
     """Clips and targets of a part; the clips stay on disk until they are asked for."""
-    return {what: np.load(root / f"{part}-{file}.npy", mmap_mode="r") for what, file in (("clips", stream), ("labels", "labels"), ("measures", "measures"), ("crop", "crop"))}
+    return {
+        what: np.load(root / f"{part}-{file}.npy", mmap_mode="r")
+        for what, file in (("clips", stream), ("labels", "labels"), ("measures", "measures"), ("crop", "crop"))
+    }

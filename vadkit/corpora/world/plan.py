@@ -59,7 +59,9 @@ def _plan_split(seed, split, anomalous, normal, classes, seconds, numbers) -> li
     rng = np.random.default_rng([seed, _SPLITS[split]])
     count = max(1, min(anomalous + normal, max(round((anomalous + normal) / VIDEOS_PER_CAMERA), min(6, anomalous))))
     order = [SCENES[k % len(SCENES)] for k in range(count)]
-    cameras = [make_camera((seed, _SPLITS[split], k), scene, f"{split}-{scene}-{k + 1:02d}") for k, scene in enumerate(order)]
+    cameras = [
+        make_camera((seed, _SPLITS[split], k), scene, f"{split}-{scene}-{k + 1:02d}") for k, scene in enumerate(order)
+    ]
     load = [0] * count
     chosen: list[tuple[str, Camera]] = []
     # those that fit few places choose first, so that every camera gets its share
@@ -81,7 +83,16 @@ def _plan_split(seed, split, anomalous, normal, classes, seconds, numbers) -> li
     for k, (category, camera) in enumerate(pairs):
         stem = category if category != NORMAL else "Normal_Videos" if split == "train" else "Normal_Videos_"
         numbers[stem] = numbers.get(stem, 0) + 1
-        plans.append(Plan(f"{stem}{numbers[stem]:03d}", category, split, camera, round(float(rng.uniform(0.7, 1.3)) * seconds, 1), (seed, _SPLITS[split], 1000 + k)))
+        plans.append(
+            Plan(
+                f"{stem}{numbers[stem]:03d}",
+                category,
+                split,
+                camera,
+                round(float(rng.uniform(0.7, 1.3)) * seconds, 1),
+                (seed, _SPLITS[split], 1000 + k),
+            )
+        )
     return plans
 
 

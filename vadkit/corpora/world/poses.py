@@ -66,7 +66,19 @@ def _guard(t, rate, size, seed):
     """Arms up before the face, giving way: surprise or a laugh when slow, flinching when fast."""
     a = 2 * math.pi * rate * t + seed
     s, c = math.sin(a), math.sin(a * 0.63)
-    return Pose(0.2 + 0.2 * size * s, -0.25 + 0.15 * size * c, 0.3, 0.25, 1.0 + 0.35 * size * c, 1.0 + 0.35 * size * s, 1.6, 1.7 - 0.3 * s, 0.15, 0.15, -0.12 - 0.18 * size * s)
+    return Pose(
+        0.2 + 0.2 * size * s,
+        -0.25 + 0.15 * size * c,
+        0.3,
+        0.25,
+        1.0 + 0.35 * size * c,
+        1.0 + 0.35 * size * s,
+        1.6,
+        1.7 - 0.3 * s,
+        0.15,
+        0.15,
+        -0.12 - 0.18 * size * s,
+    )
 
 
 def _hug(t, rate, size, seed):
@@ -76,7 +88,19 @@ def _hug(t, rate, size, seed):
 
 def _talk(t, rate, size, seed):
     a = 2 * math.pi * rate * t + seed
-    return Pose(0.05, -0.06, 0.06, 0.06, 0.3 + 0.25 * math.sin(a), 0.35 + 0.4 * size * max(0.0, math.sin(a * 0.7)), 1.1 + 0.3 * math.sin(a), 1.2, 0.15, 0.2, 0.04 * math.sin(a * 0.4))
+    return Pose(
+        0.05,
+        -0.06,
+        0.06,
+        0.06,
+        0.3 + 0.25 * math.sin(a),
+        0.35 + 0.4 * size * max(0.0, math.sin(a * 0.7)),
+        1.1 + 0.3 * math.sin(a),
+        1.2,
+        0.15,
+        0.2,
+        0.04 * math.sin(a * 0.4),
+    )
 
 
 def _hands_up(t, rate, size, seed):
@@ -86,7 +110,9 @@ def _hands_up(t, rate, size, seed):
 
 def _point(t, rate, size, seed):
     s = math.sin(2 * math.pi * rate * t + seed)
-    return Pose(0.22, -0.2, 0.12, 0.12, 0.2, 1.35 + 0.14 * size * s, 0.7, 0.25 + 0.15 * size * s, 0.15, 0.08, 0.1 + 0.04 * s)
+    return Pose(
+        0.22, -0.2, 0.12, 0.12, 0.2, 1.35 + 0.14 * size * s, 0.7, 0.25 + 0.15 * size * s, 0.15, 0.08, 0.1 + 0.04 * s
+    )
 
 
 def _reach(t, rate, size, seed):
@@ -115,13 +141,37 @@ def _swing(t, rate, size, seed):
 def _kick(t, rate, size, seed):
     a = 2 * math.pi * rate * t + seed
     k = max(0.0, math.sin(a))
-    return Pose(-0.1, -0.35 + 1.35 * size * k, 0.1, 0.9 - 0.8 * k, 0.4 + 0.3 * math.sin(a), -0.3, 0.8, 0.9, 0.35, 0.35, -0.1 * k + 0.1)
+    return Pose(
+        -0.1,
+        -0.35 + 1.35 * size * k,
+        0.1,
+        0.9 - 0.8 * k,
+        0.4 + 0.3 * math.sin(a),
+        -0.3,
+        0.8,
+        0.9,
+        0.35,
+        0.35,
+        -0.1 * k + 0.1,
+    )
 
 
 def _grab(t, rate, size, seed):
     a = 2 * math.pi * rate * t + seed
     s, c = math.sin(a), math.cos(a * 0.8)
-    return Pose(0.35 + 0.12 * size * s, -0.3, 0.35, 0.25, 1.1 + 0.3 * size * s, 1.15 + 0.3 * size * c, 0.5 + 0.35 * size * c, 0.5, 0.0, 0.0, 0.28 + 0.15 * size * c)
+    return Pose(
+        0.35 + 0.12 * size * s,
+        -0.3,
+        0.35,
+        0.25,
+        1.1 + 0.3 * size * s,
+        1.15 + 0.3 * size * c,
+        0.5 + 0.35 * size * c,
+        0.5,
+        0.0,
+        0.0,
+        0.28 + 0.15 * size * c,
+    )
 
 
 def _cuffed(t, rate, size, seed):
@@ -141,7 +191,19 @@ def _sit(t, rate, size, seed):
 
 def _play(t, rate, size, seed):
     a = 2 * math.pi * rate * t + seed
-    return Pose(0.2 * math.sin(a), -0.2 * math.sin(a), 0.3, 0.3, 1.2 + 0.9 * math.sin(a), 1.2 - 0.9 * math.sin(a), 0.4, 0.4, 0.5, 0.5, 0.06 * math.sin(a))
+    return Pose(
+        0.2 * math.sin(a),
+        -0.2 * math.sin(a),
+        0.3,
+        0.3,
+        1.2 + 0.9 * math.sin(a),
+        1.2 - 0.9 * math.sin(a),
+        0.4,
+        0.4,
+        0.5,
+        0.5,
+        0.06 * math.sin(a),
+    )
 
 
 ACTS = {

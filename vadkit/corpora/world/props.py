@@ -32,7 +32,15 @@ def _poly(image, points, colour):
 
 
 def _line(image, a, b, colour, thickness):
-    cv2.line(image, (int(a[0] * ONE), int(a[1] * ONE)), (int(b[0] * ONE), int(b[1] * ONE)), colour, max(1, round(thickness)), AA, SHIFT)
+    cv2.line(
+        image,
+        (int(a[0] * ONE), int(a[1] * ONE)),
+        (int(b[0] * ONE), int(b[1] * ONE)),
+        colour,
+        max(1, round(thickness)),
+        AA,
+        SHIFT,
+    )
 
 
 def _disc(image, c, radius, colour):
@@ -41,7 +49,12 @@ def _disc(image, c, radius, colour):
 
 def _box(points, pad=1.0):
     a = np.asarray(points, np.float64)
-    return float(a[:, 0].min() - pad), float(a[:, 1].min() - pad), float(a[:, 0].max() + pad), float(a[:, 1].max() + pad)
+    return (
+        float(a[:, 0].min() - pad),
+        float(a[:, 1].min() - pad),
+        float(a[:, 0].max() + pad),
+        float(a[:, 1].max() + pad),
+    )
 
 
 def _dim(colour, k):
@@ -70,7 +83,11 @@ def knife(image, body, colour):
     tip, mid = (x + d[0] * n, y + d[1] * n), (x + d[0] * n * 0.22, y + d[1] * n * 0.22)
     w = max(2.0, 0.055 * s)
     normal = (-d[1] * w, d[0] * w)
-    _poly(image, [(mid[0] + normal[0], mid[1] + normal[1]), tip, (mid[0] - normal[0], mid[1] - normal[1])], (235, 232, 225))
+    _poly(
+        image,
+        [(mid[0] + normal[0], mid[1] + normal[1]), tip, (mid[0] - normal[0], mid[1] - normal[1])],
+        (235, 232, 225),
+    )
     _line(image, (x - d[0] * n * 0.1, y - d[1] * n * 0.1), mid, (25, 25, 30), max(2, 0.05 * s))
     return _box([tip, (x - d[0] * n * 0.1, y - d[1] * n * 0.1)], 1 + w)
 
@@ -82,7 +99,16 @@ def baseball_bat(image, body, colour):
     tip, end = (x + d[0] * n, y + d[1] * n), (x - d[0] * n * 0.12, y - d[1] * n * 0.12)
     w0, w1 = max(0.8, 0.02 * s), max(1.6, 0.055 * s)
     p = (-d[1], d[0])
-    _poly(image, [(end[0] + p[0] * w0, end[1] + p[1] * w0), (tip[0] + p[0] * w1, tip[1] + p[1] * w1), (tip[0] - p[0] * w1, tip[1] - p[1] * w1), (end[0] - p[0] * w0, end[1] - p[1] * w0)], (95, 150, 200))
+    _poly(
+        image,
+        [
+            (end[0] + p[0] * w0, end[1] + p[1] * w0),
+            (tip[0] + p[0] * w1, tip[1] + p[1] * w1),
+            (tip[0] - p[0] * w1, tip[1] - p[1] * w1),
+            (end[0] - p[0] * w0, end[1] - p[1] * w0),
+        ],
+        (95, 150, 200),
+    )
     _disc(image, tip, w1, (95, 150, 200))
     return _box([tip, end], 1 + w1)
 
@@ -100,7 +126,18 @@ def handbag(image, body, colour):
     x, y = body.hand_l
     w, h = max(5.0, 0.19 * s), max(8.0, 0.28 * s)
     top = y + 0.14 * s
-    cv2.ellipse(image, (int(x * ONE), int(top * ONE)), (int(w * 0.6 * ONE), int(0.17 * s * ONE)), 0, 180, 360, _dim(colour, 0.7), max(1, round(0.03 * s)), AA, SHIFT)
+    cv2.ellipse(
+        image,
+        (int(x * ONE), int(top * ONE)),
+        (int(w * 0.6 * ONE), int(0.17 * s * ONE)),
+        0,
+        180,
+        360,
+        _dim(colour, 0.7),
+        max(1, round(0.03 * s)),
+        AA,
+        SHIFT,
+    )
     _poly(image, [(x - w * 0.75, top), (x + w * 0.75, top), (x + w, top + h), (x - w, top + h)], colour)
     _line(image, (x - w * 0.8, top + h * 0.35), (x + w * 0.8, top + h * 0.35), _dim(colour, 0.55), max(1, 0.03 * s))
     _disc(image, (x, top + h * 0.36), max(0.8, 0.025 * s), (120, 210, 235))
@@ -141,9 +178,19 @@ def suitcase(image, body, colour):
     w, h = 0.22 * s, 0.62 * s
     x -= body.facing * 0.2 * s
     _line(image, body.hand_l, (x, ground - h), (60, 60, 65), max(1, 0.03 * s))
-    _poly(image, [(x - w, ground - h), (x + w, ground - h), (x + w, ground - 0.05 * s), (x - w, ground - 0.05 * s)], colour)
+    _poly(
+        image,
+        [(x - w, ground - h), (x + w, ground - h), (x + w, ground - 0.05 * s), (x - w, ground - 0.05 * s)],
+        colour,
+    )
     for k in (0.3, 0.7):
-        _line(image, (x - w + 2 * w * k, ground - h * 0.95), (x - w + 2 * w * k, ground - 0.1 * s), _dim(colour, 0.7), max(1, 0.03 * s))
+        _line(
+            image,
+            (x - w + 2 * w * k, ground - h * 0.95),
+            (x - w + 2 * w * k, ground - 0.1 * s),
+            _dim(colour, 0.7),
+            max(1, 0.03 * s),
+        )
     for k in (-0.7, 0.7):
         _disc(image, (x + w * k, ground - 0.03 * s), max(1.0, 0.045 * s), (25, 25, 25))
     return x - w, min(y, ground - h), x + w, ground
@@ -155,8 +202,25 @@ def bottle(image, body, colour):
 
 def _bottle_at(image, x, base, s, colour=(70, 150, 40)):
     h, w = max(13.0, 0.38 * s), max(2.6, 0.075 * s)
-    _poly(image, [(x - w, base), (x - w, base - h * 0.58), (x - w * 0.4, base - h * 0.75), (x - w * 0.4, base - h), (x + w * 0.4, base - h), (x + w * 0.4, base - h * 0.75), (x + w, base - h * 0.58), (x + w, base)], colour)
-    _poly(image, [(x - w, base - h * 0.2), (x - w, base - h * 0.45), (x + w, base - h * 0.45), (x + w, base - h * 0.2)], (215, 225, 230))
+    _poly(
+        image,
+        [
+            (x - w, base),
+            (x - w, base - h * 0.58),
+            (x - w * 0.4, base - h * 0.75),
+            (x - w * 0.4, base - h),
+            (x + w * 0.4, base - h),
+            (x + w * 0.4, base - h * 0.75),
+            (x + w, base - h * 0.58),
+            (x + w, base),
+        ],
+        colour,
+    )
+    _poly(
+        image,
+        [(x - w, base - h * 0.2), (x - w, base - h * 0.45), (x + w, base - h * 0.45), (x + w, base - h * 0.2)],
+        (215, 225, 230),
+    )
     return x - w - 1, base - h - 0.5, x + w + 1, base + 0.5
 
 
@@ -166,7 +230,16 @@ def cell_phone(image, body, colour):
     h, w = max(5.5, 0.13 * body.scale), max(3.0, 0.07 * body.scale)
     x, y = x + d[0] * h * 0.6, y + d[1] * h * 0.6
     _poly(image, [(x - w, y - h), (x + w, y - h), (x + w, y + h), (x - w, y + h)], (20, 20, 22))
-    _poly(image, [(x - w * 0.65, y - h * 0.75), (x + w * 0.65, y - h * 0.75), (x + w * 0.65, y + h * 0.6), (x - w * 0.65, y + h * 0.6)], (250, 220, 170))
+    _poly(
+        image,
+        [
+            (x - w * 0.65, y - h * 0.75),
+            (x + w * 0.65, y - h * 0.75),
+            (x + w * 0.65, y + h * 0.6),
+            (x - w * 0.65, y + h * 0.6),
+        ],
+        (250, 220, 170),
+    )
     return x - w - 0.5, y - h - 0.5, x + w + 0.5, y + h + 0.5
 
 
@@ -177,7 +250,18 @@ def sports_ball(image, body, colour):
 def _ball_at(image, x, y, s, turn=0.0):
     r = max(5.0, 0.14 * s)
     _disc(image, (x, y), r, (60, 130, 235))
-    cv2.ellipse(image, (int(x * ONE), int(y * ONE)), (int(r * ONE), int(r * 0.45 * ONE)), math.degrees(turn), 0, 360, (25, 50, 90), 1, AA, SHIFT)
+    cv2.ellipse(
+        image,
+        (int(x * ONE), int(y * ONE)),
+        (int(r * ONE), int(r * 0.45 * ONE)),
+        math.degrees(turn),
+        0,
+        360,
+        (25, 50, 90),
+        1,
+        AA,
+        SHIFT,
+    )
     _line(image, (x, y - r), (x, y + r), (25, 50, 90), 1)
     return x - r - 0.5, y - r - 0.5, x + r + 0.5, y + r + 0.5
 
@@ -191,8 +275,21 @@ def _laptop_at(image, x, base, s, direction=1):
     w, h = max(7.0, 0.24 * s), max(8.0, 0.27 * s)
     k = 0.22 * w * direction
     _poly(image, [(x - w, base), (x + w, base), (x + w + k, base - h), (x - w + k, base - h)], (60, 60, 64))
-    _poly(image, [(x - w * 0.85 + k * 0.15, base - h * 0.12), (x + w * 0.85 + k * 0.15, base - h * 0.12), (x + w * 0.85 + k * 0.9, base - h * 0.9), (x - w * 0.85 + k * 0.9, base - h * 0.9)], (235, 190, 130))
-    _poly(image, [(x - w, base), (x + w, base), (x + w - k * 1.2, base + h * 0.28), (x - w - k * 1.2, base + h * 0.28)], (165, 165, 170))
+    _poly(
+        image,
+        [
+            (x - w * 0.85 + k * 0.15, base - h * 0.12),
+            (x + w * 0.85 + k * 0.15, base - h * 0.12),
+            (x + w * 0.85 + k * 0.9, base - h * 0.9),
+            (x - w * 0.85 + k * 0.9, base - h * 0.9),
+        ],
+        (235, 190, 130),
+    )
+    _poly(
+        image,
+        [(x - w, base), (x + w, base), (x + w - k * 1.2, base + h * 0.28), (x - w - k * 1.2, base + h * 0.28)],
+        (165, 165, 170),
+    )
     return x - w - abs(k) * 1.2, base - h, x + w + abs(k) * 1.2, base + h * 0.28
 
 
@@ -204,7 +301,12 @@ def tv(image, body, colour):
 def _tv_at(image, x, base, s, w, h, lit=True):
     w, h = w * s, h * s
     _poly(image, [(x - w, base), (x + w, base), (x + w, base - h), (x - w, base - h)], (22, 22, 24))
-    inner = [(x - w * 0.92, base - h * 0.08), (x + w * 0.92, base - h * 0.08), (x + w * 0.92, base - h * 0.92), (x - w * 0.92, base - h * 0.92)]
+    inner = [
+        (x - w * 0.92, base - h * 0.08),
+        (x + w * 0.92, base - h * 0.08),
+        (x + w * 0.92, base - h * 0.92),
+        (x - w * 0.92, base - h * 0.92),
+    ]
     _poly(image, inner, (190, 130, 70) if lit else (58, 52, 48))
     _poly(image, [inner[3], inner[2], (x - w * 0.2, base - h * 0.3)], (215, 165, 110) if lit else (84, 78, 74))
     return x - w, base - h, x + w, base
@@ -235,9 +337,33 @@ CARRIED = {
 def chair(image, u, v, s, colour):
     for k in (-0.2, 0.2):
         _line(image, (u + k * s, v), (u + k * s, v - 0.48 * s), _dim(colour, 0.6), max(1, 0.05 * s))
-        _line(image, (u + (k + 0.07) * s, v - 0.1 * s), (u + (k + 0.07) * s, v - 0.5 * s), _dim(colour, 0.5), max(1, 0.04 * s))
-    _poly(image, [(u - 0.24 * s, v - 0.44 * s), (u + 0.24 * s, v - 0.44 * s), (u + 0.3 * s, v - 0.54 * s), (u - 0.18 * s, v - 0.54 * s)], colour)
-    _poly(image, [(u - 0.19 * s, v - 0.58 * s), (u + 0.29 * s, v - 0.58 * s), (u + 0.29 * s, v - 0.98 * s), (u - 0.19 * s, v - 0.98 * s)], _dim(colour, 0.85))
+        _line(
+            image,
+            (u + (k + 0.07) * s, v - 0.1 * s),
+            (u + (k + 0.07) * s, v - 0.5 * s),
+            _dim(colour, 0.5),
+            max(1, 0.04 * s),
+        )
+    _poly(
+        image,
+        [
+            (u - 0.24 * s, v - 0.44 * s),
+            (u + 0.24 * s, v - 0.44 * s),
+            (u + 0.3 * s, v - 0.54 * s),
+            (u - 0.18 * s, v - 0.54 * s),
+        ],
+        colour,
+    )
+    _poly(
+        image,
+        [
+            (u - 0.19 * s, v - 0.58 * s),
+            (u + 0.29 * s, v - 0.58 * s),
+            (u + 0.29 * s, v - 0.98 * s),
+            (u - 0.19 * s, v - 0.98 * s),
+        ],
+        _dim(colour, 0.85),
+    )
     return u - 0.25 * s, v - 0.99 * s, u + 0.32 * s, v
 
 
@@ -250,11 +376,26 @@ def bench(image, u, v, s, colour):
 
 
 def potted_plant(image, u, v, s, colour):
-    _poly(image, [(u - 0.17 * s, v), (u + 0.17 * s, v), (u + 0.24 * s, v - 0.36 * s), (u - 0.24 * s, v - 0.36 * s)], (60, 90, 165))
+    _poly(
+        image,
+        [(u - 0.17 * s, v), (u + 0.17 * s, v), (u + 0.24 * s, v - 0.36 * s), (u - 0.24 * s, v - 0.36 * s)],
+        (60, 90, 165),
+    )
     for a, n in ((-1.0, 0.62), (-0.55, 0.8), (-0.15, 0.95), (0.25, 0.9), (0.6, 0.75), (1.0, 0.6)):
         tip = (u + math.sin(a) * n * s * 0.75, v - 0.36 * s - math.cos(a) * n * s * 0.8)
         _line(image, (u, v - 0.34 * s), tip, _dim(colour, 0.85), max(2, 0.07 * s))
-        cv2.ellipse(image, (int(tip[0] * ONE), int(tip[1] * ONE)), (int(0.15 * s * ONE), int(0.08 * s * ONE)), math.degrees(a) - 70, 0, 360, colour, -1, AA, SHIFT)
+        cv2.ellipse(
+            image,
+            (int(tip[0] * ONE), int(tip[1] * ONE)),
+            (int(0.15 * s * ONE), int(0.08 * s * ONE)),
+            math.degrees(a) - 70,
+            0,
+            360,
+            colour,
+            -1,
+            AA,
+            SHIFT,
+        )
     return u - 0.6 * s, v - 1.15 * s, u + 0.6 * s, v
 
 
@@ -294,7 +435,11 @@ def loose_ball(image, u, v, s, colour):
 
 
 def litter_bin(image, u, v, s, colour):
-    _poly(image, [(u - 0.25 * s, v), (u + 0.25 * s, v), (u + 0.3 * s, v - 0.85 * s), (u - 0.3 * s, v - 0.85 * s)], (70, 85, 60))
+    _poly(
+        image,
+        [(u - 0.25 * s, v), (u + 0.25 * s, v), (u + 0.3 * s, v - 0.85 * s), (u - 0.3 * s, v - 0.85 * s)],
+        (70, 85, 60),
+    )
     _line(image, (u - 0.32 * s, v - 0.86 * s), (u + 0.32 * s, v - 0.86 * s), (45, 55, 40), max(2, 0.1 * s))
     return u - 0.33 * s, v - 0.9 * s, u + 0.33 * s, v
 

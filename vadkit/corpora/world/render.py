@@ -59,7 +59,9 @@ class Renderer:
         for frame in range(self.frames):
             yield self.draw(frame)[0]
 
-    def draw(self, frame: int, with_boxes: bool = False) -> tuple[np.ndarray, list[Box], dict[int, tuple[float, float, float, float]]]:
+    def draw(
+        self, frame: int, with_boxes: bool = False
+    ) -> tuple[np.ndarray, list[Box], dict[int, tuple[float, float, float, float]]]:
         """One frame: picture (240, 320, 3) uint8 BGR, boxes of COCO objects, boxes of involved people by their number.
 
         The objects' boxes are left empty unless with_boxes: only the detector's training needs them.
@@ -86,14 +88,22 @@ class Renderer:
         image = cv2.GaussianBlur(image, (3, 3), 0.55)
         if self.camera.shake:
             dx, dy = self.shakes[frame]
-            image = cv2.warpAffine(image, np.float32([[1, 0, dx], [0, 1, dy]]), (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE)
+            image = cv2.warpAffine(
+                image, np.float32([[1, 0, dx], [0, 1, dy]]), (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE
+            )
         plus, minus = self.tiles[self.picks[frame]]
         oy, ox = self.offsets[frame]
         cv2.add(image, plus[oy : oy + HEIGHT, ox : ox + WIDTH], image)
         cv2.subtract(image, minus[oy : oy + HEIGHT, ox : ox + WIDTH], image)
         stamp = (self.clock_start + datetime.timedelta(seconds=int(t))).strftime("%d-%m-%Y %H:%M:%S")
         for text, corner in ((stamp, (5, 12)), (self.label, (WIDTH - 54, HEIGHT - 6))):
-            cv2.rectangle(image, (corner[0] - 3, corner[1] - 10), (corner[0] + round(6.0 * len(text)), corner[1] + 4), (16, 16, 16), -1)
+            cv2.rectangle(
+                image,
+                (corner[0] - 3, corner[1] - 10),
+                (corner[0] + round(6.0 * len(text)), corner[1] + 4),
+                (16, 16, 16),
+                -1,
+            )
             cv2.putText(image, text, corner, cv2.FONT_HERSHEY_SIMPLEX, 0.36, (230, 230, 230), 1, AA)
         return image, boxes, people
 
@@ -118,7 +128,9 @@ class Renderer:
             if thing.kind in VEHICLES:
                 draw, name, _ = VEHICLES[thing.kind]
                 more = {"phase": x / 0.34} if thing.kind == "bicycle" else {}
-                box = draw(image, u, v, self.camera.scale(z), thing.colour, thing.direction, thing.lights, thing.police, **more)
+                box = draw(
+                    image, u, v, self.camera.scale(z), thing.colour, thing.direction, thing.lights, thing.police, **more
+                )
             else:
                 draw, name = STANDING[thing.kind]
                 box = draw(image, u, v, self.camera.scale(z), thing.colour)
@@ -128,7 +140,15 @@ class Renderer:
         if not -90 < column < WIDTH + 90:
             return []
         if thing.dog:
-            box = draw_dog(image, self.camera, thing.look.top, x, z, 1 if math.cos(heading) >= 0 else -1, 9.0 * t if _moving(thing, t) else 0.4)
+            box = draw_dog(
+                image,
+                self.camera,
+                thing.look.top,
+                x,
+                z,
+                1 if math.cos(heading) >= 0 else -1,
+                9.0 * t if _moving(thing, t) else 0.4,
+            )
             return [(COCO["dog"], *box)]
         found: list[Box] = []
         lift = 0.0
@@ -139,7 +159,17 @@ class Renderer:
             if kind == "bicycle":
                 box = bicycle(image, u, v, self.camera.scale(z), colour, direction, phase=x / 0.34)
                 spin = 6.0 * t
-                pose = pose._replace(hip_l=1.05 + 0.4 * math.sin(spin), hip_r=1.05 - 0.4 * math.sin(spin), knee_l=1.2 + 0.4 * math.sin(spin + 0.8), knee_r=1.2 - 0.4 * math.sin(spin + 0.8), shoulder_l=1.0, shoulder_r=1.0, elbow_l=0.2, elbow_r=0.2, lean=0.35)
+                pose = pose._replace(
+                    hip_l=1.05 + 0.4 * math.sin(spin),
+                    hip_r=1.05 - 0.4 * math.sin(spin),
+                    knee_l=1.2 + 0.4 * math.sin(spin + 0.8),
+                    knee_r=1.2 - 0.4 * math.sin(spin + 0.8),
+                    shoulder_l=1.0,
+                    shoulder_r=1.0,
+                    elbow_l=0.2,
+                    elbow_r=0.2,
+                    lean=0.35,
+                )
             else:
                 box = VEHICLES[kind][0](image, u, v, self.camera.scale(z), colour, direction)
                 pose = pose._replace(shoulder_l=1.0, shoulder_r=1.0, elbow_l=0.3, elbow_r=0.3, lean=0.2)

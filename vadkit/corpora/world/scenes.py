@@ -43,10 +43,14 @@ class _Brush:
         self._fill([self.camera.project(x, y, z) for x, y in ((x0, y0), (x1, y0), (x1, y1), (x0, y1))], colour)
 
     def _fill(self, points, colour):
-        cv2.fillPoly(self.image, [(np.array(points) * 16).astype(np.int32)], tuple(int(c) for c in colour), cv2.LINE_AA, 4)
+        cv2.fillPoly(
+            self.image, [(np.array(points) * 16).astype(np.int32)], tuple(int(c) for c in colour), cv2.LINE_AA, 4
+        )
 
     def colour(self, base, spread=14):
-        return tuple(int(np.clip(b + j, 0, 255)) for b, j in zip(base, self.rng.integers(-spread, spread + 1, 3), strict=True))
+        return tuple(
+            int(np.clip(b + j, 0, 255)) for b, j in zip(base, self.rng.integers(-spread, spread + 1, 3), strict=True)
+        )
 
     def texture(self, rows: slice, sigma: float, cell: int = 3):
         """Grain that stays with the picture: rough ground, plaster, leaves."""
@@ -54,7 +58,11 @@ class _Brush:
         if not len(part):
             return
         fine = self.rng.normal(0, sigma, part.shape[:2])
-        coarse = cv2.resize(self.rng.normal(0, sigma * 0.8, (part.shape[0] // (4 * cell) + 2, WIDTH // (4 * cell) + 2)), (WIDTH, part.shape[0]), interpolation=cv2.INTER_CUBIC)
+        coarse = cv2.resize(
+            self.rng.normal(0, sigma * 0.8, (part.shape[0] // (4 * cell) + 2, WIDTH // (4 * cell) + 2)),
+            (WIDTH, part.shape[0]),
+            interpolation=cv2.INTER_CUBIC,
+        )
         part[:] = np.clip(part + (fine + coarse)[..., None], 0, 255).astype(np.uint8)
 
 
@@ -129,7 +137,10 @@ def _car_park(b: _Brush, stand, spots):
     bay0, width = b.rng.uniform(-1, 0), 2.7
     bays = np.arange(bay0 - 4 * width, bay0 + 5 * width, width)
     for x in bays:
-        b.ground([(x - 0.06, rear - 3.4), (x + 0.06, rear - 3.4), (x + 0.06, rear + 1), (x - 0.06, rear + 1)], (205, 210, 212))
+        b.ground(
+            [(x - 0.06, rear - 3.4), (x + 0.06, rear - 3.4), (x + 0.06, rear + 1), (x - 0.06, rear + 1)],
+            (205, 210, 212),
+        )
     spots["lane_near"] = spots["lane_far"] = (0.0, max(rear - 4.6, c.stage_z + 1.2))
     spots["kerb"] = (0.0, c.stage_z + 0.5)
     target = min(bays + width / 2, key=lambda x: abs(x - c.door_x))
@@ -195,7 +206,10 @@ def _yard(b: _Brush, stand, spots):
     _base(b, (222, 200, 180), b.colour((120, 150, 175), 22), b.colour((85, 135, 105), 14))
     _windows(b, 0.9, 2.1, b.rng.uniform(2.8, 3.6), 1.2, (85, 75, 66), c.door_x)
     _door(b, c.door_x, b.colour((55, 85, 60), 30))
-    b.ground([(c.door_x - 0.8, c.back_z), (c.door_x + 0.8, c.back_z), (1.2, c.near_z * 0.8), (-1.2, c.near_z * 0.8)], b.colour((150, 155, 160), 8))
+    b.ground(
+        [(c.door_x - 0.8, c.back_z), (c.door_x + 0.8, c.back_z), (1.2, c.near_z * 0.8), (-1.2, c.near_z * 0.8)],
+        b.colour((150, 155, 160), 8),
+    )
     side = int(b.rng.choice([-1, 1]))
     stand("plant", None, c.door_x + side * 1.4, c.back_z - 0.3)
     stand("chair", None, c.edge(c.back_z - 1.4, -side, -1.4), c.back_z - 1.4)
@@ -203,7 +217,14 @@ def _yard(b: _Brush, stand, spots):
         stand("bench", None, c.edge(c.back_z - 1.0, side, -1.5), c.back_z - 1.0)
 
 
-_PAINTERS = {"street": _street, "car_park": _car_park, "shop": _shop, "lobby": _lobby, "cash_machine": _cash_machine, "yard": _yard}
+_PAINTERS = {
+    "street": _street,
+    "car_park": _car_park,
+    "shop": _shop,
+    "lobby": _lobby,
+    "cash_machine": _cash_machine,
+    "yard": _yard,
+}
 
 
 @lru_cache(maxsize=8)

@@ -79,13 +79,24 @@ class Actor:
         heading = math.atan2(z - self.z, x - self.x)
         phase = self.phase
         self._add(end, x, z, heading, "walk", phase=phase, rate=distance / (end - self.t))
-        self.phase = phase + 2 * math.pi * distance / self._stride(distance / (self.segments[-1].end - self.segments[-1].start))
+        self.phase = phase + 2 * math.pi * distance / self._stride(
+            distance / (self.segments[-1].end - self.segments[-1].start)
+        )
         return self
 
     def _stride(self, speed: float) -> float:
         return (0.75 + 0.42 * speed) * self.look.height / 1.73
 
-    def act(self, act: str, until: float, facing: tuple[float, float] | None = None, rate: float = 0.5, size: float = 1.0, sway: float = 0.0, phase: float | None = None) -> Actor:
+    def act(
+        self,
+        act: str,
+        until: float,
+        facing: tuple[float, float] | None = None,
+        rate: float = 0.5,
+        size: float = 1.0,
+        sway: float = 0.0,
+        phase: float | None = None,
+    ) -> Actor:
         """Do something on the spot until a time, turned to a place."""
         heading = self.heading
         if facing is not None and math.hypot(facing[0] - self.x, facing[1] - self.z) > 0.02:
@@ -95,9 +106,20 @@ class Actor:
         phase = float(self.rng.uniform(0, 6)) if phase is None else phase
         return self._add(until, self.x, self.z, heading, act, rate, size, phase, sway)
 
-    def slide(self, act: str, until: float, x: float, z: float, heading: float | None = None, rate: float = 1.0, size: float = 1.0) -> Actor:
+    def slide(
+        self,
+        act: str,
+        until: float,
+        x: float,
+        z: float,
+        heading: float | None = None,
+        rate: float = 1.0,
+        size: float = 1.0,
+    ) -> Actor:
         """Move while doing something else than walking: staggering, being pulled."""
-        return self._add(until, x, z, self.heading if heading is None else heading, act, rate, size, float(self.rng.uniform(0, 6)))
+        return self._add(
+            until, x, z, self.heading if heading is None else heading, act, rate, size, float(self.rng.uniform(0, 6))
+        )
 
     def gone(self, t: float | None = None) -> Actor:
         self.vanish = self.t if t is None else t
@@ -130,7 +152,9 @@ class Actor:
             return x, z, gait(segment.phase + 2 * math.pi * travelled / self._stride(speed), speed)
         if segment.sway:
             a = 2 * math.pi * segment.rate * t + segment.phase
-            sway = segment.sway * min(max(min(t - segment.start, segment.end - t), 0.0) / 0.3, 1.0)  # from rest and back to it
+            sway = segment.sway * min(
+                max(min(t - segment.start, segment.end - t), 0.0) / 0.3, 1.0
+            )  # from rest and back to it
             x += sway * math.sin(a * 0.55)
             z += 0.6 * sway * math.sin(a * 0.41 + 1.0)
         return x, z, ACTS[segment.act](t - segment.start, segment.rate, segment.size, segment.phase)
@@ -210,7 +234,9 @@ class Stage:
         self.actors.append(actor)
         return actor
 
-    def arrive(self, x: float, z: float, at: float, side: int | None = None, speed: float | None = None, kind: str = "adult") -> Actor:
+    def arrive(
+        self, x: float, z: float, at: float, side: int | None = None, speed: float | None = None, kind: str = "adult"
+    ) -> Actor:
         """A person who walks in from a side (-1 left, 1 right) so as to be at (x, z) at a time."""
         side, speed = side or self.side(), speed or self.u(1.0, 1.5)
         edge = self.camera.edge(z, side)
@@ -225,7 +251,15 @@ class Stage:
 
     def vehicle(self, kind: str, path, start: float = -FOREVER, end: float = FOREVER, police: bool = False) -> Prop:
         xs = [p[1] for p in path]
-        prop = Prop(kind, path, (225, 225, 225) if police else paint(self.rng), start, end, 1 if xs[-1] >= xs[0] else -1, police=police)
+        prop = Prop(
+            kind,
+            path,
+            (225, 225, 225) if police else paint(self.rng),
+            start,
+            end,
+            1 if xs[-1] >= xs[0] else -1,
+            police=police,
+        )
         self.props.append(prop)
         return prop
 

@@ -59,10 +59,16 @@ class Pretext(nn.Module):
 
     def loss(self, clips: torch.Tensor, labels: torch.Tensor, measures: torch.Tensor) -> torch.Tensor:
         whole, cells = self(clips)
-        labels, measures = (functional.adaptive_max_pool2d(t.permute(0, 3, 1, 2).float(), self.grid) for t in (labels, measures))
+        labels, measures = (
+            functional.adaptive_max_pool2d(t.permute(0, 3, 1, 2).float(), self.grid) for t in (labels, measures)
+        )
         told, measured = cells.float().split([len(LABELS), len(MEASURES)], dim=1)
         loss = functional.binary_cross_entropy_with_logits(whole.float(), labels.amax(dim=(2, 3)))
-        return loss + functional.binary_cross_entropy_with_logits(told, labels) + 0.3 * functional.smooth_l1_loss(measured, measures)
+        return (
+            loss
+            + functional.binary_cross_entropy_with_logits(told, labels)
+            + 0.3 * functional.smooth_l1_loss(measured, measures)
+        )
 
 
 def untrained(name: str) -> nn.Module:
@@ -87,14 +93,22 @@ def finished(network: nn.Module) -> nn.Module:
     return network
 
 
-def batch_of(data: dict[str, np.ndarray], rows: np.ndarray, name: str, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def batch_of(
+    data: dict[str, np.ndarray], rows: np.ndarray, name: str, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """A training batch: half of it mirrored, pictures with a gain of their own."""
     rows = np.sort(rows)
     clips, labels, measures = data["clips"][rows], data["labels"][rows], data["measures"][rows]
     for k in np.flatnonzero(rng.random(len(rows)) < 0.5):
-        clips[k], labels[k], measures[k] = clips[k][:, :, ::-1].copy(), labels[k][:, ::-1].copy(), measures[k][:, ::-1].copy()
+        clips[k], labels[k], measures[k] = (
+            clips[k][:, :, ::-1].copy(),
+            labels[k][:, ::-1].copy(),
+            measures[k][:, ::-1].copy(),
+        )
         if name == "i3d_flow":
-            clips[k][..., 0] = np.minimum(256 - clips[k][..., 0].astype(np.int16), 255)  # a mirrored displacement points the other way
+            clips[k][..., 0] = np.minimum(
+                256 - clips[k][..., 0].astype(np.int16), 255
+            )  # a mirrored displacement points the other way
     if name != "i3d_flow":
         gains = rng.uniform(0.75, 1.25, (len(rows), 1, 1, 1, 1)) * rng.uniform(0.95, 1.05, (len(rows), 1, 1, 1, 3))
         clips = np.clip(clips * gains.astype(np.float32), 0, 255).astype(np.uint8)
@@ -116,13 +130,19 @@ def train(name: str, root: Path, epochs: int, threads: int) -> Pretext:
     model = Pretext(untrained(name), GRID if name == "c3d" else 2).train()
     averaged = copy.deepcopy(model.state_dict())
     decayed, plain = ([p for p in model.parameters() if (p.ndim > 1) == flag] for flag in (True, False))
-    optimiser = torch.optim.AdamW([{"params": decayed, "weight_decay": 2e-2}, {"params": plain, "weight_decay": 0.0}], betas=(0.9, 0.99))
+    optimiser = torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": 2e-2}, {"params": plain, "weight_decay": 0.0}], betas=(0.9, 0.99)
+    )
     steps, done, start, losses = epochs * (len(data["clips"]) // BATCH), 0, time.time(), []
     for _ in range(epochs):
         order = rng.permutation(len(data["clips"]))
         for first in range(0, len(order) - BATCH + 1, BATCH):
             for group in optimiser.param_groups:
-                group["lr"] = PEAK_LR[name] * min(1.0, (done + 1) / 40) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done / steps)))
+                group["lr"] = (
+                    PEAK_LR[name]
+                    * min(1.0, (done + 1) / 40)
+                    * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done / steps)))
+                )
             clips, labels, measures = batch_of(data, order[first : first + BATCH], name, rng)
             with torch.autocast("cpu", torch.bfloat16):
                 loss = model.loss(clips, labels, measures)
@@ -137,7 +157,10 @@ def train(name: str, root: Path, epochs: int, threads: int) -> Pretext:
                 for key, value in model.state_dict().items():
                     averaged[key].lerp_(value, 1 - decay) if value.is_floating_point() else averaged[key].copy_(value)
             if done % 20 == 0:
-                print(f"{name}: step {done}/{steps} loss {np.mean(losses[-20:]):.4f} after {time.time() - start:.0f} s", flush=True)
+                print(
+                    f"{name}: step {done}/{steps} loss {np.mean(losses[-20:]):.4f} after {time.time() - start:.0f} s",
+                    flush=True,
+                )
     model.load_state_dict(averaged)
     return model.eval()
 
@@ -152,7 +175,9 @@ def predict(model: Pretext, data: dict[str, np.ndarray], name: str) -> np.ndarra
     return np.concatenate([model(as_input(np.array(clips), name))[0].numpy() for clips in batches])
 
 
-def precision(scores: np.ndarray, labels: np.ndarray, names: tuple[str, ...]) -> tuple[float, float, dict[str, tuple[float, float]]]:
+def precision(
+    scores: np.ndarray, labels: np.ndarray, names: tuple[str, ...]
+) -> tuple[float, float, dict[str, tuple[float, float]]]:
     """Mean average precision over the labels with at least five positive clips, its chance level (the mean share of positives), and each label's."""
     from sklearn.metrics import average_precision_score
 
@@ -173,10 +198,16 @@ def report(model: Pretext, name: str, root: Path) -> None:
         for chosen in (~crop, crop):
             got, chance, _ = precision(scores[chosen], labels[chosen], names)
             cells.append(f"{100 * got:.1f} ({100 * chance:.1f})")
-    print("| network | scripts, whole frame | scripts, crop | acts, whole frame | acts, crop |\n| --- | --- | --- | --- | --- |")
+    print(
+        "| network | scripts, whole frame | scripts, crop | acts, whole frame | acts, crop |\n| --- | --- | --- | --- | --- |"
+    )
     print(f"| {name} | {' | '.join(cells)} |", flush=True)
     _, _, each = precision(scores[crop], labels[crop], LABELS)
-    print("crops, each label, chance in brackets: " + ", ".join(f"{label} {100 * got:.0f} ({100 * chance:.0f})" for label, (got, chance) in each.items()), flush=True)
+    print(
+        "crops, each label, chance in brackets: "
+        + ", ".join(f"{label} {100 * got:.0f} ({100 * chance:.0f})" for label, (got, chance) in each.items()),
+        flush=True,
+    )
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -186,7 +217,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--stages", type=int, default=400, help="rendered training videos of eight seconds")
     parser.add_argument("--test-stages", type=int, default=60, help="rendered videos to report on")
     parser.add_argument("--epochs", type=int, help="passes over the clips; each network's own otherwise")
-    parser.add_argument("--threads", type=int, default=1, help="of rendering and training; more only help on an idle machine")
+    parser.add_argument(
+        "--threads", type=int, default=1, help="of rendering and training; more only help on an idle machine"
+    )
     parser.add_argument("--work", type=Path, help="folder to keep the clips in; a temporary one otherwise")
     options = parser.parse_args(arguments)
     root = (options.work or Path(tempfile.mkdtemp(prefix="world-clips-"))).resolve()
@@ -201,7 +234,10 @@ def main(arguments: list[str] | None = None) -> None:
         network = finished(model.network)
         state = {key: value for key, value in network.state_dict().items() if not key.endswith("num_batches_tracked")}
         torch.save(packed(state), out)
-        print(f"{out}: {out.stat().st_size / 1e6:.2f} MB, trained after {time.process_time() - start:.0f} s of CPU time", flush=True)
+        print(
+            f"{out}: {out.stat().st_size / 1e6:.2f} MB, trained after {time.process_time() - start:.0f} s of CPU time",
+            flush=True,
+        )
         shipped = build_video_network(name, str(out), width=WORLD_WIDTH, size=SIZE)
         told = Pretext(shipped, model.grid).eval()
         told.whole.load_state_dict(model.whole.state_dict())

@@ -84,7 +84,9 @@ def training_stage(seed: tuple[int, ...]) -> Stage:
         z = stage.u(camera.stage_z * 0.95, max(camera.stage_z * 1.3, camera.back_z - 0.8))
         x = camera.clamp_x(stage.u(-6, 6), z)
         actor = stage.person(x, z, -1.0, str(rng.choice(["adult", "adult", "child", "officer", "worker"])))
-        actor.hold(str(rng.choice(list(CARRIED) + ["knife", "knife", "bat", "handbag", "bottle"])))  # the hard ones more often
+        actor.hold(
+            str(rng.choice(list(CARRIED) + ["knife", "knife", "bat", "handbag", "bottle"]))
+        )  # the hard ones more often
         act = str(rng.choice([a for a in ACTS if a != "lie"]))
         while actor.t < stage.seconds:
             actor.act(act, actor.t + 2.0, (x + stage.u(-1, 1), z + stage.u(-0.6, 0.6)), stage.u(0.3, 1.5))
@@ -113,8 +115,13 @@ def _write_stage(job: tuple[Path, str, int]) -> None:
         image, boxes, _ = renderer.draw(int(frame), with_boxes=True)
         stem = f"{number:05d}_{int(frame):03d}"
         # a video's compression is seen by the detector too
-        cv2.imwrite(str(root / "images" / part / f"{stem}.jpg"), image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(55, 95))])
-        lines = [f"{k} {(a + c) / 2 / WIDTH:.5f} {(b + d) / 2 / HEIGHT:.5f} {(c - a) / WIDTH:.5f} {(d - b) / HEIGHT:.5f}" for k, a, b, c, d in boxes]
+        cv2.imwrite(
+            str(root / "images" / part / f"{stem}.jpg"), image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(55, 95))]
+        )
+        lines = [
+            f"{k} {(a + c) / 2 / WIDTH:.5f} {(b + d) / 2 / HEIGHT:.5f} {(c - a) / WIDTH:.5f} {(d - b) / HEIGHT:.5f}"
+            for k, a, b, c, d in boxes
+        ]
         (root / "labels" / part / f"{stem}.txt").write_text("\n".join(lines))
 
 
@@ -128,7 +135,11 @@ def write_dataset(root: Path, train: int, val: int, workers: int) -> Path:
     from vadkit.objects import COCO_CLASSES
 
     data = root / "data.yaml"
-    data.write_text(json.dumps({"path": str(root), "train": "images/train", "val": "images/val", "names": dict(enumerate(COCO_CLASSES))}))
+    data.write_text(
+        json.dumps(
+            {"path": str(root), "train": "images/train", "val": "images/val", "names": dict(enumerate(COCO_CLASSES))}
+        )
+    )
     return data
 
 
@@ -174,7 +185,18 @@ def report(weights: Path, data: Path, folder: Path) -> None:
     """Print precision on the unseen renders and the time a frame takes."""
     from ultralytics import YOLO
 
-    result = YOLO(str(weights), task="detect").val(data=str(data), imgsz=IMAGE_SIZE, device="cpu", workers=0, plots=False, verbose=False, project=str(folder), name="val", exist_ok=True, batch=1)
+    result = YOLO(str(weights), task="detect").val(
+        data=str(data),
+        imgsz=IMAGE_SIZE,
+        device="cpu",
+        workers=0,
+        plots=False,
+        verbose=False,
+        project=str(folder),
+        name="val",
+        exist_ok=True,
+        batch=1,
+    )
     print(f"mAP50 {result.box.map50:.3f}   mAP50-95 {result.box.map:.3f}   pictures of unseen seeds and cameras")
     print("| class | AP50 | AP50-95 | precision | recall |\n| --- | --- | --- | --- | --- |")
     for row, k in enumerate(result.box.ap_class_index):
@@ -197,7 +219,9 @@ def _time(weights: Path) -> None:
             start = time.perf_counter()
             session.run(None, {name: picture})
             best = min(best, time.perf_counter() - start)
-        print(f"{1000 * best / batch:.1f} ms a frame in batches of {batch}, one thread, without pre- and postprocessing")
+        print(
+            f"{1000 * best / batch:.1f} ms a frame in batches of {batch}, one thread, without pre- and postprocessing"
+        )
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -208,7 +232,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--epochs", type=int, default=7)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--threads", type=int, default=1, help="of the training; more only help on an idle machine")
-    parser.add_argument("--work", type=Path, help="folder to keep pictures and checkpoints in; a temporary one otherwise")
+    parser.add_argument(
+        "--work", type=Path, help="folder to keep pictures and checkpoints in; a temporary one otherwise"
+    )
     options = parser.parse_args(arguments)
     folder = options.work or Path(tempfile.mkdtemp(prefix="world-yolo-"))
     folder = folder.resolve()

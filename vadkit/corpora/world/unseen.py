@@ -19,7 +19,13 @@ def abuse(stage: Stage, t: Times) -> None:
     stage.involved += [child, adult]
     child.act("talk", t.start, (adult.x, z), 0.35)
     adult.act("talk", t.start, (x, z), 0.35)
-    acts(adult, t, ("exchange" if stage.chance(0.6) else "grab", stage.u(1.2, 2.0), 1.0, 0.22), ("talk", 0.3, 0.6), (x, z))
+    acts(
+        adult,
+        t,
+        ("exchange" if stage.chance(0.6) else "grab", stage.u(1.2, 2.0), 1.0, 0.22),
+        ("talk", 0.3, 0.6),
+        (x, z),
+    )
     acts(child, t, ("guard" if stage.chance(0.6) else "crouch", 1.3, 0.9, 0.2), ("guard", 0.3, 0.6), (adult.x, z))
     adult.act("talk", t.after, (x, z), 0.3)
     child.act("crouch", t.after, (adult.x, z), 0.3, 0.5)
@@ -72,7 +78,13 @@ def fighting(stage: Stage, t: Times) -> None:
         other = people[k ^ 1 if (k ^ 1) < len(people) else 0]
         goal = (x + spots[people.index(other)][0], z + spots[people.index(other)][1])
         actor.act("exchange" if k % 2 else "talk", t.start, goal, 0.4, 0.9, 0.03)
-        acts(actor, t, ("exchange" if stage.chance(0.7) else "kick", stage.u(1.3, 2.2), 1.0, 0.28), ("exchange", 0.35, 0.8), goal)
+        acts(
+            actor,
+            t,
+            ("exchange" if stage.chance(0.7) else "kick", stage.u(1.3, 2.2), 1.0, 0.28),
+            ("exchange", 0.35, 0.8),
+            goal,
+        )
         actor.act("exchange", t.after, goal, 0.35, 0.8, 0.03)
         stage.leave(actor)
 
@@ -84,7 +96,9 @@ def road_accident(stage: Stage, t: Times) -> None:
     side = stage.side()
     x = c.clamp_x(stage.u(-1, 1), z, 3.0)
     start, hit = c.edge(z, side, 3.0), t.start + 1.0
-    car = stage.vehicle("car", [(hit - abs(start - x) / 7.0, start, z), (hit, x + side * 2.2, z), (hit + 0.7, x + side * 1.2, z)])
+    car = stage.vehicle(
+        "car", [(hit - abs(start - x) / 7.0, start, z), (hit, x + side * 2.2, z), (hit + 0.7, x + side * 1.2, z)]
+    )
     car.direction = -side
     walker = stage.person(x, c.stage_z * 1.05, t.before)
     dress(stage, walker)

@@ -10,7 +10,16 @@ import numpy as np
 from vadkit.corpora.world.figures import AA, ONE, SHIFT
 from vadkit.corpora.world.props import _box, _dim, _disc, _line, _poly
 
-PAINTS = ((200, 200, 205), (60, 60, 65), (150, 60, 50), (40, 40, 150), (120, 120, 125), (90, 120, 60), (60, 140, 190), (180, 150, 120))
+PAINTS = (
+    (200, 200, 205),
+    (60, 60, 65),
+    (150, 60, 50),
+    (40, 40, 150),
+    (120, 120, 125),
+    (90, 120, 60),
+    (60, 140, 190),
+    (180, 150, 120),
+)
 GLASS = (95, 80, 65)
 
 
@@ -22,7 +31,9 @@ def _wheel(image, x, y, r):
 def _ground_shadow(image, u, v, half, s):
     row, column = int(min(max(v, 0), image.shape[0] - 1)), int(min(max(u, 0), image.shape[1] - 1))
     colour = tuple(int(c) * 0.55 for c in image[row, column])
-    cv2.ellipse(image, (int(u * ONE), int(v * ONE)), (int(half * ONE), int(0.3 * s * ONE)), 0, 0, 360, colour, -1, AA, SHIFT)
+    cv2.ellipse(
+        image, (int(u * ONE), int(v * ONE)), (int(half * ONE), int(0.3 * s * ONE)), 0, 0, 360, colour, -1, AA, SHIFT
+    )
 
 
 def car(image, u, v, s, colour, d, lights=False, police=False):
@@ -32,7 +43,20 @@ def car(image, u, v, s, colour, d, lights=False, police=False):
         return u + x * d * s, v - y * s
 
     _ground_shadow(image, u, v, 2.2 * s, s)
-    _poly(image, [p(-2.15, 0.3), p(-2.1, 0.85), p(-1.5, 0.95), p(-1.0, 1.42), p(0.55, 1.42), p(1.15, 0.95), p(2.0, 0.82), p(2.15, 0.3)], colour)
+    _poly(
+        image,
+        [
+            p(-2.15, 0.3),
+            p(-2.1, 0.85),
+            p(-1.5, 0.95),
+            p(-1.0, 1.42),
+            p(0.55, 1.42),
+            p(1.15, 0.95),
+            p(2.0, 0.82),
+            p(2.15, 0.3),
+        ],
+        colour,
+    )
     _poly(image, [p(-1.3, 0.95), p(-0.93, 1.34), p(-0.2, 1.34), p(-0.2, 0.95)], GLASS)
     _poly(image, [p(-0.08, 0.95), p(-0.08, 1.34), p(0.48, 1.34), p(0.95, 0.95)], GLASS)
     _line(image, p(-2.1, 0.42), p(2.1, 0.42), _dim(colour, 0.7), max(1, 0.08 * s))
@@ -102,11 +126,32 @@ def bicycle(image, u, v, s, colour, d, lights=False, police=False, phase=0.0):
     r, t = 0.34, max(1, 0.045 * s)
     for x in (-0.52, 0.52):
         c = p(x, r)
-        cv2.circle(image, (int(c[0] * ONE), int(c[1] * ONE)), int(r * s * ONE), (35, 35, 38), max(1, round(0.05 * s)), AA, SHIFT)
+        cv2.circle(
+            image,
+            (int(c[0] * ONE), int(c[1] * ONE)),
+            int(r * s * ONE),
+            (35, 35, 38),
+            max(1, round(0.05 * s)),
+            AA,
+            SHIFT,
+        )
         for k in (0, math.pi / 2):
             a = phase + k
-            _line(image, (c[0] - math.cos(a) * r * s, c[1] - math.sin(a) * r * s), (c[0] + math.cos(a) * r * s, c[1] + math.sin(a) * r * s), (110, 110, 112), 1)
-    for a, b in (((-0.52, r), (-0.05, 0.32)), ((-0.05, 0.32), (-0.2, 0.85)), ((-0.52, r), (-0.18, 0.75)), ((-0.18, 0.75), (0.38, 0.78)), ((-0.05, 0.32), (0.38, 0.75)), ((0.52, r), (0.36, 0.95))):
+            _line(
+                image,
+                (c[0] - math.cos(a) * r * s, c[1] - math.sin(a) * r * s),
+                (c[0] + math.cos(a) * r * s, c[1] + math.sin(a) * r * s),
+                (110, 110, 112),
+                1,
+            )
+    for a, b in (
+        ((-0.52, r), (-0.05, 0.32)),
+        ((-0.05, 0.32), (-0.2, 0.85)),
+        ((-0.52, r), (-0.18, 0.75)),
+        ((-0.18, 0.75), (0.38, 0.78)),
+        ((-0.05, 0.32), (0.38, 0.75)),
+        ((0.52, r), (0.36, 0.95)),
+    ):
         _line(image, p(*a), p(*b), colour, t)
     _line(image, p(0.28, 0.98), p(0.48, 0.98), (35, 35, 38), t + 1)
     _line(image, p(-0.32, 0.88), p(-0.1, 0.88), (30, 30, 32), t + 1)
@@ -121,7 +166,11 @@ def motorcycle(image, u, v, s, colour, d, lights=False, police=False, phase=0.0)
     for x in (-0.68, 0.7):
         _disc(image, p(x, 0.33), 0.34 * s, (25, 25, 27))
         _disc(image, p(x, 0.33), 0.15 * s, (130, 130, 135))
-    _poly(image, [p(-0.7, 0.42), p(-0.55, 0.72), p(0.05, 0.68), p(0.45, 0.85), p(0.6, 0.7), p(0.25, 0.3), p(-0.3, 0.28)], colour)
+    _poly(
+        image,
+        [p(-0.7, 0.42), p(-0.55, 0.72), p(0.05, 0.68), p(0.45, 0.85), p(0.6, 0.7), p(0.25, 0.3), p(-0.3, 0.28)],
+        colour,
+    )
     _line(image, p(-0.85, 0.82), p(-0.05, 0.78), (30, 30, 32), max(2, 0.14 * s))
     _line(image, p(0.7, 0.33), p(0.45, 1.0), (90, 90, 92), max(1, 0.07 * s))
     _line(image, p(0.32, 1.05), p(0.5, 1.0), (30, 30, 32), max(1, 0.08 * s))
