@@ -17,7 +17,7 @@ help:
 	@echo "make lab        open the notebooks in JupyterLab"
 	@echo "make test       lint and all tests"
 	@echo "make lint       ruff alone"
-	@echo "make notebooks  renew the notebooks' parameters cells from vadkit/config.py"
+	@echo "make notebooks  renew the notebooks' parameters cells from vadkit/core/config.py"
 	@echo "make clean      remove outputs/, cache/ and the test caches (not the environment)"
 
 setup: $(READY)
@@ -49,10 +49,12 @@ test: lint
 
 lint: $(READY)
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check . --exclude notebooks
+	$(BIN)/lint-imports
 
 notebooks: $(READY)
 	$(BIN)/vadkit sync
 
 clean:
 	rm -rf outputs cache runs .pytest_cache .ruff_cache .hypothesis
-	find vadkit tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find vadkit demo_world tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -18,7 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vadkit.video import inspect, read_frames
+from vadkit.core.video import inspect, read_frames
 
 
 def main() -> None:

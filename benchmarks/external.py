@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 from metrics import synthetic_test_set
 
-from vadkit import external, external_report
-from vadkit.config import make_config
-from vadkit.metrics import spans
+from vadkit.core.config import make_config
+from vadkit.evaluation import external
+from vadkit.evaluation.metrics import spans
+from vadkit.report import external_report
 
 
 def write_test_set(folder: Path, videos: int, frames: int) -> None:

@@ -12,9 +12,11 @@ import argparse
 import json
 from pathlib import Path
 
-from vadkit import baselines, evaluation, experiment
-from vadkit.config import Config, load_params
+from vadkit.core.config import Config, load_params
 from vadkit.corpora import load_corpus
+from vadkit.evaluation import evaluate as evaluation
+from vadkit.systems import baselines
+from vadkit.systems import runner as experiment
 
 PARAMS = Path(__file__).resolve().parents[1] / "params" / "fights.yaml"
 SYSTEM = "2S-bag"  # clips have no soft frames: 2S-bag-ha is the same system

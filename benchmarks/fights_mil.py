@@ -15,9 +15,11 @@ from collections import Counter
 
 from fights import PARAMS, SYSTEM, line_of
 
-from vadkit import experiment, mil_groups, mil_training
-from vadkit.config import load_params
+from vadkit.core.config import load_params
 from vadkit.corpora import load_corpus
+from vadkit.studies import mil_groups
+from vadkit.systems import mil as mil_training
+from vadkit.systems import runner as experiment
 
 SIZES = (1, 4, 8)
 

@@ -14,9 +14,9 @@ import time
 
 import numpy as np
 
-from vadkit import metrics
-from vadkit.intervals import bootstrap_interval
-from vadkit.sas import sigmoidal_anomaly_score
+from vadkit.evaluation import metrics
+from vadkit.evaluation.bootstrap import bootstrap_interval
+from vadkit.evaluation.sas import sigmoidal_anomaly_score
 
 
 def synthetic_test_set(videos: int, frames: int, hold: int, seed: int = 0) -> tuple[list[np.ndarray], list[np.ndarray]]:

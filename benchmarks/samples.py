@@ -20,15 +20,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vadkit.config import make_config
-from vadkit.corpora import Video
-from vadkit.features import extract_features
-from vadkit.flow import flow, flow_image, gray
-from vadkit.objects import WORLD_WEIGHTS, Detector
-from vadkit.samples import PNG, extract
-from vadkit.sampling import stride_frames
-from vadkit.streams import frame_image
-from vadkit.video import read_frames
+from vadkit.core.config import make_config
+from vadkit.core.video import read_frames
+from vadkit.corpora.video import Video
+from vadkit.views.features import extract_features
+from vadkit.views.flow import flow, flow_image, gray
+from vadkit.views.frames import PNG, extract
+from vadkit.views.objects import WORLD_WEIGHTS, Detector
+from vadkit.views.sampling import stride_frames
+from vadkit.views.streams import frame_image
 
 
 def main() -> None:

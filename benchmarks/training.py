@@ -16,11 +16,11 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from vadkit.config import Config
-from vadkit.mil_training import train_learner
-from vadkit.segments import Bag
-from vadkit.systems import find_system
-from vadkit.training import Examples, train
+from vadkit.core.config import Config
+from vadkit.systems.base import find_system
+from vadkit.systems.mil import train_learner
+from vadkit.systems.trainer import Examples, train
+from vadkit.views.segments import Bag
 
 
 def examples(rows: int, feature_dim: int, seed: int) -> Examples:

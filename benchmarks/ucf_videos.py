@@ -22,11 +22,14 @@ from pathlib import Path
 import numpy as np
 from fights import PARAMS
 
-from vadkit import evaluation, experiment, mil_training, trained
-from vadkit.config import Config, load_params, parse_override
+from vadkit.core.config import Config, load_params, parse_override
 from vadkit.corpora import load_corpus
 from vadkit.corpora.vatic import merge
-from vadkit.scoring import VideoScores
+from vadkit.evaluation import evaluate as evaluation
+from vadkit.evaluation.scores import VideoScores
+from vadkit.systems import mil as mil_training
+from vadkit.systems import record as trained
+from vadkit.systems import runner as experiment
 
 CHANGES = {
     "profile": "ucf_videos", "folds": 3, "mil_segments": 32, "mil_pairs": 4, "detector_weights": "none", "interval_over": "videos",

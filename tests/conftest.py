@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from papers_tree import write_tree
 
-from vadkit import devices
-from vadkit.config import Config, load_params
+from vadkit.core import devices
+from vadkit.core.config import Config, load_params
 
 # A busy machine is no reason to fail: what is slow is left to pytest's own report of durations.
 settings.register_profile("vadkit", deadline=None, suppress_health_check=[HealthCheck.too_slow])

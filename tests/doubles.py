@@ -9,8 +9,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from vadkit.corpora import Corpus, Video
-from vadkit.store import digest
+from vadkit.core.store import digest
+from vadkit.corpora.video import Corpus, Video
 
 DIM = 8
 
@@ -92,7 +92,9 @@ def fake_corpus(official: bool = True, videos: int = 24) -> Corpus:
 
 def fake_world(monkeypatch: pytest.MonkeyPatch, signal: float = 2.0) -> dict:
     """Put the stand-ins in the place of extraction and features; returns counters and knobs of the world."""
-    from vadkit import baselines, experiment, inputs, rates, training
+    from vadkit.systems import baselines, inputs, rates
+    from vadkit.systems import runner as experiment
+    from vadkit.systems import trainer as training
 
     world = {
         "signal": signal,
@@ -134,7 +136,7 @@ def blind_world(
     monkeypatch: pytest.MonkeyPatch, signal: float, module: ModuleType, training: str, samples: type[Blind] = Blind
 ) -> dict:
     """A fake world of `samples` for what learns from video labels; counts what `training` of the module is called for, and keeps what is asked for."""
-    from vadkit import bags, inputs
+    from vadkit.systems import bags, inputs
 
     world, real = fake_world(monkeypatch, signal), getattr(module, training)
     world["seen"] = []

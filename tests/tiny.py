@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 from conftest import moving_square, write_video
 
-from vadkit.config import Config
-from vadkit.corpora import Corpus, Video
-from vadkit.live import COLUMNS
+from vadkit.core.config import Config
+from vadkit.corpora.video import Corpus, Video
+from vadkit.live.score import COLUMNS
 
 LIVE_FPS = 12.0
 

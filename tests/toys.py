@@ -10,8 +10,8 @@ from pathlib import Path
 
 import nbformat
 
-from vadkit import cli
-from vadkit.config import parameters_cell
+from vadkit.core.config import parameters_cell
+from vadkit.workbook import cli
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -92,7 +92,7 @@ def vadkit_process(project: Path, *arguments: str, **options) -> subprocess.Pope
         "preexec_fn", lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
     )  # a shell's background jobs ignore it
     return subprocess.Popen(
-        [sys.executable, "-m", "vadkit.cli", *arguments], cwd=project, env=environment,
+        [sys.executable, "-m", "vadkit.workbook.cli", *arguments], cwd=project, env=environment,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options,
     )  # fmt: skip
 

@@ -1,76 +1,12 @@
-"""Where videos and labels come from: one description of a video, whatever the corpus.
-
-`load_corpus(config)` reads the corpus that the parameters name. Nothing is decoded here except what a
-corpus needs; the number of frames is known once `vadkit.samples` has decoded a video.
-"""
+"""Where videos and labels come from: a reader for each corpus, found by its name in the parameters."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
-    from vadkit.config import Config
-
-NORMAL = "Normal"
-
-
-@dataclass(frozen=True)
-class Video:
-    """One video and what is known of it.
-
-    intervals: hard-anomaly spans, half-open frame numbers [start, end), 0-based, sorted, disjoint;
-    empty for a normal video, None where only the video-level label is known.
-    """
-
-    name: str
-    path: Path
-    category: str  # "Normal" or the class of anomaly
-    split: str  # "train", "val", "test", "unseen" (test videos of classes never trained on) or "all"
-    source: str  # videos of one source never stand on both sides of a split
-    intervals: tuple[tuple[int, int], ...] | None = ()
-    boxes_path: Path | None = None  # its Vatic file, where it has one
-
-    @property
-    def label(self) -> int:
-        """1 for a video with an anomaly, 0 for a normal one."""
-        return int(self.category != NORMAL)
-
-    def frame_labels(self, frames: int) -> np.ndarray:
-        """Hard-anomaly label of every frame. Shape: (frames,) uint8.
-
-        A video that only has a video-level label gives it to all its frames.
-        """
-        labels = np.zeros(frames, np.uint8)
-        if self.intervals is None:
-            labels[:] = self.label
-        for start, end in self.intervals or ():
-            labels[start:end] = 1
-        return labels
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something in the data that was left out or mended; the summary lists all of them."""
-
-    where: str  # the file, and the line where there is one
-    what: str
-    left_out: bool
-
-
-@dataclass(frozen=True)
-class Corpus:
-    name: str
-    videos: tuple[Video, ...]
-    problems: tuple[Problem, ...] = ()
-    lists: str = ""  # whose: "UCFCrime2Local", or "official" for UCF-Crime's own
-
-    def of(self, *splits: str) -> tuple[Video, ...]:
-        """The videos of the given splits, in the corpus's order."""
-        return tuple(v for v in self.videos if v.split in splits)
+    from vadkit.core.config import Config
+    from vadkit.corpora.video import Corpus
 
 
 def load_corpus(config: Config) -> Corpus:

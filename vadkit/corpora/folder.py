@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vadkit.config import resolve
-from vadkit.corpora import NORMAL, Corpus, Problem, Video, vatic
+from vadkit.core.config import resolve
+from vadkit.core.errors import DataError
+from vadkit.corpora import vatic
 from vadkit.corpora.ucf_crime import VIDEO_SUFFIXES
-from vadkit.errors import DataError
+from vadkit.corpora.video import NORMAL, Corpus, Problem, Video
 
 if TYPE_CHECKING:
-    from vadkit.config import Config
+    from vadkit.core.config import Config
 
 LIST = "clips.csv"
 COLUMNS = ("path", "label", "source", "start", "end", "category")

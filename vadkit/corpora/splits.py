@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vadkit.corpora import Video
-from vadkit.errors import DataError
+from vadkit.core.errors import DataError
+from vadkit.corpora.video import Video
 
 ATTEMPTS = 50  # shuffles tried for folds in which every side has both classes
 CLASSES = {0: "normal", 1: "anomalous"}

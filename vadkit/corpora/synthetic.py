@@ -15,13 +15,13 @@ from pathlib import Path
 
 from joblib import Parallel, delayed
 
-from vadkit.config import Config
-from vadkit.corpora import NORMAL, Corpus
-from vadkit.corpora.world import FPS, HEIGHT, MODULES, WIDTH
-from vadkit.corpora.world.plan import Plan, plan_world, stage_of
-from vadkit.store import Store, code_version
+from demo_world import FPS, HEIGHT, WIDTH
+from demo_world.plan import Plan, plan_world, stage_of
+from vadkit.core.code import code_version
+from vadkit.core.config import Config
+from vadkit.core.store import Store
+from vadkit.corpora.video import NORMAL, Corpus
 
-CODE = (*MODULES, "vadkit.encode", "vadkit.corpora.synthetic")
 CRF = 24
 PRESET = "superfast"
 
@@ -46,7 +46,7 @@ def world_root(config: Config, progress: Progress | None = None) -> Path:
         "train_videos": config.world_train_videos,
         "test_videos": config.world_test_videos,
         "seconds": config.world_seconds,
-        "code": code_version(*CODE),
+        "code": code_version(__name__),
     }
     return Store(config.cache_dir).fetch("world", key, lambda folder: render_world(folder, config, progress))
 
@@ -79,8 +79,8 @@ def _render(job: tuple[Plan, Path]) -> tuple[str, int, list[str], list[tuple[int
     """Draw and encode one video; returns (name, frames, Vatic lines, hard spans in frames)."""
     import cv2
 
-    from vadkit.corpora.world.render import Renderer
-    from vadkit.encode import write_h264
+    from demo_world.render import Renderer
+    from vadkit.core.encode import write_h264
 
     plan, folder = job
     threads = cv2.getNumThreads()

@@ -15,12 +15,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vadkit.config import resolve
-from vadkit.corpora import NORMAL, Corpus, Problem, Video, splits, vatic
-from vadkit.errors import DataError
+from vadkit.core.config import resolve
+from vadkit.core.errors import DataError
+from vadkit.corpora import splits, vatic
+from vadkit.corpora.video import NORMAL, Corpus, Problem, Video
 
 if TYPE_CHECKING:
-    from vadkit.config import Config
+    from vadkit.core.config import Config
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv", ".flv"})
 LOCAL_TRAIN, LOCAL_TEST = "train_split_ad.txt", "test_split_ad.txt"

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vadkit.errors import DataError
+from vadkit.core.errors import DataError
 
 if TYPE_CHECKING:
-    from vadkit.corpora import Problem, Video
+    from vadkit.corpora.video import Problem, Video
 
 FIELDS = 'track xmin ymin xmax ymax frame lost occluded generated "label"'
 # nine integers, a label in quotes or a bare word, then Vatic's optional quoted attributes
@@ -96,7 +96,7 @@ def clip_intervals(video: Video, frames: int, slack: int) -> tuple[Video, Proble
     Raises DataError where they pass it by more, or where nothing is left: then video and annotation do not
     belong together. Our reading: neither paper says what becomes of annotations past the end.
     """
-    from vadkit.corpora import Problem
+    from vadkit.corpora.video import Problem
 
     last = max((end for _, end in video.intervals or ()), default=0)
     if last <= frames:

@@ -15,11 +15,11 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from vadkit.config import resolve
-from vadkit.errors import ConfigError, WeightsError
-from vadkit.hub import RESNET_FILES, RESNET_URL, check_published, resnet_path
-from vadkit.store import file_digest
-from vadkit.weights import check_state, read_state, shapes_of
+from vadkit.core.config import resolve
+from vadkit.core.errors import ConfigError, WeightsError
+from vadkit.core.store import file_digest
+from vadkit.models.hub import RESNET_FILES, RESNET_URL, check_published, resnet_path
+from vadkit.models.weights import check_state, read_state, shapes_of
 
 FEATURE_DIMS = {"efficientnet_lite0": 1280, "resnet50": 2048, "resnet18": 512}
 

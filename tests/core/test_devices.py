@@ -1,0 +1,52 @@
+"""Where networks run, and how many threads they take."""
+
+from __future__ import annotations
+
+import numpy as np  # noqa: F401 - its BLAS is one of the pools
+import pytest
+import torch
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from vadkit.core.config import Config
+from vadkit.core.devices import device_of, one_thread
+from vadkit.core.errors import ConfigError
+
+
+def threads() -> set[int]:
+    return {pool["num_threads"] for pool in threadpool_info()} | {torch.get_num_threads()}
+
+
+def test_one_thread_is_one_in_every_pool_and_ends():
+    """A sum in another order ends logistic regression elsewhere, by hundredths of a point."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with threadpool_limits(2):
+            assert 2 in threads()
+            with pytest.raises(KeyError), one_thread():
+                assert threads() == {1}
+                raise KeyError
+            assert 2 in threads() and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def flushed() -> bool:
+    return bool(torch.tensor(1e-40) * 1 == 0)
+
+
+def test_one_thread_counts_denormals_as_zero_and_leaves_the_rest_as_it_was():
+    assert not flushed()
+    with one_thread():
+        assert flushed()
+        with one_thread():
+            pass
+        assert flushed(), "an inner one must not end it for the outer one"
+    assert not flushed()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there():
+    assert device_of(Config()) == device_of(Config(device="cpu")) == "cpu"
+    with pytest.raises(ConfigError, match="torch sees no CUDA device"):
+        device_of(Config(device="cuda"))

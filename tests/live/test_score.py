@@ -1,0 +1,296 @@
+"""Scoring as a video comes: the experiment's numbers, looking back only, and what is kept when it breaks off."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from conftest import REPOSITORY, moving_square
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny import LIVE_FPS as FPS
+from tiny import broken_off, live_config, live_corpus, rows, served
+from toys import call
+
+from vadkit.core.config import Config
+from vadkit.core.errors import DataError
+from vadkit.core.video import read_frames
+from vadkit.corpora.video import Video
+from vadkit.evaluation import sas
+from vadkit.live import score as live
+from vadkit.live.analysers import make_analyser
+from vadkit.live.analysers.rows import Grid
+from vadkit.live.score import Shot, describe, score
+from vadkit.systems.record import find_model, save_models
+from vadkit.systems.runner import run_system
+from vadkit.views.sampling import Walk, plan
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def trained(one_thread, tmp_path_factory):
+    """A run of three kinds of system on eight tiny videos: its folder, its videos, its scores."""
+    root = tmp_path_factory.mktemp("live")
+    corpus, scores = live_corpus(root), {}
+    for profile, system, changes in (
+        ("grid", "2S-no-bag", {}),
+        (
+            "window",
+            "2S-no-bag",
+            {
+                "frame_window": True,
+                "speed_stream": True,
+                "flow_pair": "gap",
+                "flow_scale": "fixed",
+                "feature_scale": "standard",
+            },
+        ),
+        ("tuned", "1S-no-bag", {"finetune_epochs": 1, "finetune_lr": 1e-3}),
+    ):
+        config = live_config(root, profile, **changes)
+        run = run_system(config, corpus, system)
+        save_models(config, corpus, run)
+        scores[profile] = (
+            find_model(root / "outputs" / profile, system),
+            {one.name: one for one in run.seeds[0].scores},
+        )
+    return root, scores
+
+
+# --- the same numbers -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("profile", ["grid", "window", "tuned"])
+def test_the_confidences_are_the_experiments(trained, tmp_path, profile):
+    root, scores = trained
+    model, batch = scores[profile]
+    for name, one in batch.items():
+        verdict = score(root / f"{name}.mp4", model, table=tmp_path / "a.csv")
+        found = rows(tmp_path / "a.csv")
+        assert np.array_equal(found[:, 0], one.index) and (verdict.frames, verdict.analysed) == (
+            one.frames,
+            len(one.index),
+        )
+        assert np.allclose(found[:, 2], one.confidence, atol=1e-4)
+        assert np.allclose(found[:, 1], one.index / FPS, atol=1e-3)
+
+
+def test_later_frames_change_nothing_before_them(trained):
+    root, scores = trained
+    model, _ = scores["window"]
+
+    def readings(change_from: int) -> list[float]:
+        analyser = make_analyser(model, model.config, FPS)
+        found = []
+        for number, image in read_frames(root / "v6.mp4"):
+            reading = analyser.see(number, 255 - image if number >= change_from else image)
+            found += [reading] if reading else []
+        return [one.confidence for one in found if one.frame < 24]
+
+    undisturbed = readings(99)
+    assert readings(24) == undisturbed and len(undisturbed) == 8
+    assert readings(20) != undisturbed
+
+
+def test_memory_does_not_grow_with_the_video(trained):
+    _, scores = trained
+    model, _ = scores["window"]
+    analyser = make_analyser(model, model.config, FPS)
+    held = []
+    for number, image in enumerate(moving_square(60)):
+        analyser.see(number, image)
+        held.append(len(analyser.rows._streams._grays) + len(analyser.rows._streams._flows))
+    assert max(held[20:]) <= max(held[:20]) <= 20
+
+
+@given(fps=st.sampled_from([5.0, 10.0, 12.5, 23.976, 25.0, 30.0, 60.0]), rate=st.sampled_from([1.0, 3.0, 5.0, 30.0]), gap=st.sampled_from([0.02, 0.1, 0.5]),
+       pair=st.sampled_from(["grid", "adjacent", "sampled", "gap"]), window=st.booleans())  # fmt: skip
+def test_the_plan_in_closed_form_is_the_plan_of_the_samples(fps, rate, gap, pair, window):
+    config = Config(analysis_fps=rate, flow_pair=pair, flow_gap_seconds=gap, frame_window=window)
+    video, grid, frames = Video("v", Path("v.mp4"), "Normal", "test", "v", ()), Grid(config, fps), 150
+    index, starts = plan(video, frames, fps, config, "score")
+    assert [n for n in range(frames) if grid.is_row(n)] == index.tolist()
+    assert [grid.start(n) for n in index.tolist()] == starts.tolist()
+    walk = Walk(video, fps, config, "score", frames)
+    assert [(grid.wants(n), grid.last_use(n)) for n in range(frames)] == [
+        (walk.wants(n), walk.last_use(n)) for n in range(frames)
+    ]
+
+
+def test_share_and_alarm_hold_until_the_next_analysed_frame(trained, tmp_path):
+    root, scores = trained
+    model, _ = scores["grid"]
+    config = live.changed(model.config, {"sas_reactivity": 40.0, "sas_tau": 0.05})
+    verdict = score(root / "v7.mp4", model, table=tmp_path / "a.csv", config=config)
+    alarm = rows(tmp_path / "a.csv")[:, 4].astype(bool)
+    assert verdict.share == pytest.approx(np.repeat(alarm, 3)[: verdict.frames].mean()) and verdict.abnormal
+    assert rows(tmp_path / "a.csv")[:, 3][alarm].min() > 0.5
+    calm = score(root / "v7.mp4", model, config=live.changed(model.config, {"sas_tau": 0.99}))
+    assert (calm.share, calm.word) == (0.0, "normal")
+    assert describe(calm, model)[-1] == "normal: in alarm for 0.0 % of 40 frames"
+
+
+# --- the film ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_film_plays_in_a_browser_and_ends_with_the_verdict(trained, tmp_path):
+    root, scores = trained
+    seen: list[Shot] = []
+    verdict = score(root / "v6.mp4", scores["grid"][0], overlay=tmp_path / "deep" / "o.mp4", table=tmp_path / "o.csv")
+    with av.open(str(tmp_path / "deep" / "o.mp4")) as film:
+        stream = film.streams.video[0]
+        assert (stream.codec_context.name, stream.pix_fmt, stream.width) == ("h264", "yuv420p", 640)
+        assert stream.average_rate == 12
+        seen = [frame.to_ndarray(format="bgr24") for frame in film.decode(stream)]
+    assert len(seen) == verdict.frames + 24
+    assert seen[-1][:480].mean() < 0.6 * seen[verdict.frames - 1][:480].mean()
+    data = (tmp_path / "deep" / "o.mp4").read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")
+    assert len(rows(tmp_path / "o.csv")) == verdict.analysed
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["deep", "o.csv", "o.mp4"]
+
+
+# --- what goes wrong --------------------------------------------------------------------------------------------------
+
+
+def test_of_a_video_that_breaks_off_what_came_is_kept(trained, tmp_path, capsys):
+    root, scores = trained
+    model, _ = scores["grid"]
+    whole, cut = broken_off(tmp_path)
+    verdict = score(cut, model, overlay=tmp_path / "o.mp4", table=tmp_path / "o.csv")
+    assert "truncated or damaged" in verdict.broken and 10 < verdict.frames < 40
+    score(whole, model, table=tmp_path / "w.csv")
+    assert np.array_equal(rows(tmp_path / "o.csv"), rows(tmp_path / "w.csv")[: verdict.analysed])
+    assert (tmp_path / "o.mp4").stat().st_size > 0
+    code, out, err = call(
+        capsys,
+        "score",
+        str(cut),
+        "--run",
+        str(root / "outputs" / "grid"),
+        "--system",
+        "2S-no-bag",
+        "--csv",
+        str(tmp_path / "c.csv"),
+    )
+    assert code == 2 and "truncated or damaged" in err and "what was written of them is kept" in err
+    assert (
+        out.splitlines()[-1].startswith(("normal:", "abnormal:")) and len(rows(tmp_path / "c.csv")) == verdict.analysed
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "no such file"), (b"", "empty file"), (b"<html>not found</html>", "text, perhaps a web page")],
+)
+def test_what_is_no_video_leaves_no_file(trained, tmp_path, content, said):
+    video = tmp_path / "in.mp4"
+    if content is not None:
+        video.write_bytes(content)
+    with pytest.raises(DataError, match=said):
+        score(video, trained[1]["grid"][0], overlay=tmp_path / "o.mp4", table=tmp_path / "o.csv")
+    assert (
+        not (tmp_path / "o.mp4").exists()
+        and not (tmp_path / "o.csv").exists()
+        and len(list(tmp_path.iterdir())) == (content is not None)
+    )
+
+
+def test_outputs_that_cannot_be_written_are_refused_before_any_work(trained, tmp_path):
+    root, scores = trained
+    model, video = scores["grid"][0], root / "v6.mp4"
+    (tmp_path / "file").write_text("")
+    before = video.read_bytes()
+    for overlay, said in (
+        ("file/o.mp4", "cannot be written"),
+        ("o.avi", "ends in .mp4"),
+        (str(video), "is the video itself"),
+    ):
+        with pytest.raises(DataError, match=said):
+            score(video, model, overlay=tmp_path / overlay)
+    (tmp_path / "d.csv").mkdir()
+    with pytest.raises(DataError, match="is a folder"):
+        score(video, model, table=tmp_path / "d.csv")
+    assert video.read_bytes() == before
+
+
+def test_an_error_midway_leaves_the_former_files(trained, tmp_path, monkeypatch):
+    root, scores = trained
+    for name in ("o.mp4", "o.csv"):
+        (tmp_path / name).write_text("former")
+    monkeypatch.setattr(sas.SasStream, "update", lambda self, value: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        score(root / "v6.mp4", scores["grid"][0], overlay=tmp_path / "o.mp4", table=tmp_path / "o.csv")
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"o.mp4": "former", "o.csv": "former"}
+
+
+def test_stopped_by_hand_it_keeps_what_came(trained, tmp_path):
+    root, scores = trained
+    calls = iter(range(99))
+    verdict = score(
+        root / "v6.mp4",
+        scores["grid"][0],
+        overlay=tmp_path / "o.mp4",
+        table=tmp_path / "o.csv",
+        stopped=lambda: next(calls) >= 10,
+    )
+    assert verdict.stopped and verdict.frames == 10 and len(rows(tmp_path / "o.csv")) == 4
+    assert describe(verdict, scores["grid"][0])[-1].endswith("of 10 frames, stopped by hand")
+
+
+# --- streams and the command ------------------------------------------------------------------------------------------
+
+
+def test_a_stream_is_scored_as_the_file_is(trained, tmp_path):
+    root, scores = trained
+    with served(root) as address:
+        streamed = score(f"{address}/v6.mp4", scores["grid"][0], table=tmp_path / "s.csv")
+        with pytest.raises(DataError, match="does not open"):
+            score(f"{address}/gone.mp4", scores["grid"][0])
+    score(root / "v6.mp4", scores["grid"][0], table=tmp_path / "f.csv")
+    assert streamed.frames == 40 and np.array_equal(rows(tmp_path / "s.csv"), rows(tmp_path / "f.csv"))
+
+
+def test_the_command(trained, tmp_path, capsys):
+    root, _ = trained
+    folder = str(root / "outputs" / "grid")
+    code, out, err = call(
+        capsys,
+        "score",
+        str(root / "v6.mp4"),
+        "--run",
+        folder,
+        "--system",
+        "2S-no-bag",
+        "--csv",
+        str(tmp_path / "c.csv"),
+        "-p",
+        "flow_method",
+        "farneback",
+    )
+    assert (code, err) == (0, "") and f"written: {tmp_path / 'c.csv'}" in out and "times real time" in out
+    assert out.splitlines()[-1].split(":")[0] in ("normal", "abnormal")
+    code, _, err = call(capsys, "score", str(root / "v6.mp4"), "--run", folder)
+    assert code == 2 and "did you mean '2S-no-bag'" in err
+    code, _, err = call(capsys, "score", str(root / "v6.mp4"), "--run", str(root / "outputs" / "nothing"))
+    assert code == 2 and "vadkit run params/nothing.yaml" in err
+    code, _, err = call(
+        capsys, "score", str(root / "v6.mp4"), "--run", folder, "--system", "2S-no-bag", "-p", "flow_metod", "dis"
+    )
+    assert code == 2 and "did you mean 'flow_method'" in err
+
+
+def test_no_camera_is_said_plainly(trained):
+    if shutil.which("v4l2-ctl") or list(Path("/dev").glob("video*")):
+        pytest.skip("there may be a camera here")
+    done = subprocess.run(
+        [sys.executable, "-m", "vadkit.workbook.cli", "score", "0", "--run", str(trained[0] / "outputs" / "grid"), "--system", "2S-no-bag"],
+        cwd=REPOSITORY, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 2 and "no camera 0" in done.stderr and "Traceback" not in done.stderr

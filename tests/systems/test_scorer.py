@@ -1,0 +1,42 @@
+"""A run's model folder at scoring time: what is damaged or no longer fits is named. What it scores: test_experiment."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from doubles import fake_corpus, fake_world
+
+from vadkit.core.config import Config
+from vadkit.core.errors import DataError, WeightsError
+from vadkit.systems.runner import run_system
+from vadkit.systems.scorer import load_model
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    """A trained model's."""
+    fake_world(monkeypatch)
+    config = Config(
+        cache_root=str(tmp_path), workers=1, seeds=[0], head_width=16, head_epochs=1, backbone_weights="random"
+    )
+    return run_system(config, fake_corpus(), "2S-bag").seeds[0].model_paths[0]
+
+
+def test_damaged_model_folders_are_named(tmp_path, folder):
+    with pytest.raises(DataError, match="holds no model"):
+        load_model(tmp_path)
+    (folder / "model.pt").write_bytes(b"cut")
+    with pytest.raises(DataError, match="model.pt cannot be read"):
+        load_model(folder)
+
+
+def test_other_backbone_weights_than_those_of_the_training_are_refused(folder):
+    facts = json.loads((folder / "model.json").read_text())
+    facts["networks"][0]["digest"] = "else"
+    (folder / "model.json").write_text(json.dumps(facts))
+    with pytest.raises(
+        WeightsError, match="efficientnet_lite0 weights of the training were else, 'random' now gives random-0"
+    ):
+        load_model(folder)

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from vadkit.core.config import make_config
+from vadkit.core.devices import device_of
+from vadkit.core.errors import ConfigError
+from vadkit.corpora.video import Video
+from vadkit.models import backbones
+from vadkit.views import features as module
+from vadkit.views.features import extract_features, pooled
+from vadkit.views.frames import extract
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def quick(tmp_path, **values):
+    return make_config(
+        {
+            "detector_weights": "none",
+            "workers": 1,
+            "image_size": 64,
+            "cache_root": str(tmp_path / "cache"),
+            "device": "cpu",
+            **values,
+        }
+    )
+
+
+@pytest.fixture
+def samples(tmp_path, tiny_video):
+    videos = [Video(f"v{n}", tiny_video(f"{n}.mp4", frames=30 + 20 * n), "Normal", "test", "s") for n in range(2)]
+    return extract(videos, quick(tmp_path))[0]
+
+
+def test_features_are_the_backbones_of_each_image(tmp_path, samples):
+    config = quick(tmp_path)
+    network = backbones.build_backbone(config.backbone)
+    for stream in ("frame", "flow"):
+        found = pooled(samples[1], stream, config)
+        assert found.shape == (len(samples[1]), network.feature_dim) and found.dtype == np.float16
+        with torch.inference_mode():
+            direct = network(
+                backbones.preprocess(samples[1].images(stream, range(len(samples[1]))), config.backbone)
+            ).numpy()
+        assert np.abs(found - direct).max() < 0.01
+    assert np.abs(pooled(samples[1], "frame", config) - pooled(samples[1], "flow", config)).max() > 0.1
+
+
+def test_features_are_computed_once_and_the_same_each_time(tmp_path, samples, monkeypatch):
+    import shutil
+
+    config = quick(tmp_path)
+    first = np.array(pooled(samples[0], "frame", config))
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_build", lambda *args: pytest.fail("computed again"))
+        assert np.array_equal(pooled(samples[0], "frame", config), first)
+    shutil.rmtree(config.cache_dir / "features")
+    assert np.array_equal(pooled(samples[0], "frame", config), first)
+
+
+def test_threads_do_not_matter_and_are_left_as_they_were(tmp_path, samples):
+    torch.set_num_threads(2)
+    try:
+        two = np.array(pooled(samples[0], "frame", quick(tmp_path / "two")))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+    assert np.array_equal(two, pooled(samples[0], "frame", quick(tmp_path / "one")))
+
+
+def test_the_cache_is_read_only(tmp_path, samples):
+    found = pooled(samples[0], "frame", quick(tmp_path))
+    with pytest.raises(ValueError, match="read-only"):
+        found[0, 0] = 1
+
+
+def test_batches_do_not_matter(tmp_path, samples, monkeypatch):
+    config = quick(tmp_path)
+    whole = np.array(pooled(samples[1], "frame", config), np.float32)
+    monkeypatch.setattr(module, "BATCH", 2)
+    parts = np.array(pooled(samples[1], "frame", quick(tmp_path / "other")), np.float32)
+    assert np.abs(whole - parts).max() < 0.005
+
+
+def test_a_mirrored_frame_has_its_own_features_and_a_mirrored_flow_is_refused(tmp_path, samples):
+    config = quick(tmp_path)
+    mirrored = pooled(samples[0], "frame", config, flip=True)
+    network = backbones.build_backbone(config.backbone)
+    with torch.inference_mode():
+        direct = network(
+            backbones.preprocess(samples[0].images("frame", range(len(samples[0])))[:, :, ::-1], config.backbone)
+        ).numpy()
+    assert np.abs(mirrored - direct).max() < 0.01
+    assert not np.array_equal(mirrored, pooled(samples[0], "frame", config))
+    with pytest.raises(ValueError, match="wrong direction"):
+        pooled(samples[0], "flow", config, flip=True)
+    with pytest.raises(ValueError, match="one of frame, flow"):
+        pooled(samples[0], "bag", config)
+
+
+def test_extracting_many_keeps_their_order_and_reports(tmp_path, samples):
+    seen = []
+    found = extract_features(
+        samples, ("frame", "flow"), quick(tmp_path), lambda done, total, what: seen.append((done, total, what))
+    )
+    assert {stream: [len(array) for array in arrays] for stream, arrays in found.items()} == {
+        stream: [len(s) for s in samples] for stream in ("frame", "flow")
+    }
+    assert [done for done, _, _ in seen] == [1, 2, 3, 4] and {total for _, total, _ in seen} == {4}
+    assert "v0" in seen[0][2] and "flow" in seen[-1][2]
+
+
+def test_processes_give_what_one_process_gives(tmp_path, samples, monkeypatch):
+    import shutil
+
+    alone = extract_features(samples, ("frame", "flow"), quick(tmp_path))
+    alone = {stream: [np.array(one) for one in arrays] for stream, arrays in alone.items()}
+    shutil.rmtree(tmp_path / "cache" / "features")
+    monkeypatch.setattr(module, "WORTH_PROCESSES", 0)
+    seen = []
+    together = extract_features(
+        samples, ("frame", "flow"), quick(tmp_path, workers=2), lambda done, total, what: seen.append(done)
+    )
+    for stream, arrays in alone.items():
+        assert all(np.array_equal(one, other) for one, other in zip(arrays, together[stream], strict=True))
+    assert seen == [1, 2, 3, 4]
+
+
+def test_a_key_follows_weights_and_samples_and_nothing_else(tmp_path, samples):
+    def key(sample=samples[0], stream="frame", **values):
+        return module._key(sample, stream, quick(tmp_path, **values), False)
+
+    assert key() == key(seeds=[3], head_width=64, dropout=0.1)
+    assert key() != key(samples[1]) and key() != key(stream="flow")
+    assert (
+        key()
+        != key(backbone="resnet18", backbone_weights="random")
+        != key(backbone="resnet50", backbone_weights="random")
+    )
+
+
+def test_features_that_overflow_are_an_error_and_leave_no_entry(tmp_path, samples, monkeypatch):
+    config = quick(tmp_path)
+    broken = backbones.build_backbone(config.backbone)
+    broken.forward = lambda images: torch.full((len(images), broken.feature_dim), 1e9)
+    monkeypatch.setattr(module, "_network", lambda *args: broken)
+    with pytest.raises(FloatingPointError, match="v0"), np.errstate(over="ignore"):
+        pooled(samples[0], "frame", config)
+    assert list((config.cache_dir / "features").iterdir()) == []
+
+
+def test_a_device_that_is_not_there_is_an_error(tmp_path):
+    assert device_of(quick(tmp_path)) == "cpu"
+    if torch.cuda.is_available():
+        assert device_of(quick(tmp_path, device="cuda")) == device_of(quick(tmp_path, device="auto")) == "cuda"
+    else:
+        assert device_of(quick(tmp_path, device="auto")) == "cpu"
+        with pytest.raises(ConfigError, match="device: cpu"):
+            device_of(quick(tmp_path, device="cuda"))

@@ -1,0 +1,385 @@
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import sys
+import time
+
+import psutil
+import pytest
+from toys import toy_notebook, toy_project, vadkit, vadkit_process, working_notebook
+
+from vadkit.core.config import Config, parameters_cell
+from vadkit.core.errors import ConfigError
+from vadkit.workbook import kernels, receipts
+from vadkit.workbook import notebooks as notebook_files
+from vadkit.workbook import run as workbook
+from vadkit.workbook.kernels import RunError
+
+
+@pytest.fixture
+def project(tmp_path):
+    return toy_project(tmp_path / "project")
+
+
+def executed(text: str) -> list[str]:
+    """Names of the notebooks that a run started."""
+    return [line.split()[0] for line in text.splitlines() if "  running (" in line]
+
+
+def wait_for(condition, seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def test_a_second_run_skips_what_is_current(project):
+    out = project / "outputs" / "toy"
+    code, text = vadkit(project, "run", "params/toy.yaml")
+    assert code == 0, text
+    assert executed(text) == ["00_first", "01_second"]
+    assert (out / "results.csv").read_text().count("\n") == 3
+    notebook = json.loads((out / "notebooks" / "00_first.ipynb").read_text())
+    injected = next(
+        "".join(c["source"]) for c in notebook["cells"] if "injected-parameters" in c["metadata"].get("tags", [])
+    )
+    assert all(f"\n{name} = " in injected for name in Config.model_fields)  # the full config, not only the file's keys
+    receipt = json.loads((out / "receipts" / "00.json").read_text())
+    assert receipt["files"] == ["figures/00_first.png", "results/00_first.csv"]
+    stamp = (out / "notebooks" / "00_first.ipynb").stat().st_mtime_ns
+
+    code, text = vadkit(project, "run", "toy")
+    assert (code, executed(text)) == (0, []), text
+    assert text.count("current") == 3 and "outputs/toy/results.csv" in text
+    assert (out / "notebooks" / "00_first.ipynb").stat().st_mtime_ns == stamp
+
+    code, text = vadkit(project, "run", "toy", "--from", "1", "-p", "head_epochs", "3")
+    assert (code, executed(text)) == (0, ["01_second"])
+    assert executed(vadkit(project, "run", "toy", "--only", "0", "--force")[1]) == ["00_first"]
+    assert executed(vadkit(project, "run", "toy")[1]) == ["01_second"]  # it ran with other parameters
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """The outputs of a notebook that has run: executed file, figure, rows, receipt."""
+    out = tmp_path / "out"
+    for path, text in {
+        "notebooks/03_x.ipynb": "{}",
+        "figures/a.png": "a",
+        "results.csv": "notebook,value\n02_y,5\n03_x,1\n",
+        "results/03_x.csv": "notebook,value\n03_x,1\n",
+        "results/02_y.csv": "notebook,value\n02_y,5\n",
+    }.items():
+        (out / path).parent.mkdir(parents=True, exist_ok=True)
+        (out / path).write_text(text)
+    receipts.write_receipt(out, "03_x", "f", {"seeds": [0]}, 1.0, ["figures/a.png"])
+    assert receipts.why_stale(out, "03_x", "f") == ""
+    return out
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "why"),
+    [
+        ("notebooks/03_x.ipynb", None, "executed notebook"),
+        ("notebooks/03_x.ipynb", "{ }", "executed notebook"),
+        ("figures/a.png", None, "figures/a.png is missing"),
+        ("results.csv", None, "rows"),
+        ("results/03_x.csv", None, "rows"),
+        ("results/03_x.csv", "notebook,value\n03_x,2\n", "rows"),
+        ("results/03_x.csv", "notebook,value\n", "rows"),
+        ("results/02_y.csv", "notebook,value\n02_y,6\n", ""),  # another notebook's row
+        ("receipts/03.json", None, "no receipt"),
+        ("receipts/03.json", '{"notebook": "03_', "no receipt"),
+        ("receipts/03.json", "[]", "no receipt"),
+        ("receipts/03.json", "{}", "no receipt"),
+    ],
+)
+def test_what_was_lost_or_tampered_with_is_stale(finished, path, text, why):
+    (finished / path).unlink() if text is None else (finished / path).write_text(text)
+    found = receipts.why_stale(finished, "03_x", "f")
+    assert why in found and bool(found) == bool(why)
+
+
+def test_a_renamed_notebook_or_another_fingerprint_is_stale(finished):
+    assert "no receipt" in receipts.why_stale(finished, "03_z", "f")
+    assert "changed" in receipts.why_stale(finished, "03_x", "g")
+
+
+def test_the_fingerprint_follows_code_parameters_context_and_upstream_but_not_prose():
+    def notebook(code="a = 1", prose="why"):
+        return {"cells": [{"cell_type": "markdown", "source": prose}, {"cell_type": "code", "source": code}]}
+
+    base = receipts.make_fingerprint(notebook(), {"seeds": [0]}, "c", {"01": None})
+    assert receipts.make_fingerprint(notebook(prose="else"), {"seeds": [0]}, "c", {"01": None}) == base
+    others = [
+        receipts.make_fingerprint(notebook(code="a = 2"), {"seeds": [0]}, "c", {"01": None}),
+        receipts.make_fingerprint(notebook(), {"seeds": [1]}, "c", {"01": None}),
+        receipts.make_fingerprint(notebook(), {"seeds": [0]}, "d", {"01": None}),
+        receipts.make_fingerprint(notebook(), {"seeds": [0]}, "c", {"01": ["f", "rows"]}),
+    ]
+    assert len({base, *others}) == 5
+
+
+def test_a_notebook_that_reads_others_runs_after_them(project):
+    working_notebook(project, "02_summary", "from vadkit.report.rows import load_results")
+    assert vadkit(project, "run", "toy", "--only", "00,02")[0] == 0
+    assert executed(vadkit(project, "run", "toy")[1]) == ["01_second", "02_summary"]
+    assert executed(vadkit(project, "run", "toy")[1]) == []
+
+
+def test_a_failing_cell_stops_the_run_and_is_named(project):
+    folder = project / "notebooks"
+    toy_notebook(folder, "01_second", "a = 1", "print('shown')\n1 / 0", "b = 2")
+    working_notebook(project, "02_third")
+    code, text = vadkit(project, "run", "toy")
+    assert code == 1 and executed(text) == ["00_first", "01_second"]
+    assert "01_second failed in code cell 3" in text and "error: ZeroDivisionError: division by zero" in text
+    assert "Traceback (most recent call last)" in text and "later notebooks were not run" in text
+    kept = project / "outputs/toy/notebooks/01_second.failed.ipynb"
+    assert "shown" in kept.read_text()
+    assert (
+        not (project / "outputs/toy/notebooks/01_second.ipynb").exists()
+        and not (project / "outputs/toy/receipts/01.json").exists()
+    )
+
+    toy_notebook(
+        folder, "01_second", "from vadkit.core.errors import DataError\nraise DataError('no clip; put it there')"
+    )
+    code, text = vadkit(project, "run", "toy")
+    assert code == 1 and executed(text) == ["01_second"]
+    assert "error: no clip; put it there" in text and "Traceback" not in text
+
+    working_notebook(project, "01_second")
+    code, text = vadkit(project, "run", "toy")
+    assert code == 0 and executed(text) == ["01_second", "02_third"]
+    assert not kept.exists()
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ("import os\nos.kill(os.getpid(), 9)", "the kernel died"),
+        ("import sys\nsys.exit()", "ended the notebook with 1 code cells still to run"),
+        ("import sys\nsys.exit(3)", "SystemExit"),
+    ],
+)
+def test_a_notebook_that_only_seems_to_end_well_has_failed(project, cell, said):
+    toy_notebook(project / "notebooks", "01_second", cell, "b = 2")
+    code, text = vadkit(project, "run", "toy", "--only", "01")
+    assert code == 1 and said in text, text
+    assert "failed in code cell 2" in text
+    assert (
+        not list((project / "outputs/toy").glob("receipts/*"))
+        and not (project / "outputs/toy/notebooks/01_second.ipynb").exists()
+    )
+
+
+def test_nothing_starts_before_everything_is_checked(project):
+    for arguments, said in (
+        (["toy", "-p", "head_lrr", "1"], "did you mean 'head_lr'?"),
+        (["toy", "-p", "head_lr", "1e-4"], "1.0e-4"),
+        (["toy", "-p", "seeds", "[0]", "-p", "seeds", "[1]"], "given twice"),
+        (["toy", "-p", "corpus", "folder", "-p", "split", "grouped_cv", "-p", "data_root", "nowhere"], "no folder"),
+        (["toy", "-p", "detector_weights", "gone.onnx"], "no file"),
+        (["toy", "-p", "backbone_weights", "gone.pt"], "no file"),
+        (["toy", "--only", "07"], "there are 00_first, 01_second"),
+        (["toy", "--only", "00", "--from", "01"], "leave no notebook"),
+        (["tow"], "params/ has toy.yaml"),
+    ):
+        code, text = vadkit(project, "run", *arguments)
+        assert code == 2 and said in text and "Traceback" not in text, text
+        assert executed(text) == []
+    assert not list(project.glob("outputs/toy/notebooks/*"))
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (parameters_cell() + "\nmore = 1", "sets unknown more"),
+        (parameters_cell().replace("\npatience = ", "\npatienc = "), "lacks patience"),
+        (parameters_cell() + "\nseeds = [1]", "sets twice seeds"),
+        (parameters_cell() + "\nprint(1)", "something else than"),
+        (parameters_cell() + "\n(", "is not Python"),
+    ],
+)
+def test_a_notebook_that_cannot_take_parameters_is_refused(project, source, said):
+    toy_notebook(project / "notebooks", "01_second", "a = 1", parameters=source)
+    content = notebook_files.find_notebooks(project / "notebooks")[1].content
+    assert said in " ".join(notebook_files.parameters_problems(content))
+    with pytest.raises(RunError, match="01_second.ipynb"):
+        workbook.run(project / "params" / "toy.yaml")
+    changed = notebook_files.renew_parameters_cells(project / "notebooks")
+    assert [p.name for p in changed] == ["01_second.ipynb"]
+    content = notebook_files.find_notebooks(project / "notebooks")[1].content
+    assert notebook_files.parameters_problems(content) == []
+    assert notebook_files.renew_parameters_cells(project / "notebooks") == []
+
+
+@pytest.fixture(autouse=True)
+def _here(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # `workbook.run` changes the working directory
+
+
+def test_missing_and_doubled_parameters_cells(project):
+    content = notebook_files.find_notebooks(project / "notebooks")[0].content
+    cell = next(c for c in content["cells"] if c["cell_type"] == "code")
+    assert "second parameters cell" in notebook_files.parameters_problems({"cells": [cell, cell]})[0]
+    assert "not tagged" in notebook_files.parameters_problems({"cells": [{**cell, "metadata": {}}, cell]})[0]
+    assert "not tagged" in notebook_files.parameters_problems({"cells": []})[0]
+
+
+def test_damaged_and_ambiguous_notebooks_are_refused(project):
+    (project / "notebooks" / "01_other.ipynb").write_text((project / "notebooks" / "01_second.ipynb").read_text())
+    with pytest.raises(RunError, match="two notebooks carry the number 01"):
+        notebook_files.find_notebooks(project / "notebooks")
+    (project / "notebooks" / "01_other.ipynb").write_text("{")
+    with pytest.raises(RunError, match="01_other.ipynb is not a notebook"):
+        notebook_files.find_notebooks(project / "notebooks")
+
+
+def test_selection(project):
+    notebooks = notebook_files.find_notebooks(project / "notebooks")
+
+    def names(only=None, from_=None):
+        return [n.number for n in notebook_files.select(notebooks, only, from_)]
+
+    assert names() == ["00", "01"]
+    assert names(only="1") == names(only="01_second") == names(from_="1") == ["01"]
+    assert names(only="1, 0") == ["00", "01"]
+    for only in ("", "1,", "x", "001", "2"):
+        with pytest.raises(ConfigError, match="--only"):
+            names(only=only)
+
+
+def test_outside_of_a_project(tmp_path):
+    with pytest.raises(RunError, match="inside the project"):
+        workbook.run(tmp_path / "some.yaml")
+
+
+def test_it_runs_from_any_folder(project, tmp_path):
+    code, text = vadkit(tmp_path, "run", str(project / "params" / "toy.yaml"), "--only", "00")
+    assert code == 0, text
+    assert (project / "outputs/toy/notebooks/00_first.ipynb").exists() and not (tmp_path / "outputs").exists()
+
+
+def test_the_kernel_is_this_interpreter_whatever_is_registered(project, tmp_path):
+    spec = tmp_path / "jupyter" / "kernels" / "python3"
+    spec.mkdir(parents=True)
+    (spec / "kernel.json").write_text(
+        json.dumps({"argv": ["/nowhere/python", "{connection_file}"], "display_name": "other", "language": "python"})
+    )
+    toy_notebook(project / "notebooks", "00_first", "import sys\nprint('ran by', sys.executable)")
+    code, text = vadkit(project, "run", "toy", "--only", "00", env={"JUPYTER_PATH": str(tmp_path / "jupyter")})
+    assert code == 0, text
+    assert f"ran by {sys.executable}" in (project / "outputs/toy/notebooks/00_first.ipynb").read_text()
+
+
+def sleeping(project, marker: str = "started") -> None:
+    """A notebook that starts a worker process, says so in a file, and sleeps."""
+    toy_notebook(
+        project / "notebooks", "00_first",
+        f"import subprocess, sys, time, os\nworker = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(300)'])\nopen({marker!r}, 'w').write(f'{{os.getpid()}} {{worker.pid}}')",
+        "time.sleep(300)",
+    )  # fmt: skip
+
+
+def pids_of(project, marker: str = "started") -> list[int]:
+    wait_for(lambda: (project / marker).exists() and len((project / marker).read_text().split()) == 2)
+    return [int(pid) for pid in (project / marker).read_text().split()]
+
+
+def alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_ends_its_kernel_and_workers(project, number):
+    sleeping(project)
+    process = vadkit_process(project, "run", "toy")
+    pids = pids_of(project)
+    process.send_signal(number)
+    text, _ = process.communicate(timeout=30)
+    assert process.returncode == 130 and "interrupted" in text and "Traceback" not in text, text
+    wait_for(lambda: not any(alive(pid) for pid in pids), 10)
+    assert (project / "outputs/toy/.lock").read_text() == ""
+
+
+def test_two_runs_of_one_profile_exclude_each_other_and_a_killed_one_frees_it(project):
+    sleeping(project)
+    first = vadkit_process(project, "run", "toy")
+    kernel, worker = pids_of(project)
+    code, text = vadkit(project, "run", "toy")
+    assert code == 2 and f"in use by another run, process {first.pid}" in text
+    assert vadkit(project, "run", "toy", "-p", "profile", "other", "--only", "01")[0] == 0
+
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait()
+    first.stdout.close()
+    wait_for(lambda: not alive(kernel), 20)  # it looks after its parent
+    assert alive(worker)  # nobody looks after it but the next run
+    working_notebook(project, "00_first")
+    code, text = vadkit(project, "run", "toy")
+    assert code == 0 and executed(text) == ["00_first", "01_second"], text
+    assert not alive(worker)
+    assert not list((project / "outputs/toy/notebooks").glob(".*"))
+
+
+def test_a_lock_file_left_by_anyone_is_no_lock(project):
+    out = project / "outputs" / "toy"
+    out.mkdir(parents=True)
+    for content in ("", "{", "[]", '{"pid": 1, "token": ""}', json.dumps({"pid": os.getpid(), "token": "nobody's"})):
+        (out / ".lock").write_text(content)
+        with kernels.run_lock(out):
+            assert json.loads((out / ".lock").read_text())["pid"] == os.getpid()
+    with open(out / ".lock", "a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(RunError, match="in use by another run"), kernels.run_lock(out):
+            raise AssertionError("two runs at once")
+
+
+def test_clock():
+    assert [workbook.clock(s) for s in (0, 59.6, 61, 3600, 7325)] == ["0:00", "1:00", "1:01", "1:00:00", "2:02:05"]
+
+
+def test_the_context_follows_data_weights_and_package(tmp_path, monkeypatch):
+    data = tmp_path / "data"
+    (data / "fight").mkdir(parents=True)
+    clip = data / "fight" / "a.mp4"
+    clip.write_text("one")
+    config = Config(corpus="folder", split="grouped_cv", data_root=str(data), detector_weights=str(tmp_path / "w.onnx"))
+    seen = [receipts.context_digest(config)]
+    assert receipts.context_digest(config) == seen[0]
+    (data / ".hidden").write_text("x")
+    assert receipts.context_digest(config) == seen[0]
+    clip.write_text("other")
+    seen.append(receipts.context_digest(config))
+    (tmp_path / "w.onnx").write_text("x")
+    seen.append(receipts.context_digest(config))
+    monkeypatch.setattr(receipts, "package_digest", lambda: "changed")
+    seen.append(receipts.context_digest(config))
+    assert len(set(seen)) == 4
+
+
+@pytest.mark.parametrize(
+    ("cell", "word", "attempts"),
+    [(0, "zmq.error.ZMQError: Address already in use", 3), (2, "Address already in use", 1), (0, "MemoryError", 1)],
+)
+def test_a_kernel_that_lost_its_port_is_started_again(monkeypatch, tmp_path, cell, word, attempts):
+    from vadkit.workbook import kernels
+
+    tried = []
+
+    def attempt(*arguments):
+        tried.append(arguments)
+        return kernels.Failure(cell or None, "RuntimeError", "Kernel didn't respond", [word])
+
+    monkeypatch.setattr(kernels, "_attempt", attempt)
+    doing = kernels.Doing()
+    doing.cell = cell
+    assert kernels._papermill(tmp_path, tmp_path, {}, doing) is not None and len(tried) == attempts

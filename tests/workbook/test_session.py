@@ -1,0 +1,64 @@
+"""The notebooks' common start and their progress bar."""
+
+from __future__ import annotations
+
+import nbformat
+import pytest
+from conftest import REPOSITORY, moving_square, write_video
+
+from vadkit.core.config import Config
+from vadkit.core.errors import ConfigError
+from vadkit.corpora.video import Corpus, Video
+from vadkit.workbook import session as notebook
+
+
+def test_a_notebook_run_by_hand_is_held_to_the_same_rules(capsys):
+    good = Config().model_dump()
+    config = notebook.start(good)
+    assert config == Config()
+    printed = capsys.readouterr().out
+    assert config.fingerprint() in printed and "torch" in printed and "not the papers' data" in printed
+    with pytest.raises(ConfigError, match="head_lr"):
+        notebook.start(good | {"head_lr": "1e-4"})
+    with pytest.raises(ConfigError, match="lacks sas_tau.*make notebooks"):
+        notebook.start({k: v for k, v in good.items() if k != "sas_tau"})
+    assert (
+        "not the papers' data"
+        not in (notebook.start(good | {"corpus": "ucf_crime", "data_root": "d"}), capsys.readouterr().out)[1]
+    )
+
+
+def test_many_small_steps_are_one_bar(capsys):
+    progress = notebook.Progress()
+    for done in range(1, 201):
+        progress(done, 200, f"video {done}")
+    for done in (1, 2):
+        progress(done, 2, "another step")
+    lines = [line for line in capsys.readouterr().out.split("\n") if line.strip()]
+    last = [line.split("\r")[-1] for line in lines]
+    assert len(lines) == 2 and "200/200" in last[0] and "2/2" in last[1] and "another step" in last[1]
+
+
+def test_what_is_in_the_cache_has_no_bar(capsys):
+    progress = notebook.Progress()
+    progress(96, 96, "samples in the cache")
+    assert capsys.readouterr().out == ""
+    progress(90, 96, "samples in the cache")
+    progress(96, 96, "the last video")
+    assert "96/96" in capsys.readouterr().out
+
+
+def test_the_first_notebook_keeps_only_the_frames_it_shows(tmp_path):
+    cells = [
+        cell.source
+        for cell in nbformat.read(REPOSITORY / "notebooks" / "00_start_here.ipynb", as_version=4).cells
+        if "read_frames(" in cell.source
+    ]
+    path = write_video(tmp_path / "a.mp4", moving_square(40), fps=10)
+    namespace = {"corpus": Corpus("tiny", (Video("a", path, "Assault", "train", "a", ((10, 20),)),))}
+    exec(cells[0], namespace)
+    assert (
+        sorted(namespace["frames"]) == sorted(set(namespace["shown"].tolist()))
+        and len(namespace["frames"]) == 8
+        and namespace["labels"].sum() == 10
+    )

@@ -1,0 +1,1 @@
+"""What every room uses: parameters, errors, the cache, processes, video files."""

@@ -1,0 +1,106 @@
+"""Which code a result was made by: found by following imports, so that no list can forget a module."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+PACKAGES = ("vadkit", "demo_world")
+# Nothing depends on their code: parameters are in keys by their values, and the store keeps an entry as it was built.
+DECIDE_NOTHING = frozenset(
+    f"vadkit.core.{name}" for name in ("code", "config", "errors", "parallel", "progress", "store")
+)
+
+
+@cache
+def code_version(*modules: str) -> str:
+    """Twelve hex digits of the code of modules and of all that they import in the project, directly or not.
+
+    Comments, docstrings and layout do not count. Raises ImportError for a module without source.
+    """
+    total = hashlib.sha256()
+    for name in sorted(followed(*modules)):
+        total.update(f"{name}\0{_bare_code(name)}".encode())
+    return total.hexdigest()[:12]
+
+
+def followed(*modules: str) -> frozenset[str]:
+    """The modules of the project that the given ones are made of, themselves included.
+
+    Imports within functions count, those for type checkers alone do not. A module from outside the project is
+    followed through its own package as well.
+    """
+    packages = {*PACKAGES, *(name.partition(".")[0] for name in modules)}
+    found, waiting = set(), list(modules)
+    while waiting:
+        name = waiting.pop()
+        if name in found or name in DECIDE_NOTHING or name.partition(".")[0] not in packages:
+            continue
+        found.add(name)
+        waiting += _imports(name)
+    return frozenset(found)
+
+
+@cache
+def _path(name: str) -> Path | None:
+    """A module's file; None where there is none. Looked up without importing anything but the top package."""
+    top, *rest = name.split(".")
+    spec = importlib.util.find_spec(top)
+    if spec is None or not spec.origin:
+        return None
+    place = Path(spec.origin).parent.joinpath(*rest)
+    candidates = (place / "__init__.py", place.with_suffix(".py")) if rest else (Path(spec.origin),)
+    return next((path for path in candidates if path.is_file()), None)
+
+
+@cache
+def _source(module: str) -> str:
+    path = _path(module)
+    if path is None:
+        raise ImportError(f"no source for module {module}")
+    return path.read_text(encoding="utf-8")
+
+
+@cache
+def _imports(module: str) -> tuple[str, ...]:
+    """What a module imports when it runs. A package counts only where something of its own is imported."""
+    found = []
+    for node in _at_run_time(ast.parse(_source(module))):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif (
+            isinstance(node, ast.ImportFrom)
+            and node.module
+            and node.module.partition(".")[0]
+            in (
+                *PACKAGES,
+                module.partition(".")[0],
+            )
+        ):
+            inner = [f"{node.module}.{alias.name}" for alias in node.names]
+            found += [name if _path(name) else node.module for name in inner]
+    return tuple(dict.fromkeys(found))
+
+
+def _at_run_time(node: ast.AST) -> Iterator[ast.AST]:
+    yield node
+    if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+        children: list[ast.AST] = node.orelse
+    else:
+        children = list(ast.iter_child_nodes(node))
+    for child in children:
+        yield from _at_run_time(child)
+
+
+@cache
+def _bare_code(module: str) -> str:
+    tree = ast.parse(_source(module))
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    for node in ast.walk(tree):
+        if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+    return ast.dump(tree)

@@ -1,0 +1,1 @@
+"""From confidences to metrics with intervals, the same for every system and for others' scores."""

@@ -1,0 +1,204 @@
+"""What the sigmoidal anomaly score makes of a test set: its sensitivity to its parameters, and typical videos.
+
+Typical videos are chosen by a rule, never by eye: a system's videos are sorted into the kinds of outcome that figure 3 of
+Petrocchi et al. shows, and within a kind by mean confidence. `figure_3` takes the paper's eight panels, `choose_timelines` what
+there is. Sensitivities are on the videos given: they describe the score and must not be used to choose its parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vadkit.core.errors import UndefinedMetricError
+from vadkit.evaluation.evaluate import Metric, evaluate, video_sas
+from vadkit.evaluation.metrics import THRESHOLD, spans, video_f1
+from vadkit.evaluation.scores import VideoScores
+
+if TYPE_CHECKING:
+    from vadkit.core.config import Config
+
+RULES = {
+    "detected": "an anomalous video whose score passes 0.5",
+    "missed": "an anomalous video whose score never passes 0.5",
+    "false alarm": "a normal video whose score passes 0.5",
+    "normal and quiet": "a normal video whose confidence never passes 0.5",
+    "noise filtered by SAS": "a normal video whose confidence passes 0.5 and whose score never does",
+    "unseen class, detected": "a video of a class never trained on whose score passes 0.5",
+    "unseen class, missed": "a video of a class never trained on whose score never passes 0.5",
+}
+KINDS = tuple(RULES)
+FIGURE_3 = (
+    "detected",
+    "detected",
+    "normal and quiet",
+    "detected",
+    "unseen class, detected",
+    "noise filtered by SAS",
+    "false alarm",
+    "missed",
+)  # (a) to (h)
+VARIED = frozenset({"vl_f1", "vl_tpr", "vl_fpr", "detection_delay_s"})
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A video that stands for a kind of outcome; sas: (analysed frames,). Both are None where no video is left for the panel."""
+
+    kind: str
+    video: VideoScores | None
+    sas: np.ndarray | None
+    of: int  # videos of this kind
+
+    @property
+    def title(self) -> str:
+        return f"{self.kind} ({self.of})" + (f": {self.video.name}" if self.video is not None else "")
+
+    @property
+    def drawn(self) -> tuple[VideoScores | None, np.ndarray | str]:
+        """What `timeline_plots.timelines` takes first: the video and its score, or none and why there is none."""
+        if self.video is None:
+            return None, f"no {'other ' if self.of else ''}video meets the rule:\n{RULES[self.kind]}"
+        return self.video, self.sas
+
+
+def outcome(video: VideoScores, sas: np.ndarray, unseen: bool = False) -> str:
+    """Which of `KINDS` a video is. sas: (analysed frames,).
+
+    "noise filtered by SAS" is a normal video whose confidence passes 0.5 somewhere and whose score never does.
+    """
+    alarm = bool(np.max(sas) > THRESHOLD)
+    if video.label:
+        return ("unseen class, " if unseen else "") + ("detected" if alarm else "missed")
+    if alarm:
+        return "false alarm"
+    return "noise filtered by SAS" if np.max(video.confidence) > THRESHOLD else "normal and quiet"
+
+
+def figure_3(test: Sequence[VideoScores], config: Config, unseen: Sequence[VideoScores] = ()) -> list[Panel]:
+    """The eight panels of figure 3, in its order. A kind with fewer videos than panels leaves the rest of them empty.
+
+    The rule: within a kind, videos are sorted by mean confidence, then name; the panels of a kind are spread evenly in that order, a
+    single one takes the middle.
+    """
+    found = _by_kind(test, config, unseen)
+    waiting: dict[str, list[Panel]] = {}
+    for kind in dict.fromkeys(FIGURE_3):
+        members, wanted = found.get(kind, []), FIGURE_3.count(kind)
+        chosen = [
+            Panel(kind, *members[place], of=len(members)) for place in _spread(len(members), min(wanted, len(members)))
+        ]
+        waiting[kind] = chosen + [Panel(kind, None, None, len(members))] * (wanted - len(chosen))
+    return [waiting[kind].pop(0) for kind in FIGURE_3]
+
+
+def choose_timelines(
+    test: Sequence[VideoScores], config: Config, unseen: Sequence[VideoScores] = (), panels: int = 8
+) -> list[Panel]:
+    """At most `panels` videos, at least one of each kind that occurs, in the order of `KINDS`.
+
+    The rule is that of `figure_3`; while there is room, the largest kinds get one panel more each. A kind that does not
+    occur has no panel.
+    """
+    found = _by_kind(test, config, unseen)
+    share = {kind: 1 for kind in list(found)[:panels]}
+    while sum(share.values()) < min(panels, sum(len(m) for m in found.values())):
+        kind = max((k for k in share if share[k] < len(found[k])), key=lambda k: len(found[k]) / (share[k] + 1))
+        share[kind] += 1
+    return [
+        Panel(kind, *found[kind][place], of=len(found[kind]))
+        for kind, count in share.items()
+        for place in _spread(len(found[kind]), count)
+    ]
+
+
+def _by_kind(
+    test: Sequence[VideoScores], config: Config, unseen: Sequence[VideoScores]
+) -> dict[str, list[tuple[VideoScores, np.ndarray]]]:
+    of_kind: dict[str, list[tuple[VideoScores, np.ndarray]]] = {kind: [] for kind in KINDS}
+    for videos, is_unseen in ((test, False), ([v for v in unseen if v.label], True)):
+        for video in videos:
+            sas = video_sas(video, config)
+            of_kind[outcome(video, sas, is_unseen)].append((video.stepped, sas))
+    return {
+        kind: sorted(members, key=lambda m: (float(np.mean(m[0].confidence)), m[0].name))
+        for kind, members in of_kind.items()
+        if members
+    }
+
+
+def _spread(members: int, count: int) -> list[int]:
+    """`count` different places among `members`, evenly spaced; one takes the middle."""
+    return ((np.arange(count) + 0.5) * members / max(count, 1)).astype(int).tolist()
+
+
+def moments(video: VideoScores) -> list[int]:
+    """Up to three frames to show of a video, rising, by a rule.
+
+    With a labelled span: the middle of what goes before it, of the longest span, and of what follows the last one. Without: one sixth,
+    the analysed frame of the largest confidence, five sixths.
+    """
+    labelled = spans(video.labels)
+    if labelled and labelled != [(0, video.frames)]:
+        longest = max(labelled, key=lambda span: span[1] - span[0])
+        chosen = [sum(longest) // 2]
+        chosen += [labelled[0][0] // 2] if labelled[0][0] else []
+        chosen += [(labelled[-1][1] + video.frames) // 2] if labelled[-1][1] < video.frames else []
+    else:
+        chosen = [video.frames // 6, int(video.index[np.argmax(video.confidence)]), 5 * video.frames // 6]
+    return sorted(set(chosen))
+
+
+def vary(scores: Mapping[int, Sequence[VideoScores]], config: Config, parameter: str, values: Sequence) -> dict:
+    """VL-F1, VL-TPR, VL-FPR and the delay at each value of one parameter of the score ("sas_bound", "sas_variant", ...)."""
+    return {
+        value: evaluate(scores, config.model_copy(update={parameter: value}), VARIED.__contains__) for value in values
+    }
+
+
+def vary_rate(
+    scores: Mapping[int, Sequence[VideoScores]], config: Config, every: Sequence[int], per_second: bool = False
+) -> dict[float, list[Metric]]:
+    """The same at lower rates of analysis, from the same confidences: every k-th analysed frame, keyed by frames a second.
+
+    per_second: v grows with k, so that the score moves as fast in seconds; otherwise it stays per analysed frame, as in the paper. What
+    this leaves out: at a lower rate the flow would span a longer time as well, where `flow_pair` ties it to the grid. Raises
+    ValueError for a step below 1.
+    """
+    if min(every) < 1:
+        raise ValueError(f"expected steps of at least 1 analysed frame, got {min(every)}")
+    found = {}
+    for step in every:
+        thinned = {
+            seed: [replace(v, index=v.index[::step], confidence=v.confidence[::step]) for v in videos]
+            for seed, videos in scores.items()
+        }
+        varied = config.model_copy(update={"sas_reactivity": config.sas_reactivity * step}) if per_second else config
+        found[config.analysis_fps / step] = evaluate(thinned, varied, VARIED.__contains__)
+    return found
+
+
+def sensitivity(
+    scores: Mapping[int, Sequence[VideoScores]], config: Config, taus: Sequence[float], reactivities: Sequence[float]
+) -> np.ndarray:
+    """VL-F1, mean of the seeds, at every tau and reactivity. Shape: (taus, reactivities) in [0, 1].
+
+    NaN where F1 has no value (all videos of one class). Everything else of the score is the run's.
+    """
+    values = np.full((len(taus), len(reactivities)), np.nan)
+    for i, tau in enumerate(taus):
+        for j, reactivity in enumerate(reactivities):
+            varied = config.model_copy(update={"sas_tau": tau, "sas_reactivity": reactivity})
+            try:
+                values[i, j] = np.mean(
+                    [
+                        video_f1([v.label for v in vs], [video_sas(v, varied).max() for v in vs])
+                        for vs in scores.values()
+                    ]
+                )
+            except UndefinedMetricError:
+                continue
+    return values

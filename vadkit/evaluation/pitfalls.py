@@ -1,0 +1,346 @@
+"""Wrong ways to evaluate, each computed exactly, so that what it is worth can be told on any scores.
+
+A wrong way is a statistic of how often each video is drawn, as in `vadkit.evaluation.bootstrap`: its value and its paired difference from the
+pooled frame AUC come from the same resamples. None of these numbers belongs into a results table without the right one beside it.
+
+    bench = Bench(videos, config)
+    bench.size("averaged over pairs", pair_averaged(bench.counted, videos))
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vadkit.evaluation import bootstrap as intervals
+from vadkit.evaluation import evaluate as evaluation
+from vadkit.evaluation import metrics
+from vadkit.evaluation.bootstrap import PairCounts, Statistic
+from vadkit.evaluation.evaluate import Comparison, Metric
+from vadkit.evaluation.scores import VideoScores
+
+if TYPE_CHECKING:
+    from vadkit.core.config import Config
+
+SEGMENTS = 32  # of Sultani et al., and of the second paper
+MOST_ROWS = 60_000  # frames that the candidates' curves are computed on; beyond it, every k-th
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to evaluate: its AUC, and its difference from the pooled frame AUC, paired by video."""
+
+    title: str
+    auc: Metric
+    change: Comparison
+
+    @property
+    def shown(self) -> list[Metric]:
+        """AUC and difference as `ablation_plots.ablation_bars` takes them."""
+        c = self.change
+        return [
+            self.auc,
+            Metric("fl_auc_difference", c.difference, c.ci_low, c.ci_high, (c.difference,), c.videos, c.reason),
+        ]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One scorer's videos, and what every way shares. Raises ValueError for a malformed video, or none."""
+
+    videos: Sequence[VideoScores]
+    config: Config
+
+    @cached_property
+    def counted(self) -> PairCounts:
+        return pairs(self.videos)
+
+    @cached_property
+    def drawn(self) -> np.ndarray:
+        return evaluation.resamples(self.videos, self.config)
+
+    @cached_property
+    def right(self) -> Statistic:
+        """The pooled frame AUC."""
+        return self.counted.auc()
+
+    def size(self, title: str, way: Statistic) -> Way:
+        """A way's value, interval and difference from the right one."""
+        level, videos = self.config.interval_level, len(self.videos)
+        auc = measure("fl_auc", way, self.drawn, level)
+        right = measure("fl_auc", self.right, self.drawn, level)
+        if auc.value is None or right.value is None:
+            return Way(
+                title,
+                auc,
+                Comparison(
+                    "fl_auc",
+                    auc.value,
+                    right.value,
+                    *[None] * 6,
+                    seeds=1,
+                    videos=videos,
+                    reason=auc.reason or right.reason,
+                ),
+            )
+        at, of_right = way(self.drawn), self.right(self.drawn)
+        change = intervals.interval(auc.value - right.value, at - of_right, level)
+        relative = intervals.interval(
+            auc.value / right.value - 1 if right.value else math.nan, intervals.divide(at, of_right) - 1, level
+        )
+        ratio = (relative.value, relative.low, relative.high) if right.value else (None, None, None)
+        return Way(
+            title,
+            auc,
+            Comparison(
+                "fl_auc",
+                auc.value,
+                right.value,
+                change.value,
+                change.low,
+                change.high,
+                *ratio,
+                seeds=1,
+                videos=videos,
+                reason=change.reason,
+            ),
+        )
+
+
+def measure(name: str, statistic: Statistic, drawn: np.ndarray, level: float) -> Metric:
+    """A statistic's value with each video once, and its interval over `drawn`, (resamples, videos)."""
+    videos = drawn.shape[1]
+    value = float(statistic(np.ones((1, videos)))[0])
+    if math.isnan(value):
+        return Metric(name, None, None, None, (None,), videos, "no pair of a positive and a negative")
+    found = intervals.interval(value, statistic(drawn), level)
+    return Metric(name, value, found.low, found.high, (value,), videos, found.reason)
+
+
+# --- pooling -----------------------------------------------------------------------------------------------------
+
+
+def pairs(videos: Sequence[VideoScores]) -> PairCounts:
+    """Rightly ordered pairs of frames between every two videos; `.auc()` of it is the pooled frame AUC."""
+    checked = [metrics.check_video(v) for v in videos]
+    return PairCounts([v.labels for v in checked], [v.frame_scores() for v in checked])
+
+
+def pair_averaged(counted: PairCounts, videos: Sequence[VideoScores]) -> Statistic:
+    """Mean over all pairs of an anomalous and a normal video of the AUC of the two videos' frames alone.
+
+    What released evaluation loops compute on one random pairing, `zip(anomaly_loader, normal_loader)`; this is the mean of all
+    pairings. Anomalous videos without a positive frame are in no pair.
+    """
+    anomalous, normal, matrix = _pair_matrix(counted, videos)
+
+    def function(drawn: np.ndarray) -> np.ndarray:
+        a, b = drawn[:, anomalous], drawn[:, normal]
+        return intervals.divide(np.einsum("rj,rj->r", a @ matrix, b), a.sum(axis=1) * b.sum(axis=1))
+
+    return function
+
+
+def random_pairings(
+    counted: PairCounts, videos: Sequence[VideoScores], repeats: int = 1000, seed: int = 0
+) -> np.ndarray:
+    """The average over one random pairing, again and again: what a shuffled loader prints. Shape: (repeats,)."""
+    _, _, matrix = _pair_matrix(counted, videos)
+    rng, count = np.random.default_rng(seed), min(matrix.shape)
+    return np.array(
+        [
+            matrix[rng.permutation(len(matrix))[:count], rng.permutation(matrix.shape[1])[:count]].mean()
+            for _ in range(repeats)
+        ]
+    )
+
+
+def _pair_matrix(counted: PairCounts, videos: Sequence[VideoScores]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(anomalous videos, normal ones, AUC of each two): (a,), (b,), (a, b)."""
+    labels = np.array([v.label for v in videos])
+    anomalous, normal = np.flatnonzero((labels == 1) & (counted.positives > 0)), np.flatnonzero(labels == 0)
+    won = counted.won[anomalous, anomalous][:, None] + counted.won[np.ix_(anomalous, normal)]
+    negatives = counted.negatives[anomalous][:, None] + counted.negatives[normal][None, :]
+    return anomalous, normal, won / (counted.positives[anomalous][:, None] * negatives)
+
+
+def anomalous_only(counted: PairCounts, videos: Sequence[VideoScores]) -> Statistic:
+    """Pooled over the frames of anomalous videos alone: another question, whether the span is found within its video."""
+    mine = np.array([v.label for v in videos]) == 1
+    return counted.auc(mine, mine)
+
+
+# --- frames and lengths ------------------------------------------------------------------------------------------
+
+
+def over_segments(videos: Sequence[VideoScores], segments: int = SEGMENTS) -> Statistic:
+    """Pooled over equal segments instead of frames, so that a video of an hour counts as much as one of five seconds.
+
+    A segment's score is the mean of its frames', and it is anomalous where at least half of its frames are. Videos shorter than `segments` have one
+    segment a frame.
+    """
+    labels, scores = [], []
+    for v in videos:
+        edges = np.linspace(0, v.frames, min(segments, v.frames) + 1).astype(int)[:-1]
+        sizes = np.diff(np.append(edges, v.frames))
+        scores.append(np.add.reduceat(v.frame_scores().astype(np.float64), edges) / sizes)
+        labels.append((2 * np.add.reduceat(v.labels.astype(np.int64), edges) >= sizes).astype(np.uint8))
+    return PairCounts(labels, scores).auc()
+
+
+def zero_tail(videos: Sequence[VideoScores], segments: int = SEGMENTS) -> Statistic:
+    """Segments of `frames // segments` frames: what is left at the end keeps the zero that the array was made with."""
+    scores = []
+    for v in videos:
+        held = v.frame_scores().astype(np.float64)
+        held[v.frames // segments * segments :] = 0.0
+        scores.append(held)
+    return PairCounts([v.labels for v in videos], scores).auc()
+
+
+def stretched(videos: Sequence[VideoScores], factor: float) -> Statistic:
+    """Scores laid out over a length that is wrong by a factor, as where a container promises more frames than decode.
+
+    factor > 1: the scores come too late and their end is lost; factor < 1: too early, and the last one holds.
+    """
+    scores = []
+    for v in videos:
+        from_frame = np.minimum((np.arange(v.frames) / factor).astype(int), v.frames - 1)
+        scores.append(v.frame_scores()[from_frame])
+    return PairCounts([v.labels for v in videos], scores).auc()
+
+
+# --- what the test set is made of --------------------------------------------------------------------------------
+
+
+def length_alone(videos: Sequence[VideoScores]) -> Statistic:
+    """The AUC of a scorer that never looks at a picture: the shorter the video, the higher its score."""
+    longest = max(v.frames for v in videos)
+    return PairCounts(
+        [v.labels for v in videos], [np.full(v.frames, 1 - v.frames / (longest + 1)) for v in videos]
+    ).auc()
+
+
+def longest_normal(videos: Sequence[VideoScores], count: int = 2) -> tuple[np.ndarray, float]:
+    """(positions of the `count` longest normal videos, their share of all frames)."""
+    normal = [k for k, v in enumerate(videos) if not v.label]
+    chosen = np.array(sorted(normal, key=lambda k: (-videos[k].frames, k))[:count], dtype=int)
+    return chosen, sum(videos[k].frames for k in chosen) / sum(v.frames for v in videos)
+
+
+def with_constant(videos: Sequence[VideoScores], chosen: Sequence[int], score: float) -> Statistic:
+    """The pooled AUC if some videos had the same score throughout: 0 for silence, 1 for an alarm that never ends."""
+    chosen = set(int(k) for k in chosen)
+    return PairCounts(
+        [v.labels for v in videos],
+        [np.full(v.frames, score) if k in chosen else v.frame_scores() for k, v in enumerate(videos)],
+    ).auc()
+
+
+def standard_error_of_frames(auc: float, positives: float, negatives: float) -> float:
+    """Standard error of an AUC if all frames were independent, which frames of one video are not.
+
+    Source: Hanley and McNeil 1982. Too small by far here: for the comparison with an interval over videos.
+    """
+    q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
+    variance = auc * (1 - auc) + (positives - 1) * (q1 - auc**2) + (negatives - 1) * (q2 - auc**2)
+    return math.sqrt(variance / (positives * negatives))
+
+
+# --- choosing on the test set ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What choosing the best of several equally good checkpoints does to the AUC.
+
+    typical, spread: mean and standard deviation of the candidates on all videos; best: by number of candidates, the expected
+    AUC of the one that is best on all videos. Over many random halves of the videos: typical_half, the candidates' mean; seen and
+    unseen, the AUC of the candidate that is best on one half, on that half and on the other.
+    """
+
+    typical: float
+    spread: float
+    best: dict[int, float]
+    typical_half: float
+    seen: float
+    unseen: float
+
+
+def choose_on_test(
+    videos: Sequence[VideoScores], candidates: int = 50, wobble: float = 0.2, halves: int = 40, seed: int = 0
+) -> Selection:
+    """Choose among stand-ins for the checkpoints of one training run: the scorer with each video's scores shifted a little.
+
+    Scores count by their rank among all frames, on a logit scale, so that neither zeros nor what scale they were given on matters.
+    wobble: standard deviation of the shift, in those of the videos' means. All candidates are equally good by
+    construction, so that whatever the choice gains is chance. A simulation: the checkpoints of a real run differ in quality as well.
+    """
+    rng = np.random.default_rng(seed)
+    logits, positives, negatives, video = _rows(videos)
+    means = np.bincount(video, logits * (positives + negatives)) / np.bincount(video, positives + negatives)
+    shifts = rng.normal(0, wobble * means.std(), (candidates, len(videos)))
+    masks = np.array([_half(videos, rng) for _ in range(halves)], dtype=np.float64)
+    masks = np.concatenate([np.ones((1, len(videos))), masks, 1 - masks])
+    areas = np.stack(
+        [_areas(logits + shift[video], positives, negatives, video, masks) for shift in shifts]
+    )  # (candidates, 1 + 2 halves)
+    whole, first, second = areas[:, 0], areas[:, 1 : halves + 1], areas[:, halves + 1 :]
+    chosen, column = first.argmax(axis=0), np.arange(halves)
+    best = {
+        k: float(np.mean([rng.permutation(whole)[:k].max() for _ in range(200)]))
+        for k in (1, 5, 20, candidates)
+        if k <= candidates
+    }
+    return Selection(
+        float(whole.mean()),
+        float(whole.std()),
+        best,
+        float(areas[:, 1:].mean()),
+        float(first[chosen, column].mean()),
+        float(second[chosen, column].mean()),
+    )
+
+
+def _rows(videos: Sequence[VideoScores]) -> tuple[np.ndarray, ...]:
+    """Frames of equal score within a video as one row: (logit of the score's rank, positives, negatives, video)."""
+    held = [(v.labels, v.frame_scores().astype(np.float64)) for v in videos]
+    different = sum(len(v.index) for v in videos)
+    step = -(-different // MOST_ROWS)
+    columns = []
+    for k, (labels, scores) in enumerate(held):
+        values, positives, negatives = metrics.runs(labels[::step], scores[::step])
+        columns.append((values, positives, negatives, np.full(len(values), k)))
+    values, positives, negatives, video = (np.concatenate(parts) for parts in zip(*columns, strict=True))
+    _, equal = np.unique(values, return_inverse=True)
+    frames = np.bincount(equal, positives + negatives)
+    share = (np.cumsum(frames) - frames / 2) / frames.sum()  # of frames below, half of the equal ones among them
+    return np.log(share / (1 - share))[equal], positives, negatives, video
+
+
+def _areas(
+    scores: np.ndarray, positives: np.ndarray, negatives: np.ndarray, video: np.ndarray, masks: np.ndarray
+) -> np.ndarray:
+    """AUC over the videos of each mask. Shape: rows (n,), masks (m, videos) -> (m,). The shifts leave no ties between videos."""
+    order = np.argsort(scores, kind="stable")
+    positives, negatives, chosen = positives[order], negatives[order], video[order]
+    found = np.empty(len(masks))
+    for k, mask in enumerate(masks):
+        p, n = positives * mask[chosen], negatives * mask[chosen]
+        found[k] = metrics.auc_of_runs(p, n)
+    return found
+
+
+def _half(videos: Sequence[VideoScores], rng: np.random.Generator) -> np.ndarray:
+    """A random half of the anomalous and of the normal videos. Shape: (videos,) bool."""
+    mask = np.zeros(len(videos), bool)
+    labels = np.array([v.label for v in videos])
+    for label in (0, 1):
+        mine = rng.permutation(np.flatnonzero(labels == label))
+        mask[mine[: len(mine) // 2]] = True
+    return mask

@@ -1,0 +1,90 @@
+"""A confidence for every frame of a video.
+
+A system scores a video at its analysed frames; `VideoScores` holds those confidences beside the
+labels, and spreads them over all frames for evaluation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from vadkit.views.sampling import segment_starts, stride_frames
+
+
+@dataclass(frozen=True)
+class VideoScores:
+    """What one trained system says of one video.
+
+    index: (n,) analysed frame numbers, rising; confidence: (n,) of the anomaly class, in [0, 1];
+    labels: (frames,) hard-anomaly label of every frame, 0 or 1. steps: frames at which the anomaly score steps, where those
+    are others than index: a segment is one confidence that stands for many steps.
+    """
+
+    name: str
+    category: str
+    source: str
+    fps: float
+    index: np.ndarray
+    confidence: np.ndarray
+    labels: np.ndarray
+    steps: np.ndarray | None = None
+
+    @property
+    def stepped(self) -> VideoScores:
+        """The video as the anomaly score sees it, its confidences at the frames where that steps. One between two steps is not seen."""
+        return (
+            self
+            if self.steps is None
+            else replace(self, index=self.steps, confidence=self.frame_scores()[self.steps], steps=None)
+        )
+
+    @property
+    def frames(self) -> int:
+        return len(self.labels)
+
+    @property
+    def label(self) -> int:
+        """1 for a video with an anomaly (by its category), 0 for a normal one."""
+        return int(self.category != "Normal")
+
+    def frame_scores(self) -> np.ndarray:
+        """A confidence for every frame. Shape: (frames,)."""
+        return hold(self.index, self.confidence, self.frames)
+
+
+def on_clock(video: VideoScores, analysis_fps: float) -> VideoScores:
+    """The same scores, of which the anomaly score steps at every frame that the first paper's systems analyse, `analysis_fps` a second."""
+    return replace(video, steps=np.arange(0, video.frames, stride_frames(video.fps, analysis_fps)))
+
+
+def hold(index: np.ndarray, confidence: np.ndarray, frames: int) -> np.ndarray:
+    """Spread confidences over all frames: each holds until the next analysed frame.
+
+    Shape: index (n,) rising, confidence (n,) -> (frames,). Frames before the first analysed one take
+    its value. Causal, as an online detector shows it (our reading: the paper does not say how
+    sampled frames become all frames). Raises ValueError where nothing was analysed or an index is out
+    of range.
+    """
+    index = np.asarray(index)
+    if len(index) == 0 or len(index) != len(confidence):
+        raise ValueError(
+            f"expected one confidence per analysed frame and at least one, got {len(index)} frames and {len(confidence)} confidences"
+        )
+    if np.any(np.diff(index) <= 0) or index[0] < 0 or index[-1] >= frames:
+        raise ValueError(f"analysed frames must rise within [0, {frames}), got {index[0]} to {index[-1]}")
+    position = np.searchsorted(index, np.arange(frames), side="right") - 1
+    return np.asarray(confidence)[np.maximum(position, 0)]
+
+
+def expand_segments(scores: np.ndarray, frames: int) -> np.ndarray:
+    """Spread segment scores over a video's frames.
+
+    Shape: (segments,) in [0, 1] -> (frames,). Raises ValueError where frames < segments.
+    Source: Raqeeb, V.B; the last segment takes the remainder (our reading).
+    """
+    scores = np.asarray(scores)
+    if scores.ndim != 1:
+        raise ValueError(f"expected one score per segment, got shape {scores.shape}")
+    return hold(segment_starts(frames, len(scores)), scores, frames)

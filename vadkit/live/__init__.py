@@ -1,0 +1,1 @@
+"""One video, a stream or a camera, scored by a trained system."""

@@ -1,0 +1,28 @@
+"""What watches a video: one object for each kind of trained system, all asked in the same way.
+
+    analyser = make_analyser(find_model("outputs/demo"), config, fps)
+    for number, image in frames:
+        reading = analyser.see(number, image)  # None between analysed frames
+
+networks: the first paper's systems, on frames or on clips; segments: the second paper's models.
+"""
+
+from __future__ import annotations
+
+from vadkit.core.config import Config
+from vadkit.live.analysers.base import STAGES, Analyser, Reading
+from vadkit.systems.record import TrainedModel
+
+__all__ = ["STAGES", "Analyser", "Reading", "make_analyser"]
+
+
+def make_analyser(trained: TrainedModel, config: Config, fps: float, endless: bool = False) -> Analyser:
+    """The analyser of a recorded model, with its networks loaded. fps: the video's.
+
+    endless: a stream or camera, whose length is not known. A file's analyser wants its `look_ahead` called before the
+    first frame. Raises as what loads the model does.
+    """
+    from vadkit.live.analysers import networks, segments
+
+    make = segments.analyser_of if trained.on_segments else networks.analyser_of
+    return make(trained, config, fps, endless)

@@ -1,0 +1,123 @@
+"""What a trained network sees of a video's analysed frames, made as the frames come: looking back only, in constant memory."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+import numpy as np
+
+from vadkit.core.config import Config
+from vadkit.views.clips import clip_picture
+from vadkit.views.flow import gray
+from vadkit.views.sampling import FLOWS_OF_A_WINDOW, flows_of, gap_frames, stride_frames
+from vadkit.views.streams import Streams
+
+
+class Grid:
+    """The plan of a video's scoring rows in closed form, for streams without an end; as `sampling.plan` for "score".
+
+    rate: take only the rows nearest to this many a second, as `segments.even_rows`; all of them by default.
+    """
+
+    def __init__(self, config: Config, fps: float, rate: float | None = None):
+        self.stride = stride_frames(fps, config.analysis_fps)
+        self.gap = {"adjacent": 1, "gap": gap_frames(fps, config)}.get(config.flow_pair, self.stride)
+        self.flows = FLOWS_OF_A_WINDOW if config.frame_window or config.speed_stream else 1
+        self._every = self.stride if rate is None else stride_frames(fps, rate)
+
+    def is_row(self, number: int) -> bool:
+        if number % self.stride:
+            return False
+        near = number // self._every * self._every
+        return any(self._nearest(wanted) == number for wanted in (near, near + self._every))
+
+    def start(self, row: int) -> int:
+        """Where a row's flow starts."""
+        return max(row - self.gap, 0)
+
+    def last_use(self, number: int) -> int:
+        """The last row that needs this frame, -1 for none."""
+        last = -1
+        for row in range(-(-number // self.stride) * self.stride, number + self.flows * self.gap + 1, self.stride):
+            if self.is_row(row) and (
+                row == number or any(number in pair for pair in flows_of(self.start(row), row, self.flows))
+            ):
+                last = row
+        return last
+
+    def wants(self, number: int) -> bool:
+        return self.last_use(number) >= 0
+
+    def _nearest(self, wanted: int) -> int:
+        """The row nearest to a frame, of two the earlier."""
+        below = wanted // self.stride * self.stride
+        return below if wanted - below <= below + self.stride - wanted else below + self.stride
+
+
+class Rows:
+    """The images of a video's rows as its frames come."""
+
+    def __init__(self, config: Config, fps: float, rate: float | None = None):
+        self.grid = Grid(config, fps, rate)
+        self._streams = Streams(config, fps)
+
+    def wants(self, number: int) -> bool:
+        return self.grid.wants(number)
+
+    def images(self, number: int, frame: np.ndarray) -> dict[str, np.ndarray] | None:
+        """The images of the row at this frame, None where it is no row. Shape: (H, W, 3) BGR -> (S, S, 3) RGB each, uint8."""
+        self._streams.see(number, frame)
+        images = self._streams.images(number, self.grid.start(number), frame) if self.grid.is_row(number) else None
+        self._streams.forget(lambda seen: self.grid.last_use(seen) > number)
+        return images
+
+
+class ClipRows:
+    """The clips of a video's analysed frames, as `clips.plan_clips` for "score". Holds one clip of each stream.
+
+    sizes: side of the images of each stream, "rgb" and "flow", in pixels; every: analysed frames that share a clip.
+    """
+
+    def __init__(self, config: Config, fps: float, sizes: dict[str, int], every: int = 1):
+        self.config, self.sizes = config, sizes
+        self._stride, self._analysed = stride_frames(fps, config.clip_fps), stride_frames(fps, config.analysis_fps)
+        self._every = every * self._analysed
+        self._held: dict[str, deque[np.ndarray]] = {stream: deque(maxlen=config.clip_frames) for stream in sizes}
+        self._clips: dict[str, np.ndarray] = {}
+        self._before: np.ndarray | None = None  # the last kept frame, grey
+
+    def wants(self, number: int) -> bool:
+        return self.keeps(number) or number % self._analysed == 0
+
+    def keeps(self, number: int) -> bool:
+        """Whether a clip can hold this frame."""
+        return number % self._stride == 0
+
+    def images(self, number: int, frame: np.ndarray) -> dict[str, np.ndarray] | None:
+        """The clips of the row at this frame, None where it is no row. Shape: (H, W, 3) BGR -> (T, S, S, 3) each, uint8.
+
+        The very same object as before where the row shares the clips of an earlier one.
+        """
+        if self.keeps(number):
+            self._keep(frame)
+        if number % self._analysed:
+            return None
+        if number % self._every == 0:
+            self._clips = {
+                stream: np.stack(padded(held, self.config.clip_frames)) for stream, held in self._held.items()
+            }
+        return self._clips
+
+    def _keep(self, frame: np.ndarray) -> None:
+        now = gray(frame) if "flow" in self._held else None
+        for stream, held in self._held.items():
+            held.append(
+                clip_picture(stream, frame, self._before, now, self.sizes[stream], self.config.clip_flow_method)
+            )
+        self._before = now
+
+
+def padded(held: Sequence[np.ndarray], count: int) -> list[np.ndarray]:
+    """The held ones, the first repeated before them until they are `count`, as clips that start before the video do."""
+    return [held[0]] * (count - len(held)) + list(held)

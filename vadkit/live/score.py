@@ -1,0 +1,298 @@
+"""Score a video, a stream or a camera as it comes: frame by frame, looking back only, in constant memory.
+
+    verdict = score("door.mp4", find_model("outputs/demo"), overlay="door-scored.mp4", table="door.csv")
+
+The numbers are those of the experiment for the same video: the same frames, flows, detections and network, in one of
+`vadkit.live.analysers`. A frame's score is known once that frame has been decoded; between analysed frames the last score
+stands. The exception is a Learner's segments, which are parts of a whole file: `vadkit.live.analysers.segments`.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from vadkit.core.config import Config, make_config
+from vadkit.core.encode import write_h264
+from vadkit.core.errors import DataError
+from vadkit.core.video import PLAUSIBLE_FPS, read_frames
+from vadkit.live.analysers import Analyser, Reading, make_analyser
+from vadkit.live.overlay import CLOSING_SECONDS, Painter
+from vadkit.systems.record import TrainedModel
+
+COLUMNS = ("frame", "time_s", "confidence", "sas", "alarm")
+RATE_WINDOW = 90  # frames, over which the shown speed is a mean
+ASSUMED_FPS = 30.0  # of a camera that does not say
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A frame with the last reading up to it, the share of frames in alarm so far, and the speed of scoring."""
+
+    number: int
+    time_s: float
+    image: np.ndarray
+    reading: Reading
+    share: float
+    processing_fps: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a whole video came to. seconds: time spent in each of `analysers.STAGES`, without drawing and encoding."""
+
+    frames: int
+    analysed: int
+    fps: float
+    share: float
+    seconds: dict[str, float]
+    notes: tuple[str, ...] = ()
+    broken: str = ""  # why the video ended early, where it did
+    stopped: bool = False  # by hand
+
+    @property
+    def abnormal(self) -> bool:
+        """Whether there was an alarm in any frame (Petrocchi, section 5.1; Raqeeb prints no threshold for the share)."""
+        return self.share > 0
+
+    @property
+    def word(self) -> str:
+        return "abnormal" if self.abnormal else "normal"
+
+    @property
+    def processing_fps(self) -> float:
+        return self.frames / max(sum(self.seconds.values()), 1e-9)
+
+    @property
+    def real_time_factor(self) -> float:
+        """Seconds of video scored per second; above 1 it keeps up with a camera."""
+        return self.processing_fps / self.fps
+
+
+class Camera:
+    """Frames of a camera (its number) or a stream (its URL): an iterator of (frame number, image) until it ends."""
+
+    def __init__(self, source: str):
+        self._capture = cv2.VideoCapture(int(source)) if source.isdigit() else cv2.VideoCapture(source, cv2.CAP_FFMPEG)
+        if not self._capture.isOpened():
+            what = f"no camera {source}" if source.isdigit() else f"the stream {source} does not open"
+            raise DataError(f"{what}; check that it is there and that no other program holds it, or give a video file")
+        said = self._capture.get(cv2.CAP_PROP_FPS)
+        self.fps = said if PLAUSIBLE_FPS[0] <= said <= PLAUSIBLE_FPS[1] else ASSUMED_FPS
+        self.notes = () if self.fps == said else (f"it does not say its frame rate; {ASSUMED_FPS:g} a second assumed",)
+
+    def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
+        number = 0
+        while True:
+            done, image = self._capture.read()
+            if not done:
+                return
+            yield number, image
+            number += 1
+
+    def close(self) -> None:
+        self._capture.release()
+
+
+def score(
+    video: str | Path,
+    trained: TrainedModel,
+    overlay: str | Path | None = None,
+    table: str | Path | None = None,
+    config: Config | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Verdict:
+    """Score a video file, stream URL or camera number; writes a film and a CSV where asked for, each whole.
+
+    config: to change how frames are made (flow_method, say) or scored; the model's own by default. stopped: asked after each
+    frame. A video that breaks off midway is judged by what came, and the verdict's `broken` says why. Raises DataError for
+    one that cannot be opened or gives no frame, for outputs that cannot be written, and as `load_model` does.
+    """
+    config = config or trained.config
+    overlay, table = _writable(overlay, video, ".mp4"), _writable(table, video, ".csv")
+    if overlay is not None and overlay == table:
+        raise DataError(f"overlay and CSV are both {overlay}; give them two names")
+    live = "://" in str(video) or str(video).isdigit()
+    source = (
+        Camera(str(video)) if live else read_frames(video, lambda number: overlay is not None or analyser.wants(number))
+    )
+    try:
+        fps = source.fps if live else source.probe.fps
+        analyser = make_analyser(trained, config, fps, endless=live)
+        if not live:
+            analyser.look_ahead(Path(video), stopped, progress)
+        expected = 0 if live else source.probe.frames
+        session = _Session(analyser, source, stopped, progress, expected, Path(str(video)).name)
+        with _table(table) as write:
+            if overlay is None:
+                for _ in session.shots(write):
+                    pass
+            else:
+                title = f"{trained.system} seed {trained.seed}"
+                write_h264(overlay, _film(session, write, title), fps)
+            if session.reading is None:
+                raise DataError(session.broken or f"{video}: no frame came")
+        ended = not (live or session.broken or session.was_stopped)
+        notes = source.notes if live else source.decoded.notes if ended else ()
+        return session.verdict((*notes, *analyser.notes), source.decoded.frames if ended else None)
+    finally:
+        source.close()
+
+
+def changed(config: Config, values: dict[str, Any]) -> Config:
+    """A training's parameters with others for scoring, such as flow_method, checked as a parameter file is."""
+    return make_config({**config.model_dump(), **values}, where="-p") if values else config
+
+
+def describe(
+    verdict: Verdict, trained: TrainedModel, overlay: str | Path | None = None, table: str | Path | None = None
+) -> list[str]:
+    """What `vadkit score` prints; the last line is the verdict."""
+    fold = (
+        ""
+        if trained.folds == 1
+        else f", fold {trained.fold}, {'which tests this video' if trained.held_out else 'which may have trained on this video'}"
+    )
+    spent = ", ".join(f"{stage} {1000 * seconds / verdict.analysed:.1f}" for stage, seconds in verdict.seconds.items())
+    return [
+        f"{trained.system} seed {trained.seed}{fold}",
+        *(f"note: {note}" for note in verdict.notes),
+        *(f"written: {path}" for path in (overlay, table) if path is not None),
+        f"{verdict.frames} frames, {verdict.analysed} of them analysed, at {verdict.processing_fps:.0f} frames a second ({verdict.real_time_factor:.1f} times real time)",
+        f"ms per analysed frame: {spent}",
+        f"{verdict.word}: in alarm for {100 * verdict.share:.1f} % of {verdict.frames} frames"
+        + (", stopped by hand" if verdict.stopped else ""),
+    ]
+
+
+class _Session:
+    """The run over one source: counts, times, and how it ended."""
+
+    def __init__(self, analyser: Analyser, source: Iterable, stopped, progress, expected: int, name: str):
+        self.analyser, self.source, self.stopped, self.progress, self.expected, self.name = (
+            analyser,
+            source,
+            stopped,
+            progress,
+            expected,
+            name,
+        )
+        self.frames = self.in_alarm = 0
+        self.reading: Reading | None = None
+        self.broken, self.was_stopped = "", False
+        self._recent: deque[tuple[int, float]] = deque(maxlen=RATE_WINDOW)
+
+    def shots(self, write: Callable[[Reading], None]) -> Iterator[Shot]:
+        frames, seconds = iter(self.source), self.analyser.seconds
+        while not (was_stopped := self.stopped()):
+            started = time.perf_counter()
+            try:
+                number, image = next(frames)
+            except StopIteration:
+                break
+            except DataError as error:
+                self.broken = str(error)
+                break
+            seconds["decode"] += time.perf_counter() - started
+            self._count_to(number)
+            reading = self.analyser.see(number, image)
+            if reading is not None:
+                self.reading = reading
+                write(reading)
+                if self.progress is not None:
+                    self.progress(number, max(self.expected, number + 1), self.name)
+            self._recent.append((number, time.perf_counter() - started + self.analyser.ahead_seconds))
+            self._count_to(number + 1)
+            yield Shot(
+                number, number / self.analyser.fps, image, self.reading, self.in_alarm / self.frames, self._speed()
+            )
+        self.was_stopped = was_stopped
+
+    def verdict(self, notes: tuple[str, ...], frames: int | None) -> Verdict:
+        if frames is not None:
+            self._count_to(frames)  # those after the last one analysed
+        share = self.in_alarm / self.frames
+        return Verdict(
+            self.frames,
+            self.analyser.analysed,
+            self.analyser.fps,
+            share,
+            dict(self.analyser.seconds),
+            notes,
+            self.broken,
+            self.was_stopped,
+        )
+
+    def _count_to(self, frames: int) -> None:
+        """Frames below this number have been seen; what is not analysed is as the last reading."""
+        self.in_alarm += (frames - self.frames) * (self.reading is not None and self.reading.alarm)
+        self.frames = frames
+
+    def _speed(self) -> float:
+        return (1 + self._recent[-1][0] - self._recent[0][0]) / max(sum(spent for _, spent in self._recent), 1e-9)
+
+
+def _film(session: _Session, write: Callable[[Reading], None], title: str) -> Iterator[np.ndarray]:
+    painter = picture = None
+    for shot in session.shots(write):
+        if painter is None:
+            painter = Painter(shot.image.shape[1], shot.image.shape[0], session.analyser.fps, title)
+        picture = painter.paint(shot)
+        yield picture
+    if picture is None:
+        raise DataError(session.broken or f"{session.name}: no frame came")
+    closing = painter.closing(picture, session.verdict((), None))
+    for _ in range(max(1, round(CLOSING_SECONDS * session.analyser.fps))):
+        yield closing
+
+
+@contextmanager
+def _table(path: Path | None) -> Iterator[Callable[[Reading], None]]:
+    """Writes a reading a line; the file takes its name at the end, and is dropped at an error."""
+    if path is None:
+        yield lambda reading: None
+        return
+    partial = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        with open(partial, "w", newline="", encoding="utf-8") as file:
+            lines = csv.writer(file, lineterminator="\n")
+            lines.writerow(COLUMNS)
+            yield lambda r: lines.writerow(
+                (r.frame, f"{r.time_s:.3f}", f"{r.confidence:.6f}", f"{r.sas:.6f}", int(r.alarm))
+            )
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def _writable(path: str | Path | None, video: str | Path, suffix: str) -> Path | None:
+    """The path of an output, its folder made. Raises DataError before any work where it cannot be written."""
+    if path is None:
+        return None
+    path = Path(path).expanduser()
+    if path.suffix.lower() != suffix:
+        raise DataError(f"{path}: expected a name that ends in {suffix}")
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; give the name of a file in it")
+    if path.exists() and Path(video).exists() and path.samefile(video):
+        raise DataError(f"{path} is the video itself; give the output another name")
+    probe = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise DataError(f"{path} cannot be written ({error.strerror}); give a path in a folder of yours") from None
+    return path

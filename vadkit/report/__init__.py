@@ -1,0 +1,1 @@
+"""Numbers beside the printed ones: rows, verdicts, tables and figures."""

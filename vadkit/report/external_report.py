@@ -1,0 +1,97 @@
+"""The evaluation of somebody's scores as text for a person and as JSON for a program.
+
+What `vadkit evaluate` prints; reading and aligning are in `vadkit.evaluation.external`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from vadkit.evaluation import evaluate as evaluation
+from vadkit.evaluation import pitfalls
+from vadkit.evaluation.evaluate import Metric
+from vadkit.evaluation.external import AS_SCORED, Given
+from vadkit.evaluation.scores import on_clock
+from vadkit.report.tables import label
+
+if TYPE_CHECKING:
+    from vadkit.core.config import Config
+
+READING = "annotated frames count from 1, ends included; segments are 'equal' parts of the video"
+WARNING = "the mean AUC of pairs of videos is not the pooled one and must not stand beside it as such"
+
+
+def evaluate(given: Given, config: Config) -> list[Metric]:
+    """Every metric of `evaluation.evaluate`, each with its interval, and the pair-averaged AUC after the pooled one.
+
+    Metrics of confidences see every frame's; those of the anomaly score see frames at `config.analysis_fps`, as for our
+    own systems. Raises ValueError as `evaluation.evaluate` does.
+    """
+    videos = [on_clock(v, config.analysis_fps) for v in given.videos]
+    found = evaluation.evaluate({0: videos}, config)
+    pairs = pitfalls.pair_averaged(pitfalls.pairs(videos), videos)
+    averaged = pitfalls.measure("pair_averaged_auc", pairs, evaluation.resamples(videos, config), config.interval_level)
+    overall = [m for m in found if not m.name.startswith("auc_")]
+    return [overall[0], averaged, *overall[1:], *(m for m in found if m.name.startswith("auc_"))]
+
+
+def as_text(given: Given, found: list[Metric], config: Config) -> str:
+    """A readable page: what was read, what was mended or left out, and a line for each metric."""
+    facts = _facts(given)
+    lines = [
+        f"{facts['videos']} videos ({facts['anomalous_videos']} anomalous), {facts['frames']} frames, {100 * facts['anomalous_frames'] / facts['frames']:.1f} % anomalous",
+        f"scores: {given.layout}; {READING}",
+    ]
+    for title, some in (
+        ("aligned", [f for f in given.findings if f.rule]),
+        ("LEFT OUT", [f for f in given.findings if not f.rule]),
+    ):
+        counts = Counter((f.kind, f.rule) for f in some)
+        lines += [
+            f"{title}: {count} x {kind}" + (f", rule '{rule}'" if rule else "")
+            for (kind, rule), count in counts.items()
+        ]
+        lines += [f"    {f.video}: {f.what} ({f.where})" for f in some if f.rule != AS_SCORED]
+    width = max(len(label(m.name)) for m in found)
+    lines += [
+        "",
+        f"{'metric':<{width}}  {'value':>7}     {100 * config.interval_level:g} % interval over videos, {config.bootstrap_resamples} resamples",
+    ]
+    for m in found:
+        unit, scale = (m.unit, 1.0) if m.unit else ("%", 100.0)
+        value = "none" if m.value is None else f"{scale * m.value:.2f}"
+        interval = "" if m.ci_low is None or m.ci_high is None else f"[{scale * m.ci_low:.2f}, {scale * m.ci_high:.2f}]"
+        lines.append(
+            f"{label(m.name):<{width}}  {value:>7} {unit:<2}  {interval}{'  ' if interval and m.reason else ''}{m.reason}".rstrip()
+        )
+    return "\n".join([*lines, "", f"Note: {WARNING}."])
+
+
+def as_json(given: Given, found: list[Metric], config: Config) -> str:
+    """The same as one JSON object; shares and areas in [0, 1], None where there is no value."""
+    metrics = [
+        {"name": m.name, "value": m.value, "ci_low": m.ci_low, "ci_high": m.ci_high, "unit": m.unit, "reason": m.reason}
+        for m in found
+    ]
+    content: dict[str, Any] = {
+        **_facts(given),
+        "layout": given.layout,
+        "reading": READING,
+        "interval": {"level": config.interval_level, "resamples": config.bootstrap_resamples, "over": "videos"},
+        "counts": given.counts,
+        "findings": [{**asdict(f), "left_out": not f.rule} for f in given.findings],
+        "metrics": metrics,
+    }
+    return json.dumps(content, indent=2, allow_nan=False)
+
+
+def _facts(given: Given) -> dict[str, int]:
+    return {
+        "videos": len(given.videos),
+        "anomalous_videos": sum(v.label for v in given.videos),
+        "frames": sum(v.frames for v in given.videos),
+        "anomalous_frames": int(sum(v.labels.sum() for v in given.videos)),
+    }

@@ -1,0 +1,226 @@
+"""Every number and claim that the two papers print, their arithmetic, and the rule of a verdict.
+
+`published.csv` holds one row a number: `value` as printed with its `decimals`, its `place`, and the `tolerance` of a
+verdict, fixed before anything was run. A row of kind "claim" has a `formula`: arithmetic on other rows of the same
+paper, written `[item | system | metric]`, that should give its value; `relation` "<" or ">" reads "less (more) than
+the value". `ours` says where this project has a number of its own to set beside it.
+"""
+
+from __future__ import annotations
+
+import ast
+import csv
+import itertools
+import operator
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+PAPERS = {
+    "petrocchi2021": "Petrocchi, Giorgi and Cimino 2021, video anomaly detection with hard and soft anomalies",
+    "raqeeb": "Alhawsa et al., Raqeeb: anomaly detection in surveillance videos based on deep learning",
+}
+VERDICTS = ("reproduced", "not reproduced", "inconclusive", "not comparable")
+CHANGES = ("_relative_change", "_difference")  # metrics whose 0 means "no effect"
+MAX_WIDTH_IN_TOLERANCES = 4.0
+
+
+@dataclass(frozen=True)
+class Published:
+    """One row of published.csv; `value` is in `unit` ("%" for shares and areas)."""
+
+    paper: str
+    item: str
+    system: str
+    metric: str
+    value: float
+    decimals: int
+    unit: str
+    tolerance: float
+    place: str
+    kind: str  # "number" or "claim"
+    relation: str  # "=", "<" or ">"
+    formula: str
+    ours: (
+        str  # where this project computes it: "notebook 04", "parameter patience", "corpus", "code", or "none: why not"
+    )
+    note: str
+
+    @property
+    def text(self) -> str:
+        """The value as printed."""
+        return ("" if self.relation == "=" else f"{self.relation} ") + f"{self.value:.{self.decimals}f}"
+
+    @property
+    def is_change(self) -> bool:
+        return self.metric.endswith(CHANGES)
+
+
+@dataclass(frozen=True)
+class ClaimCheck:
+    """A claim beside what the paper's own numbers give; `low` and `high` allow for the rounding of those numbers."""
+
+    claim: Published
+    computed: float
+    low: float
+    high: float
+    verdict: str  # "agrees", "agrees within rounding" or "disagrees"
+
+
+@cache
+def load() -> tuple[Published, ...]:
+    """All rows, in the order of the papers. Raises ValueError for a malformed or repeated row, naming its line."""
+    text = (resources.files("vadkit") / "published.csv").read_text(encoding="utf-8")
+    rows, seen = [], set()
+    for line, row in enumerate(csv.DictReader(text.splitlines()), start=2):
+        try:
+            found = Published(
+                **{
+                    **row,
+                    "value": float(row["value"]),
+                    "decimals": int(row["decimals"]),
+                    "tolerance": float(row["tolerance"]),
+                }
+            )
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"published.csv, line {line}: {error}") from None
+        key = (found.paper, found.item, found.system, found.metric)
+        if key in seen:
+            raise ValueError(f"published.csv, line {line}: {' | '.join(key)} is there twice")
+        seen.add(key)
+        rows.append(found)
+    return tuple(rows)
+
+
+def lookup(paper: str, item: str, system: str, metric: str) -> Published | None:
+    """The printed number, or None where the paper prints none (most metrics of most systems).
+
+    Raises ValueError for an unknown paper, with the known ones.
+    """
+    if paper not in PAPERS:
+        raise ValueError(f"unknown paper '{paper}'; there are {', '.join(PAPERS)}")
+    for row in load():
+        if (row.paper, row.item, row.system, row.metric) == (paper, item, system, metric):
+            return row
+    return None
+
+
+def items(paper: str, item: str) -> tuple[Published, ...]:
+    """All rows of one table, section or claim. Raises ValueError where the paper has no such item."""
+    found = tuple(r for r in load() if r.paper == paper and r.item == item)
+    if not found:
+        known = sorted({r.item for r in load() if r.paper == paper})
+        raise ValueError(f"no item '{item}' of '{paper}'; there are {', '.join(known) or 'none: unknown paper'}")
+    return found
+
+
+def check_claims(paper: str | None = None) -> list[ClaimCheck]:
+    """Each claim against its formula on the paper's own numbers.
+
+    "agrees": the formula's value rounds to the claim. "agrees within rounding": it does for some values that round to
+    the printed inputs. "disagrees" otherwise. Percentages alone carry rounding; counts and settings are exact.
+    """
+    return [_check(row) for row in load() if row.formula and paper in (None, row.paper)]
+
+
+def _check(claim: Published) -> ClaimCheck:
+    names = re.findall(r"\[([^\]]+)\]", claim.formula)
+    inputs = []
+    for name in dict.fromkeys(names):
+        item, system, metric = (part.strip() for part in name.split("|"))
+        row = lookup(claim.paper, item, system, metric)
+        if row is None:
+            raise ValueError(f"published.csv: the formula of {claim.item} asks for [{name}], which is not there")
+        inputs.append((f"[{name}]", row))
+    computed = _evaluate(claim.formula, {name: row.value for name, row in inputs})
+    # arithmetic on positive numbers that uses each input in one direction: its extremes lie at the inputs' extremes
+    ends = [[row.value - s * _half_unit(row) for s in (-1, 1)] if row.unit == "%" else [row.value] for _, row in inputs]
+    corners = [
+        _evaluate(claim.formula, dict(zip([n for n, _ in inputs], corner, strict=True)))
+        for corner in itertools.product(*ends)
+    ]
+    low, high = min(corners), max(corners)
+    return ClaimCheck(claim, computed, low, high, _claim_verdict(claim, computed, low, high))
+
+
+def _claim_verdict(claim: Published, computed: float, low: float, high: float) -> str:
+    half, hair = _half_unit(claim), 1e-9  # hair: binary fractions of decimal halves
+    if claim.relation == "<":
+        return "agrees" if computed < claim.value else "agrees within rounding" if low < claim.value else "disagrees"
+    if claim.relation == ">":
+        return "agrees" if computed > claim.value else "agrees within rounding" if high > claim.value else "disagrees"
+    if abs(computed - claim.value) <= half + hair:
+        return "agrees"
+    # touching at one point is no overlap: 84 and 85 are not two roundings of 84.5
+    return (
+        "agrees within rounding"
+        if low < claim.value + half - hair and high > claim.value - half + hair
+        else "disagrees"
+    )
+
+
+def _half_unit(row: Published) -> float:
+    return 0.5 * 10.0**-row.decimals
+
+
+_OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
+
+
+def _evaluate(formula: str, values: dict[str, float]) -> float:
+    """Numbers, + - * / and brackets; anything else raises ValueError."""
+    for name, value in values.items():
+        formula = formula.replace(name, f"({value!r})")
+
+    def walk(node: ast.AST) -> float:
+        if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+            return float(node.value)
+        if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
+            return _OPERATORS[type(node.op)](walk(node.left), walk(node.right))
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+            return -walk(node.operand)
+        raise ValueError(f"published.csv: formulas hold numbers, + - * / and brackets, got '{formula}'")
+
+    return walk(ast.parse(formula, mode="eval").body)
+
+
+def verdict(value, interval, published, decimals, comparable, tolerance=3.0, is_change=False, relation="=") -> str:
+    """One of `VERDICTS` for our value and its interval beside a printed number, all in one unit.
+
+    interval: (low, high), or None where there is none. The rule was fixed before any run:
+
+    not comparable   the data or the network are not the paper's (`vadkit.report.comparable`).
+    reproduced       our value is within `tolerance` of the printed one (plus half a printed unit, its rounding), and
+                     the interval pins it down: it is at most 4 tolerances wide, and for a change (`is_change`: a difference
+                     or a relative change) it leaves 0 out where the printed change is not 0.
+    not reproduced   our value is further off, and the printed one, with its rounding, lies outside the interval.
+    inconclusive     the rest: close by an interval that could have held anything, far with an interval that holds
+                     the printed value, or no value or interval.
+
+    A tolerance of 3 points for an AUC and 5 for a rate over videos: the paper's validation cut leaves 45 test videos,
+    where one video is worth two to five points of a rate. A tolerance of 0 is for counts and settings, which have no
+    interval: equal after rounding, or not reproduced. A claim with a `relation` ("<": less than printed, ">": more) has no tolerance
+    either: the whole interval, or the value where there is none, lies on the printed side (reproduced), on the other (not reproduced),
+    or on both (inconclusive). Raises ValueError for an interval that does not rise.
+    """
+    if not comparable:
+        return "not comparable"
+    if value is None:
+        return "inconclusive"
+    if relation != "=":
+        holds = [x < published if relation == "<" else x > published for x in interval or (value,)]
+        return "reproduced" if all(holds) else "inconclusive" if any(holds) else "not reproduced"
+    rounding = 0.5 * 10.0**-decimals + 1e-9
+    close = abs(value - published) <= tolerance + rounding
+    if tolerance == 0:
+        return "reproduced" if close else "not reproduced"
+    if interval is None:
+        return "inconclusive"
+    low, high = interval
+    if not low <= high:
+        raise ValueError(f"expected an interval (low, high), got ({low}, {high})")
+    if close:
+        pinned = high - low <= MAX_WIDTH_IN_TOLERANCES * tolerance
+        could_be_nothing = is_change and abs(published) > rounding and low <= 0 <= high
+        return "reproduced" if pinned and not could_be_nothing else "inconclusive"
+    return "inconclusive" if low - rounding <= published <= high + rounding else "not reproduced"

@@ -1,0 +1,128 @@
+"""Rows as a page shows them: tables of ours beside the printed values, comparisons as sentences, metrics by their names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from vadkit.report.comparable import OTHER_VIDEOS
+from vadkit.report.rows import ResultRow, rows_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from vadkit.evaluation.evaluate import Comparison
+
+LABELS = {
+    "fl_auc": "FL-AUC",
+    "pair_averaged_auc": "AUC, mean over pairs of videos",
+    "ap": "average precision",
+    "anomalous_only_auc": "AUC, anomalous videos only",
+    "hard_vs_normal_auc": "AUC, soft frames left out",
+    "macro_class_auc": "AUC, mean of classes",
+    "false_alarm_rate": "false alarms, normal frames",
+    "vl_f1": "VL-F1",
+    "vl_tpr": "VL-TPR",
+    "vl_fpr": "VL-FPR",
+    "detection_delay_s": "delay of detected spans",
+    "spans_detected": "spans detected",
+    "video_auc": "video AUC, mean confidence",
+    "video_auc_sas": "video AUC, largest SAS",
+}
+
+
+def table(rows: Sequence[ResultRow] | pd.DataFrame) -> pd.DataFrame:
+    """Rows for a notebook's page: "ours [low, high]" beside the printed value. Takes rows or `load_results`' frame.
+
+    Columns that would be empty throughout are left out.
+    """
+    import pandas as pd
+
+    shown = [
+        {
+            "item": r.item,
+            "system": r.system,
+            "metric": f"{label(r.metric)} ({r.unit})" if r.unit else label(r.metric),
+            "ours [interval]" if r.origin == "ours" else "from the paper's numbers": number_text(r),
+            "printed": r.published,
+            "difference": "" if r.difference is None else f"{r.difference:+.{_decimals(r)}f}",
+            "verdict": r.verdict,
+            "reason": "" if r.reason == OTHER_VIDEOS else r.reason,  # every page says it at its top
+        }
+        for r in rows_of(rows)
+    ]
+    frame = pd.DataFrame(shown).fillna("")
+    return frame[[c for c in frame if c in ("system", "metric") or (frame[c] != "").any()]]
+
+
+def wide_table(rows: Sequence[ResultRow] | pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
+    """One line a system, as the papers' tables: for each metric ours and, where there is one, the printed value."""
+    import pandas as pd
+
+    lines: dict[str, dict[str, str]] = {}
+    for r in rows_of(rows):
+        if r.metric in metrics and r.origin == "ours":
+            line = lines.setdefault(r.system, {})
+            line[f"{label(r.metric)} ({r.unit})"] = number_text(r)
+            line[f"{label(r.metric)}, printed"] = r.published
+    order = [
+        c
+        for m in metrics
+        for line in lines.values()
+        for c in line
+        if c.startswith((f"{label(m)} (", f"{label(m)}, printed"))
+    ]
+    frame = (
+        pd.DataFrame.from_dict(lines, orient="index", columns=list(dict.fromkeys(order)) or None)
+        if lines
+        else pd.DataFrame()
+    )
+    frame = frame.fillna("")
+    frame.index.name = "system"
+    return frame[[c for c in frame if (frame[c] != "").any()]]
+
+
+def sentence(what: str, found: Comparison) -> str:
+    """A comparison in plain words: how much, how sure, and what follows.
+
+    what: its subject, "Training on hard anomalies only". The change is system a's against system b's.
+    """
+    name = label(found.metric)
+    if found.difference is None or found.ci_low is None or found.ci_high is None:
+        return f"{what}: no statement on {name}: {found.reason}."
+    factor, unit = (1.0, "s") if found.metric.endswith("_s") else (100.0, "points")
+    change, low, high = (factor * x for x in (found.difference, found.ci_low, found.ci_high))
+    if low <= 0 <= high:
+        follows = "the interval holds zero, so these videos cannot tell the two apart"
+    else:
+        follows = f"the interval leaves zero out: {'higher' if low > 0 else 'lower'} on these videos"
+    return f"{what} changes {name} by {change:+.1f} {unit} [{low:+.1f}, {high:+.1f}]; {follows}."
+
+
+def label(metric: str) -> str:
+    """A metric's name for a page."""
+    for suffix, text in (("_relative_change", "relative change of {}"), ("_difference", "difference of {}")):
+        if metric.endswith(suffix):
+            return text.format(label(metric.removesuffix(suffix)))
+    if metric.startswith("auc_"):
+        return f"AUC, {metric.removeprefix('auc_')}"
+    return LABELS.get(metric, metric.replace("_", " "))
+
+
+def number_text(row: ResultRow) -> str:
+    """ "82.6 [78.0, 86.1]"; without brackets where there is no interval, "none" where there is no value."""
+    if row.value is None:
+        return "none"
+    digits = _decimals(row)
+    text = f"{row.value:.{digits}f}"
+    return (
+        text
+        if row.ci_low is None or row.ci_high is None or row.ci_low == row.ci_high == row.value
+        else f"{text} [{row.ci_low:.{digits}f}, {row.ci_high:.{digits}f}]"
+    )
+
+
+def _decimals(row: ResultRow) -> int:
+    printed = len(row.published.partition(".")[2]) if row.published else 0
+    whole = row.value is not None and float(row.value).is_integer() and row.ci_low is None
+    return printed if whole else max(printed, 2 if row.unit == "s" else 1)

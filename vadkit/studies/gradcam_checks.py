@@ -1,0 +1,170 @@
+"""Two checks of Grad-CAM's maps: the pointing game against the middle of the frame, and randomised weights.
+
+A map that points at the anomaly no more often than the middle of the frame does locates nothing (Zhang et al. 2016),
+and one that stays the same when the network forgets what it learnt shows the picture, not the network (Adebayo et
+al. 2018).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from scipy.stats import rankdata
+from torch import nn
+
+from vadkit.core.config import Config
+from vadkit.corpora.video import Video
+from vadkit.evaluation import bootstrap as intervals
+from vadkit.evaluation import evaluate as evaluation
+from vadkit.report.rows import ResultRow, number_row
+from vadkit.studies.gradcam import EVEN, Explained
+from vadkit.systems.scorer import Scorer
+
+PARTS = ("head", "streams")  # what `randomised` can make forget
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A mean over frames, averaged over seeds, with its interval over videos or sources."""
+
+    what: str
+    interval: intervals.Interval
+    seeds: int
+    videos: int
+
+    def row(self, config: Config, item: str, system: str, metric: str) -> ResultRow:
+        """A row of results.csv, in per cent."""
+        found = self.interval
+        value, low, high = (
+            None if x is None or np.isnan(x) else 100.0 * float(x) for x in (found.value, found.low, found.high)
+        )
+        row = number_row(config, value or 0.0, "%", "", item, f"{system}, {self.what}", metric)
+        return replace(
+            row, value=value, ci_low=low, ci_high=high, seeds=self.seeds, videos=self.videos, reason=found.reason
+        )
+
+
+def pointing_game(config: Config, explained: Mapping[int, Sequence[Explained]]) -> list[Measured]:
+    """How often a map's peak falls into an annotated box: each stream, the middle of the frame, a random place; then each
+    stream minus the middle, paired.
+
+    explained: by seed, of the same frames. A map that is 0 throughout points nowhere and misses; an even one points at its middle. A random place hits as often as the boxes
+    cover the frame. Raises ValueError where no frame has a box.
+    """
+    seeds = [[one for one in found if len(one.boxes)] for found in explained.values()]
+    if not seeds or not seeds[0]:
+        raise ValueError("no frame has an annotated box: there is nothing to point at")
+    videos = _videos(seeds[0])
+    names = list(videos)
+    counts = evaluation.resamples(list(videos.values()), config)
+
+    def statistic(hit: Callable[[Explained], float]) -> intervals.Statistic:
+        per_seed = []
+        for found in seeds:
+            hits = [[hit(one) for one in found if one.video.name == name] for name in names]
+            per_seed.append(intervals.ratio([sum(h) for h in hits], [len(h) for h in hits]))
+        return intervals.mean_of(per_seed)
+
+    def measured(what: str, function: intervals.Statistic) -> Measured:
+        value = float(function(np.ones((1, len(names))))[0])
+        return Measured(
+            what, intervals.interval(value, function(counts), config.interval_level), len(seeds), len(names)
+        )
+
+    streams = list(seeds[0][0].heat)
+    by_stream = {stream: statistic(lambda one, s=stream: _inside(one.points_at(s), one.boxes)) for stream in streams}
+    middle, anywhere = statistic(lambda one: _inside((0.5, 0.5), one.boxes)), statistic(lambda one: _covered(one.boxes))
+    found = [measured(f"Grad-CAM, {stream} stream", function) for stream, function in by_stream.items()]
+    found += [measured("middle of the frame", middle), measured("random place", anywhere)]
+    return found + [
+        measured(f"{stream} stream minus middle", lambda c, f=function: f(c) - middle(c))
+        for stream, function in by_stream.items()
+    ]
+
+
+def _inside(point: tuple[float, float] | None, boxes: np.ndarray) -> float:
+    if point is None:
+        return 0.0
+    x, y = point
+    return float(np.any((boxes[:, 0] <= x) & (x <= boxes[:, 2]) & (boxes[:, 1] <= y) & (y <= boxes[:, 3])))
+
+
+def _covered(boxes: np.ndarray, grid: int = 100) -> float:
+    """The share of the frame inside a box, on a grid of places."""
+    at = (np.arange(grid) + 0.5) / grid
+    x, y = at[None, :, None], at[:, None, None]
+    return float(
+        np.any((boxes[:, 0] <= x) & (x <= boxes[:, 2]) & (boxes[:, 1] <= y) & (y <= boxes[:, 3]), axis=2).mean()
+    )
+
+
+def randomised(scorer: Scorer, part: str, seed: int = 0) -> Scorer:
+    """A copy whose head, or whose streams, have forgotten what they learnt: each layer's weights shuffled among themselves.
+
+    Shuffled rather than drawn anew, so that activations keep their size and the maps something to show; batch
+    normalisation stays. Raises ValueError for another part.
+    """
+    if part not in PARTS:
+        raise ValueError(f"part must be one of {', '.join(PARTS)}, got '{part}'")
+    model = copy.deepcopy(scorer.model)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for module in (model.head if part == "head" else model.backbones).modules():
+            if isinstance(module, (nn.Linear, nn.Conv2d, nn.Conv3d)):
+                flat = module.weight.flatten()
+                module.weight.copy_(
+                    flat[torch.randperm(len(flat), generator=generator).to(flat.device)].view_as(module.weight)
+                )
+    return replace(scorer, model=model)
+
+
+def agreement(config: Config, a: Sequence[Explained], b: Sequence[Explained], stream: str, what: str) -> Measured:
+    """Rank correlation of two models' maps of the same frames, mean over frames, with its interval; 1 for the same maps.
+
+    Frames where a map is constant have no correlation; where none has one, the value is undefined, with the
+    reason. Raises ValueError where the frames differ.
+    """
+    if [(one.video.name, one.frame) for one in a] != [(one.video.name, one.frame) for one in b] or not a:
+        raise ValueError("expected maps of the same frames, at least one, in the same order")
+    videos = _videos(a)
+    names = list(videos)
+    found = {name: [] for name in names}
+    for one, other in zip(a, b, strict=True):
+        value = _rank_correlation(one.heat[stream], other.heat[stream])
+        if value is not None:
+            found[one.video.name].append(value)
+    if not any(found.values()):
+        nothing = intervals.Interval(
+            np.nan, None, None, config.bootstrap_resamples, 0, "every map of one of the two is constant: no correlation"
+        )
+        return Measured(what, nothing, 1, len(names))
+    function = intervals.ratio([sum(v) for v in found.values()], [len(v) for v in found.values()])
+    value = float(function(np.ones((1, len(names))))[0])
+    counts = evaluation.resamples(list(videos.values()), config)
+    interval, left_out = (
+        intervals.interval(value, function(counts), config.interval_level),
+        len(a) - sum(len(v) for v in found.values()),
+    )
+    if left_out:
+        interval = replace(
+            interval,
+            reason="; ".join(
+                r for r in (interval.reason, f"{left_out} of {len(a)} frames left out: a map is constant") if r
+            ),
+        )
+    return Measured(what, interval, 1, len(names))
+
+
+def _videos(explained: Sequence[Explained]) -> dict[str, Video]:
+    """By name, the videos in the order of their first frames."""
+    return {one.video.name: one.video for one in explained}
+
+
+def _rank_correlation(a: np.ndarray, b: np.ndarray) -> float | None:
+    if min(np.ptp(a), np.ptp(b)) <= EVEN:
+        return None
+    return float(np.corrcoef(rankdata(a), rankdata(b))[0, 1])

@@ -1,0 +1,273 @@
+"""The bags that a corpus's videos give to training from video-level labels: features of equal segments, and sides to check.
+
+Weak labels: training and validation videos are stripped of their annotated spans before anything is sampled, so
+that which frames are taken cannot depend on them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vadkit.core.code import code_version
+from vadkit.core.config import Config, resolve
+from vadkit.core.devices import device_of
+from vadkit.core.errors import DataError
+from vadkit.core.store import Store, file_digest
+from vadkit.core.video import inspect, probe
+from vadkit.corpora.video import Corpus, Problem, Video
+from vadkit.evaluation.scores import VideoScores, on_clock
+from vadkit.models.pretrained import Network, network_of
+from vadkit.systems.base import System, find_system
+from vadkit.systems.inputs import ClipInputs, FrameInputs, Inputs
+from vadkit.systems.runner import Fold, prepare
+from vadkit.views.clips import Clips
+from vadkit.views.extract import absent, load_entries, make_entries, open_entry
+from vadkit.views.frames import Samples, extract
+from vadkit.views.sampling import stride_frames
+from vadkit.views.segments import Bag, TooShortError, cut, even_rows, published_bag, read_published
+
+Progress = Callable[[int, int, str], None]
+Segments = Callable[
+    [int, float], int
+]  # (frames, fps) -> into how many segments a video is cut; 0: every row of features is one
+SAME_STREAMS = "2S-bag-ha"  # the system that models on bags are compared with: they see what it sees
+
+
+@dataclass(frozen=True, eq=False)
+class Item:
+    """A video with its bag. identity: what the bag was made of, for the cache's key."""
+
+    video: Video
+    frames: int
+    fps: float
+    bag: Bag
+    identity: str
+
+
+@dataclass(frozen=True)
+class Bags:
+    """What a corpus gives to training. items: by video name; networks: that made the features, by stream, none for published ones."""
+
+    items: Mapping[str, Item]
+    problems: tuple[Problem, ...]
+    networks: Mapping[str, Network]
+
+    @property
+    def streams(self) -> int:
+        """Parts of a feature vector that are each of one network."""
+        return max(1, len(self.networks))
+
+
+def load_bags(
+    config: Config, corpus: Corpus, progress: Progress | None = None, segments: Segments | None = None
+) -> Bags:
+    """Bags of our features, or of published ones where config.mil_published names a folder of them.
+
+    segments: config.mil_segments for every video where it is None. A video that cannot be used, as one with fewer frames than
+    segments, is left out and named in the problems, or with config.strict raises DataError.
+    """
+    if config.mil_published:
+        items, problems = published_items(config, corpus, progress, segments)
+        return Bags(items, tuple(problems), {})
+    items, problems = own_items(config, corpus, progress, segments)
+    return Bags(items, tuple(problems), bag_inputs(config).networks)
+
+
+def own_items(
+    config: Config, corpus: Corpus, progress: Progress | None, segments: Segments | None = None
+) -> tuple[dict[str, Item], list[Problem]]:
+    """Bags of our features, by video name: of an even grid of frames or clips, the same for every video whatever is annotated in it."""
+    inputs = bag_inputs(config)
+    gather = _frame_rows if isinstance(inputs, FrameInputs) else _clip_rows
+    found, rows, problems = gather(config, corpus, progress)
+    inputs.extract_features(found, progress)
+    items = {}
+    for one, r in zip(found, rows, strict=True):
+        try:
+            items[one.video.name] = _own_item(one, r, inputs, segments)
+        except TooShortError as error:
+            if config.strict:
+                raise
+            problems.append(Problem(str(one.video.path), str(error), left_out=True))
+    return items, problems
+
+
+def bag_inputs(config: Config) -> Inputs:
+    """What an instance's features are of, by config.mil_features, with the networks that make them.
+
+    "streams": the streams of SAME_STREAMS; "i3d": both streams of I3D, and "resnext3d": 3D ResNeXt-101 (Raqeeb, section IV.B), on
+    clips of config.clip_frames frames.
+    """
+    if config.mil_features == "streams":
+        return FrameInputs(config, find_system(SAME_STREAMS))
+    kind = ClipInputs if config.mil_features == "i3d" else ResNeXtInputs
+    return kind(at_bag_rate(config), System("features of bags", "", network=config.mil_features, bag=False))
+
+
+def at_bag_rate(config: Config) -> Config:
+    """Clips are cut for the rows of bags alone: a 3D network takes long."""
+    return config.model_copy(
+        update={"analysis_fps": rows_per_second(config) or config.analysis_fps, "i3d_score_every": 1}
+    )
+
+
+def rows_per_second(config: Config) -> float | None:
+    """How many rows a second segments average over; None where that is every analysed frame.
+
+    In cross-validation every video's samples serve training and testing, and all are there already.
+    """
+    return None if config.split == "grouped_cv" else min(config.mil_fps, config.analysis_fps)
+
+
+class ResNeXtInputs(ClipInputs):
+    """Clips of the frame alone, for 3D ResNeXt-101."""
+
+    @property
+    def networks(self) -> dict[str, Network]:
+        c = self.config
+        return {"rgb": network_of("resnext3d", c.mil_resnext3d_weights, c.clip_width, c.mil_resnext3d_size)}
+
+    @property
+    def size(self) -> int:
+        return self.config.mil_resnext3d_size
+
+
+def _frame_rows(
+    config: Config, corpus: Corpus, progress: Progress | None
+) -> tuple[list[Samples], list[np.ndarray], list[Problem]]:
+    if config.split == "grouped_cv":
+        material = prepare(config, corpus, progress)
+        found = list(material.samples.values())
+        return found, [one.rows("score", config) for one in found], list(material.problems)
+    rate = rows_per_second(config)
+    even = config.model_copy(
+        update={"sampling": "custom", "anomaly_fps": rate, "normal_fps": rate, "detector_weights": "none"}
+    )
+    weak = [_weak(v) for v in corpus.of("train", "val")]
+    trained, problems = extract(weak, even, progress, purpose="train")
+    tested, wrong = extract(corpus.of("test"), config, progress, purpose="score")
+    rows = [one.rows("train", even) for one in trained]
+    for one in tested:
+        scored = one.rows("score", config)
+        rows.append(scored[even_rows(one.index[scored], stride_frames(one.fps, rate))])
+    return trained + tested, rows, problems + wrong
+
+
+def _clip_rows(
+    config: Config, corpus: Corpus, progress: Progress | None
+) -> tuple[list[Clips], list[np.ndarray], list[Problem]]:
+    inputs = bag_inputs(config)
+    weak = [_weak(v) for v in corpus.videos if v.split != "unseen"]
+    found, problems = inputs.extract(weak, "score", progress)
+    return found, [one.rows("score", inputs.config) for one in found], problems
+
+
+def _own_item(samples: Samples | Clips, rows: np.ndarray, inputs: Inputs, segments: Segments | None) -> Item:
+    networks = [
+        [stream, network.name, network.digest, network.width, network.size]
+        for stream, network in inputs.networks.items()
+    ]
+    made_of = [samples.digest, rows.tolist(), networks, device_of(inputs.config)]
+    identity = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:20]
+    count = inputs.config.mil_segments if segments is None else segments(samples.frames, samples.fps)
+    features = inputs.features(samples, rows).astype(np.float32)
+    return Item(
+        samples.video,
+        samples.frames,
+        samples.fps,
+        cut(samples.index[rows], features, samples.frames, count, samples.video.name),
+        identity,
+    )
+
+
+def published_items(
+    config: Config, corpus: Corpus, progress: Progress | None = None, segments: Segments | None = None
+) -> tuple[dict[str, Item], list[Problem]]:
+    """Bags of the clip features in config.mil_published (`segments.read_published`), by video name; of at most as many segments as there are clips.
+
+    The videos themselves are read for their length alone, once.
+    """
+    features, problems = read_published(
+        resolve(config.mil_published), [v for v in corpus.videos if v.split != "unseen"]
+    )
+    videos = [_weak(v) for v in corpus.videos if v.name in features]
+    wrong, store = absent(videos), Store(config.cache_dir)
+    keys = {
+        n: {"video": file_digest(v.path), "code": code_version("vadkit.core.video")}
+        for n, v in enumerate(videos)
+        if n not in wrong
+    }
+    missing = [(n, key, partial(_measure, videos[n].path)) for n, key in keys.items() if not store.has("lengths", key)]
+    for done, (position, error) in enumerate(make_entries("lengths", missing, config.cache_dir, config.workers), 1):
+        if error is not None:
+            wrong[position] = error
+        if progress is not None:
+            progress(done, len(missing), f"length of {videos[position].name}")
+
+    def item(n: int) -> tuple[Item, list[Problem]]:
+        video, facts, found = open_entry(videos[n], store.path("lengths", keys[n]), config.annotation_slack_frames)
+        frames, fps, rows = facts["frames"], facts["fps"], features[video.name]
+        count = config.mil_segments if segments is None else min(segments(frames, fps), len(rows))
+        bag = published_bag(rows, frames, count, video.name)
+        return Item(video, frames, fps, bag, hashlib.sha256(bag.features.tobytes()).hexdigest()[:20]), found
+
+    items, more = load_entries(videos, wrong, item, config.strict)
+    return {one.video.name: one for one in items}, problems + more
+
+
+def _measure(path: Path, folder: Path) -> None:
+    found = inspect(path)
+    (folder / "facts.json").write_text(
+        json.dumps({"frames": found.frames, "fps": probe(path).fps, "notes": list(found.notes)})
+    )
+
+
+def _weak(video: Video) -> Video:
+    """Without its spans, where it is for training or validation alone."""
+    return replace(video, intervals=None) if video.split in ("train", "val") else video
+
+
+def sides_of(fold: Fold, items: Mapping[str, Item]) -> list[tuple[Item, ...]]:
+    """The usable bags of the (training, validation, test) side.
+
+    Raises DataError where training or validation has videos of one class only, or a side has none.
+    """
+    sides = [tuple(items[name] for name in side if name in items) for side in (fold.train, fold.val, fold.test)]
+    for side, what in zip(sides, ("training", "validation", "test"), strict=True):
+        labels = [item.video.label for item in side]
+        if not labels or (what != "test" and len(set(labels)) < 2):
+            raise DataError(
+                f"multiple-instance learning needs normal and anomalous {what} videos, got {len(labels) - sum(labels)} and {sum(labels)}; give more videos, or raise validation_fraction"
+            )
+    return sides
+
+
+def video_scores(item: Item, scores: np.ndarray, config: Config) -> VideoScores:
+    """A video's segment scores, to be held over its frames; one clock for all anomaly scores. Shape: (segments,) in [0, 1]."""
+    video = item.video
+    return on_clock(
+        VideoScores(
+            video.name, video.category, video.source, item.fps, item.bag.starts, scores, video.frame_labels(item.frames)
+        ),
+        config.analysis_fps,
+    )
+
+
+def padded(bags: Sequence[Bag]) -> tuple[Tensor, Tensor]:
+    """Bags of any length as one array, zeros after the last real instance. Shape: -> (bags, longest, D), and the (bags, longest) bool mask of what is real."""
+    longest = max(len(bag) for bag in bags)
+    features = torch.zeros(len(bags), longest, bags[0].features.shape[1])
+    mask = torch.zeros(len(bags), longest, dtype=torch.bool)
+    for number, bag in enumerate(bags):
+        features[number, : len(bag)] = torch.from_numpy(bag.features)
+        mask[number, : len(bag)] = True
+    return features, mask

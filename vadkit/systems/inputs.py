@@ -1,0 +1,130 @@
+"""What a system sees of a video: its samples, the pretrained networks that look at them, and the features they make.
+
+Two kinds, by `System.network`: single frames with their flow images (`FrameInputs`), and clips for 3D networks
+(`ClipInputs`). The experiment trains, scores and remembers both alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from vadkit.core.config import Config
+from vadkit.core.errors import ConfigError
+from vadkit.corpora.video import Problem, Video
+from vadkit.models.pretrained import Network, network_of
+from vadkit.systems.base import System
+from vadkit.views.clip_features import clip_features, extract_clip_features
+from vadkit.views.clips import BAGS, Clips, extract_clips
+from vadkit.views.features import extract_features, pooled
+from vadkit.views.frames import Samples, extract
+
+Progress = Callable[[int, int, str], None]
+
+C3D_FRAMES = 16  # its five poolings leave one step of time
+PIXELS_AT_ONCE = 64 * 224 * 224  # of clips, in phase two: about four gigabytes with gradients
+
+
+@dataclass(frozen=True)
+class FrameInputs:
+    """Frames, flow images and bags of objects: the paper's own systems (section 3)."""
+
+    config: Config
+    system: System
+
+    image_rows = 64  # at once
+
+    @cached_property
+    def networks(self) -> dict[str, Network]:
+        """By stream."""
+        return {
+            stream: network_of(self.config.backbone, self.config.backbone_weights)
+            for stream in self.system.stream_names(self.config)
+        }
+
+    def extract(
+        self, videos: Sequence[Video], purpose: str, progress: Progress | None
+    ) -> tuple[list[Samples], list[Problem]]:
+        return extract(videos, self.config, progress, purpose=purpose)
+
+    def extract_features(self, samples: Sequence[Samples], progress: Progress | None) -> None:
+        extract_features(samples, tuple(self.networks), self.config, progress)
+
+    def features(self, one: Samples, rows: np.ndarray) -> np.ndarray:
+        """Pooled features of the given rows, streams side by side. Shape: -> (k, D) float16."""
+        return np.concatenate([pooled(one, stream, self.config)[rows] for stream in self.networks], axis=1)
+
+
+@dataclass(frozen=True)
+class ClipInputs:
+    """Clips of 16 frames, for C3D (section 4.5) and the two-stream I3D (section 4.6)."""
+
+    config: Config
+    system: System
+
+    @cached_property
+    def networks(self) -> dict[str, Network]:
+        """By stream. Raises ConfigError where C3D is to see clips of another length than it was made for."""
+        c = self.config
+        if self.system.network == "c3d":
+            if c.clip_frames != C3D_FRAMES:
+                raise ConfigError(
+                    f"C3D takes clips of {C3D_FRAMES} frames, clip_frames is {c.clip_frames}; set clip_frames: {C3D_FRAMES}"
+                )
+            return {"rgb": network_of("c3d", c.c3d_weights, c.clip_width, c.c3d_size)}
+        weights = {"rgb": c.i3d_rgb_weights, "flow": c.i3d_flow_weights}
+        return {stream: network_of(f"i3d_{stream}", weights[stream], c.clip_width, c.i3d_size) for stream in weights}
+
+    @property
+    def size(self) -> int:
+        return self.config.c3d_size if self.system.network == "c3d" else self.config.i3d_size
+
+    @property
+    def every(self) -> int:
+        """Analysed frames that share a clip."""
+        return self.config.i3d_score_every if self.system.network == "i3d" else 1
+
+    @property
+    def image_rows(self) -> int:
+        """Clips that phase two, and scoring after it, hold in memory at once."""
+        return max(1, PIXELS_AT_ONCE // (self.config.clip_frames * self.size**2))
+
+    def extract(
+        self, videos: Sequence[Video], purpose: str, progress: Progress | None
+    ) -> tuple[list[Clips], list[Problem]]:
+        streams = (*self.networks, BAGS) if self.system.bag else tuple(self.networks)
+        return extract_clips(videos, self.config, self.size, streams, progress, purpose=purpose, every=self.every)
+
+    def extract_features(self, samples: Sequence[Clips], progress: Progress | None) -> None:
+        extract_clip_features(samples, self.networks, self.config, progress)
+
+    def features(self, one: Clips, rows: np.ndarray) -> np.ndarray:
+        """Features of the given clips, streams side by side. Shape: -> (k, D) float16."""
+        return np.concatenate(
+            [clip_features(one, stream, network, self.config)[rows] for stream, network in self.networks.items()],
+            axis=1,
+        )
+
+
+class TubeInputs(ClipInputs):
+    """Clips of windows of the frame, which `vadkit.systems.tubes` cuts: how large they are depends on the training videos."""
+
+    def extract(
+        self, videos: Sequence[Video], purpose: str, progress: Progress | None
+    ) -> tuple[list[Clips], list[Problem]]:
+        raise ConfigError(
+            f"{self.system.name} sees windows as large as its training tubes; they are cut for the corpus's own lists only. Score other videos with full-I3D"
+        )
+
+
+Inputs = FrameInputs | ClipInputs
+
+
+def inputs_of(config: Config, system: System) -> Inputs:
+    """What the system sees under these parameters."""
+    if system.network == "two_stream":
+        return FrameInputs(config, system)
+    return (ClipInputs if system.view == "full" else TubeInputs)(config, system)

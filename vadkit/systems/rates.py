@@ -1,0 +1,186 @@
+"""Sampling rates that adapt to the anomaly's class: more frames a second where a class needs them, the same number in all.
+
+Petrocchi et al. name it as future work (section 6): adaptive sampling "can be made even more effective if, for example, the
+adaptivity also considers the different types of anomalies and their characteristics". They say neither which nor how; two
+readings, by config.class_rates_by:
+
+- "change": a class whose frames change more from one sample to the next loses more between them, and is sampled more often.
+  Change is seen in the frame stream's features: a flow image is a difference itself, scaled anew in every frame;
+- "seconds": a class with fewer seconds of hard anomaly in the training videos is sampled more often, so that classes have
+  about as many samples each.
+
+Rates within hard anomalies only; soft frames, normal videos and all that is validated, tested or scored keep the common one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from vadkit.core.config import Config
+from vadkit.core.errors import DataError
+from vadkit.views.features import extract_features, pooled
+from vadkit.views.frames import Samples, extract
+from vadkit.views.sampling import stride_frames
+
+Progress = Callable[[int, int, str], None]
+
+WITHIN = 3.0  # a class's rate lies within this factor of the common one, either way (our reading)
+LEAST_NEED = 1e-3  # of a class whose frames stand still; far beyond what WITHIN lets through
+
+
+@dataclass(frozen=True)
+class ClassRate:
+    """One class's share. seconds: of hard anomaly in the training videos; need: as `needs`; common_samples, samples: hard
+    ones at the common rate and at its own."""
+
+    category: str
+    videos: int
+    seconds: float
+    need: float
+    rate: float
+    common_samples: int
+    samples: int
+
+
+@dataclass(frozen=True, eq=False)
+class RatedSamples(Samples):
+    """Samples of a training video at its class's rate, frames a second in hard anomalies."""
+
+    rate: float
+
+    def rows(self, purpose: str, config: Config, hard_only: bool = False) -> np.ndarray:
+        """As `Samples.rows`, for training at `rate`; scoring rows were not extracted and raise ValueError."""
+        return super().rows(purpose, at_rate(config, self.rate), hard_only)
+
+
+def at_rate(config: Config, rate: float) -> Config:
+    """The parameters with another rate in hard anomalies and the same elsewhere."""
+    return config.model_copy(update={"sampling": "custom", "anomaly_fps": rate, "normal_fps": config.training_fps[1]})
+
+
+def at_class_rates(samples: Sequence[Samples], config: Config, progress: Progress | None = None) -> list[Samples]:
+    """Training samples with each class at its own rate; extracted anew where that takes other frames, else as given.
+
+    Raises DataError where a video cannot be read any more.
+    """
+    rates = {one.category: one.rate for one in plan_rates(samples, config, progress)}
+    anew: dict[str, Samples] = {}
+    for category, rate in rates.items():
+        videos = [
+            one.video
+            for one in samples
+            if one.video.category == category and _stride(one, rate) != _stride(one, config.training_fps[0])
+        ]
+        found, problems = extract(videos, at_rate(config, rate), progress, purpose="train") if videos else ([], [])
+        if len(found) < len(videos):
+            lost = next(problem for problem in problems if problem.left_out)
+            raise DataError(
+                f"{lost.where} was sampled before and cannot be now, at {rate:g} frames a second: {lost.what}"
+            )
+        anew |= {one.video.name: rated(one, rate) for one in found}
+    return [anew.get(one.video.name, one) for one in samples]
+
+
+def rated(one: Samples, rate: float) -> Samples:
+    return RatedSamples(**{field.name: getattr(one, field.name) for field in fields(Samples)}, rate=rate)
+
+
+def plan_rates(samples: Sequence[Samples], config: Config, progress: Progress | None = None) -> list[ClassRate]:
+    """What each class of anomaly gets, by name. samples: of the training videos at the common rate.
+
+    The number of hard samples is counted as it will be drawn, in whole strides from each span's start, so the total is as
+    near to that of the common rate as whole strides allow.
+    """
+    members: dict[str, list[Samples]] = {}
+    for one in samples:
+        if one.video.label:
+            members.setdefault(one.video.category, []).append(one)
+    members = dict(sorted(members.items()))
+    common = config.training_fps[0]
+    if config.class_rates_by == "change":
+        extract_features([one for of in members.values() for one in of], ("frame",), config, progress)
+    wanted = needs(members, config)
+
+    def count(category: str, rate: float) -> int:
+        return sum(-(-(end - start) // _stride(one, rate)) for one in members[category] for start, end in _spans(one))
+
+    rates = class_rates(wanted, common, lambda trial: sum(count(category, rate) for category, rate in trial.items()))
+    return [
+        ClassRate(category, len(of), _seconds(of), wanted[category], rates[category], count(category, common), count(category, rates[category]))
+        for category, of in members.items()
+    ]  # fmt: skip
+
+
+def class_rates(
+    needs: Mapping[str, float], rate: float, count: Callable[[Mapping[str, float]], float]
+) -> dict[str, float]:
+    """Frames per second of each class, proportional to its need, within a factor of WITHIN of the common rate.
+
+    needs: above 0, any unit. count: how many samples given rates draw, never falling as rates rise; the factor of
+    proportion is the one whose total is nearest to that of the common rate. Raises ValueError for a need that is not above 0.
+    """
+    if not needs:
+        return {}
+    if not min(needs.values()) > 0:
+        raise ValueError(f"expected needs above 0, got {dict(needs)}")
+
+    def scaled(factor: float) -> dict[str, float]:
+        return {category: min(max(factor * need, rate / WITHIN), rate * WITHIN) for category, need in needs.items()}
+
+    target = count(dict.fromkeys(needs, rate))
+    low, high = rate / WITHIN / max(needs.values()), rate * WITHIN / min(needs.values())
+    for _ in range(100):
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if count(scaled(middle)) < target else (low, middle)
+    return min((scaled(high), scaled(low)), key=lambda rates: abs(count(rates) - target))
+
+
+def needs(members: Mapping[str, Sequence[Samples]], config: Config) -> dict[str, float]:
+    """How much each class wants to be sampled, in no unit: 1 on average over classes.
+
+    "change": the mean cosine distance between the pooled frame features of successive hard samples of a span; a class that never
+    has two takes the mean of the others. "seconds": 1 / its seconds of hard anomaly.
+    """
+    if config.class_rates_by == "seconds":
+        found = {category: 1 / _seconds(of) for category, of in members.items()}
+    else:
+        found = {category: _change(of, config) for category, of in members.items()}
+    known = [need for need in found.values() if not math.isnan(need)]
+    mean = float(np.mean(known)) if known else 0.0
+    return {
+        category: max(need / mean, LEAST_NEED) if mean > 0 and not math.isnan(need) else 1.0
+        for category, need in found.items()
+    }
+
+
+def _change(members: Sequence[Samples], config: Config) -> float:
+    """Mean cosine distance of successive hard samples; NaN where no span has two."""
+    found = []
+    for one in members:
+        rows = one.rows("train", config, hard_only=True)
+        if len(rows) < 2:
+            continue
+        span = np.searchsorted([end for _, end in _spans(one)], one.index[rows], side="right")
+        seen = np.asarray(pooled(one, "frame", config)[rows], np.float64)
+        seen /= np.maximum(np.linalg.norm(seen, axis=1, keepdims=True), 1e-12)
+        distance = 1 - (seen[1:] * seen[:-1]).sum(axis=1)
+        found.append(distance[np.diff(span) == 0])
+    changes = np.concatenate(found) if found else np.empty(0)
+    return float(changes.mean()) if len(changes) else math.nan
+
+
+def _spans(one: Samples) -> tuple[tuple[int, int], ...]:
+    """Hard spans of an anomalous video; all of it where its label alone is known."""
+    return ((0, one.frames),) if one.video.intervals is None else one.video.intervals
+
+
+def _seconds(members: Sequence[Samples]) -> float:
+    return sum((end - start) / one.fps for one in members for start, end in _spans(one))
+
+
+def _stride(one: Samples, rate: float) -> int:
+    return stride_frames(one.fps, rate)

@@ -1,0 +1,148 @@
+"""A trained system at scoring time: the network of a run's model folder, and what it says of images and of whole videos."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vadkit.core.code import code_version
+from vadkit.core.devices import device_of
+from vadkit.core.errors import DataError
+from vadkit.core.store import Store, digest
+from vadkit.evaluation.scores import VideoScores
+from vadkit.models.pretrained import Network, as_tensors, recalled
+from vadkit.models.two_stream import Head, TwoStream, confidence
+from vadkit.systems.base import System
+from vadkit.systems.inputs import Inputs
+from vadkit.views.frames import Samples
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A trained network with its pretrained streams, ready for images; networks: by stream. See `load_model`."""
+
+    model: TwoStream
+    system: System
+    networks: Mapping[str, Network]
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        return tuple(self.networks)
+
+    def confidence(self, images: Mapping[str, np.ndarray], bags: np.ndarray | None = None) -> np.ndarray:
+        """Confidence of the anomaly class. Shape: (n, S, S, 3) uint8 RGB, or clips (n, T, S, S, 3), for each of `streams`, (n, 80) -> (n,) in [0, 1].
+
+        Raises KeyError for a stream without images.
+        """
+        device = next(self.model.parameters()).device
+        with torch.no_grad():
+            logits = self.model(
+                as_tensors(self.networks, images, device),
+                None if bags is None else torch.as_tensor(bags, device=device),
+            )
+        return confidence(logits).cpu().numpy()
+
+
+def load_model(path: str | Path, device: str = "cpu") -> Scorer:
+    """Rebuild a trained network from a run's model folder, in evaluation mode.
+
+    Raises DataError where the folder holds no model, WeightsError where a network's weights are no
+    longer those that it was trained with.
+    """
+    path = Path(path)
+    facts, state = _facts(path), _state(path)
+    networks = recalled(facts["networks"])
+    system = System(
+        **{
+            **facts["system"],
+            "fixed_epochs": facts["system"]["fixed_epochs"] and tuple(facts["system"]["fixed_epochs"]),
+        }
+    )
+    model = TwoStream([network.build() for network in networks.values()], Head(**facts["head"]))
+    (model if facts["finetuned"] else model.head).load_state_dict(state)
+    return Scorer(model.to(device).eval(), system, networks)
+
+
+def score(inputs: Inputs, model_path: Path, samples: Sequence[Samples]) -> list[VideoScores]:
+    """Scores of videos by the model in a run's folder; the confidences are cached, the labels come with the samples.
+
+    Raises as `confidences` does where they are not cached yet.
+    """
+    config = inputs.config
+    rows = [one.rows("score", config) for one in samples]
+    videos = [[one.digest, digest(r.tolist())] for one, r in zip(samples, rows, strict=True)]
+    key = {"model": model_path.name, "videos": videos, "code": code_version(__name__)}
+
+    def build(folder: Path) -> None:
+        confident = confidences(inputs, model_path)
+        np.savez(
+            folder / "scores.npz",
+            **{str(n): confident(one, r) for n, (one, r) in enumerate(zip(samples, rows, strict=True))},
+        )
+
+    with np.load(Store(config.cache_dir).fetch("scores", key, build) / "scores.npz") as arrays:
+        found = [arrays[str(n)] for n in range(len(samples))]
+    return [
+        VideoScores(
+            one.video.name,
+            one.video.category,
+            one.video.source,
+            one.fps,
+            one.index[r],
+            c,
+            one.video.frame_labels(one.frames),
+        )
+        for one, r, c in zip(samples, rows, found, strict=True)
+    ]
+
+
+def confidences(inputs: Inputs, model_path: Path) -> Callable[[Samples, np.ndarray], np.ndarray]:
+    """What gives a model's confidences: (samples, rows) -> (k,) in [0, 1], from cached features where the streams are as pretrained, else from images.
+
+    Raises DataError where the folder holds no model, and as `load_model` does where it takes images.
+    """
+    if _facts(model_path)["finetuned"]:
+        scorer = load_model(model_path, device_of(inputs.config))
+
+        def from_images(one: Samples, rows: np.ndarray) -> np.ndarray:
+            parts = np.split(rows, range(inputs.image_rows, len(rows), inputs.image_rows))
+            return np.concatenate(
+                [
+                    scorer.confidence({stream: one.images(stream, p) for stream in scorer.streams}, one.bags[p])
+                    for p in parts
+                ]
+            )
+
+        return from_images
+    head = Head(**_facts(model_path)["head"]).eval()
+    head.load_state_dict(_state(model_path))
+
+    def from_features(one: Samples, rows: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return confidence(
+                head(torch.from_numpy(inputs.features(one, rows)), torch.from_numpy(one.bags[rows]))
+            ).numpy()
+
+    return from_features
+
+
+def _facts(path: Path) -> dict:
+    if not (path / "model.json").is_file():
+        raise DataError(
+            f"{path} holds no model (model.json is missing); take a path from SeedRun.model_paths, or run the system again"
+        )
+    return json.loads((path / "model.json").read_text())
+
+
+def _state(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        return torch.load(path / "model.pt", map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many types for a file that is cut short
+        raise DataError(
+            f"{path}/model.pt cannot be read ({type(error).__name__}: {error}); delete the folder and run the system again"
+        ) from None

@@ -1,0 +1,1 @@
+"""What a network gets to see of a video: frames, flow, objects, clips, tubes, segments, features."""

@@ -1,0 +1,262 @@
+"""Bag of objects: how many of each COCO class a detector sees in a frame (paper 3.1).
+
+The detector runs through ultralytics, kept offline and quiet: nothing is installed, reported, or written outside the cache
+while a workbook runs. Weights are ONNX files, which hold data only, or ultralytics' own `.pt` files, which are pickles:
+loading one runs what its author put in it, so give only `.pt` files that you trust.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vadkit.core.config import resolve
+from vadkit.core.devices import device_of
+from vadkit.core.errors import ConfigError, WeightsError
+from vadkit.core.store import file_digest
+from vadkit.models.hub import WORLD_ASSETS
+
+if TYPE_CHECKING:
+    from vadkit.core.config import Config
+
+COCO_CLASSES = (
+    "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light",
+    "fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog", "horse", "sheep", "cow",
+    "elephant", "bear", "zebra", "giraffe", "backpack", "umbrella", "handbag", "tie", "suitcase", "frisbee",
+    "skis", "snowboard", "sports ball", "kite", "baseball bat", "baseball glove", "skateboard", "surfboard", "tennis racket", "bottle",
+    "wine glass", "cup", "fork", "knife", "spoon", "bowl", "banana", "apple", "sandwich", "orange",
+    "broccoli", "carrot", "hot dog", "pizza", "donut", "cake", "chair", "couch", "potted plant", "bed",
+    "dining table", "toilet", "tv", "laptop", "mouse", "remote", "keyboard", "cell phone", "microwave", "oven",
+    "toaster", "sink", "refrigerator", "book", "clock", "vase", "scissors", "teddy bear", "hair drier", "toothbrush",
+)  # fmt: skip
+
+WORLD_WEIGHTS = WORLD_ASSETS / "world_yolo.onnx"
+
+# Detection models that ultralytics publishes: a bare name of this form may be fetched into the cache.
+_PUBLISHED = re.compile(r"yolo(v8|11|12|26)[nsmlx]\.pt|yolov5[nsmlx]6?u\.pt|yolov9[tsmce]\.pt|yolov10[nsmblx]\.pt")
+
+
+class Detector:
+    """A loaded object detector; also a context manager, which drops the network at its end.
+
+    threads: of the ONNX session; 1 where several processes detect at once. Raises ConfigError for
+    detector_weights "none", WeightsError for weights that are missing, damaged, or not of COCO's 80 classes.
+    """
+
+    def __init__(self, config: Config, threads: int | None = None):
+        self.path = _fetch(config)
+        self.confidence = config.detector_confidence
+        self._onnx = self.path.suffix == ".onnx"
+        session = _onnx_session(self.path, threads) if self._onnx else None
+        self._model = _load(self.path, config.cache_dir)
+        side = self._check_onnx(session) if self._onnx else self._check_pt()
+        self.batched = side is None  # a static model takes one image of its own size
+        self.input_size = side or config.detector_size
+        self._device = (
+            "cpu" if self._onnx else device_of(config)
+        )  # the onnxruntime that the project asks for has no CUDA
+        if session is not None:
+            self._limit_threads(session)
+
+    def __enter__(self) -> Detector:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._model = None
+
+    def bags(self, frames: Sequence[np.ndarray]) -> np.ndarray:
+        """Detections of each class in each frame, raw counts at detector_confidence or above.
+
+        Shape: n frames (H, W, 3) uint8 BGR of any size -> (n, 80) float32, in the order of COCO_CLASSES.
+        """
+        counts = np.zeros((len(frames), len(COCO_CLASSES)), np.float32)
+        for row, boxes in zip(counts, self._boxes(frames), strict=True):
+            row += np.bincount(boxes[:, 5].astype(np.int64), minlength=len(COCO_CLASSES))
+        return counts
+
+    def detect(self, frame: np.ndarray) -> np.ndarray:
+        """Boxes of one frame: (H, W, 3) uint8 BGR -> (k, 6) float32 x1, y1, x2, y2 in the frame's pixels, confidence, class."""
+        return self._boxes([frame])[0]
+
+    def _boxes(self, frames: Sequence[np.ndarray]) -> list[np.ndarray]:
+        for frame in frames:
+            if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+                raise ValueError(f"expected (H, W, 3) uint8 BGR frames, got {frame.shape} {frame.dtype}")
+        if self._model is None:
+            raise RuntimeError("this Detector was closed at the end of its `with` block; make another")
+        one_shape = len({frame.shape for frame in frames}) == 1
+        groups = [list(frames)] if self.batched and one_shape else [[frame] for frame in frames]
+        return [result.boxes.data.cpu().numpy() for group in groups for result in self._predict(group)]
+
+    def _predict(self, frames: list[np.ndarray]) -> list:
+        return self._model.predict(
+            frames, imgsz=self.input_size, conf=self.confidence, device=self._device, verbose=False, save=False
+        )
+
+    def _check_onnx(self, session) -> int | tuple[int, int] | None:
+        """The side that a static model is bound to, None for a dynamic one."""
+        facts = session.get_modelmeta().custom_metadata_map
+        try:
+            names, task = ast.literal_eval(facts["names"]), facts["task"]
+        except (KeyError, ValueError, SyntaxError):
+            raise WeightsError(
+                f"{self.path} does not say which classes it detects; export it with ultralytics: yolo export model=yolov8n.pt format=onnx"
+            ) from None
+        _check_classes(names, task, self.path)
+        shape = session.get_inputs()[0].shape
+        return tuple(shape[2:]) if all(isinstance(side, int) for side in shape) else None
+
+    def _check_pt(self) -> None:
+        _check_classes(self._model.names, self._model.task, self.path)
+
+    def _limit_threads(self, session) -> None:
+        """Put our session where ultralytics keeps its own, which has a thread for every core that spins while it
+        waits: twice the processor time for the same frames, and processes that fight."""
+        self._predict([np.zeros((64, 64, 3), np.uint8)])  # ultralytics builds its session at the first call
+        self._model.predictor.model.backend.session = session
+
+
+def detector_key(config: Config) -> dict | None:
+    """What bags depend on, for a cache key: the weights' content and the detector's parameters; None for "none".
+
+    A published name that is not in the cache yet is fetched: what bags were counted with is known by its content, never by its
+    name alone. Raises WeightsError where a weights file is missing.
+    """
+    if config.detector_weights == "none":
+        return None
+    import importlib.metadata
+
+    return {
+        "weights": file_digest(_fetch(config)),
+        "confidence": config.detector_confidence,
+        "size": config.detector_size,
+        "ultralytics": importlib.metadata.version("ultralytics"),
+    }
+
+
+def detector_file(config: Config) -> Path | None:
+    """Where the detector's weights are, or will be once they are fetched; None for "none". Raises WeightsError where they are missing and cannot be fetched."""
+    return None if config.detector_weights == "none" else _where(config)
+
+
+def _is_published(config: Config) -> bool:
+    return bool(_PUBLISHED.fullmatch(config.detector_weights)) and not resolve(config.detector_weights).is_file()
+
+
+def _where(config: Config) -> Path:
+    """The weights file; raises WeightsError where it is missing and cannot be fetched."""
+    name = config.detector_weights
+    if name == "world":
+        if not WORLD_WEIGHTS.is_file():
+            raise WeightsError(
+                f"the packaged detector {WORLD_WEIGHTS} is missing; install vadkit again, or give detector_weights the path of another"
+            )
+        return WORLD_WEIGHTS
+    if _is_published(config):
+        return config.cache_dir / "weights" / name
+    path = resolve(name)
+    if path.suffix not in (".onnx", ".pt"):
+        raise WeightsError(f"detector_weights must be 'world', 'none', or a path to .onnx or .pt, got '{name}'")
+    if not path.is_file():
+        raise WeightsError(
+            f"detector_weights: no file {path}; give a YOLO of COCO's 80 classes: 'yolov8n.pt' (fetched by ultralytics where there is a network; "
+            f"or download it from github.com/ultralytics/assets/releases and give its path), an .onnx exported from one, or 'world' for the synthetic corpus"
+        )
+    return path
+
+
+def _fetch(config: Config) -> Path:
+    if config.detector_weights == "none":
+        raise ConfigError(
+            "detector_weights is 'none', so there is no bag of objects; give 'world' or a path, or take a system without a bag"
+        )
+    path = _where(config)
+    if path.is_file():
+        return path
+    _quiet_ultralytics(config.cache_dir)
+    from ultralytics.utils.downloads import attempt_download_asset
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        attempt_download_asset(str(path))
+    except Exception as error:  # ultralytics raises many types for a failed download
+        raise WeightsError(
+            f"{path.name} could not be fetched ({type(error).__name__}: {error}); download it from github.com/ultralytics/assets/releases and put it at {path}"
+        ) from None
+    if not path.is_file():
+        raise WeightsError(
+            f"{path.name} could not be fetched; download it from github.com/ultralytics/assets/releases and put it at {path}"
+        )
+    return path
+
+
+def _quiet_ultralytics(cache_dir: Path) -> None:
+    """Keep ultralytics and onnxruntime from installing, reporting, and writing under the user's home."""
+    os.environ["YOLO_AUTOINSTALL"] = "false"
+    os.environ["YOLO_VERBOSE"] = "false"
+    os.environ["YOLO_OFFLINE"] = (
+        "true"  # no look-ups; a named download still works, for it only matters after a failure
+    )
+    os.environ["YOLO_CONFIG_DIR"] = str(cache_dir / "ultralytics")
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # onnxruntime >= 1.29 reports each session, and keeps an id in the home
+    (cache_dir / "ultralytics").mkdir(parents=True, exist_ok=True)
+    from ultralytics import settings
+    from ultralytics.utils import LOGGER
+
+    LOGGER.setLevel("ERROR")
+    # Where someone imported ultralytics before us its settings are the user's own file: leave that alone.
+    if settings["sync"] and str(cache_dir) in str(settings.file):
+        settings.update({"sync": False})
+
+
+def _onnx_session(path: Path, threads: int | None):
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's exceptions have no common public base
+        raise WeightsError(
+            f"{path} is not a model that onnxruntime loads ({type(error).__name__}); export it again: yolo export model=yolov8n.pt format=onnx"
+        ) from None
+
+
+def _load(path: Path, cache_dir: Path):
+    _quiet_ultralytics(cache_dir)
+    from ultralytics import YOLO
+
+    try:
+        return YOLO(str(path), task="detect" if path.suffix == ".onnx" else None, verbose=False)
+    except Exception as error:  # ultralytics raises many types for files that are no model
+        raise WeightsError(
+            f"{path} is not a YOLO model that ultralytics loads ({type(error).__name__}: {str(error).splitlines()[0]})"
+        ) from None
+
+
+def _check_classes(names: dict[int, str] | list[str], task: str, path: Path) -> None:
+    given = tuple(names[n] for n in range(len(names)))
+    if task != "detect":
+        raise WeightsError(f"{path} is a model for '{task}'; a bag of objects needs a detector (task 'detect')")
+    if given != COCO_CLASSES:
+        first = next(
+            (
+                f"class {n} is '{one}', expected '{coco}'"
+                for n, (one, coco) in enumerate(zip(given, COCO_CLASSES, strict=False))
+                if one != coco
+            ),
+            "the rest is missing",
+        )
+        raise WeightsError(
+            f"{path} detects {len(given)} classes, expected COCO's 80 in their order ({first}); give a detector trained on COCO"
+        )

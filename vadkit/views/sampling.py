@@ -1,0 +1,131 @@
+"""Which frames of a video are sampled, and between which two each flow is taken.
+
+Training rows follow the paper's adaptive sampling rates, scoring rows are an even grid over the whole video.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from vadkit.core.config import Config
+    from vadkit.corpora.video import Video
+
+PURPOSES = ("train", "score", "both")
+FLOWS_OF_A_WINDOW = 3  # successive flows that place the motion window and make the speed image
+
+
+def stride_frames(fps: float, rate: float) -> int:
+    """Frames between samples at `rate` a second: fps / rate rounded half up, at least 1 (a rate above the video's
+    takes every frame). Released: 30 fps at 3 and 1 a second, strides 10 and 30."""
+    return max(1, int(fps / rate + 0.5))
+
+
+def gap_frames(fps: float, config: Config) -> int:
+    """Frames nearest to config.flow_gap_seconds, at least 1."""
+    return max(1, int(config.flow_gap_seconds * fps + 0.5))
+
+
+def flows_of(start: int, number: int, count: int) -> list[tuple[int, int]]:
+    """The last `count` successive flows up to a row's own, which goes from `start` to `number`: pairs of frames, rising.
+
+    All span the row's own gap; those that would start before the video are left out. Empty for a row
+    without flow.
+    """
+    gap = number - start
+    if gap == 0:
+        return []
+    return [(number - k * gap, number - (k - 1) * gap) for k in range(count, 0, -1) if number - k * gap >= 0]
+
+
+def plan(video: Video, frames: int, fps: float, config: Config, purpose: str) -> tuple[np.ndarray, np.ndarray]:
+    """The frames to sample and, for each, the earlier frame that its flow starts from.
+
+    Shape: -> (n,) int64 and (n,) int64, ordered. "score": every stride-th frame from 0. "train": inside each hard
+    anomaly every stride-th frame from its first, elsewhere likewise with the other stride, so that no span goes
+    unseen (paper 3.3; counting from a span's start is our reading). "both": the union. Flow: by config.flow_pair, the
+    frame one scoring stride earlier ("grid"), the frame before ("adjacent"), config.flow_gap_seconds earlier ("gap"), or
+    the previous frame of the same plan ("sampled", as released: the gap then differs between anomalous and normal
+    frames, and gives the class away).
+    Never before frame 0; frame 0 itself has no flow. The plan of a shorter video is the head of a longer one's.
+    """
+    if purpose not in PURPOSES:
+        raise ValueError(f"purpose must be one of {', '.join(PURPOSES)}, got '{purpose}'")
+    grid = stride_frames(fps, config.analysis_fps)
+    pairs: set[tuple[int, int]] = set()
+    for one in ("train", "score") if purpose == "both" else (purpose,):
+        index = (
+            np.arange(0, frames, grid) if one == "score" else _training_frames(video.frame_labels(frames), fps, config)
+        )
+        if config.flow_pair == "sampled":
+            flow_from = np.concatenate([index[:1], index[:-1]])
+        else:
+            gap = {"grid": grid, "adjacent": 1, "gap": gap_frames(fps, config)}[config.flow_pair]
+            flow_from = np.maximum(index - gap, 0)
+        pairs.update(zip(index.tolist(), flow_from.tolist(), strict=True))
+    table = np.array(sorted(pairs), np.int64).reshape(-1, 2)
+    return table[:, 0].copy(), table[:, 1].copy()
+
+
+def _training_frames(labels: np.ndarray, fps: float, config: Config) -> np.ndarray:
+    strides = [stride_frames(fps, rate) for rate in config.training_fps]  # in hard anomalies, elsewhere
+    starts = np.flatnonzero(np.diff(labels, prepend=2))  # 2: the first frame always starts a span
+    ends = np.append(starts[1:], len(labels))
+    spans = [np.arange(start, end, strides[0 if labels[start] else 1]) for start, end in zip(starts, ends, strict=True)]
+    return np.concatenate(spans) if spans else np.empty(0, np.int64)
+
+
+class Walk:
+    """The plan of a video whose length is not known yet: it grows ahead of the decoder.
+
+    Sound because the plan of a shorter video is the head of a longer one's.
+    """
+
+    def __init__(self, video: Video, fps: float, config: Config, purpose: str, expected_frames: int):
+        self._plan = lambda frames: plan(video, frames, fps, config, purpose)
+        self.flows = FLOWS_OF_A_WINDOW if config.frame_window or config.speed_stream else 1  # of each row
+        # No flow spans more frames than the longest stride or the fixed gap
+        longest = max(
+            *(stride_frames(fps, rate) for rate in (config.analysis_fps, *config.training_fps)), gap_frames(fps, config)
+        )
+        self._reach = self.flows * longest
+        self._grow(expected_frames)
+
+    def wants(self, number: int) -> bool:
+        if number + self._reach >= self._frames:
+            self._grow(2 * number)
+        return number in self._flows or number in self._last_use
+
+    def flows_to(self, number: int) -> list[int]:
+        """The frames from which flows to this one start, one a row; itself where there is no flow."""
+        return self._flows.get(number, [])
+
+    def last_use(self, number: int) -> int:
+        """The last row that needs this frame for one of its flows."""
+        return self._last_use.get(number, -1)
+
+    def _grow(self, frames: int) -> None:
+        self._frames = frames + 2 * self._reach + 1
+        self._flows: dict[int, list[int]] = {}
+        self._last_use: dict[int, int] = {}
+        for number, start in zip(*(array.tolist() for array in self._plan(self._frames)), strict=True):
+            self._flows.setdefault(number, []).append(start)
+            for first, second in flows_of(start, number, self.flows):
+                self._last_use[first] = number
+                self._last_use[second] = number
+            self._last_use.setdefault(number, number)
+
+
+def segment_starts(frames: int, segments: int) -> np.ndarray:
+    """First frame of each of `segments` equal parts of a video; the last part takes the remainder.
+
+    Shape: -> (segments,) int64. Raises ValueError where frames < segments. Source: Sultani et al. 2018 cut videos
+    into 32; that the last takes the remainder is our reading.
+    """
+    if segments < 1 or frames < segments:
+        raise ValueError(
+            f"{frames} frames cannot be cut into {segments} segments of at least one frame; ask for fewer segments"
+        )
+    return np.arange(segments, dtype=np.int64) * (frames // segments)

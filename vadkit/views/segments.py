@@ -1,0 +1,171 @@
+"""Segment features: a video as a bag of instances, from our cached features or from files that others publish.
+
+Sultani et al. 2018 cut every video into 32 equal segments, whatever its length; the second paper follows them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vadkit.core.errors import DataError
+from vadkit.corpora.video import Problem
+from vadkit.views.sampling import segment_starts
+
+if TYPE_CHECKING:
+    from vadkit.corpora.video import Video
+
+TEXT_SEGMENTS = 32  # lines of a file of Sultani et al.
+SUFFIXES = re.compile(
+    r"(\.mp4|_x264|_c3d|_i3d|_rgb|_flow|_c)+$", re.IGNORECASE
+)  # what publishers add to a video's name
+
+
+class TooShortError(DataError):
+    """A video has fewer frames than it is to have segments."""
+
+
+@dataclass(frozen=True, eq=False)
+class Bag:
+    """A video's instances: starts (n,) int64, the first frame of each, rising; features (n, D) float32."""
+
+    starts: np.ndarray
+    features: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+
+def cut(index: np.ndarray, features: np.ndarray, frames: int, segments: int, name: str = "the video") -> Bag:
+    """Mean features of equal segments, the last with the remainder.
+
+    Shape: index (n,) rising frame numbers, features (n, D) -> a bag of `segments` instances. A segment in which no
+    row stands takes the latest row before it (our reading; published features repeat likewise). segments 0: every row
+    is an instance. Raises TooShortError where frames < segments.
+    """
+    features = np.asarray(features, np.float32)
+    if segments == 0:
+        return Bag(np.asarray(index, np.int64), features)
+    if frames < segments:
+        raise TooShortError(
+            f"{name} has {frames} frames, too few for {segments} segments; set mil_segments to {frames} or fewer, or to 0"
+        )
+    starts = segment_starts(frames, segments)
+    first, last = np.searchsorted(index, starts), np.searchsorted(index, np.append(starts[1:], frames))
+    means = [features[a:b].mean(axis=0) if b > a else features[max(a - 1, 0)] for a, b in zip(first, last, strict=True)]
+    return Bag(starts, np.stack(means))
+
+
+def even_rows(index: np.ndarray, stride: int) -> np.ndarray:
+    """Of rows at the given frames, those nearest to every stride-th frame, each once. Shape: (n,) -> (k,) int64, rising.
+
+    Raises ValueError for no row.
+    """
+    index = np.asarray(index)
+    if len(index) == 0:
+        raise ValueError("expected at least one row, got none")
+    wanted = np.arange(0, index[-1] + 1, stride)
+    after = np.searchsorted(index, wanted)  # never past the last: no wanted frame is
+    before = np.maximum(after - 1, 0)
+    return np.unique(np.where(np.abs(wanted - index[before]) <= np.abs(index[after] - wanted), before, after))
+
+
+# --- features that others publish --------------------------------------------------------------------------------
+
+
+def read_published(folder: str | Path, videos: Sequence[Video]) -> tuple[dict[str, np.ndarray], list[Problem]]:
+    """Clip features from a folder of `.npy` files or of the 32-line text files of Sultani et al., by video name.
+
+    A file is a video's where its name is, with or without what publishers add (`_x264`, `_i3d`, `.mp4` and the
+    like). `.npy`: (clips, D), or (clips, crops, D), of which the mean over crops is taken; text: 32 lines of
+    D numbers. -> ({name: (clips, D) float32}, problems): files of no video and videos without a file are named there.
+    Raises DataError for a missing or empty folder, two files of one video, a shape that does not fit, widths that differ
+    and numbers that are not finite.
+    """
+    files = feature_files(folder)
+    names = {_plain(v.name): v.name for v in videos}
+    found: dict[str, np.ndarray] = {}
+    origin: dict[str, Path] = {}
+    problems = []
+    for path in files:
+        name = names.get(_plain(path.stem))
+        if name is None:
+            problems.append(Problem(str(path), "features of no video on the lists", left_out=True))
+            continue
+        if name in origin:
+            raise DataError(f"{origin[name]} and {path} are both features of {name}; keep one of them in the folder")
+        features, origin[name] = (_npy if path.suffix == ".npy" else _text)(path), path
+        if not np.isfinite(features).all():
+            raise DataError(
+                f"{path}: {np.count_nonzero(~np.isfinite(features))} of {features.size} numbers are not finite; get the file again"
+            )
+        first = next(iter(found), name)
+        if found and features.shape[1] != found[first].shape[1]:
+            raise DataError(
+                f"{path} has features of width {features.shape[1]}, {origin[first]} of {found[first].shape[1]}; a folder must hold one kind"
+            )
+        found[name] = features
+    problems += [Problem(v.name, f"no features in {folder}", left_out=True) for v in videos if v.name not in found]
+    return {v.name: found[v.name] for v in videos if v.name in found}, problems
+
+
+def feature_files(folder: str | Path) -> list[Path]:
+    """The `.npy` and `.txt` files in and below a folder. Raises DataError where there is none."""
+    folder = Path(folder)
+    files = (
+        sorted(p for p in folder.rglob("*") if p.suffix in (".npy", ".txt") and p.is_file()) if folder.is_dir() else []
+    )
+    if not files:
+        raise DataError(
+            f"no features in {folder}: expected a folder of .npy files, or of .txt files with {TEXT_SEGMENTS} lines each"
+        )
+    return files
+
+
+def published_bag(features: np.ndarray, frames: int, segments: int, name: str = "the video") -> Bag:
+    """A bag of published clip features, whose clips are equal parts of the video; segments as for `cut`.
+
+    Shape: (clips, D) -> segments instances. As many clips as segments are taken as they are; of other numbers each
+    segment takes the mean of the clips that start in it. Raises DataError where frames are fewer than clips or segments.
+    """
+    if frames < len(features):
+        raise DataError(
+            f"{name} has {frames} frames and features of {len(features)} clips; these features are of another video"
+        )
+    return cut(segment_starts(frames, len(features)), features, frames, segments, name)
+
+
+def _plain(name: str) -> str:
+    return SUFFIXES.sub("", name).lower()
+
+
+def _npy(path: Path) -> np.ndarray:
+    try:
+        features = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise DataError(f"{path} is not a .npy file of numbers ({error})") from None
+    if features.dtype.kind not in "fiu" or features.ndim not in (2, 3) or 0 in features.shape:
+        raise DataError(
+            f"{path}: expected numbers of shape (clips, D) or (clips, crops, D), got {features.dtype} of {features.shape}"
+        )
+    features = features.astype(np.float32)
+    return features.mean(axis=1) if features.ndim == 3 else features
+
+
+def _text(path: Path) -> np.ndarray:
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    rows = [line.split() for line in lines if line.strip()]
+    if len(rows) != TEXT_SEGMENTS:
+        raise DataError(f"{path}: expected {TEXT_SEGMENTS} lines, one a segment, got {len(rows)}")
+    for number, row in enumerate(rows, 1):
+        if len(row) != len(rows[0]):
+            raise DataError(f"{path}: line {number} has {len(row)} numbers, line 1 has {len(rows[0])}")
+    try:
+        return np.array(rows, np.float32)
+    except ValueError as error:
+        raise DataError(f"{path} holds something else than numbers ({error})") from None

@@ -1,0 +1,1 @@
+"""The command and the ordered run of the notebooks."""

@@ -1,0 +1,282 @@
+"""The `vadkit` command. What is heavy is imported by the commands that need it.
+
+Exit codes: 0 done, 1 a notebook failed, 2 something must be mended first, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import difflib
+import signal
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import click
+
+from vadkit import __version__
+from vadkit.core.errors import ConfigError, DataError, VadkitError
+
+
+class Commands(click.Group):
+    """A group that answers a mistyped command with the nearest one."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and self.get_command(ctx, args[0]) is None:
+            near = difflib.get_close_matches(args[0], self.commands, n=1, cutoff=0.5)
+            hint = f"did you mean '{near[0]}'?" if near else f"the commands are {', '.join(self.commands)}"
+            ctx.fail(f"no command '{args[0]}'; {hint}")
+        return super().resolve_command(ctx, args)
+
+
+def with_parameters(command: Callable[..., None]) -> Callable[..., None]:
+    """The argument PARAMS and the option `-p KEY VALUE`, which most commands take."""
+    option = click.option(
+        "-p",
+        "--parameter",
+        "parameters",
+        type=(str, str),
+        multiple=True,
+        metavar="KEY VALUE",
+        help="Replace a parameter; may be repeated.",
+    )
+    return click.argument("params", metavar="PARAMS")(option(command))
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="vadkit", message="%(prog)s %(version)s")
+def app() -> None:
+    """A reproducibility workbook for video anomaly detection.
+
+    PARAMS is a parameter file, such as params/demo.yaml, or a profile's name, such as demo.
+    """
+
+
+@app.command()
+@with_parameters
+@click.option("--only", metavar="02,03", help="Run these notebooks alone.")
+@click.option("--from", "from_", metavar="06", help="Run this notebook and later ones.")
+@click.option("--force", is_flag=True, help="Run also what is current.")
+def run(params: str, parameters: Iterable[tuple[str, str]], only: str | None, from_: str | None, force: bool) -> None:
+    """Run the notebooks in order, skipping what is current."""
+    from vadkit.workbook import run as workbook
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended politely or by Ctrl-C: the kernel goes too
+    sys.exit(workbook.run(params, overrides(parameters), only, from_, force, say=_say))
+
+
+@app.command()
+@with_parameters
+def check(params: str, parameters: Iterable[tuple[str, str]]) -> None:
+    """Say whether a run can work: parameters, data, weights."""
+    from vadkit.core.config import project_root
+    from vadkit.workbook import checks
+    from vadkit.workbook.notebooks import find_notebooks
+
+    config = _load(params, parameters)
+    print(
+        f"parameters: {len(type(config).model_fields)} checked, profile {config.profile}, fingerprint {config.fingerprint()}"
+    )
+    found = checks.findings(config, find_notebooks(project_root() / "notebooks"))
+    for finding in found:
+        print(f"{'MISSING ' if finding.problem else ''}{finding.what}")
+    problems = sum(finding.problem for finding in found)
+    if problems:
+        raise ConfigError(f"{problems} thing{'s' * (problems > 1)} to mend before a run")
+    print("all is there")
+
+
+@app.command()
+@with_parameters
+def data(params: str, parameters: Iterable[tuple[str, str]]) -> None:
+    """Count the videos per split and class; say what is missing and where it comes from."""
+    from vadkit.core.config import resolve
+    from vadkit.corpora import load_corpus
+    from vadkit.workbook import checks
+
+    config = _load(params, parameters)
+    print(f"corpus {config.corpus}: {checks.COME_FROM[config.corpus]}")
+    if config.corpus == "synthetic":
+        half = "half of them anomalous"
+        print(
+            f"training and validation: {config.world_train_videos} videos, {half}\ntest: {config.world_test_videos} videos, {half}"
+        )
+        return
+    print(f"data_root: {resolve(config.data_root)}")
+    for line in checks.describe(load_corpus(config)):
+        print(line)
+
+
+@app.command()
+@click.argument("video", metavar="VIDEO")
+@click.option("--run", "folder", required=True, metavar="FOLDER", help="A run's results, outputs/<profile>.")
+@click.option("--system", default="2S-bag-ha", show_default=True, help="One of its trained systems.")
+@click.option("--seed", default=0, show_default=True, help="One of its seeds.")
+@click.option("--overlay", metavar="OUT.mp4", help="Write the video with scores, detections and alarms.")
+@click.option("--csv", "table", metavar="OUT.csv", help="Write a line for each analysed frame.")
+@click.option(
+    "-p",
+    "--parameter",
+    "parameters",
+    type=(str, str),
+    multiple=True,
+    metavar="KEY VALUE",
+    help="Replace a parameter of the training, such as flow_method.",
+)
+def score(
+    video: str,
+    folder: str,
+    system: str,
+    seed: int,
+    overlay: str | None,
+    table: str | None,
+    parameters: Iterable[tuple[str, str]],
+) -> None:
+    """Score VIDEO, a file, a stream's URL or a camera's number, with a trained system.
+
+    Ctrl-C ends it in order: what was scored is kept.
+    """
+    from vadkit.live import score as live
+    from vadkit.systems import record as trained
+
+    model = trained.find_model(folder, system, seed, video)
+    interrupted: list[int] = []
+
+    def interrupt(*signal_and_frame: Any) -> None:
+        if interrupted:
+            raise KeyboardInterrupt
+        interrupted.append(1)
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        verdict = live.score(
+            video, model, overlay, table, live.changed(model.config, overrides(parameters)), lambda: bool(interrupted)
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+    for line in live.describe(verdict, model, overlay, table):
+        print(line)
+    if verdict.broken:
+        raise DataError(
+            f"{verdict.broken}\n  the verdict is on the {verdict.frames} frames before that"
+            + ("; what was written of them is kept" if overlay or table else "")
+        )
+
+
+@app.command()
+@click.argument("scores", metavar="SCORES")
+@click.option(
+    "--annotations",
+    required=True,
+    metavar="FILE",
+    help="UCF-Crime's temporal annotation: <video> <class> start end start end.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a page.")
+@click.option(
+    "--frames",
+    "lengths",
+    metavar="FILE",
+    help="CSV (name, frames) of the videos' true lengths; else the scores' count.",
+)
+@click.option("--fps", default=30.0, show_default=True, help="Frame rate of the videos.")
+@click.option(
+    "--slack", type=int, metavar="FRAMES", help="Lengths may differ by this; default: one segment, 16 for frame scores."
+)
+@click.option("--leave-out", is_flag=True, help="Go on without the videos at fault, naming each.")
+@click.option(
+    "--resamples",
+    type=click.IntRange(min=1),
+    default=1000,
+    show_default=True,
+    help="Resamples of videos for the intervals.",
+)
+def evaluate(
+    scores: str,
+    annotations: str,
+    as_json: bool,
+    lengths: str | None,
+    fps: float,
+    slack: int | None,
+    leave_out: bool,
+    resamples: int,
+) -> None:
+    """Anybody's scores through our evaluator.
+
+    SCORES is a CSV, one row a video (name, class where given, frames, then equal segments), or a folder of <name>.npy with a
+    score for each frame.
+    """
+    from vadkit.core.config import make_config
+    from vadkit.evaluation import external
+    from vadkit.report import external_report
+
+    config = make_config({"bootstrap_resamples": resamples})
+    given = external.read(scores, annotations, fps, slack, lengths, leave_out)
+    write = external_report.as_json if as_json else external_report.as_text
+    print(write(given, external_report.evaluate(given, config), config))
+
+
+@app.command("params")
+def params_() -> None:
+    """List every parameter with its default."""
+    from vadkit.core.config import Config
+
+    width = max(len(name) for name in Config.model_fields)
+    for name, field in Config.model_fields.items():
+        print(f"{name:<{width}}  {field.default!r:<22} {field.description}")
+
+
+@app.command()
+def sync() -> None:
+    """Renew the notebooks' parameters cells from the package's parameters."""
+    from vadkit.core.config import project_root
+    from vadkit.workbook import notebooks as notebook_files
+
+    changed = notebook_files.renew_parameters_cells(project_root() / "notebooks")
+    print("\n".join(f"renewed {path.name}" for path in changed) or "all parameters cells are current")
+
+
+def overrides(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """The values of repeated `-p KEY VALUE`. Raises ConfigError for a key given twice."""
+    from vadkit.core.config import parse_override
+
+    values: dict[str, Any] = {}
+    for name, text in pairs:
+        if name in values:
+            raise ConfigError(f"-p {name} is given twice; give it once")
+        values[name] = parse_override(name, text)
+    return values
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; a user's error is one line on stderr and exit code 2."""
+    try:
+        app.main(args=None if arguments is None else list(arguments), prog_name="vadkit", standalone_mode=False)
+    except VadkitError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message())
+        sys.exit(2)
+    except click.ClickException as error:
+        command = error.ctx.command_path if getattr(error, "ctx", None) else "vadkit"
+        print(f"error: {error.format_message()}\nSee `{command} --help`.", file=sys.stderr)
+        sys.exit(2)
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        print("\ninterrupted; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # `vadkit params | head`
+        sys.stderr.close()
+        sys.exit(1)
+
+
+def _load(params: str, parameters: Iterable[tuple[str, str]]) -> Any:
+    from vadkit.workbook.run import open_profile
+
+    return open_profile(params, overrides(parameters))[1]
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    main()

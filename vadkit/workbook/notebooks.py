@@ -1,0 +1,126 @@
+"""The notebooks as files: found, ordered, selected, and their parameters cells checked and renewed."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vadkit.core.config import Config, parameters_cell
+from vadkit.core.errors import ConfigError
+from vadkit.core.store import write_atomic
+from vadkit.workbook.kernels import RunError
+
+
+@dataclass(frozen=True)
+class Notebook:
+    path: Path
+    content: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    @property
+    def number(self) -> str:
+        return self.path.stem[:2]
+
+
+def find_notebooks(folder: Path) -> list[Notebook]:
+    """notebooks/NN_*.ipynb in the order of their numbers. Raises RunError for a damaged one or a number used twice."""
+    found = []
+    for path in sorted(folder.glob("[0-9][0-9]_*.ipynb")):
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            for cell in content["cells"]:
+                cell["source"] = "".join(cell["source"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{path} is not a notebook ({error}); restore it with git checkout") from None
+        found.append(Notebook(path, content))
+    numbers = [n.number for n in found]
+    twice = {number for number in numbers if numbers.count(number) > 1}
+    if twice:
+        raise RunError(
+            f"two notebooks carry the number {', '.join(sorted(twice))}: {', '.join(n.path.name for n in found if n.number in twice)}; rename one"
+        )
+    if not found:
+        raise RunError(f"no notebooks in {folder}")
+    return found
+
+
+def select(notebooks: list[Notebook], only: str | None, from_: str | None) -> list[Notebook]:
+    """The notebooks that `--only` and `--from` name by number or by name. Raises ConfigError for unknown ones."""
+    numbers = {n.number for n in notebooks}
+
+    def number(text: str, option: str) -> str:
+        digits = re.match(r"\d{1,2}(?!\d)", text.strip())
+        value = digits.group().zfill(2) if digits else text.strip()
+        if value not in numbers:
+            raise ConfigError(
+                f"{option} {text.strip() or repr(text)}: there is no such notebook; there are {', '.join(n.name for n in notebooks)}"
+            )
+        return value
+
+    wanted = {number(part, "--only") for part in only.split(",")} if only is not None else numbers
+    first = number(from_, "--from") if from_ is not None else "00"
+    chosen = [n for n in notebooks if n.number in wanted and n.number >= first]
+    if not chosen:
+        raise ConfigError(f"--only {only} and --from {from_} leave no notebook to run")
+    return chosen
+
+
+def parameters_problems(content: dict[str, Any]) -> list[str]:
+    """What keeps a notebook from taking a profile's parameters; empty where nothing does."""
+    code = [cell for cell in content["cells"] if cell["cell_type"] == "code"]
+    tags = [cell["metadata"].get("tags", []) for cell in code]
+    if not code or "parameters" not in tags[0]:
+        return ["its first code cell is not tagged 'parameters'"]
+    problems = []
+    if sum("parameters" in t for t in tags) > 1 or any("injected-parameters" in t for t in tags):
+        problems.append("it has a second parameters cell; there must be one")
+    try:
+        body = ast.parse(code[0]["source"]).body
+    except SyntaxError as error:
+        return [*problems, f"its parameters cell is not Python: {error.msg} in line {error.lineno}"]
+    names = [
+        node.targets[0].id for node in body if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    ]
+    if len(names) != len(body):
+        problems.append("its parameters cell holds something else than 'name = value' lines")
+    for what, some in (
+        ("lacks", [n for n in Config.model_fields if n not in names]),
+        ("sets unknown", [n for n in names if n not in Config.model_fields]),
+        ("sets twice", sorted({n for n in names if names.count(n) > 1})),
+    ):
+        if some:
+            problems.append(f"its parameters cell {what} {', '.join(some)}")
+    return problems
+
+
+def renew_parameters_cells(folder: Path) -> list[Path]:
+    """Put `parameters_cell()` into every notebook's parameters cell; the notebooks that changed."""
+    changed = []
+    for path in sorted(folder.glob("*.ipynb")):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        cell = next((c for c in content["cells"] if "parameters" in c["metadata"].get("tags", [])), None)
+        if cell is None:
+            raise RunError(f"{path.name} has no cell tagged 'parameters'; add one as its first code cell")
+        source = parameters_cell()
+        if "".join(cell["source"]) != source:
+            cell["source"] = source.splitlines(keepends=True)
+            write_atomic(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+            changed.append(path)
+    return changed
+
+
+def needs(notebook: Notebook, notebooks: Sequence[Notebook]) -> list[Notebook]:
+    """The notebooks whose results this one reads: all earlier ones where its code calls `load_results`, else none.
+
+    Notebooks compute what they lack, so that any runs by itself; saved results are all that passes between them.
+    """
+    code = "\n".join(cell["source"] for cell in notebook.content["cells"] if cell["cell_type"] == "code")
+    return [n for n in notebooks if n.number < notebook.number] if re.search(r"\bload_results\b", code) else []

@@ -1,0 +1,202 @@
+"""Receipts: what an executed notebook was made from, so that a second run skips what is current.
+
+A notebook is current when its receipt carries today's fingerprint and what it left is still there.
+The executed notebook's own metadata is never evidence: after a killed kernel it says that all is well.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import importlib.util
+import json
+import os
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import demo_world
+import vadkit
+from vadkit.core.code import code_version
+from vadkit.core.config import Config, resolve
+from vadkit.core.store import digest, file_digest, write_atomic
+
+PACKAGES = ("torch", "torchvision", "opencv-python", "ultralytics", "numpy", "pandas", "scikit-learn", "scipy")
+NOT_RESULTS = "vadkit.workbook"  # runs what makes results, and makes none
+RUNNER_FOLDERS = {"notebooks", "receipts"}
+
+
+def code_cells(notebook: Mapping[str, Any]) -> list[str]:
+    """Sources of a notebook's code cells; prose does not count."""
+    return [cell["source"] for cell in notebook["cells"] if cell["cell_type"] == "code"]
+
+
+def make_fingerprint(
+    notebook: Mapping[str, Any], parameters: Mapping[str, Any], context: str, upstream: Mapping[str, Any]
+) -> str:
+    """Twenty hex digits that change with the code, the parameters, the context or what earlier notebooks left.
+
+    context: `context_digest(config)`; upstream: name -> `left_by` of the earlier notebooks it builds on.
+    """
+    return digest(
+        {"cells": code_cells(notebook), "parameters": dict(parameters), "context": context, "upstream": dict(upstream)}
+    )
+
+
+def context_digest(config: Config) -> str:
+    """What all notebooks of a run share: the package's code and assets, its libraries, the data, the weights.
+
+    Data are known by path, size and time, since reading a corpus of 100 GB at every start is not an option;
+    weights by their content.
+    """
+    data = file_times(resolve(config.data_root)) if config.data_root else []
+    data += [
+        line
+        for path in (config.evaluate_scores, config.evaluate_annotations, config.mil_published)
+        if path
+        for line in file_times(resolve(path))
+    ]
+    given = (
+        config.detector_weights,
+        config.backbone_weights,
+        config.c3d_weights,
+        config.i3d_rgb_weights,
+        config.i3d_flow_weights,
+        config.mil_resnext3d_weights,
+    )
+    paths = [resolve(name) for name in given]
+    weights = [file_digest(path) if path.is_file() else "" for path in paths]
+    libraries = {name: _version(name) for name in PACKAGES}
+    return digest({"package": package_digest(), "libraries": libraries, "data": data, "weights": weights})
+
+
+@cache
+def package_digest() -> str:
+    """Twenty hex digits of vadkit's code (without comments and docstrings) and its packaged files."""
+    packages = [Path(p.__file__).parent for p in (vadkit, demo_world)]
+    found = [(root, p) for root in packages for p in sorted(root.rglob("*")) if p.is_file() and p.suffix != ".pyc"]
+    modules = [_module_name(root, path) for root, path in found if path.suffix == ".py"]
+    assets = [(p.relative_to(root).as_posix(), file_digest(p)) for root, p in found if p.suffix != ".py"]
+    return digest([code_version(*(m for m in modules if not m.startswith(NOT_RESULTS))), assets])
+
+
+def file_times(path: Path) -> list[tuple[str, int, int]]:
+    """(relative path, bytes, modification time in ns) of a file or of all files below a folder; hidden ones do not count."""
+    if path.is_file():
+        status = path.stat()
+        return [(path.name, status.st_size, status.st_mtime_ns)]
+    found = []
+    for folder, folders, files in os.walk(path, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(name for name in files if not name.startswith(".")):
+            try:
+                status = os.stat(os.path.join(folder, name))
+            except OSError:  # a link to nowhere; reading it is the corpus's business
+                continue
+            found.append((os.path.relpath(os.path.join(folder, name), path), status.st_size, status.st_mtime_ns))
+    return found
+
+
+def receipt_path(output_dir: Path, name: str) -> Path:
+    return output_dir / "receipts" / f"{name[:2]}.json"
+
+
+def read_receipt(output_dir: Path, name: str) -> dict[str, Any] | None:
+    """The notebook's receipt; None where there is none, or none that can be read."""
+    try:
+        receipt = json.loads(receipt_path(output_dir, name).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    complete = isinstance(receipt, dict) and {"notebook", "fingerprint", "executed", "rows", "files"} <= receipt.keys()
+    return receipt if complete and receipt["notebook"] == name else None
+
+
+def write_receipt(
+    output_dir: Path, name: str, fingerprint: str, parameters: Mapping[str, Any], seconds: float, files: Iterable[str]
+) -> None:
+    """Record that the notebook ran to its end. files: what it left, relative to output_dir."""
+    receipt = {
+        "notebook": name,
+        "fingerprint": fingerprint,
+        "executed": _sha(output_dir / "notebooks" / f"{name}.ipynb"),
+        "rows": rows_digest(output_dir, name),
+        "files": sorted(files),
+        "seconds": round(seconds, 1),
+        "parameters": dict(parameters),
+        "libraries": {package: _version(package) for package in PACKAGES},
+    }
+    write_atomic(receipt_path(output_dir, name), json.dumps(receipt, indent=1) + "\n")
+
+
+def why_stale(output_dir: Path, name: str, fingerprint: str) -> str:
+    """Why the notebook must run, in a few words; empty where its result is current."""
+    receipt = read_receipt(output_dir, name)
+    if receipt is None:
+        return "no receipt"
+    if receipt["fingerprint"] != fingerprint:
+        return "code, parameters or data changed"
+    if _sha(output_dir / "notebooks" / f"{name}.ipynb") != receipt["executed"]:
+        return "its executed notebook is missing or was changed"
+    missing = [file for file in receipt["files"] if not (output_dir / file).is_file()]
+    if missing:
+        return f"{missing[0]} is missing"
+    if rows_digest(output_dir, name) != receipt["rows"]:
+        return "its rows are missing or were changed"
+    return ""
+
+
+def left_by(output_dir: Path, name: str) -> list[str] | None:
+    """What a later notebook finds of this one: None before it ran, else its fingerprint and its rows."""
+    receipt = read_receipt(output_dir, name)
+    return None if receipt is None else [receipt["fingerprint"], receipt["rows"]]
+
+
+def rows_digest(output_dir: Path, name: str) -> str:
+    """Twenty hex digits of the rows that the notebook saved (results/, a file by its name or its number).
+
+    results.csv itself is made of all notebooks' rows; that it is there is all that matters here.
+    """
+    rows: list = []
+    for part in (name, name[:2]):
+        try:
+            with open(output_dir / "results" / f"{part}.csv", newline="", encoding="utf-8") as file:
+                rows += list(csv.DictReader(file))
+        except (OSError, csv.Error, UnicodeDecodeError):
+            continue
+    return digest(rows if (output_dir / "results.csv").is_file() else [])
+
+
+def snapshot(output_dir: Path) -> dict[str, tuple[int, int]]:
+    """Size and time of the files that notebooks leave below output_dir (results.csv is known by its rows)."""
+    found = file_times(output_dir)
+    return {
+        path: (size, time)
+        for path, size, time in found
+        if path != "results.csv" and Path(path).parts[0] not in RUNNER_FOLDERS
+    }
+
+
+def _sha(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+def _module_name(root: Path, path: Path) -> str:
+    parts = (root.name, *path.relative_to(root).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def installed(module: str) -> bool:
+    """Whether a top-level module could be imported; does not import it."""
+    return importlib.util.find_spec(module) is not None

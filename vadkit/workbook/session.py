@@ -1,0 +1,73 @@
+"""What every notebook does in its second code cell, so that the cell stays two lines."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+from vadkit.core.config import Config, make_config
+
+SHOWN = ("torch", "torchvision", "opencv-python", "ultralytics", "numpy", "pandas", "scikit-learn")
+
+
+def start(namespace: Mapping[str, Any]) -> Config:
+    """The Config of a notebook's parameters cell; prints versions, device and where results go.
+
+    namespace: the notebook's `globals()`, after the parameters cell and papermill's injected one.
+    Raises ConfigError where a parameter is missing or wrong, so that a notebook run by hand is held to
+    the same rules as `vadkit run`.
+    """
+    missing = [name for name in Config.model_fields if name not in namespace]
+    if missing:
+        from vadkit.core.errors import ConfigError
+
+        raise ConfigError(f"the parameters cell lacks {', '.join(missing)}; run `make notebooks` to renew it")
+    from vadkit.core.devices import device_of
+
+    config = make_config({name: namespace[name] for name in Config.model_fields}, where="the parameters cell")
+    print(f"profile {config.profile} (fingerprint {config.fingerprint()}), results in {config.output_dir}")
+    print(f"python {sys.version.split()[0]} on {platform.machine()}, " + ", ".join(f"{p} {version(p)}" for p in SHOWN))
+    print(f"device {device_of(config)}")
+    if config.corpus != "ucf_crime":
+        print("These are not the papers' data: nothing here reproduces, or fails to reproduce, a printed number.")
+    return config
+
+
+class Progress:
+    """A bar for long steps: call it as progress(done, total, what).
+
+    One bar a step: a new one starts where the total changes or the count falls back. What is all done when it is first heard of, as
+    what the cache has, has none.
+    """
+
+    def __init__(self):
+        self.bar = None
+
+    def __call__(self, done: int, total: int, what: str) -> None:
+        from tqdm import tqdm  # tqdm.auto wants ipywidgets, and warns on the page where they are missing
+
+        if self.bar is not None and (self.bar.total != total or done < self.bar.n):
+            self.close()
+        if self.bar is None and done >= total:
+            return
+        if self.bar is None:
+            self.bar = tqdm(
+                total=total,
+                initial=done,
+                mininterval=2.0,
+                file=sys.stdout,
+                ncols=100,
+                bar_format="{percentage:3.0f}% {n_fmt}/{total_fmt} [{elapsed}] {desc}",
+            )
+        self.bar.set_description_str(what[:60], refresh=False)
+        self.bar.update(done - self.bar.n)
+        if done >= total:
+            self.close()
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None
