@@ -15,10 +15,10 @@ from vadkit.evaluation.evaluate import Metric
 from vadkit.evaluation.metrics import frame_auc, pool
 from vadkit.evaluation.sas import sigmoidal_anomaly_score
 from vadkit.evaluation.scores import VideoScores
-from vadkit.report import ablation_plots
 from vadkit.report import figures as plots
 from vadkit.report import style as plot_style
 from vadkit.report import timelines as timeline_plots
+from vadkit.studies import ablation_plots
 
 
 @pytest.fixture(autouse=True)

@@ -210,8 +210,8 @@ def test_counts_need_both_sides(tmp_path):
 
 
 def test_the_figures_hold_what_they_are_given(tmp_path, world):
-    from vadkit.report import ablation_plots
     from vadkit.report import figures as plots
+    from vadkit.studies import ablation_plots
 
     config, corpus = make(tmp_path), fake_corpus()
     study = ablation.run(config, corpus, ["2S-bag", "2S-bag-no-hm"])

@@ -71,7 +71,7 @@ class ClaimCheck:
 @cache
 def load() -> tuple[Published, ...]:
     """All rows, in the order of the papers. Raises ValueError for a malformed or repeated row, naming its line."""
-    text = (resources.files("vadkit") / "published.csv").read_text(encoding="utf-8")
+    text = (resources.files("vadkit.report") / "published.csv").read_text(encoding="utf-8")
     rows, seen = [], set()
     for line, row in enumerate(csv.DictReader(text.splitlines()), start=2):
         try:
