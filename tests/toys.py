@@ -11,7 +11,7 @@ from pathlib import Path
 import nbformat
 
 from vadkit.core.config import parameters_cell
-from vadkit.workbook import cli
+from vadkit.workbook import cli, receipts
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -19,8 +19,8 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 WORK = """
 import csv, os
 from pathlib import Path
-from vadkit.config import make_config, Config
-from vadkit.store import Store, write_atomic
+from vadkit.core.config import make_config, Config
+from vadkit.core.store import Store, write_atomic
 
 config = make_config({name: globals()[name] for name in Config.model_fields})
 name = NAME
@@ -72,6 +72,17 @@ def toy_project(folder: Path, names: tuple[str, ...] = ("00_first", "01_second")
     for name in names:
         working_notebook(folder, name)
     return folder
+
+
+def figures_shown_and_saved(out: Path) -> dict[str, tuple[int, int]]:
+    """Of each notebook executed into a profile's outputs: pictures on its page, and PNG files that it wrote."""
+    found = {}
+    for path in sorted((out / "notebooks").glob("[0-9]*.ipynb")):
+        cells = nbformat.read(path, as_version=4).cells
+        shown = [o for cell in cells for o in cell.get("outputs", ()) if "image/png" in o.get("data", {})]
+        saved = [f for f in receipts.read_receipt(out, path.stem)["files"] if f.endswith(".png")]
+        found[path.stem] = len(shown), len(saved)
+    return found
 
 
 def call(capsys, *arguments: str) -> tuple[int, str, str]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import REPOSITORY, moving_square, write_video
 from test_ucf_miniature import TINY
-from toys import vadkit
+from toys import figures_shown_and_saved, vadkit
 
 CHANGED = TINY | {"folds": "2", "validation_fraction": "0.4", "mil_segments": "4", "joint_epochs": "2"}
 
@@ -36,6 +36,7 @@ def test_the_clips_profile_runs_the_whole_workbook(tmp_path):
     assert code == 0, text
     out = tmp_path / "outputs" / "fights"
     assert len(list((out / "receipts").glob("*"))) == len(list((REPOSITORY / "notebooks").glob("*.ipynb")))
+    assert {name: count for name, count in figures_shown_and_saved(out).items() if count[0] != count[1]} == {}
     rows = list(csv.DictReader((out / "results.csv").open()))
     assert {row["verdict"] for row in rows if row["published"] and row["origin"] != "arithmetic"} == {"not comparable"}
     hidden = {row["system"] for row in rows if row["item"] == "clips as instances"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import nbformat
 import pytest
 from conftest import REPOSITORY, moving_square, write_video
+from toys import figures_shown_and_saved, toy_notebook, toy_project, vadkit
 
 from vadkit.core.config import Config
 from vadkit.core.errors import ConfigError
@@ -26,6 +27,23 @@ def test_a_notebook_run_by_hand_is_held_to_the_same_rules(capsys):
         "not the papers' data"
         not in (notebook.start(good | {"corpus": "ucf_crime", "data_root": "d"}), capsys.readouterr().out)[1]
     )
+
+
+def test_every_figure_is_seen_not_the_first_alone(tmp_path):
+    project = toy_project(tmp_path / "project", names=())
+    grid = "sample_grid([np.zeros((8, 8, 3), np.uint8)], ['black'], columns=1)"
+    toy_notebook(
+        project / "notebooks",
+        "00_figures",
+        "from vadkit.workbook import session\nconfig = session.start(globals())",
+        f"import numpy as np\nfrom vadkit.report.figures import sample_grid\nfirst = {grid}",
+        f"second = {grid}",
+        f"from vadkit.report import rows\nthird = {grid}\n"
+        "for number, figure in enumerate((first, second, third)):\n    rows.save_figure(config, f'figure_{number}', figure)",
+    )
+    code, text = vadkit(project, "run", "toy")
+    assert code == 0, text
+    assert figures_shown_and_saved(project / "outputs" / "toy") == {"00_figures": (3, 3)}
 
 
 def test_many_small_steps_are_one_bar(capsys):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY
-from toys import vadkit
+from toys import figures_shown_and_saved, vadkit
 
 from vadkit.core.config import load_params
 from vadkit.core.encode import write_h264
@@ -115,6 +115,7 @@ def test_the_papers_profile_runs_the_whole_workbook(tree, tmp_path):
     assert sorted(p.stem for p in (out / "receipts").glob("*")) == sorted(
         p.name[:2] for p in (REPOSITORY / "notebooks").glob("*.ipynb")
     )
+    assert {name: count for name, count in figures_shown_and_saved(out).items() if count[0] != count[1]} == {}
     rows = list(csv.DictReader((out / "results.csv").open()))
     verdicts = {row["verdict"] for row in rows if row["published"]}
     assert verdicts == {"not comparable"} | {

@@ -25,7 +25,14 @@ def start(namespace: Mapping[str, Any]) -> Config:
         from vadkit.core.errors import ConfigError
 
         raise ConfigError(f"the parameters cell lacks {', '.join(missing)}; run `make notebooks` to renew it")
+    import matplotlib
+    from matplotlib import pyplot as plt
+
     from vadkit.core.devices import device_of
+
+    # The inline backend makes figures show when it is first used. Within `rc_context`, as our figures are drawn, that would be
+    # undone at the end, and only the first figure would be seen.
+    plt.switch_backend(matplotlib.get_backend())
 
     config = make_config({name: namespace[name] for name in Config.model_fields}, where="the parameters cell")
     print(f"profile {config.profile} (fingerprint {config.fingerprint()}), results in {config.output_dir}")
