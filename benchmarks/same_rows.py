@@ -2,8 +2,8 @@
 
     python benchmarks/same_rows.py OLD NEW
 
-OLD and NEW are results.csv files, or folders that hold one. Numbers may lie 1e-9 apart, all else must be equal. What a machine
-measured of itself (times, memory) is not compared, nor which notebook saved a row and under which parameters.
+OLD and NEW are results.csv files, or folders that hold one. Numbers may lie 1e-9 apart, all else must be equal. What a
+machine measured of itself (times, memory) is not compared, nor which notebook saved a row and under which parameters.
 Imports nothing of the package, so that it reads the results of any version.
 """
 

@@ -10,8 +10,8 @@ from conftest import REPOSITORY
 
 BASE = {
     "paper": "", "item": "table 1", "system": "a", "metric": "fl_auc", "unit": "%", "origin": "ours", "value": 81.5,
-    "ci_low": 80.0, "ci_high": None, "seeds": 3, "videos": 9, "published": "82.6", "difference": -1.1, "verdict": "inconclusive",
-    "reason": "", "notebook": "02", "config": "abc",
+    "ci_low": 80.0, "ci_high": None, "seeds": 3, "videos": 9, "published": "82.6", "difference": -1.1,
+    "verdict": "inconclusive", "reason": "", "notebook": "02", "config": "abc",
 }  # fmt: skip
 TIME = BASE | {"item": "efficiency", "unit": "ms", "metric": "ms_per_frame"}
 

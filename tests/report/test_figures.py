@@ -5,10 +5,9 @@ from types import SimpleNamespace
 import matplotlib as mpl
 import numpy as np
 import pytest
+from drawn import assert_readable, words
 
 mpl.use("Agg")
-from matplotlib import pyplot as plt
-from matplotlib.text import Text
 
 from vadkit.core.errors import UndefinedMetricError
 from vadkit.evaluation.evaluate import Metric
@@ -22,11 +21,10 @@ from vadkit.studies import ablation_plots
 
 
 @pytest.fixture(autouse=True)
-def _settings_stay_and_figures_close():
+def _settings_stay(figures_close):
     before = dict(mpl.rcParams)
     yield
     assert dict(mpl.rcParams) == before
-    plt.close("all")
 
 
 def video(name, category, seed, frames=300):
@@ -45,41 +43,6 @@ def sas(one):
 
 def picture(shade, height=60, width=80):
     return np.full((height, width, 3), shade, np.uint8)
-
-
-def words(figure):
-    return [t.get_text() for t in figure.findobj(Text) if t.get_visible() and t.get_text()]
-
-
-def drawn_texts(figure):
-    """All texts that are drawn: without those of hidden axes and of ticks past an axis's ends, which exist too."""
-    ticks, shown = set(), []
-    for axes in figure.axes:
-        for axis in (axes.xaxis, axes.yaxis):
-            low, high = sorted(axis.get_view_interval())
-            for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
-                ticks |= {tick.label1, tick.label2}
-                if low - 1e-9 <= tick.get_loc() <= high + 1e-9 and axes.axison:
-                    shown += [tick.label1, tick.label2]
-    shown += [t for t in figure.findobj(Text) if t not in ticks and (t.axes is None or t.axes.axison)]
-    return [t for t in shown if t.get_visible() and t.get_text().strip()]
-
-
-def assert_readable(figure):
-    """Every text lies within the figure, and no two overlap."""
-    figure.canvas.draw()
-    boxes = []
-    for text in dict.fromkeys(drawn_texts(figure)):
-        box = text.get_window_extent()
-        assert box.x0 >= -1 and box.y0 >= -1 and box.x1 <= figure.bbox.x1 + 1 and box.y1 <= figure.bbox.y1 + 1, (
-            f"'{text.get_text()}' leaves the figure"
-        )
-        boxes.append((text.get_text(), box))
-    assert len(boxes) > 4
-    for k, (one, box) in enumerate(boxes):
-        for other, its in boxes[:k]:
-            width, height = min(box.x1, its.x1) - max(box.x0, its.x0), min(box.y1, its.y1) - max(box.y0, its.y0)
-            assert width <= 2 or height <= 2, f"'{one}' lies over '{other}'"
 
 
 def test_roc_names_each_systems_area_and_the_printed_one():

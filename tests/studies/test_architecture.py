@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 mpl.use("Agg")
-from test_plots import assert_readable, words
+from drawn import assert_readable, words
 
 from vadkit.core.config import make_config
 from vadkit.models.two_stream import Head, TwoStream

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 mpl.use("Agg")
-from test_plots import assert_readable, words
+from drawn import assert_readable, words
 
 from vadkit.corpora.video import Video
 from vadkit.studies.joint_failure import WAYS, Accuracy, Failure, Segments, Trial
