@@ -20,6 +20,14 @@ from vadkit.live.score import COLUMNS
 
 LIVE_FPS = 12.0
 
+# Parameters with which the real profiles run through every notebook in minutes.
+TINY = {
+    "seeds": "[0]", "workers": "2", "bootstrap_resamples": "20", "image_size": "64", "flow_method": "dis", "detector_weights": "world", "detector_size": "160",
+    "backbone": "resnet18", "backbone_weights": "random", "head_width": "16", "head_epochs": "2", "finetune_epochs": "0", "batch_size": "8",
+    "clip_width": "0.125", "clip_flow_method": "dis", "c3d_size": "32", "i3d_size": "32", "c3d_weights": "random", "i3d_rgb_weights": "random", "i3d_flow_weights": "random",
+    "mil_segments": "8", "mil_epochs": "2", "mil_features": "streams",
+}  # fmt: skip
+
 
 def tiny_corpus(folder: Path) -> Corpus:
     """Six videos of 60 frames at 30 fps; the anomalous ones are so from frame 15 to 45, in a box around the middle."""

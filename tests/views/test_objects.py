@@ -187,8 +187,8 @@ def watch(self, args, *rest, **kwargs):
     start(self, args, *rest, **kwargs)
 subprocess.Popen.__init__ = watch
 import numpy as np
-from vadkit.config import make_config
-from vadkit.objects import Detector
+from vadkit.core.config import make_config
+from vadkit.views.objects import Detector
 config = make_config({"detector_weights": sys.argv[1], "cache_root": sys.argv[2], "detector_size": 64})
 bags = Detector(config).bags([np.zeros((64, 64, 3), np.uint8)])
 import onnxruntime, os
@@ -204,7 +204,7 @@ def test_nothing_is_installed_reported_or_written_outside_the_cache(tmp_path):
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("YOLO", "XDG", "ORT", "MPL"))
     }
-    environment |= {"HOME": str(home), "TMPDIR": str(temporary), "PYTHONPATH": str(Path(objects.__file__).parents[1])}
+    environment |= {"HOME": str(home), "TMPDIR": str(temporary), "PYTHONPATH": str(Path(objects.__file__).parents[2])}
     run = subprocess.run(
         [sys.executable, "-c", SANDBOX, str(weights), str(tmp_path / "cache")],
         cwd=work,

@@ -21,7 +21,7 @@ from vadkit.workbook.notebooks import find_notebooks
 def project(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(toy_project(tmp_path))
     working_notebook(tmp_path, "05_clips", 'systems = ["2S-bag-ha", "C3D-ha"]')
-    working_notebook(tmp_path, "10_learner", "from vadkit import mil_training")
+    working_notebook(tmp_path, "10_learner", "from vadkit.systems import mil as mil_training")
     return tmp_path
 
 

@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 from conftest import REPOSITORY, moving_square, write_video
-from test_ucf_miniature import TINY
+from tiny import TINY
 from toys import figures_shown_and_saved, vadkit
 
 CHANGED = TINY | {"folds": "2", "validation_fraction": "0.4", "mil_segments": "4", "joint_epochs": "2"}

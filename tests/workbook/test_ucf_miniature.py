@@ -30,12 +30,6 @@ NORMAL = {
     "Normal_Videos_907": "Shoplifting054",
 }  # fmt: skip
 TRAIN_NORMAL, TEST_NORMAL = tuple(NORMAL)[:4], tuple(NORMAL)[4:8]
-TINY = {
-    "seeds": "[0]", "workers": "2", "bootstrap_resamples": "20", "image_size": "64", "flow_method": "dis", "detector_weights": "world", "detector_size": "160",
-    "backbone": "resnet18", "backbone_weights": "random", "head_width": "16", "head_epochs": "2", "finetune_epochs": "0", "batch_size": "8",
-    "clip_width": "0.125", "clip_flow_method": "dis", "c3d_size": "32", "i3d_size": "32", "c3d_weights": "random", "i3d_rgb_weights": "random", "i3d_flow_weights": "random",
-    "mil_segments": "8", "mil_epochs": "2", "mil_features": "streams",
-}  # fmt: skip
 
 
 def piece(path: Path, start: int) -> Iterator:
