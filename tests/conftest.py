@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from papers_tree import write_tree
 
-from vadkit.core import devices
+from vadkit.core import compute
 from vadkit.core.config import Config, load_params
 
 # A busy machine is no reason to fail: what is slow is left to pytest's own report of durations.
@@ -46,7 +46,7 @@ def shared() -> Callable[[str], Path]:
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
     """Threads that wait for each other make minutes of seconds where other processes run."""
-    with devices.one_thread():
+    with compute.one_thread():
         yield
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from vadkit.core.compute import device_of
 from vadkit.core.config import make_config
-from vadkit.core.devices import device_of
 from vadkit.core.errors import ConfigError
 from vadkit.corpora.video import Video
 from vadkit.models import backbones

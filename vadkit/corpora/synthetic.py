@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,13 +18,12 @@ from demo_world import FPS, HEIGHT, WIDTH
 from demo_world.plan import Plan, plan_world, stage_of
 from vadkit.core.code import code_version
 from vadkit.core.config import Config
+from vadkit.core.progress import Progress
 from vadkit.core.store import Store
 from vadkit.corpora.video import NORMAL, Corpus
 
 CRF = 24
 PRESET = "superfast"
-
-Progress = Callable[[int, int, str], None]
 
 
 def load(config: Config, progress: Progress | None = None) -> Corpus:

@@ -10,15 +10,16 @@ mining keeps (`mined`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import torch
 
+from vadkit.core.compute import device_of
 from vadkit.core.config import Config
-from vadkit.core.devices import device_of
+from vadkit.core.progress import Progress
 from vadkit.corpora.video import Corpus
 from vadkit.evaluation import bootstrap as intervals
 from vadkit.evaluation import evaluate as evaluation
@@ -36,8 +37,6 @@ from vadkit.systems.trainer import EVALUATION_ROWS, Epoch, derived_seed, make_he
 from vadkit.views.features import pooled
 from vadkit.views.frames import Samples
 from vadkit.views.objects import COCO_CLASSES
-
-Progress = Callable[[int, int, str], None]
 
 PAPER = "petrocchi2021"
 KINDS = ("hard anomaly", "soft frame of an anomalous video", "normal video")

@@ -3,14 +3,14 @@ suspicious class calls suspicious."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from vadkit.core.compute import device_of
 from vadkit.core.config import Config
-from vadkit.core.devices import device_of
+from vadkit.core.progress import Progress
 from vadkit.corpora.video import Corpus
 from vadkit.models.pretrained import as_tensors
 from vadkit.systems import runner as experiment
@@ -21,8 +21,6 @@ from vadkit.systems.runner import SystemRun
 from vadkit.systems.scorer import Scorer, load_model
 from vadkit.systems.suspicion import suspicion_of
 from vadkit.views.frames import Samples
-
-Progress = Callable[[int, int, str], None]
 
 KINDS = ("hard anomaly", "soft, near a hard one", "anomalous video, further off", "normal video")
 

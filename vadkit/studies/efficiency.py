@@ -18,15 +18,16 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vadkit.core.compute import one_thread
 from vadkit.core.config import SAMPLING_PRESETS, Config, make_config
-from vadkit.core.devices import one_thread
 from vadkit.core.errors import VadkitError
+from vadkit.core.progress import Progress
 from vadkit.report import rows as report
 from vadkit.report.rows import ResultRow
 from vadkit.systems.base import SYSTEMS, system_for
@@ -45,8 +46,6 @@ REPEATS, LEAST_REPEATS, SECONDS = 25, 5, 4.0  # forward passes that are timed: s
 MIB = 2**20
 MINED = "2S-bag-ha"  # stands for what hard mining takes in an epoch
 CLIPS = "clips"  # the name of 3D networks' sampling, beside the presets' names
-
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)

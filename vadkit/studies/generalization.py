@@ -10,11 +10,12 @@ and each set has its own resamples.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from vadkit.core.config import Config
+from vadkit.core.progress import Progress
 from vadkit.corpora.video import Corpus, Problem
 from vadkit.evaluation import evaluate as evaluation
 from vadkit.evaluation import metrics
@@ -24,7 +25,6 @@ from vadkit.report import rows as report
 from vadkit.report.rows import ResultRow
 from vadkit.systems import runner as experiment
 
-Progress = Callable[[int, int, str], None]
 Scores = Mapping[int, Sequence[VideoScores]]
 
 PAPER = "petrocchi2021"

@@ -14,9 +14,10 @@ import torch
 from pytorch_grad_cam import GradCAM
 from torch import Tensor, nn
 
+from vadkit.core.compute import device_of
 from vadkit.core.config import Config
-from vadkit.core.devices import device_of
 from vadkit.core.errors import DataError
+from vadkit.core.progress import Progress
 from vadkit.core.video import probe, read_frames
 from vadkit.corpora import vatic
 from vadkit.corpora.video import Corpus, Video
@@ -29,8 +30,6 @@ from vadkit.views.flow import motion_window
 from vadkit.views.frames import Samples
 from vadkit.views.sampling import FLOWS_OF_A_WINDOW, flows_of, stride_frames
 from vadkit.views.streams import Streams
-
-Progress = Callable[[int, int, str], None]
 
 EVEN = 1e-6  # places of a map that differ by less count as equal
 WHOLE = (0.0, 0.0, 1.0, 1.0)

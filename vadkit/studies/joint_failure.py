@@ -26,10 +26,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from vadkit.core import parallel
 from vadkit.core.code import code_version
-from vadkit.core.devices import one_thread
+from vadkit.core.compute import each, one_thread
 from vadkit.core.errors import DataError
+from vadkit.core.progress import Progress
 from vadkit.core.store import Store
 from vadkit.evaluation import bootstrap as intervals
 from vadkit.evaluation.evaluate import Metric, resamples
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from vadkit.core.config import Config
     from vadkit.corpora.video import Corpus, Video
 
-Progress = Callable[[int, int, str], None]
 RANDOM, BY_SOURCE, WHOLE = "segments at random", "segments by source", "videos by source"
 WAYS = (RANDOM, BY_SOURCE, WHOLE)
 SEGMENTS = 32  # of a video, as in the code that the paper's names come from; fewer where it has fewer analysed frames, for else some would be the same
@@ -163,7 +162,7 @@ def run(config: Config, corpus: Corpus, progress: Progress | None = None) -> Fai
             for seed in config.seeds
         ]
     missing = [task for task in tasks if not task.path.is_dir()]
-    for done, what in enumerate(parallel.each(_train, [(task,) for task in missing], config.workers), 1):
+    for done, what in enumerate(each(_train, [(task,) for task in missing], config.workers), 1):
         if progress is not None:
             progress(done, len(missing), what)
     trials = [_read(task) for task in tasks]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vadkit.core.devices import one_thread
+from vadkit.core.compute import one_thread
 from vadkit.evaluation import metrics
 
 if TYPE_CHECKING:

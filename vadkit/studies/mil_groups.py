@@ -8,19 +8,18 @@ single clip, as for every other system. The groups are ours: recordings cannot b
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from vadkit.core.config import Config
+from vadkit.core.progress import Progress
 from vadkit.corpora.video import Corpus
 from vadkit.systems import mil as mil_training
 from vadkit.systems.bags import Item
 from vadkit.systems.mil import MilRun
 from vadkit.views.segments import Bag
-
-Progress = Callable[[int, int, str], None]
 
 
 def groups(items: Sequence[Item], size: int, rng: np.random.Generator) -> tuple[Item, ...]:

@@ -11,12 +11,13 @@ import numpy as np
 
 from vadkit.core.config import Config
 from vadkit.core.errors import DataError
+from vadkit.core.progress import Progress
 from vadkit.core.video import probe, read_frames
 from vadkit.corpora import vatic
 from vadkit.corpora.video import Corpus
 from vadkit.systems.base import find_system
 from vadkit.systems.runner import plan_folds, prepare, sides_of
-from vadkit.systems.tubes import Progress, with_found
+from vadkit.systems.tubes import with_found
 from vadkit.views.flow import FLOW_HEIGHT, FLOW_WIDTH, standard_size
 from vadkit.views.tubes import Tubes, box_of
 

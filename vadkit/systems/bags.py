@@ -18,9 +18,10 @@ import torch
 from torch import Tensor
 
 from vadkit.core.code import code_version
+from vadkit.core.compute import device_of
 from vadkit.core.config import Config, resolve
-from vadkit.core.devices import device_of
 from vadkit.core.errors import DataError
+from vadkit.core.progress import Progress
 from vadkit.core.store import Store, file_digest
 from vadkit.core.video import inspect, probe
 from vadkit.corpora.video import Corpus, Problem, Video
@@ -35,7 +36,6 @@ from vadkit.views.frames import Samples, extract
 from vadkit.views.sampling import stride_frames
 from vadkit.views.segments import Bag, TooShortError, cut, even_rows, published_bag, read_published
 
-Progress = Callable[[int, int, str], None]
 Segments = Callable[
     [int, float], int
 ]  # (frames, fps) -> into how many segments a video is cut; 0: every row of features is one

@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from vadkit.core.compute import one_thread
 from vadkit.core.config import Config
-from vadkit.core.devices import one_thread
 from vadkit.core.errors import ConfigError, DataError
+from vadkit.core.progress import Progress
 from vadkit.core.video import probe
 from vadkit.corpora.video import Corpus
 from vadkit.evaluation.scores import VideoScores
@@ -20,7 +21,6 @@ from vadkit.systems.runner import plan_folds, prepare, sides_of
 from vadkit.views.features import extract_features, pooled
 from vadkit.views.frames import Samples
 
-Progress = Callable[[int, int, str], None]
 Predict = Callable[[Sequence[Samples], Sequence[Samples], int], list[VideoScores]]
 
 PROBED_FRAMES = 6

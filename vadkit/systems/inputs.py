@@ -6,7 +6,7 @@ Two kinds, by `System.network`: single frames with their flow images (`FrameInpu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from vadkit.core.config import Config
 from vadkit.core.errors import ConfigError
+from vadkit.core.progress import Progress
 from vadkit.corpora.video import Problem, Video
 from vadkit.models.pretrained import Network, network_of
 from vadkit.systems.base import System
@@ -21,8 +22,6 @@ from vadkit.views.clip_features import clip_features, extract_clip_features
 from vadkit.views.clips import BAGS, Clips, extract_clips
 from vadkit.views.features import extract_features, pooled
 from vadkit.views.frames import Samples, extract
-
-Progress = Callable[[int, int, str], None]
 
 C3D_FRAMES = 16  # its five poolings leave one step of time
 PIXELS_AT_ONCE = 64 * 224 * 224  # of clips, in phase two: about four gigabytes with gradients

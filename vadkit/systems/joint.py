@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,9 +27,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vadkit.core.code import code_version
+from vadkit.core.compute import one_thread
 from vadkit.core.config import Config
-from vadkit.core.devices import one_thread
 from vadkit.core.errors import DataError, VadkitError
+from vadkit.core.progress import Progress
 from vadkit.core.store import Store
 from vadkit.corpora.video import NORMAL, Corpus, Problem
 from vadkit.evaluation.recognition import Recognised
@@ -42,7 +43,6 @@ from vadkit.systems.runner import plan_folds
 from vadkit.systems.trainer import Epoch, derived_seed, rank_auc
 from vadkit.views.segments import Bag
 
-Progress = Callable[[int, int, str], None]
 PHASE = 11  # of `derived_seed`: other random numbers than the Learner's
 EVALUATION_BAGS = 32  # of a batch without gradient
 

@@ -26,10 +26,10 @@ import torch
 from torch import Tensor, nn
 
 from vadkit.core.code import code_version
+from vadkit.core.compute import each, one_thread
 from vadkit.core.config import Config
-from vadkit.core.devices import one_thread
 from vadkit.core.errors import DataError, VadkitError
-from vadkit.core.parallel import each
+from vadkit.core.progress import Progress
 from vadkit.core.store import Store
 from vadkit.corpora.video import Corpus, Problem
 from vadkit.evaluation.scores import VideoScores
@@ -40,7 +40,6 @@ from vadkit.systems.runner import plan_folds
 from vadkit.systems.trainer import Epoch, derived_seed, rank_auc
 from vadkit.views.segments import Bag
 
-Progress = Callable[[int, int, str], None]
 Regroup = Callable[[Sequence[Item], np.random.Generator], tuple[Item, ...]]
 INSTANCES_AT_ONCE = 4096
 PHASE = 10  # of `derived_seed`: other random numbers than the first paper's phases

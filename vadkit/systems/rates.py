@@ -22,11 +22,10 @@ import numpy as np
 
 from vadkit.core.config import Config
 from vadkit.core.errors import DataError
+from vadkit.core.progress import Progress
 from vadkit.views.features import extract_features, pooled
 from vadkit.views.frames import Samples, extract
 from vadkit.views.sampling import stride_frames
-
-Progress = Callable[[int, int, str], None]
 
 WITHIN = 3.0  # a class's rate lies within this factor of the common one, either way (our reading)
 LEAST_NEED = 1e-3  # of a class whose frames stand still; far beyond what WITHIN lets through

@@ -20,10 +20,10 @@ import numpy as np
 import torch
 
 from vadkit.core.code import code_version
+from vadkit.core.compute import device_of, each
 from vadkit.core.config import Config
-from vadkit.core.devices import device_of
 from vadkit.core.errors import ConfigError, DataError
-from vadkit.core.parallel import each
+from vadkit.core.progress import Progress
 from vadkit.core.store import Store
 from vadkit.corpora.splits import grouped_folds
 from vadkit.corpora.video import Corpus, Problem, Video
@@ -36,8 +36,6 @@ from vadkit.systems.rates import at_class_rates
 from vadkit.systems.suspicion import suspicion_of
 from vadkit.systems.trainer import Epoch, Examples, Trained, forget_checkpoint, head_options, make_head, train
 from vadkit.views.frames import Samples
-
-Progress = Callable[[int, int, str], None]
 
 # Parameters that a trained model does not depend on, or that already count through its samples, their rows and
 # labels, or the backbone's weights. Every other parameter, also one added later, trains anew when it changes.

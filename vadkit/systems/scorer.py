@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from vadkit.core.code import code_version
-from vadkit.core.devices import device_of
+from vadkit.core.compute import device_of
 from vadkit.core.errors import DataError
 from vadkit.core.store import Store, digest
 from vadkit.evaluation.scores import VideoScores

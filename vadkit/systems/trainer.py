@@ -21,9 +21,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vadkit.core.compute import one_thread, reproducible
 from vadkit.core.config import Config
-from vadkit.core.devices import one_thread, reproducible
 from vadkit.core.errors import DataError, VadkitError
+from vadkit.core.progress import Progress
 from vadkit.models.losses import fuzzy_targets, sample_losses
 from vadkit.models.two_stream import BAG_DIM, Head, TwoStream, confidence
 from vadkit.systems.base import System
@@ -35,7 +36,6 @@ ONE_THREAD_BELOW = 8_000_000  # weights; steps of a smaller head are too short t
 
 Images = Callable[[np.ndarray], Sequence[Tensor]]
 Forward = Callable[[Tensor], Tensor]
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)

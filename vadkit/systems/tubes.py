@@ -18,20 +18,20 @@ Our readings, for of that paper no more than abstract and introduction could be 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from vadkit.core.config import Config
 from vadkit.core.errors import DataError
+from vadkit.core.progress import Progress
 from vadkit.corpora.splits import train_cut
 from vadkit.corpora.video import Corpus, Problem, Video
 from vadkit.systems.base import System, system_for
 from vadkit.systems.runner import Fold, Material, fit, plan_folds
 from vadkit.views.tubes import Cut, Tubes, extract_tubes, side_of
 
-Progress = Callable[[int, int, str], None]
 Sides = Sequence[tuple[Tubes, ...]]
 
 

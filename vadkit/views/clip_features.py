@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vadkit.core.code import code_version
+from vadkit.core.compute import device_of, each, one_thread
 from vadkit.core.config import Config
-from vadkit.core.devices import device_of, one_thread
-from vadkit.core.parallel import each
+from vadkit.core.progress import Progress
 from vadkit.core.store import Store
 from vadkit.views.clips import Clips
 
 if TYPE_CHECKING:
     from vadkit.models.pretrained import Network
 
-Progress = Callable[[int, int, str], None]
 
 BATCH = {"c3d": 8}  # clips; of all other networks 16, which halves their time
 

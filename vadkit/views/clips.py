@@ -7,7 +7,7 @@ taken on the last frame looks back only. Positions count these kept frames, from
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -18,6 +18,7 @@ import numpy as np
 
 from vadkit.core.code import code_version
 from vadkit.core.config import Config
+from vadkit.core.progress import Progress
 from vadkit.core.store import Store, digest, file_digest
 from vadkit.core.video import Decoded, read_frames
 from vadkit.corpora.video import Problem, Video
@@ -26,8 +27,6 @@ from vadkit.views.flow import FLOW_HEIGHT, FLOW_WIDTH, flow, gray, resized
 from vadkit.views.objects import Detector, detector_key
 from vadkit.views.pictures import PictureWriter, read_pictures
 from vadkit.views.sampling import stride_frames
-
-Progress = Callable[[int, int, str], None]
 
 CLIP_STREAMS = ("rgb", "flow")
 BAGS = "bags"  # kept beside them where asked for: the objects of every kept frame

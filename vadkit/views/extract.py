@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from vadkit.core.compute import each
 from vadkit.core.errors import DataError
-from vadkit.core.parallel import each
 from vadkit.core.store import Store
 from vadkit.corpora.vatic import clip_intervals
 from vadkit.corpora.video import Problem, Video

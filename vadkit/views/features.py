@@ -5,7 +5,7 @@ Phase one of training, and every frozen-backbone comparison, needs nothing else 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vadkit.core.code import code_version
-from vadkit.core.devices import device_of, one_thread
-from vadkit.core.parallel import each
+from vadkit.core.compute import device_of, each, one_thread
+from vadkit.core.progress import Progress
 from vadkit.core.store import Store
 from vadkit.views.streams import STREAMS
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from vadkit.core.config import Config
     from vadkit.views.frames import Samples
 
-Progress = Callable[[int, int, str], None]
 
 BATCH = 32  # images; more is not faster on a CPU
 WORTH_PROCESSES = 200  # images; fewer take less time than processes take to start

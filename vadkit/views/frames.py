@@ -6,7 +6,7 @@ Which frames is `vadkit.views.sampling`'s answer. Images are read lazily from th
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -18,6 +18,7 @@ import numpy as np
 
 from vadkit.core.code import code_version
 from vadkit.core.errors import DataError
+from vadkit.core.progress import Progress
 from vadkit.core.store import Store, digest, file_digest
 from vadkit.core.video import read_frames
 from vadkit.corpora.video import Problem, Video
@@ -29,8 +30,6 @@ from vadkit.views.streams import STREAMS, Streams, stream_names
 
 if TYPE_CHECKING:
     from vadkit.core.config import Config
-
-Progress = Callable[[int, int, str], None]
 
 
 DETECTOR_BATCH = 8  # frames handed to the detector at once

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vadkit.core.compute import device_of
 from vadkit.core.config import resolve
-from vadkit.core.devices import device_of
 from vadkit.core.errors import ConfigError, WeightsError
 from vadkit.core.store import file_digest
 from vadkit.models.hub import WORLD_ASSETS

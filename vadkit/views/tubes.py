@@ -22,6 +22,7 @@ import numpy as np
 from vadkit.core.code import code_version
 from vadkit.core.config import Config
 from vadkit.core.errors import DataError
+from vadkit.core.progress import Progress
 from vadkit.core.store import Store, file_digest
 from vadkit.core.video import inspect, read_frames
 from vadkit.corpora import vatic
@@ -32,7 +33,6 @@ from vadkit.views.flow import FLOW_HEIGHT, FLOW_WIDTH, flow, gray, resized
 from vadkit.views.pictures import PictureWriter, read_pictures
 from vadkit.views.sampling import stride_frames
 
-Progress = Callable[[int, int, str], None]
 Crop = tuple[int, int, int, int]
 
 KINDS = ("boxes", "normal", "search", "score")

@@ -28,7 +28,7 @@ def start(namespace: Mapping[str, Any]) -> Config:
     import matplotlib
     from matplotlib import pyplot as plt
 
-    from vadkit.core.devices import device_of
+    from vadkit.core.compute import device_of
 
     # The inline backend makes figures show when it is first used. Within `rc_context`, as our figures are drawn, that would be
     # undone at the end, and only the first figure would be seen.
@@ -41,40 +41,3 @@ def start(namespace: Mapping[str, Any]) -> Config:
     if config.corpus != "ucf_crime":
         print("These are not the papers' data: nothing here reproduces, or fails to reproduce, a printed number.")
     return config
-
-
-class Progress:
-    """A bar for long steps: call it as progress(done, total, what).
-
-    One bar a step: a new one starts where the total changes or the count falls back. What is all done when it is first heard of, as
-    what the cache has, has none.
-    """
-
-    def __init__(self):
-        self.bar = None
-
-    def __call__(self, done: int, total: int, what: str) -> None:
-        from tqdm import tqdm  # tqdm.auto wants ipywidgets, and warns on the page where they are missing
-
-        if self.bar is not None and (self.bar.total != total or done < self.bar.n):
-            self.close()
-        if self.bar is None and done >= total:
-            return
-        if self.bar is None:
-            self.bar = tqdm(
-                total=total,
-                initial=done,
-                mininterval=2.0,
-                file=sys.stdout,
-                ncols=100,
-                bar_format="{percentage:3.0f}% {n_fmt}/{total_fmt} [{elapsed}] {desc}",
-            )
-        self.bar.set_description_str(what[:60], refresh=False)
-        self.bar.update(done - self.bar.n)
-        if done >= total:
-            self.close()
-
-    def close(self) -> None:
-        if self.bar is not None:
-            self.bar.close()
-            self.bar = None

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
+from vadkit.core.compute import device_of
 from vadkit.core.config import Config
-from vadkit.core.devices import device_of
 from vadkit.core.errors import ConfigError
 from vadkit.live.analysers.base import NO_BOXES, Analyser, Reading
 from vadkit.live.analysers.rows import ClipRows, Rows, padded

@@ -20,9 +20,10 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from vadkit.core.compute import device_of
 from vadkit.core.config import Config
-from vadkit.core.devices import device_of
 from vadkit.core.errors import DataError
+from vadkit.core.progress import Progress
 from vadkit.core.video import read_frames
 from vadkit.live.analysers.base import Analyser, Reading
 from vadkit.live.analysers.networks import pooled_now
@@ -36,8 +37,6 @@ from vadkit.systems.mil import learner_facts, load_learner
 from vadkit.systems.record import TrainedModel
 from vadkit.views.sampling import stride_frames
 from vadkit.views.segments import Bag, cut, even_rows
-
-Progress = Callable[[int, int, str], None]
 
 
 class BagModel(Protocol):
