@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY
+from tiny import TINY
 from toys import figures_shown_and_saved, vadkit
 
 from vadkit.core.config import load_params
