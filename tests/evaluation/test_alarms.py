@@ -162,3 +162,12 @@ def test_a_lower_rate_sees_every_kth_confidence():
     assert values(faster)[3.0] == values(found)[3.0] and values(faster, "vl_tpr")[1.0] >= values(found, "vl_tpr")[1.0]
     with pytest.raises(ValueError, match="at least 1"):
         alarms.vary_rate(scores, small, [0])
+
+
+def test_two_readings_of_the_score_are_counted_where_they_differ():
+    dips = video("dips", "Assault", [0.6, 0, 1, 1, 1, 1])  # ours alarms at the last frame, the released bound never
+    late = video("late", "Assault", [1] * 7 + [0.9, 0, 0, 0, 0, 0])  # both alarm
+    odd = video("odd", "Normal", [0.8] * 11 + [1] + [0] * 6)  # 8.2 and not 7: the released alarm ends a frame later
+    found = alarms.disagreement({0: [dips, late], 5: [odd]}, CONFIG, "normalised", "as_released")
+    assert found == {"videos": (1, 3), "analysed frames": (2, 37)}
+    assert alarms.disagreement({0: [dips]}, CONFIG, "normalised", "as_printed")["videos"] == (0, 1)

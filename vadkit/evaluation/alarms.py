@@ -159,6 +159,21 @@ def vary(scores: Mapping[int, Sequence[VideoScores]], config: Config, parameter:
     }
 
 
+def disagreement(
+    scores: Mapping[int, Sequence[VideoScores]], config: Config, variant: str, other: str
+) -> dict[str, tuple[int, int]]:
+    """How often two variants of the score differ in their alarm, over all seeds: (how many differ, of how many).
+
+    "videos" that only one of the two calls anomalous, "analysed frames" at which only one of the two is above 0.5.
+    """
+    configs = [config.model_copy(update={"sas_variant": name}) for name in (variant, other)]
+    pairs = [[video_sas(v, c) > THRESHOLD for c in configs] for videos in scores.values() for v in videos]
+    return {
+        "videos": (sum(bool(a.any() != b.any()) for a, b in pairs), len(pairs)),
+        "analysed frames": (sum(int(np.sum(a != b)) for a, b in pairs), sum(len(a) for a, _ in pairs)),
+    }
+
+
 def vary_rate(
     scores: Mapping[int, Sequence[VideoScores]], config: Config, every: Sequence[int], per_second: bool = False
 ) -> dict[float, list[Metric]]:

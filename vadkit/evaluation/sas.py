@@ -4,7 +4,7 @@ Source: Petrocchi et al., section 3.5. Every step adds or takes away up to `reac
 score above 0.5, which is an accumulator above 0. One step is one analysed frame, so how fast the score
 reacts depends on the rate at which frames are analysed (the released code: 3 a second).
 
-Three readings of the formula, the parameter `variant`:
+Three readings, the parameter `variant`:
 
 normalised   the decrease is (tau - s) / tau, the mirror of the increase, so that both lie in [0, 1] for any
              tau as the paper asks; the accumulator is held within its bounds at every step. Ours.
@@ -12,8 +12,10 @@ as_printed   the decrease is (1 - s - tau) / (1 - tau), letter by letter. It equ
              tau = 0.5. For a lower tau it does not go to 0 as s nears tau: the step jumps there. For a higher one
              it is negative for s in (1 - tau, tau), and the score *rises* at a confidence below the
              threshold. Computed as printed, not mended.
-as_released  the decrease of `normalised`, but the bounds are applied before an update instead of after it, as in
-             the released code: the accumulator can pass a bound by one step.
+as_released  the steps of `normalised` with the bounds of the released code: a step up is taken only below the upper bound,
+             a step down only above the lower one; at or beyond that bound the accumulator is set to it instead. So it passes
+             a bound by up to one step, what it passed it by counts in the next step back, and a step that finds it at the
+             bound is lost. Alarms can differ from the other two.
 """
 
 from __future__ import annotations
@@ -39,8 +41,7 @@ def sigmoidal_anomaly_score(
     Source: section 3.5; defaults of section 5.1; start at the lower bound as released.
     """
     stream = SasStream(tau, reactivity, bounds, start, variant)
-    steps = _steps(_checked(confidence), stream.tau, stream.reactivity, variant)
-    return np.array([_logistic(stream._advance(step)) for step in steps.tolist()])
+    return np.array([_logistic(stream._advance(s)) for s in _checked(confidence).tolist()])
 
 
 @dataclass
@@ -76,18 +77,26 @@ class SasStream:
 
     def update(self, confidence: float) -> float:
         """Take in the next analysed frame's confidence in [0, 1]; the score after it, in (0, 1)."""
-        step = _steps(_checked([confidence]), self.tau, self.reactivity, self.variant)[0]
-        return _logistic(self._advance(float(step)))
+        return _logistic(self._advance(float(_checked([confidence])[0])))
 
-    def _advance(self, step: float) -> float:
-        lower, upper = self.bounds
-        x = self.accumulator
-        if self.variant == "as_released":
-            x = min(max(x, lower), upper) + step
-        else:
+    def _advance(self, confidence: float) -> float:
+        (lower, upper), x, step = self.bounds, self.accumulator, self._step(confidence)
+        if self.variant != "as_released":
             x = min(max(x + step, lower), upper)
+        elif confidence >= self.tau:
+            x = x + step if x < upper else upper
+        else:
+            x = x + step if x > lower else lower
         self.accumulator = x
         return x
+
+    def _step(self, confidence: float) -> float:
+        """Signed change of the accumulator before any bound."""
+        if confidence >= self.tau:
+            return (confidence - self.tau) / (1.0 - self.tau) * self.reactivity
+        if self.variant == "as_printed":
+            return -(1.0 - confidence - self.tau) / (1.0 - self.tau) * self.reactivity
+        return -(self.tau - confidence) / self.tau * self.reactivity
 
 
 def frames_to_alarm(
@@ -96,32 +105,26 @@ def frames_to_alarm(
     """Analysed frames at one constant confidence until the score first exceeds 0.5; None where it never does.
 
     Closed form: the smallest n with start + n * step > 0; 1 where the start is above 0 and the first step leaves it
-    there. A start of -7 with v = 2 needs 4 frames at confidence 1, which is 1.3 s at 3 frames a second. Raises
-    ValueError as `sigmoidal_anomaly_score` does.
+    there. A start of -7 with v = 2 needs 4 frames at confidence 1, which is 1.3 s at 3 frames a second. With bounds on both
+    sides of 0 it is the same for "as_released", which meets none of them before its alarm. Raises ValueError as
+    `sigmoidal_anomaly_score` does.
     """
     stream = SasStream(tau, reactivity, bounds, start, variant)
-    step = float(_steps(_checked([confidence]), tau, reactivity, variant)[0])
-    if stream._advance(step) > 1e-9:  # a rounding error above 0 is 0, as below
+    confidence, (lower, upper) = float(_checked([confidence])[0]), bounds
+    step = stream._step(confidence)
+    if stream._advance(confidence) > 1e-9:  # a rounding error above 0 is 0, as below
         return 1
-    reachable = bounds[1] > 0 or (variant == "as_released" and bounds[1] + step > 0)
-    if step <= 0 or not reachable:
+    if variant == "as_released" and confidence < tau and lower > 0:
+        return 2  # it fell past a lower bound that is an alarm itself, and is set back to it
+    if step <= 0:
         return None
     frames = -start / step
     if abs(frames - round(frames)) < 1e-9:  # ends exactly on 0, which is no alarm yet: do not let rounding decide
         frames = round(frames)
-    return math.floor(frames) + 1
-
-
-def _steps(confidence: np.ndarray, tau: float, reactivity: float, variant: str) -> np.ndarray:
-    """Signed change of the accumulator before any bound. Shape: (n,) -> (n,)."""
-    increase = (confidence - tau) / (1.0 - tau)
-    if variant == "as_printed":
-        decrease = (1.0 - confidence - tau) / (1.0 - tau)
-    elif tau > 0:
-        decrease = np.maximum(tau - confidence, 0.0) / tau
-    else:
-        decrease = np.zeros_like(confidence)  # never taken: no confidence is below 0
-    return np.where(confidence >= tau, increase, -decrease) * reactivity
+    frames = math.floor(frames) + 1
+    # as released, the step of the alarm is taken if the one before it ended below the upper bound, even one below 0
+    before = start + (frames - 1) * step if variant == "as_released" else 0.0
+    return frames if before < upper else None
 
 
 def _checked(confidence) -> np.ndarray:
@@ -130,9 +133,8 @@ def _checked(confidence) -> np.ndarray:
         raise ValueError(f"expected a vector of at least one confidence, got shape {values.shape}")
     wrong = np.flatnonzero(~((values >= 0.0) & (values <= 1.0)))  # NaN fails both
     if len(wrong):
-        raise ValueError(
-            f"confidences must lie in [0, 1], got {values[wrong[0]]} at position {wrong[0]} ({len(wrong)} of {len(values)} do not)"
-        )
+        what = f"{values[wrong[0]]} at position {wrong[0]} ({len(wrong)} of {len(values)} do not)"
+        raise ValueError(f"confidences must lie in [0, 1], got {what}")
     return values
 
 
