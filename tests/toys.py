@@ -12,6 +12,7 @@ import nbformat
 
 from vadkit.core.config import parameters_cell
 from vadkit.workbook import cli, receipts
+from vadkit.workbook.notebooks import FOLDED
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -49,9 +50,7 @@ def toy_notebook(folder: Path, name: str, *cells: str, parameters: str | None = 
     )
     content.cells = [
         nbformat.v4.new_markdown_cell(f"# {name}"),
-        nbformat.v4.new_code_cell(
-            parameters_cell() if parameters is None else parameters, metadata={"tags": ["parameters"]}
-        ),
+        nbformat.v4.new_code_cell(parameters_cell() if parameters is None else parameters, metadata=FOLDED),
     ]
     for number, source in enumerate(cells, 1):
         content.cells += [nbformat.v4.new_markdown_cell(f"## Step {number}"), nbformat.v4.new_code_cell(source)]

@@ -11,7 +11,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from vadkit.core.config import Config, load_params, parameters_cell
+from vadkit.core.config import Config, load_params, make_config, parameters_cell, parse_override
 from vadkit.workbook.notebooks import find_notebooks, needs, parameters_problems
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -71,9 +71,22 @@ def test_its_kernel_is_the_plain_one(notebook):
 
 def test_its_parameters_are_the_packages(notebook):
     first = code_of(notebook)[0]
-    assert first.metadata.get("tags") == ["parameters"]
+    assert first.metadata["tags"] == ["parameters", "hide-input"], "run `make notebooks`"
+    assert first.metadata["jupyter"] == {"source_hidden": True}, "run `make notebooks`"
     assert first.source == parameters_cell(), "run `make notebooks`"
     assert parameters_problems(notebook) == []
+
+
+def test_a_line_above_them_says_which_to_try(notebook):
+    """Each name is a parameter, and each value one that it takes: `sas_tau: 0.7`."""
+    above = notebook.cells[notebook.cells.index(code_of(notebook)[0]) - 1]
+    [line] = re.findall(r"^\*\*Parameters to try\.\*\* .*$", above.source, re.MULTILINE)
+    named = [text.partition(": ") for text in re.findall(r"`([^`]+)`", line)]
+    assert 1 <= len({name for name, _, _ in named}) <= 4
+    for name, _, value in named:
+        assert name in Config.model_fields
+        if value:
+            make_config({name: parse_override(name, value)})
 
 
 def test_no_cell_but_the_first_sets_a_parameter(notebook):

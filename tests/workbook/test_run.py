@@ -216,6 +216,11 @@ def test_a_notebook_that_cannot_take_parameters_is_refused(project, source, said
     content = notebook_files.find_notebooks(project / "notebooks")[1].content
     assert notebook_files.parameters_problems(content) == []
     assert notebook_files.renew_parameters_cells(project / "notebooks") == []
+    cell = next(c for c in content["cells"] if c["cell_type"] == "code")
+    path = project / "notebooks" / "01_second.ipynb"
+    path.write_text(json.dumps(content | {"cells": [cell | {"metadata": {"tags": ["parameters"], "trusted": True}}]}))
+    assert notebook_files.renew_parameters_cells(project / "notebooks") == [path]  # unfolded, as somebody saved it
+    assert json.loads(path.read_text())["cells"][0]["metadata"] == notebook_files.FOLDED | {"trusted": True}
 
 
 @pytest.fixture(autouse=True)

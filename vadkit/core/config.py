@@ -391,7 +391,10 @@ def parse_override(name: str, text: str) -> Any:
 
 def parameters_cell() -> str:
     """Source of the notebooks' `parameters` cell: every key with the demo's value, one a line."""
-    lines = ["# The demo's values; papermill or `vadkit run` puts those of a parameter file below this cell."]
+    lines = [
+        "# The demo's values; papermill or `vadkit run` puts those of a parameter file below this cell.",
+        "# fmt: off",  # one line a parameter, however long its comment
+    ]
     lines += [f"{name} = {field.default!r}  # {field.description}" for name, field in Config.model_fields.items()]
     return "\n".join(lines)
 

@@ -15,6 +15,11 @@ from vadkit.core.errors import ConfigError
 from vadkit.core.store import write_atomic
 from vadkit.workbook.kernels import RunError
 
+FOLDED = {  # a parameters cell's metadata: hidden in JupyterLab and in a book made of the notebooks, until it is clicked
+    "jupyter": {"source_hidden": True},
+    "tags": ["parameters", "hide-input"],
+}
+
 
 @dataclass(frozen=True)
 class Notebook:
@@ -102,16 +107,16 @@ def parameters_problems(content: dict[str, Any]) -> list[str]:
 
 
 def renew_parameters_cells(folder: Path) -> list[Path]:
-    """Put `parameters_cell()` into every notebook's parameters cell; the notebooks that changed."""
+    """Put `parameters_cell()` into every notebook's parameters cell, folded; the notebooks that changed."""
     changed = []
     for path in sorted(folder.glob("*.ipynb")):
         content = json.loads(path.read_text(encoding="utf-8"))
         cell = next((c for c in content["cells"] if "parameters" in c["metadata"].get("tags", [])), None)
         if cell is None:
             raise RunError(f"{path.name} has no cell tagged 'parameters'; add one as its first code cell")
-        source = parameters_cell()
-        if "".join(cell["source"]) != source:
-            cell["source"] = source.splitlines(keepends=True)
+        metadata, source = {**cell["metadata"], **FOLDED}, parameters_cell().splitlines(keepends=True)
+        if (cell["metadata"], cell["source"]) != (metadata, source):
+            cell["metadata"], cell["source"] = metadata, source
             write_atomic(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
             changed.append(path)
     return changed
