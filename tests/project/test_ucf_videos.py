@@ -1,4 +1,4 @@
-"""The Learner on real UCF-Crime videos: the benchmark's path from a folder of videos to a scored film, on a few of them."""
+"""The Learner on real UCF-Crime videos: the benchmark's path from a few of them to a scored film."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ SHORT = (
     "Assault038",
 )
 TINY = {
-    "backbone": "resnet18", "backbone_weights": "random", "image_size": "32", "analysis_fps": "0.4", "flow_method": "dis", "seeds": "[0]", "workers": "1",
+    "backbone": "resnet18", "backbone_weights": "random", "image_size": "32", "analysis_fps": "0.4",
+    "flow_method": "dis", "seeds": "[0]", "workers": "1",
     "mil_segments": "8", "mil_epochs": "2", "head_epochs": "1", "head_width": "8", "bootstrap_resamples": "20",
 }  # fmt: skip
 
@@ -46,12 +47,14 @@ def test_segment_labels_become_spans(benchmark, tmp_path):
         (videos / f"{name}.mp4").touch()
     labels = tmp_path / "videos.csv"
     labels.write_text(
-        "path,class,frames,frames_per_segment,segment_labels\nShop/a.mp4,Shop,60,10,011001\nShop/b.mp4,Shop,60,10,000000\nQuiet/c.mp4,Normal,60,,\nShop/d.mp4,Shop,60,,\n"
+        "path,class,frames,frames_per_segment,segment_labels\nShop/a.mp4,Shop,60,10,011001\n"
+        "Shop/b.mp4,Shop,60,10,000000\nQuiet/c.mp4,Normal,60,,\nShop/d.mp4,Shop,60,,\n"
     )
     assert benchmark.make_tree(labels, videos, tmp_path / "tree") == 3  # nobody says where the fourth one's act is
     rows = listed(tmp_path / "tree" / "clips.csv")
     assert [(row["path"], row["label"], row["start"], row["end"], row["category"]) for row in rows] == [
-        ("Shop/a.mp4", "1", "10", "30", "Shop"), ("Shop/a.mp4", "1", "50", "60", "Shop"), ("Shop/b.mp4", "0", "", "", "Normal"), ("Quiet/c.mp4", "0", "", "", "Normal"),
+        ("Shop/a.mp4", "1", "10", "30", "Shop"), ("Shop/a.mp4", "1", "50", "60", "Shop"),
+        ("Shop/b.mp4", "0", "", "", "Normal"), ("Quiet/c.mp4", "0", "", "", "Normal"),
     ]  # fmt: skip
     assert (tmp_path / "tree" / "Shop" / "a.mp4").resolve() == videos / "Shop" / "a.mp4"
 

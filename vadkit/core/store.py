@@ -7,6 +7,7 @@ two processes that build the same one both end with a whole one.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -17,11 +18,6 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
-
-try:
-    import fcntl
-except ImportError:  # Windows: what killed processes left stays
-    fcntl = None
 
 STALE_SECONDS = 24 * 3600  # younger folders are left alone: one is not locked yet in the moment it is made
 
@@ -136,10 +132,9 @@ def write_atomic(path: str | Path, data: bytes | str) -> None:
 def _locked(folder: Path) -> int | None:
     """An open descriptor that holds a folder's lock until it is closed or its process ends.
 
-    None where another holds it, or where nothing can be locked: on a file system without locks nobody's death can be told, so nothing is swept.
+    None where another holds it, or where nothing can be locked: on a file system without locks
+    nobody's death can be told, so nothing is swept.
     """
-    if fcntl is None:
-        return None
     try:
         opened = os.open(folder, os.O_RDONLY)
     except OSError:

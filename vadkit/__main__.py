@@ -1,0 +1,5 @@
+"""The `vadkit` command as `python -m vadkit`."""
+
+from vadkit.workbook.cli import main
+
+main()
