@@ -7,7 +7,7 @@ import pytest
 from conftest import REPOSITORY, moving_square, write_video
 from toys import figures_shown_and_saved, toy_notebook, toy_project, vadkit
 
-from vadkit.core.config import Config
+from vadkit.core.config import Config, parameters_cell
 from vadkit.core.errors import ConfigError
 from vadkit.corpora.video import Corpus, Video
 from vadkit.workbook import session as notebook
@@ -27,6 +27,45 @@ def test_a_notebook_run_by_hand_is_held_to_the_same_rules(capsys):
         "not the papers' data"
         not in (notebook.start(good | {"corpus": "ucf_crime", "data_root": "d"}), capsys.readouterr().out)[1]
     )
+
+
+def test_an_unknown_name_is_refused_with_the_nearest_known_one():
+    good = Config().model_dump()
+    with pytest.raises(ConfigError, match="unknown parameter 'sas_tou'; did you mean 'sas_tau'?"):
+        notebook.start(good | {"sas_tou": 0.4})
+    with pytest.raises(ConfigError, match="unknown parameter 'sas_tou'; did you mean 'sas_tau'?"):
+        notebook.start({name: value for name, value in good.items() if name != "sas_tau"} | {"sas_tou": 0.4})
+    notebook.start(good | {"__name__": "__main__", "_": "shown last", "nbformat": nbformat, "Config": Config})
+
+
+def test_what_later_cells_set_is_no_parameter():
+    """A session as IPython keeps it: `In` holds the cells' sources, the namespace all that they set."""
+    good, cells = Config().model_dump(), ["", parameters_cell()]
+    start = "config = session.start(globals())"
+
+    def restart(*more, **changes):
+        return notebook.start(good | changes | {"In": [*cells, *more]})
+
+    assert restart(start) == Config()
+    with pytest.raises(ConfigError, match="did you mean 'sas_tau'?"):
+        restart("# Parameters\nsas_tou = 0.4\n", start, sas_tou=0.4)
+    assert restart("# Parameters\nsas_tau = 0.4\n", start, sas_tau=0.4).sas_tau == 0.4
+    later = (start, "sas_tuas = [0.3, 0.5]", "corpus = load_corpus(config)", "%time\nsome ! thing", start)
+    assert restart(*later, sas_tuas=[0.3, 0.5], corpus=Corpus("demo", ())) == Config()
+    assert restart(*later, sas_tuas=[0.3], sas_tau=0.4).sas_tau == 0.4  # set by hand, farther down
+    mistyped = cells[1].replace("sas_tau = ", "sas_tou = ")
+    with pytest.raises(ConfigError, match="did you mean 'sas_tau'?"):
+        restart(start, mistyped, start, sas_tou=0.5)
+    assert restart(start, mistyped, start, cells[1], start, sas_tou=0.5) == Config()  # mended
+
+
+def test_papermill_alone_refuses_an_unknown_name(tmp_path):
+    import papermill
+
+    path = toy_notebook(tmp_path, "00_start", "from vadkit.workbook import session\nconfig = session.start(globals())")
+    with pytest.raises(papermill.PapermillExecutionError, match="unknown parameter 'sas_tou'; did you mean 'sas_tau'?"):
+        papermill.execute_notebook(path, tmp_path / "out.ipynb", {"sas_tou": 0.4}, progress_bar=False)
+    assert "sas_tou = 0.4" in (tmp_path / "out.ipynb").read_text()
 
 
 def test_every_figure_is_seen_not_the_first_alone(tmp_path):
