@@ -3,8 +3,9 @@
     rows = [*report.rows_of(results), *setting_rows(config, samples), *corpus_rows(config, corpus, samples)]
     check(config, rows)  # a line a claim: printed, from the paper's own tables, ours, verdict
 
-Three kinds of printed number have no notebook that measures them: settings, which are parameters here; sizes of the data, which are
-counted; and constants of the code. Their rows are made here. `listing` is the same for a reader without a run (docs/reproduction.md).
+Three kinds of printed number have no notebook that measures them: settings, which are parameters here; sizes of the
+data, which are counted; and constants of the code. Their rows are made here. `listing` is the same for a reader without
+a run (docs/reproduction.md).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from vadkit.core.config import Config
 from vadkit.corpora.video import NORMAL, Corpus
@@ -28,23 +30,24 @@ from vadkit.views.flow import FLOW_HEIGHT, FLOW_WIDTH
 from vadkit.views.objects import COCO_CLASSES
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from vadkit.views.frames import Samples
 
 UCF_FPS = 30.0  # at which the released strides are stated
-SPLITS = {"train": ("train",), "validation": ("val",), "test": ("test",)}  # of the released code: the cache's names
+SPLITS = {"train": "train", "validation": "val", "test": "test"}  # of the released code: ours
 Key = tuple[str, str, str]
 
 
 def clip_rate(config: Config, samples: Sequence[Samples]) -> float:
-    """Frames a second within a clip: whole frames apart, so as near to `clip_fps` as the videos' own rate (their median) allows."""
+    """Frames a second within a clip: whole frames apart, so as near to `clip_fps` as the videos' median rate allows."""
     fps = float(np.median([one.fps for one in samples]))
     return fps / sampling.stride_frames(fps, config.clip_fps)
 
 
 def clip_rows(config: Config, samples: Sequence[Samples]) -> list[ResultRow]:
-    """What section 4.5 states of C3D's clips beside what this run takes. samples: of the run's videos, or their clips, for the rate."""
+    """What section 4.5 states of C3D's clips beside what this run takes.
+
+    samples: of the run's videos, or their clips, for the rate.
+    """
     rate = clip_rate(config, samples)
     values: dict[Key, float] = {
         ("section 4.5", "C3D-ha", "image_size"): config.c3d_size,
@@ -96,25 +99,23 @@ def setting_rows(config: Config, samples: Sequence[Samples]) -> list[ResultRow]:
         ("released code", "settings", "decoded_width"): FLOW_WIDTH,
         ("released code", "settings", "decoded_height"): FLOW_HEIGHT,
     }
-    second = {
-        ("section IV.A", "preprocessing", "width"): FLOW_WIDTH,
-        ("section IV.A", "preprocessing", "height"): FLOW_HEIGHT,
-    }
-    return _rows(config, "petrocchi2021", values) + clip_rows(config, samples) + _rows(config, "raqeeb", second)
+    size = {("section IV.A", "preprocessing", "width"): FLOW_WIDTH}
+    size["section IV.A", "preprocessing", "height"] = FLOW_HEIGHT
+    return _rows(config, "petrocchi2021", values) + clip_rows(config, samples) + _rows(config, "raqeeb", size)
 
 
 def corpus_rows(config: Config, corpus: Corpus, samples: Sequence[Samples]) -> list[ResultRow]:
-    """Sizes of the data beside the printed ones: videos and classes by list, and the frames that training rates take of each class.
+    """Sizes of the data beside the printed ones: videos and classes by list, frames that training takes of a class.
 
-    samples: of the videos that can be used, for their rates and lengths. Without official lists there is nothing to set beside them,
-    but the classes.
+    samples: of the videos that can be used, for their rates and lengths. Without official lists there is nothing to set
+    beside them, but the classes.
     """
-    trained = {v.category for v in corpus.of("train", "val", "all")}
-    anomalies = {v.category for v in corpus.videos} - {NORMAL}
+    classes = {v.category for v in corpus.videos}
+    anomalies = len(classes - {NORMAL})
     values: dict[Key, float] = {
-        ("section 4.1", "UCF-Crime", "anomaly_classes"): len(anomalies),
-        ("claim 4.1", "UCF-Crime", "classes"): len(anomalies) + (NORMAL in {v.category for v in corpus.videos}),
-        ("section 4.1", "UCFCrime2Local", "classes"): len(trained),
+        ("section 4.1", "UCF-Crime", "anomaly_classes"): anomalies,
+        ("claim 4.1", "UCF-Crime", "classes"): len(classes),
+        ("section 4.1", "UCFCrime2Local", "classes"): len({v.category for v in corpus.of("train", "val", "all")}),
     }
     if samples:
         values["section 3.3", "UCF-Crime", "fps"] = float(np.median([one.fps for one in samples]))
@@ -125,21 +126,17 @@ def corpus_rows(config: Config, corpus: Corpus, samples: Sequence[Samples]) -> l
         values["section 4.1", "UCFCrime2Local", "test_videos"] = test + val if of_test else test
         if of_test and test + val:
             values["section 4.2", "training", "validation_share"] = val / (test + val)
-        for split, names in SPLITS.items():
-            mine = [one for one in samples if one.video.split in names]
-            counts = _sampled(config, mine)
-            values |= {
-                ("released code", split, f"sampled_frames_{category}"): count
-                for category, count in counts.items()
-                if _printed("petrocchi2021", ("released code", split, f"sampled_frames_{category}"))
-            }
-    return _rows(config, "petrocchi2021", values) + _rows(
-        config, "raqeeb", {("section III", "UCF-Crime", "anomaly_classes"): len(anomalies)}
-    )
+        for split, cached in SPLITS.items():
+            for category, count in _sampled(config, [one for one in samples if one.video.split == cached]).items():
+                key = ("released code", split, f"sampled_frames_{category}")
+                if published.lookup("petrocchi2021", *key):
+                    values[key] = count
+    second = {("section III", "UCF-Crime", "anomaly_classes"): anomalies}
+    return _rows(config, "petrocchi2021", values) + _rows(config, "raqeeb", second)
 
 
 def _sampled(config: Config, samples: Sequence[Samples]) -> dict[str, int]:
-    """Frames at the run's training rates by class: hard ones under their class, all others under Normal, as the released code counts."""
+    """Frames at the run's training rates: hard ones by class, all others as Normal, as the released code counts."""
     counts: dict[str, int] = {NORMAL: 0}
     for one in samples:
         index = np.unique(sampling.plan(one.video, one.frames, one.fps, config, "train")[0])
@@ -153,28 +150,23 @@ def _sampled(config: Config, samples: Sequence[Samples]) -> dict[str, int]:
 def _rows(config: Config, paper: str, values: Mapping[Key, float]) -> list[ResultRow]:
     rows = []
     for key, value in values.items():
-        printed = _printed(paper, key)
+        printed = published.lookup(paper, *key)
         if printed is None:
             raise ValueError(f"published.csv has no row {paper} | {' | '.join(key)} to set {value} beside")
         rows.append(report.number_row(config, value, printed.unit, paper, *key))
     return rows
 
 
-def _printed(paper: str, key: Key) -> Published | None:
-    return published.lookup(paper, *key)
-
-
 # --- claims ------------------------------------------------------------------------------------------------------
 
 
 def check(config: Config, rows: Sequence[ResultRow], paper: str | None = None) -> pd.DataFrame:
-    """A line for each claim of a paper (of both by default): printed, from the paper's own numbers, ours with its interval, verdicts.
+    """A line a claim of a paper (of both by default): printed, by the paper's own numbers, ours, verdict.
 
-    rows: all of the run; those of other parameters are skipped, since nothing here says under which they were made. Ours is the row of
-    that claim; where the text repeats a table's number, the table's row. Without one the line says which notebook makes it.
+    rows: all of the run; those of other parameters are skipped, since nothing here says under which they were made.
+    Ours is the row of that claim; where the text repeats a table's number, the table's row. Without one the line says
+    which notebook makes it.
     """
-    import pandas as pd
-
     ours = _ours(config, rows)
     lines = []
     for one in published.check_claims(paper):
@@ -195,30 +187,25 @@ def check(config: Config, rows: Sequence[ResultRow], paper: str | None = None) -
 
 
 def uncovered(config: Config, rows: Sequence[ResultRow]) -> list[tuple[Published, str]]:
-    """The printed numbers that no row of these parameters stands beside, each with the reason: which notebook makes it, or why none does."""
+    """The printed numbers without a row of these parameters, and which notebook makes one, or why none does."""
     ours = _ours(config, rows)
     return [(one, _missing(one)) for one in published.load() if _row_of(one, ours) is None]
 
 
-def _ours(config: Config, rows: Sequence[ResultRow]) -> dict[tuple[str, str, str, str], ResultRow]:
+def _ours(config: Config, rows: Sequence[ResultRow]) -> dict[tuple[str, ...], ResultRow]:
     current = config.fingerprint()
     return {(r.paper, r.item, r.system, r.metric): r for r in rows if r.origin == "ours" and r.config == current}
 
 
-def _row_of(one: Published, ours: Mapping[tuple[str, str, str, str], ResultRow]) -> ResultRow | None:
-    """Our row of a printed number: its own, or that of the table or section that it repeats, or the same comparison under another item."""
+def _row_of(one: Published, ours: Mapping[tuple[str, ...], ResultRow]) -> ResultRow | None:
+    """Our row of a printed number: its own, that of the table or section it repeats, or such a comparison."""
     items = [one.item, *re.findall(r"table \d", f"{one.place} {one.formula}"), "section VI", "ablation"]
     return next((ours[key] for item in items if (key := (one.paper, item, one.system, one.metric)) in ours), None)
 
 
 def _judge(config: Config, one: Published, row: ResultRow) -> str:
-    interval = (
-        None if row.ci_low is None or row.ci_high is None or row.ci_low == row.ci_high else (row.ci_low, row.ci_high)
-    )
     same = row.verdict != "not comparable" and not comparable.why_not(config, one)
-    return published.verdict(
-        row.value, interval, one.value, one.decimals, same, one.tolerance, one.is_change, one.relation
-    )
+    return one.judge(row.value, row.ci_low, row.ci_high, comparable=same)
 
 
 def _missing(one: Published) -> str:
@@ -229,26 +216,18 @@ def _missing(one: Published) -> str:
 
 
 def listing() -> str:
-    """Every printed number as Markdown, one table a paper: what, where, printed, what the paper's own numbers give, where ours is made."""
-    computed = {(c.claim.paper, c.claim.item, c.claim.system, c.claim.metric): c for c in published.check_claims()}
+    """Every printed number as Markdown, a table a paper: what, where, printed, by the paper's own numbers, ours."""
+    computed = {c.claim.key: f"{c.computed:.{c.claim.decimals + 1}f}, {c.verdict}" for c in published.check_claims()}
     parts = []
     for paper, title in published.PAPERS.items():
-        parts += [
-            f"### {title}",
-            "",
-            "| item | system | number | printed | from the paper's own numbers | ours |",
-            "| --- | --- | --- | --- | --- | --- |",
-        ]
+        columns = ("item", "system", "number", "printed", "from the paper's own numbers", "ours")
+        parts += [f"### {title}", "", f"| {' | '.join(columns)} |", "| --- | --- | --- | --- | --- | --- |"]
         for one in published.load():
-            if one.paper != paper:
-                continue
-            found = computed.get((one.paper, one.item, one.system, one.metric))
-            own = "" if found is None else f"{found.computed:.{one.decimals + 1}f}, {found.verdict}"
-            unit = {"%": " %", "share": "", "": ""}.get(one.unit, f" {one.unit}")
-            ours = f"`{one.ours.removeprefix('parameter ')}`" if one.ours.startswith("parameter ") else one.ours
-            parts.append(
-                f"| {one.item} | {one.system} | {one.metric.replace('_', ' ')} | {one.text}{unit} | {own} | {ours} |"
-            )
+            if one.paper == paper:
+                unit = {"%": " %", "share": "", "": ""}.get(one.unit, f" {one.unit}")
+                ours = re.sub(r"^parameter (.*)", r"`\1`", one.ours)
+                number, own = one.metric.replace("_", " "), computed.get(one.key, "")
+                parts.append(f"| {one.item} | {one.system} | {number} | {one.text}{unit} | {own} | {ours} |")
         parts.append("")
     return "\n".join(parts)
 

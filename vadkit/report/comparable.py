@@ -1,9 +1,9 @@
 """Whether a number of ours may be set beside a printed one: only on the paper's data, and only by the paper's network.
 
-    why_not(config, printed)  # "" where it may, otherwise why not: the `reason` of a row whose verdict is "not comparable"
+    why_not(config, printed)  # "" where it may; otherwise the `reason` of a row whose verdict is "not comparable"
 
-The parameters say which network was trained. What the corpus holds is counted, and compared with the sizes that the papers
-print: a list with a video missing is another list.
+The parameters say which network was trained. What the corpus holds is counted, and compared with the sizes that the
+papers print: a list with a video missing is another list.
 """
 
 from __future__ import annotations
@@ -23,20 +23,19 @@ from vadkit.systems.base import SYSTEMS, System
 OTHER_VIDEOS = "not the paper's videos"
 FIRST, SECOND = published.PAPERS
 
-# The published networks, by what a system is built on. Training rates, learning rates and the like are not among them: they have rows of
-# their own beside the printed settings.
+# The published networks, by what a system is built on. Training rates, learning rates and the like are not among them:
+# they have rows of their own beside the printed settings.
 TWO_LAYERS = {"head_width": 4096}
-FRAMES = {
-    "backbone": "resnet50", "backbone_weights": "imagenet", "image_size": 224, "flow_method": "farneback", "flow_scale": "minmax",
-    "frame_stream": True, "frame_window": False, "speed_stream": False, "feature_scale": "raw",
-}  # fmt: skip
+WEIGHTS = {"backbone": "resnet50", "backbone_weights": "imagenet", "image_size": 224}
+FLOW = {"flow_method": "farneback", "flow_scale": "minmax"}
+STREAMS = {"frame_stream": True, "frame_window": False, "speed_stream": False, "feature_scale": "raw"}
 NETWORKS = {
-    "two_stream": TWO_LAYERS | FRAMES,
+    "two_stream": TWO_LAYERS | WEIGHTS | FLOW | STREAMS,
     "c3d": TWO_LAYERS | {"clip_width": 1.0, "c3d_size": 112, "c3d_bag": False},
     "i3d": TWO_LAYERS | {"clip_width": 1.0, "i3d_size": 224},
     "mil": {"mil_features": "resnext3d", "clip_width": 1.0, "mil_resnext3d_size": 112},
 }
-# Weights that somebody has to fetch: a path. The loader refuses a file that is not the published network's (docs/reproduction.md).
+# Weights that somebody has to fetch: a path. The loader refuses a file that is not the published network's.
 FETCHED = {
     "two_stream": (),
     "c3d": ("c3d_weights",),
@@ -49,24 +48,20 @@ SECOND_PAPERS = ("MIL learner", "joint model")
 def why_not(config: Config, printed: Published, problems: Iterable[Problem] = ()) -> str:
     """Why our number says nothing about the printed one; empty where it may be set beside it.
 
-    problems: of the videos that it was measured with or trained on; one that was left out makes other data of them. A setting, a
-    constant or a size of the data needs the paper's data alone; what a notebook measures of a system needs its network as well.
+    problems: of the videos that it was measured with or trained on; one that was left out makes other data of them. A
+    setting, a constant or a size of the data needs the paper's data alone; what a notebook measures of a system needs
+    its network as well.
     """
+    differs = other_data(config, printed.paper) or _other_list(config, printed)
+    if differs:
+        return differs
     lost = [p for p in problems if p.left_out]
-    return (
-        other_data(config, printed.paper)
-        or _other_list(config, printed)
-        or (
-            f"{len(lost)} of the lists' videos could not be used, the first: {lost[0].where}: {lost[0].what}"
-            if lost
-            else ""
-        )
-        or (
-            "; ".join(filter(None, (other_network(config, name) for name in _names(printed))))
-            if printed.ours.startswith("notebook")
-            else ""
-        )
-    )
+    if lost:
+        first = f"{lost[0].where}: {lost[0].what}"
+        return f"{len(lost)} of the lists' videos could not be used, the first: {first}"
+    if printed.ours.startswith("notebook"):
+        return "; ".join(filter(None, (other_network(config, name) for name in _names(printed))))
+    return ""
 
 
 def other_data(config: Config, paper: str) -> str:
@@ -80,43 +75,32 @@ def other_data(config: Config, paper: str) -> str:
         return f"the data cannot be read: {corpus}"
     train, val, test = (len(corpus.of(side)) for side in ("train", "val", "test"))
     if paper == SECOND:
-        wanted = _size(SECOND, "section III", "UCF-Crime", "videos")
+        found, wanted = train + val + test, _size(SECOND, "section III", "UCF-Crime", "videos")
         if corpus.lists != "official":
             return f"the lists are {corpus.lists}'s, the paper's those of all of UCF-Crime"
         if any(v.label and v.intervals is None for v in corpus.of("test")):
             return "anomalous test videos have no temporal annotation"
-        return (
-            ""
-            if train + val + test == wanted
-            else f"{train + val + test} videos of the lists are there, the paper has {wanted}"
-        )
+        return "" if found == wanted else f"{found} videos of the lists are there, the paper has {wanted}"
     if corpus.lists != "UCFCrime2Local":
         return "the lists are UCF-Crime's own, the paper's those of UCFCrime2Local"
     found = (train, val + test) if config.validation == "test_parity" else (train + val, test)
     wanted = tuple(_size(FIRST, "section 4.1", "UCFCrime2Local", side) for side in ("train_videos", "test_videos"))
-    return (
-        ""
-        if found == wanted
-        else f"{found[0]} training and {found[1]} test videos of the lists are there, the paper has {wanted[0]} and {wanted[1]}"
-    )
+    if found == wanted:
+        return ""
+    there = f"{found[0]} training and {found[1]} test videos of the lists are there"
+    return f"{there}, the paper has {wanted[0]} and {wanted[1]}"
 
 
 def other_network(config: Config, name: str) -> str:
-    """How the run's network of that name differs from the published one; empty where it does not, and for what is no network."""
+    """How the run's network of that name differs from the published one; empty where it does not or is no network."""
     system = SYSTEMS.get(name)
     if system is None and name not in SECOND_PAPERS:
         return ""
     kind = system.network if system else "mil"
-    differs = [
-        f"{key} is {getattr(config, key)}, the paper's {value}"
-        for key, value in NETWORKS[kind].items()
-        if getattr(config, key) != value
-    ]
-    differs += [
-        f"{key} is '{getattr(config, key)}', not a file of published weights"
-        for key in FETCHED[kind]
-        if getattr(config, key) in ("world", "random")
-    ]
+    ours = {key: getattr(config, key) for key in (*NETWORKS[kind], *FETCHED[kind])}
+    differs = [f"{key} is {ours[key]}, the paper's {its}" for key, its in NETWORKS[kind].items() if ours[key] != its]
+    own = ("world", "random")
+    differs += [f"{k} is '{ours[k]}', not a file of published weights" for k in FETCHED[kind] if ours[k] in own]
     return "; ".join([*differs, *_other_parts(config, system)])
 
 
@@ -137,16 +121,12 @@ def _other_list(config: Config, printed: Published) -> str:
     if printed.paper != FIRST:
         return ""
     systems = [SYSTEMS[name] for name in _names(printed) if name in SYSTEMS]
-    whole = bool(systems) and all(
-        system.fixed_epochs for system in systems
-    )  # section 4.6: no validation set, the whole lists
+    whole = bool(systems) and all(s.fixed_epochs for s in systems)  # section 4.6: no validation set, the whole lists
     if config.validation != "test_parity" and not whole:
         return f"validation is {config.validation}, the paper's every other video of the test list (test_parity)"
     if printed.ours == "notebook 07":  # the unseen classes
-        found, wanted = (
-            sum(v.label for v in _corpus(config.model_dump_json()).of("unseen")),
-            _size(FIRST, "section 4.7", "unseen test set", "anomalous_videos"),
-        )
+        found = sum(v.label for v in _corpus(config.model_dump_json()).of("unseen"))
+        wanted = _size(FIRST, "section 4.7", "unseen test set", "anomalous_videos")
         return "" if found == wanted else f"{found} videos of unseen classes are there, the paper has {wanted}"
     return ""
 

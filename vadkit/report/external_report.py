@@ -41,41 +41,28 @@ def evaluate(given: Given, config: Config) -> list[Metric]:
 def as_text(given: Given, found: list[Metric], config: Config) -> str:
     """A readable page: what was read, what was mended or left out, and a line for each metric."""
     facts = _facts(given)
-    lines = [
-        f"{facts['videos']} videos ({facts['anomalous_videos']} anomalous), {facts['frames']} frames, {100 * facts['anomalous_frames'] / facts['frames']:.1f} % anomalous",
-        f"scores: {given.layout}; {READING}",
-    ]
-    for title, some in (
-        ("aligned", [f for f in given.findings if f.rule]),
-        ("LEFT OUT", [f for f in given.findings if not f.rule]),
-    ):
-        counts = Counter((f.kind, f.rule) for f in some)
-        lines += [
-            f"{title}: {count} x {kind}" + (f", rule '{rule}'" if rule else "")
-            for (kind, rule), count in counts.items()
-        ]
+    share = 100 * facts["anomalous_frames"] / facts["frames"]
+    videos = f"{facts['videos']} videos ({facts['anomalous_videos']} anomalous)"
+    lines = [f"{videos}, {facts['frames']} frames, {share:.1f} % anomalous", f"scores: {given.layout}; {READING}"]
+    for title, ruled in (("aligned", True), ("LEFT OUT", False)):
+        some = [f for f in given.findings if bool(f.rule) == ruled]
+        for (kind, rule), count in Counter((f.kind, f.rule) for f in some).items():
+            lines.append(f"{title}: {count} x {kind}" + (f", rule '{rule}'" if rule else ""))
         lines += [f"    {f.video}: {f.what} ({f.where})" for f in some if f.rule != AS_SCORED]
     width = max(len(label(m.name)) for m in found)
-    lines += [
-        "",
-        f"{'metric':<{width}}  {'value':>7}     {100 * config.interval_level:g} % interval over videos, {config.bootstrap_resamples} resamples",
-    ]
+    level = f"{100 * config.interval_level:g} % interval over videos, {config.bootstrap_resamples} resamples"
+    lines += ["", f"{'metric':<{width}}  {'value':>7}     {level}"]
     for m in found:
         unit, scale = (m.unit, 1.0) if m.unit else ("%", 100.0)
         value = "none" if m.value is None else f"{scale * m.value:.2f}"
         interval = "" if m.ci_low is None or m.ci_high is None else f"[{scale * m.ci_low:.2f}, {scale * m.ci_high:.2f}]"
-        lines.append(
-            f"{label(m.name):<{width}}  {value:>7} {unit:<2}  {interval}{'  ' if interval and m.reason else ''}{m.reason}".rstrip()
-        )
+        what = "  ".join(filter(None, (interval, m.reason)))
+        lines.append(f"{label(m.name):<{width}}  {value:>7} {unit:<2}  {what}".rstrip())
     return "\n".join([*lines, "", f"Note: {WARNING}."])
 
 
 def as_json(given: Given, found: list[Metric], config: Config) -> str:
     """The same as one JSON object; shares and areas in [0, 1], None where there is no value."""
-    metrics = [
-        {"name": m.name, "value": m.value, "ci_low": m.ci_low, "ci_high": m.ci_high, "unit": m.unit, "reason": m.reason}
-        for m in found
-    ]
     content: dict[str, Any] = {
         **_facts(given),
         "layout": given.layout,
@@ -83,7 +70,9 @@ def as_json(given: Given, found: list[Metric], config: Config) -> str:
         "interval": {"level": config.interval_level, "resamples": config.bootstrap_resamples, "over": "videos"},
         "counts": given.counts,
         "findings": [{**asdict(f), "left_out": not f.rule} for f in given.findings],
-        "metrics": metrics,
+        "metrics": [
+            {name: getattr(m, name) for name in ("name", "value", "ci_low", "ci_high", "unit", "reason")} for m in found
+        ],
     }
     return json.dumps(content, indent=2, allow_nan=False)
 

@@ -9,13 +9,15 @@ the value". `ours` says where this project has a number of its own to set beside
 from __future__ import annotations
 
 import ast
-import csv
 import itertools
 import operator
 import re
+from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+
+import pandas as pd
 
 PAPERS = {
     "petrocchi2021": "Petrocchi, Giorgi and Cimino 2021, video anomaly detection with hard and soft anomalies",
@@ -42,19 +44,23 @@ class Published:
     kind: str  # "number" or "claim"
     relation: str  # "=", "<" or ">"
     formula: str
-    ours: (
-        str  # where this project computes it: "notebook 04", "parameter patience", "corpus", "code", or "none: why not"
-    )
+    ours: str  # where this project computes it: "notebook 04", "parameter patience", "corpus", "code", "none: why not"
     note: str
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        return self.paper, self.item, self.system, self.metric
 
     @property
     def text(self) -> str:
         """The value as printed."""
         return ("" if self.relation == "=" else f"{self.relation} ") + f"{self.value:.{self.decimals}f}"
 
-    @property
-    def is_change(self) -> bool:
-        return self.metric.endswith(CHANGES)
+    def judge(self, value: float | None, low: float | None, high: float | None, comparable: bool) -> str:
+        """`verdict` of our value with its interval, in `unit`; an interval of no width is none."""
+        interval = None if low is None or high is None or low == high else (low, high)
+        rule = {"tolerance": self.tolerance, "is_change": self.metric.endswith(CHANGES), "relation": self.relation}
+        return verdict(value, interval, self.value, self.decimals, comparable, **rule)
 
 
 @dataclass(frozen=True)
@@ -70,27 +76,15 @@ class ClaimCheck:
 
 @cache
 def load() -> tuple[Published, ...]:
-    """All rows, in the order of the papers. Raises ValueError for a malformed or repeated row, naming its line."""
-    text = (resources.files("vadkit.report") / "published.csv").read_text(encoding="utf-8")
-    rows, seen = [], set()
-    for line, row in enumerate(csv.DictReader(text.splitlines()), start=2):
-        try:
-            found = Published(
-                **{
-                    **row,
-                    "value": float(row["value"]),
-                    "decimals": int(row["decimals"]),
-                    "tolerance": float(row["tolerance"]),
-                }
-            )
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"published.csv, line {line}: {error}") from None
-        key = (found.paper, found.item, found.system, found.metric)
-        if key in seen:
-            raise ValueError(f"published.csv, line {line}: {' | '.join(key)} is there twice")
-        seen.add(key)
-        rows.append(found)
-    return tuple(rows)
+    """All rows, in the order of the papers. Raises ValueError for a malformed row, or one that is there twice."""
+    with (resources.files("vadkit.report") / "published.csv").open(encoding="utf-8") as file:
+        table = pd.read_csv(file, dtype=str, keep_default_na=False)
+    table = table.astype({"value": float, "decimals": int, "tolerance": float})
+    rows = tuple(Published(**row) for row in table.to_dict("records"))
+    twice = [key for key, count in Counter(row.key for row in rows).items() if count > 1]
+    if twice:
+        raise ValueError(f"published.csv has {' | '.join(twice[0])} twice")
+    return rows
 
 
 def lookup(paper: str, item: str, system: str, metric: str) -> Published | None:
@@ -100,10 +94,7 @@ def lookup(paper: str, item: str, system: str, metric: str) -> Published | None:
     """
     if paper not in PAPERS:
         raise ValueError(f"unknown paper '{paper}'; there are {', '.join(PAPERS)}")
-    for row in load():
-        if (row.paper, row.item, row.system, row.metric) == (paper, item, system, metric):
-            return row
-    return None
+    return next((row for row in load() if row.key == (paper, item, system, metric)), None)
 
 
 def items(paper: str, item: str) -> tuple[Published, ...]:
@@ -125,39 +116,29 @@ def check_claims(paper: str | None = None) -> list[ClaimCheck]:
 
 
 def _check(claim: Published) -> ClaimCheck:
-    names = re.findall(r"\[([^\]]+)\]", claim.formula)
-    inputs = []
-    for name in dict.fromkeys(names):
-        item, system, metric = (part.strip() for part in name.split("|"))
-        row = lookup(claim.paper, item, system, metric)
+    inputs: dict[str, Published] = {}
+    for name in re.findall(r"\[[^\]]+\]", claim.formula):
+        row = lookup(claim.paper, *(part.strip() for part in name[1:-1].split("|")))
         if row is None:
-            raise ValueError(f"published.csv: the formula of {claim.item} asks for [{name}], which is not there")
-        inputs.append((f"[{name}]", row))
-    computed = _evaluate(claim.formula, {name: row.value for name, row in inputs})
+            raise ValueError(f"published.csv: the formula of {claim.item} asks for {name}, which is not there")
+        inputs[name] = row
     # arithmetic on positive numbers that uses each input in one direction: its extremes lie at the inputs' extremes
-    ends = [[row.value - s * _half_unit(row) for s in (-1, 1)] if row.unit == "%" else [row.value] for _, row in inputs]
-    corners = [
-        _evaluate(claim.formula, dict(zip([n for n, _ in inputs], corner, strict=True)))
-        for corner in itertools.product(*ends)
-    ]
+    ends = [[r.value - _half_unit(r), r.value + _half_unit(r)] if r.unit == "%" else [r.value] for r in inputs.values()]
+    corners = [_evaluate(claim.formula, dict(zip(inputs, one, strict=True))) for one in itertools.product(*ends)]
     low, high = min(corners), max(corners)
+    computed = _evaluate(claim.formula, {name: row.value for name, row in inputs.items()})
     return ClaimCheck(claim, computed, low, high, _claim_verdict(claim, computed, low, high))
 
 
 def _claim_verdict(claim: Published, computed: float, low: float, high: float) -> str:
-    half, hair = _half_unit(claim), 1e-9  # hair: binary fractions of decimal halves
-    if claim.relation == "<":
-        return "agrees" if computed < claim.value else "agrees within rounding" if low < claim.value else "disagrees"
-    if claim.relation == ">":
-        return "agrees" if computed > claim.value else "agrees within rounding" if high > claim.value else "disagrees"
-    if abs(computed - claim.value) <= half + hair:
-        return "agrees"
-    # touching at one point is no overlap: 84 and 85 are not two roundings of 84.5
-    return (
-        "agrees within rounding"
-        if low < claim.value + half - hair and high > claim.value - half + hair
-        else "disagrees"
-    )
+    value, half, hair = claim.value, _half_unit(claim), 1e-9  # hair: binary fractions of decimal halves
+    agrees, could_agree = {
+        "<": (computed < value, low < value),
+        ">": (computed > value, high > value),
+        # touching at one point is no overlap: 84 and 85 are not two roundings of 84.5
+        "=": (abs(computed - value) <= half + hair, low < value + half - hair and high > value - half + hair),
+    }[claim.relation]
+    return "agrees" if agrees else "agrees within rounding" if could_agree else "disagrees"
 
 
 def _half_unit(row: Published) -> float:
@@ -191,17 +172,17 @@ def verdict(value, interval, published, decimals, comparable, tolerance=3.0, is_
 
     not comparable   the data or the network are not the paper's (`vadkit.report.comparable`).
     reproduced       our value is within `tolerance` of the printed one (plus half a printed unit, its rounding), and
-                     the interval pins it down: it is at most 4 tolerances wide, and for a change (`is_change`: a difference
-                     or a relative change) it leaves 0 out where the printed change is not 0.
+                     the interval pins it down: it is at most 4 tolerances wide, and for a change (`is_change`: a
+                     difference or a relative change) it leaves 0 out where the printed change is not 0.
     not reproduced   our value is further off, and the printed one, with its rounding, lies outside the interval.
     inconclusive     the rest: close by an interval that could have held anything, far with an interval that holds
                      the printed value, or no value or interval.
 
     A tolerance of 3 points for an AUC and 5 for a rate over videos: the paper's validation cut leaves 45 test videos,
     where one video is worth two to five points of a rate. A tolerance of 0 is for counts and settings, which have no
-    interval: equal after rounding, or not reproduced. A claim with a `relation` ("<": less than printed, ">": more) has no tolerance
-    either: the whole interval, or the value where there is none, lies on the printed side (reproduced), on the other (not reproduced),
-    or on both (inconclusive). Raises ValueError for an interval that does not rise.
+    interval: equal after rounding, or not reproduced. A claim with a `relation` ("<": less than printed, ">": more) has
+    no tolerance either: the whole interval, or the value where there is none, lies on the printed side (reproduced), on
+    the other (not reproduced), or on both (inconclusive). Raises ValueError for an interval that does not rise.
     """
     if not comparable:
         return "not comparable"

@@ -1,33 +1,34 @@
 """Results: one row a number, beside the printed one, with its interval, verdict and provenance.
 
-`outputs/<profile>/results/<notebook>.csv` holds a notebook's rows and `outputs/<profile>/results.csv` those of all. Shares and
-areas are in percent, as the papers print them; everything else is in its `unit`.
+`outputs/<profile>/results/<notebook>.csv` holds a notebook's rows and `outputs/<profile>/results.csv` those of all.
+Shares and areas are in percent, as the papers print them; everything else is in its `unit`.
 """
 
 from __future__ import annotations
 
-import csv
 import fcntl
 import io
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from vadkit.core.store import write_atomic
 from vadkit.report import comparable, published
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.figure import Figure
 
     from vadkit.core.config import Config
     from vadkit.corpora.video import Problem
     from vadkit.evaluation.evaluate import Comparison, Metric
 
-KEY = ("paper", "item", "system", "metric", "origin")  # what makes a row one number
+KEY = ["paper", "item", "system", "metric", "origin"]  # what makes a row one number
+PROBLEM = ["left_out", "where", "what"]
 FIGURE_DPI = 160
 SVG_BYTES = 300_000  # a vector file past this is slower to open than the picture
 
@@ -55,6 +56,9 @@ class ResultRow:
     config: str  # the fingerprint of the parameters
 
 
+COLUMNS = [f.name for f in fields(ResultRow)]
+TEXTS = [f.name for f in fields(ResultRow) if f.type == "str"]
+
 # --- rows --------------------------------------------------------------------------------------------------------
 
 
@@ -67,25 +71,9 @@ def result_rows(
     """
     rows = []
     for m in found:
-        scale, unit = (1.0, m.unit) if m.unit else (100.0, "%")
-        value, low, high = (None if x is None else scale * x for x in (m.value, m.ci_low, m.ci_high))
-        rows.append(
-            _row(
-                config,
-                paper,
-                item,
-                system,
-                m.name,
-                unit,
-                value,
-                low,
-                high,
-                len(m.per_seed),
-                m.videos,
-                m.reason,
-                problems,
-            )
-        )
+        unit, numbers = _in_unit(m.unit, m.value, m.ci_low, m.ci_high)
+        key = (paper, item, system, m.name)
+        rows.append(_row(config, key, unit, numbers, m.reason, problems, len(m.per_seed), m.videos))
     return rows
 
 
@@ -97,32 +85,17 @@ def change_rows(
     system: for a claim of the paper as printed there, "2S-bag / 2S-no-bag". Metrics `<metric>_relative_change` (%) and
     `<metric>_difference` (points, or the metric's unit). problems: as for `result_rows`.
     """
-    unit, scale = ("s", 1.0) if found.metric.endswith("_s") else ("%", 100.0)
-    parts = (
-        ("relative_change", "%", 100.0, (found.relative, found.relative_low, found.relative_high)),
-        ("difference", unit, scale, (found.difference, found.ci_low, found.ci_high)),
-    )
+    unit = "s" if found.metric.endswith("_s") else ""
     rows = []
-    for name, its_unit, factor, numbers in parts:
-        value, low, high = (None if x is None else factor * x for x in numbers)
-        reason = found.reason or (f"{system.split(' / ')[-1]} has 0: no multiple of it" if value is None else "")
-        rows.append(
-            _row(
-                config,
-                paper,
-                item,
-                system,
-                f"{found.metric}_{name}",
-                its_unit,
-                value,
-                low,
-                high,
-                found.seeds,
-                found.videos,
-                reason,
-                problems,
-            )
-        )
+    for name, (its_unit, numbers) in {
+        "relative_change": _in_unit("", found.relative, found.relative_low, found.relative_high),
+        "difference": _in_unit(unit, found.difference, found.ci_low, found.ci_high),
+    }.items():
+        reason = found.reason
+        if numbers[0] is None and not reason:
+            reason = f"{system.split(' / ')[-1]} has 0: no multiple of it"
+        key = (paper, item, system, f"{found.metric}_{name}")
+        rows.append(_row(config, key, its_unit, numbers, reason, problems, found.seeds, found.videos))
     return rows
 
 
@@ -130,9 +103,8 @@ def number_row(
     config: Config, value: float | None, unit: str, paper: str, item: str, system: str, metric: str, reason: str = ""
 ) -> ResultRow:
     """A count, a time or a setting: no seeds, no interval. reason: why there is no value."""
-    return _row(
-        config, paper, item, system, metric, unit, None if value is None else float(value), None, None, 0, 0, reason
-    )
+    numbers = (None if value is None else float(value), None, None)
+    return _row(config, (paper, item, system, metric), unit, numbers, reason)
 
 
 def claim_rows(config: Config, paper: str | None = None) -> list[ResultRow]:
@@ -140,55 +112,31 @@ def claim_rows(config: Config, paper: str | None = None) -> list[ResultRow]:
     rows = []
     for check in published.check_claims(paper):
         c = check.claim
-        rows.append(
-            ResultRow(
-                c.paper, c.item, c.system, c.metric, c.unit, "arithmetic", check.computed, check.low, check.high, 0, 0,
-                c.text, check.computed - c.value, check.verdict, c.note, "", config.fingerprint(),
-            )
-        )  # fmt: skip
+        numbers, difference = (check.computed, check.low, check.high), check.computed - c.value
+        row = (*c.key, c.unit, "arithmetic", *numbers, 0, 0, c.text, difference, check.verdict, c.note)
+        rows.append(ResultRow(*row, "", config.fingerprint()))
     return rows
 
 
-def _row(config, paper, item, system, metric, unit, value, low, high, seeds, videos, reason, problems=()) -> ResultRow:
-    printed = published.lookup(paper, item, system, metric) if paper else None
-    difference = verdict = None
+def _in_unit(unit: str, *numbers: float | None) -> tuple[str, list[float | None]]:
+    """Shares, which have no unit, in percent; the rest as it is."""
+    scale = 1.0 if unit else 100.0
+    return unit or "%", [None if x is None else scale * x for x in numbers]
+
+
+def _row(config, key, unit, numbers, reason, problems=(), seeds=0, videos=0) -> ResultRow:
+    """key: paper, item, system, metric. numbers: value, ci_low, ci_high."""
+    printed = published.lookup(*key) if key[0] else None
+    text, difference, verdict = "", None, ""
     if printed is not None:
         if printed.unit != unit:
-            raise ValueError(f"{paper}, {item}, {system}, {metric}: printed in '{printed.unit}', ours is in '{unit}'")
-        difference = None if value is None else value - printed.value
-        interval = None if low is None or high is None or low == high else (low, high)  # of no width: no interval
+            raise ValueError(f"{', '.join(key)}: printed in '{printed.unit}', ours is in '{unit}'")
         differs = comparable.why_not(config, printed, problems)
-        verdict = published.verdict(
-            value,
-            interval,
-            printed.value,
-            printed.decimals,
-            not differs,
-            printed.tolerance,
-            printed.is_change,
-            printed.relation,
-        )
+        text, verdict = printed.text, printed.judge(*numbers, comparable=not differs)
+        difference = None if numbers[0] is None else numbers[0] - printed.value
         reason = "; ".join(filter(None, (reason, differs)))
-    text = printed.text if printed is not None else ""
-    return ResultRow(
-        paper,
-        item,
-        system,
-        metric,
-        unit,
-        "ours",
-        value,
-        low,
-        high,
-        seeds,
-        videos,
-        text,
-        difference,
-        verdict or "",
-        reason,
-        "",
-        config.fingerprint(),
-    )
+    tail = (text, difference, verdict, reason, "", config.fingerprint())
+    return ResultRow(*key, unit, "ours", *numbers, seeds, videos, *tail)
 
 
 # --- files -------------------------------------------------------------------------------------------------------
@@ -197,23 +145,24 @@ def _row(config, paper, item, system, metric, unit, value, low, high, seeds, vid
 def save_rows(config: Config, notebook: str, rows: Sequence[ResultRow]) -> Path:
     """Write a notebook's rows, rebuild results.csv from all notebooks' rows, and return the notebook's file.
 
-    Both files are replaced whole; two processes take turns. Warns where two notebooks give one number two values. Raises ValueError for no row, a number given twice, or a
-    notebook name that is not a plain file name.
+    Both files are replaced whole; two processes take turns. Warns where two notebooks give one number two values.
+    Raises ValueError for no row, a number given twice, or a notebook name that is not a plain file name.
     """
     if not rows:
         raise ValueError(f"{notebook}: no row to save")
     _plain(notebook)
-    keys = [tuple(getattr(r, name) for name in KEY) for r in rows]
-    twice = next((k for k in keys if keys.count(k) > 1), None)
-    if twice:
-        raise ValueError(f"{notebook}: {' | '.join(twice)} is given twice")
+    frame = pd.DataFrame([replace(r, notebook=notebook) for r in rows])
+    frame[TEXTS] = frame[TEXTS].map(lambda text: " ".join(text.split()))  # one line a row, for grep as well
+    twice = frame[frame.duplicated(KEY)]
+    if len(twice):
+        raise ValueError(f"{notebook}: {' | '.join(twice.iloc[0][KEY])} is given twice")
     folder = config.output_dir / "results"
     folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f"{notebook}.csv"
     with _turn(folder / ".lock"):
-        write_atomic(part, _csv([replace(r, notebook=notebook) for r in rows]))
-        write_atomic(config.output_dir / "results.csv", _joined(sorted(folder.glob("*.csv")), config.fingerprint()))
-    return part
+        write_atomic(folder / f"{notebook}.csv", _csv(frame))
+        once = _each_number_once(_parts(folder), config.fingerprint())
+        write_atomic(config.output_dir / "results.csv", _csv(once))
+    return folder / f"{notebook}.csv"
 
 
 def load_results(config: Config) -> pd.DataFrame:
@@ -221,40 +170,84 @@ def load_results(config: Config) -> pd.DataFrame:
 
     Raises FileNotFoundError where nothing is saved yet.
     """
-    import pandas as pd
-
     path = config.output_dir / "results.csv"
     if not path.is_file():
         raise FileNotFoundError(f"no results of profile '{config.profile}' yet: {path} is written by the notebooks")
-    text = {f.name: str for f in fields(ResultRow) if f.type == "str"}
-    frame = pd.read_csv(
-        path, dtype=text, keep_default_na=False, na_values={f.name: [""] for f in fields(ResultRow) if f.type != "str"}
-    )
+    empty = {name: [""] for name in COLUMNS if name not in TEXTS}
+    frame = pd.read_csv(path, dtype=dict.fromkeys(TEXTS, str), keep_default_na=False, na_values=empty)
     frame["current"] = frame["config"] == config.fingerprint()
     return frame
 
 
 def split_current(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Of `load_results`' frame the rows of these very parameters, and a sentence that counts the others, which nothing today speaks of."""
+    """Of `load_results`' frame the rows of these very parameters, and a sentence that counts the others."""
     others = rows[~rows["current"]]
     if not len(others):
         return rows, f"All {len(rows)} saved rows are of these parameters."
-    places = ", ".join(sorted(set(others["notebook"])))
-    return (
-        rows[rows["current"]],
-        f"{len(others)} of {len(rows)} saved rows were made with other parameters and are skipped (notebooks {places}): run those again.",
-    )
+    said = f"{len(others)} of {len(rows)} saved rows were made with other parameters and are skipped"
+    return rows[rows["current"]], f"{said} (notebooks {', '.join(sorted(set(others['notebook'])))}): run those again."
 
 
 def rows_of(rows: Sequence[ResultRow] | pd.DataFrame) -> list[ResultRow]:
     """Rows as they are, or out of `load_results`' frame."""
-    if not hasattr(rows, "to_dict"):
+    if not isinstance(rows, pd.DataFrame):
         return list(rows)
-    names = [f.name for f in fields(ResultRow)]
-    records = rows[names].to_dict("records")
-    return [
-        ResultRow(**{k: None if v != v else v for k, v in record.items()}) for record in records
-    ]  # NaN differs from itself
+    records = rows[COLUMNS].to_dict("records")
+    return [ResultRow(**{name: None if pd.isna(v) else v for name, v in record.items()}) for record in records]
+
+
+def save_problems(config: Config, notebook: str, problems: Iterable[Problem]) -> Path:
+    """Write what a notebook left out or mended, and rebuild left_out.csv from all notebooks, each line once.
+
+    What was left out comes first. Both files are replaced whole; two processes take turns.
+    """
+    _plain(notebook)
+    folder = config.output_dir / "left_out"
+    folder.mkdir(parents=True, exist_ok=True)
+    found = pd.DataFrame([("yes" if p.left_out else "no", p.where, p.what) for p in problems], columns=PROBLEM)
+    path = config.output_dir / "left_out.csv"
+    with _turn(folder / ".lock"):
+        write_atomic(folder / f"{notebook}.csv", _problems_csv(found))
+        write_atomic(path, _problems_csv(_parts(folder)))
+    return path
+
+
+def _problems_csv(found: pd.DataFrame) -> str:
+    return _csv(found.drop_duplicates().sort_values(PROBLEM, ascending=[False, True, True]))  # "yes" before "no"
+
+
+def _csv(frame: pd.DataFrame) -> str:
+    return frame.to_csv(index=False, float_format="%.8g", lineterminator="\n")
+
+
+def _parts(folder: Path) -> pd.DataFrame:
+    """All notebooks' files, as text and by column name: a part written by an earlier version still fits."""
+    files = sorted(folder.glob("*.csv"))
+    parts = [pd.read_csv(file, dtype=str, keep_default_na=False) for file in files]
+    return pd.concat(parts, ignore_index=True).fillna("")
+
+
+def _each_number_once(rows: pd.DataFrame, fingerprint: str) -> pd.DataFrame:
+    """Of the rows of one number those of these parameters rather than others, then the first notebook's.
+
+    Two notebooks that give one number, with the same parameters, two values are named in a warning: one of them is from
+    before a change, or they do not measure the same. No error, for hours of training may be waiting to be saved.
+    """
+    rows = rows.reindex(columns=COLUMNS, fill_value="")
+    rows["number"] = rows.groupby(KEY, sort=False).ngroup()
+    rows["others"] = rows["config"] != fingerprint
+    kept = rows.sort_values(["number", "others"], kind="stable").drop_duplicates("number")
+    beside = rows.merge(kept, on=["number", "config"], suffixes=("", "_kept"))
+    numbers = ["value", "ci_low", "ci_high"]
+    differs = (beside[numbers] != beside[[f"{name}_kept" for name in numbers]].to_numpy()).any(axis=1)
+    for _, one in beside[differs].iterrows():
+        values, places = (
+            f"{one[f'{name}_kept'] or 'none'} and {one[name] or 'none'}" for name in ("value", "notebook")
+        )
+        number = " | ".join(filter(None, one[KEY]))
+        text = f"notebooks {places} give {number} as {values}; the first is kept: run both again"
+        warnings.warn(text, stacklevel=3)
+    return kept[COLUMNS]
 
 
 def save_figure(config: Config, name: str, figure: Figure) -> Path:
@@ -276,91 +269,6 @@ def save_figure(config: Config, name: str, figure: Figure) -> Path:
     return path
 
 
-def save_problems(config: Config, notebook: str, problems: Iterable[Problem]) -> Path:
-    """Write what a notebook left out or mended, and rebuild left_out.csv from all notebooks, each line once.
-
-    What was left out comes first. Both files are replaced whole; two processes take turns.
-    """
-    _plain(notebook)
-    folder = config.output_dir / "left_out"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = config.output_dir / "left_out.csv"
-    with _turn(folder / ".lock"):
-        write_atomic(
-            folder / f"{notebook}.csv",
-            _problems_csv(["yes" if p.left_out else "no", p.where, p.what] for p in problems),
-        )
-        lines = []
-        for part in sorted(folder.glob("*.csv")):
-            with open(part, newline="", encoding="utf-8") as file:
-                lines += list(csv.reader(file))[1:]
-        write_atomic(path, _problems_csv(lines))
-    return path
-
-
-def _problems_csv(lines: Iterable[Sequence[str]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["left_out", "where", "what"])
-    writer.writerows(sorted(set(map(tuple, lines)), key=lambda line: (line[0] != "yes", line)))
-    return text.getvalue()
-
-
-def _csv(rows: Sequence[ResultRow]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([f.name for f in fields(ResultRow)])
-    # one line a row, so that the file can be read with grep as well
-    writer.writerows(
-        [
-            " ".join(v.split())
-            if isinstance(v, str)
-            else ""
-            if v is None
-            else f"{v:.8g}"
-            if isinstance(v, float)
-            else v
-            for v in asdict(r).values()
-        ]
-        for r in rows
-    )
-    return text.getvalue()
-
-
-def _joined(parts: Sequence[Path], fingerprint: str) -> str:
-    """All parts under one header, each number once: of these parameters rather than others, from the first notebook.
-
-    By column name, so that a part written by an earlier version still fits. Two notebooks that give one number, with the same parameters,
-    two values are named in a warning: one of them is from before a change, or they do not measure the same. No error, for hours of
-    training may be waiting to be saved.
-    """
-    rows: dict[tuple, dict] = {}
-    for part in parts:
-        with open(part, newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                key = tuple(row.get(name, "") for name in KEY)
-                kept = rows.get(key, row)
-                if kept.get("config") == row.get("config") and any(
-                    kept.get(name) != row.get(name) for name in ("value", "ci_low", "ci_high")
-                ):
-                    values, places = (
-                        " and ".join(one.get(name) or "none" for one in (kept, row)) for name in ("value", "notebook")
-                    )
-                    warnings.warn(
-                        f"notebooks {places} give {' | '.join(filter(None, key))} as {values}; the first is kept: run both again",
-                        stacklevel=3,
-                    )
-                if key not in rows or (row.get("config") == fingerprint != rows[key].get("config")):
-                    rows[key] = row
-    text = io.StringIO()
-    writer = csv.DictWriter(
-        text, [f.name for f in fields(ResultRow)], restval="", extrasaction="ignore", lineterminator="\n"
-    )
-    writer.writeheader()
-    writer.writerows(rows.values())
-    return text.getvalue()
-
-
 def _rendered(figure: Figure, **options) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, **options)
@@ -373,7 +281,7 @@ def _plain(name: str) -> None:
 
 
 @contextmanager
-def _turn(path: Path):
+def _turn(path: Path) -> Iterator[None]:
     """Hold an exclusive lock on a file, released when the process ends however it ends."""
     with open(path, "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

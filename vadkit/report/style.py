@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 # Okabe and Ito 2008: told apart with any common colour vision; lines differ in dash as well
-BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#D55E00",
-    "#CC79A7",
-    "#56B4E9",
-    "#333333",
-)
+BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+PURPLE, SKY, BLACK, GREY = "#CC79A7", "#56B4E9", "#333333", "#777777"
 COLOURS = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY, BLACK)
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (2, 1)))
+MARKERS = "os^D"
 STYLE = {
     "figure.constrained_layout.use": True,
     "font.size": 10,
@@ -47,3 +44,25 @@ def styled(function):
             return figure
 
     return wrapped
+
+
+def interval(axes: Axes, low: float, high: float, row: float, colour: str, **look) -> None:
+    """A thick, pale line from `low` to `high`, under the point that it belongs to."""
+    axes.plot([low, high], [row, row], color=colour, linewidth=2.6, alpha=0.45, solid_capstyle="butt", **look)
+
+
+def cell_numbers(axes: Axes, texts, dark, ink: str = "black") -> None:
+    """Write into the cells of a map, in white where they are dark. texts, dark: (rows, columns)."""
+    for row, line in enumerate(texts):
+        for column, text in enumerate(line):
+            colour = "white" if dark[row][column] else ink
+            axes.text(column, row, text, ha="center", va="center", fontsize=8.5, color=colour)
+
+
+def legend_below(figure: Figure, columns: int | None = None, order: Sequence[str] = ()) -> None:
+    """One legend for all panels, each label once. order: of labels, where it is not that of drawing."""
+    named = {}
+    for axes in figure.axes:
+        named |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
+    named = {label: named[label] for label in order or named if label in named}
+    figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=columns or len(named))

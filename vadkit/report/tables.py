@@ -1,16 +1,16 @@
-"""Rows as a page shows them: tables of ours beside the printed values, comparisons as sentences, metrics by their names."""
+"""Rows as a page shows them: tables of ours beside the printed values, comparisons as sentences, metrics by name."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from vadkit.report.comparable import OTHER_VIDEOS
 from vadkit.report.rows import ResultRow, rows_of
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from vadkit.evaluation.evaluate import Comparison
 
 LABELS = {
@@ -36,8 +36,6 @@ def table(rows: Sequence[ResultRow] | pd.DataFrame) -> pd.DataFrame:
 
     Columns that would be empty throughout are left out.
     """
-    import pandas as pd
-
     shown = [
         {
             "item": r.item,
@@ -57,28 +55,12 @@ def table(rows: Sequence[ResultRow] | pd.DataFrame) -> pd.DataFrame:
 
 def wide_table(rows: Sequence[ResultRow] | pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     """One line a system, as the papers' tables: for each metric ours and, where there is one, the printed value."""
-    import pandas as pd
-
-    lines: dict[str, dict[str, str]] = {}
-    for r in rows_of(rows):
-        if r.metric in metrics and r.origin == "ours":
-            line = lines.setdefault(r.system, {})
-            line[f"{label(r.metric)} ({r.unit})"] = number_text(r)
-            line[f"{label(r.metric)}, printed"] = r.published
-    order = [
-        c
-        for m in metrics
-        for line in lines.values()
-        for c in line
-        if c.startswith((f"{label(m)} (", f"{label(m)}, printed"))
-    ]
-    frame = (
-        pd.DataFrame.from_dict(lines, orient="index", columns=list(dict.fromkeys(order)) or None)
-        if lines
-        else pd.DataFrame()
-    )
+    shown = [r for r in rows_of(rows) if r.metric in metrics and r.origin == "ours"]
+    frame = pd.DataFrame(index=pd.Index(dict.fromkeys(r.system for r in shown), name="system"))
+    for r in sorted(shown, key=lambda r: metrics.index(r.metric)):
+        frame.loc[r.system, f"{label(r.metric)} ({r.unit})"] = number_text(r)
+        frame.loc[r.system, f"{label(r.metric)}, printed"] = r.published
     frame = frame.fillna("")
-    frame.index.name = "system"
     return frame[[c for c in frame if (frame[c] != "").any()]]
 
 
@@ -92,10 +74,9 @@ def sentence(what: str, found: Comparison) -> str:
         return f"{what}: no statement on {name}: {found.reason}."
     factor, unit = (1.0, "s") if found.metric.endswith("_s") else (100.0, "points")
     change, low, high = (factor * x for x in (found.difference, found.ci_low, found.ci_high))
+    follows = f"the interval leaves zero out: {'higher' if low > 0 else 'lower'} on these videos"
     if low <= 0 <= high:
         follows = "the interval holds zero, so these videos cannot tell the two apart"
-    else:
-        follows = f"the interval leaves zero out: {'higher' if low > 0 else 'lower'} on these videos"
     return f"{what} changes {name} by {change:+.1f} {unit} [{low:+.1f}, {high:+.1f}]; {follows}."
 
 
@@ -115,11 +96,9 @@ def number_text(row: ResultRow) -> str:
         return "none"
     digits = _decimals(row)
     text = f"{row.value:.{digits}f}"
-    return (
-        text
-        if row.ci_low is None or row.ci_high is None or row.ci_low == row.ci_high == row.value
-        else f"{text} [{row.ci_low:.{digits}f}, {row.ci_high:.{digits}f}]"
-    )
+    if row.ci_low is None or row.ci_high is None or row.ci_low == row.ci_high == row.value:
+        return text
+    return f"{text} [{row.ci_low:.{digits}f}, {row.ci_high:.{digits}f}]"
 
 
 def _decimals(row: ResultRow) -> int:

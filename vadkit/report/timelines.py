@@ -1,4 +1,4 @@
-"""Videos over time: label, confidence, SAS and the alarm's threshold, with the frames that are shown below them (figure 3)."""
+"""Videos over time: label, confidence, SAS and alarm (figure 3), and the clips that are cut from one to train on."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import ConnectionPatch, Patch
 
+from vadkit.core.config import Config
 from vadkit.evaluation import metrics
 from vadkit.evaluation.scores import VideoScores, hold
-from vadkit.report.style import BLACK, BLUE, GREEN, ORANGE, PAGE_WIDTH, RED, SKY, STYLE, styled
+from vadkit.report.style import BLACK, BLUE, GREEN, GREY, ORANGE, PAGE_WIDTH, RED, SKY, STYLE, styled
+from vadkit.views.clips import Clips
+from vadkit.views.sampling import stride_frames
 
 
 @styled
@@ -22,9 +25,9 @@ def timeline(
 ) -> Figure:
     """One video over time: label, confidence, SAS and the alarm's threshold, as in figure 3.
 
-    sas: (analysed frames,). images: a few frames by number, (H, W, 3) uint8 RGB, shown below with a line to their place, and with
-    an orange frame where they are labelled anomalous. Raises ValueError for a malformed video, a SAS of another length, or an image
-    of a frame that is not there.
+    sas: (analysed frames,). images: a few frames by number, (H, W, 3) uint8 RGB, shown below with a line to their
+    place, and with an orange frame where they are labelled anomalous. Raises ValueError for a malformed video, a SAS of
+    another length, or an image of a frame that is not there.
     """
     return _timelines([(video, sas, images, title)], columns=1, letters=False)
 
@@ -33,8 +36,8 @@ def timeline(
 def timelines(panels: Sequence[tuple], columns: int = 2) -> Figure:
     """A grid of timelines, lettered (a), (b), ...; figure 3 has eight.
 
-    panels: (video, sas), (video, sas, images) or (video, sas, images, title) each, as for `timeline`; a panel of no video is
-    (None, why, None, title). Raises ValueError as `timeline` does, and for no panel.
+    panels: (video, sas), (video, sas, images) or (video, sas, images, title) each, as for `timeline`; a panel of no
+    video is (None, why, None, title). Raises ValueError as `timeline` does, and for no panel.
     """
     if not panels:
         raise ValueError("expected at least one panel, got none")
@@ -64,7 +67,7 @@ def _timelines(panels: Sequence[tuple], columns: int, letters: bool) -> Figure:
         if video is None:
             axes.set(xticks=[], yticks=[])
             axes.spines[:].set_visible(False)
-            axes.text(0.5, 0.5, sas, transform=axes.transAxes, ha="center", va="center", color="#777777")
+            axes.text(0.5, 0.5, sas, transform=axes.transAxes, ha="center", va="center", color=GREY)
             continue
         _score_lines(axes, video, sas)
         shown = sorted((images or {}).items())
@@ -77,22 +80,11 @@ def _timelines(panels: Sequence[tuple], columns: int, letters: bool) -> Figure:
             thumbnail = place(x + (k + 0.5) * room - w / 2, top + title_room + plot + below, w, h)
             thumbnail.imshow(image, aspect="auto")
             thumbnail.set(xticks=[], yticks=[])
-            thumbnail.spines[:].set(
-                visible=True,
-                color=ORANGE if video.labels[frame] else "#999999",
-                linewidth=2.4 if video.labels[frame] else 0.8,
-            )
-            link = ConnectionPatch(
-                (0.5, 1),
-                (frame / video.fps, 0),
-                "axes fraction",
-                "data",
-                axesA=thumbnail,
-                axesB=axes,
-                color="#aaaaaa",
-                linewidth=0.7,
-                zorder=0,
-            )
+            edge = (ORANGE, 2.4) if video.labels[frame] else ("#999999", 0.8)
+            thumbnail.spines[:].set(visible=True, color=edge[0], linewidth=edge[1])
+            ends = {"xyA": (0.5, 1), "coordsA": "axes fraction", "axesA": thumbnail}
+            ends |= {"xyB": (frame / video.fps, 0), "coordsB": "data", "axesB": axes}
+            link = ConnectionPatch(**ends, color="#aaaaaa", linewidth=0.7, zorder=0)
             figure.add_artist(link)
             axes.plot(frame / video.fps, 0, "^", color=BLACK, markersize=4.5, clip_on=False, zorder=4)
     handles = [
@@ -110,18 +102,77 @@ def _timelines(panels: Sequence[tuple], columns: int, letters: bool) -> Figure:
 def _score_lines(axes: Axes, video: VideoScores, sas) -> None:
     metrics.check_video(video)
     ends = np.append(video.index, video.frames) / video.fps
-    for start, end in metrics.spans(video.labels):
-        axes.axvspan(start / video.fps, end / video.fps, color=ORANGE, alpha=0.35, linewidth=0)
+    _label_spans(axes, video.labels, video.fps)
     held = hold(video.index, np.asarray(sas), video.frames)[video.index]
-    axes.fill_between(ends, 0, np.append(held, held[-1]), step="post", color=SKY, alpha=0.6, linewidth=0)
-    axes.plot(ends, np.append(held, held[-1]), drawstyle="steps-post", color=BLUE, linewidth=0.8)
-    axes.plot(
-        ends, np.append(video.confidence, video.confidence[-1]), drawstyle="steps-post", color=GREEN, linewidth=1.2
-    )
+    held, confidence = np.append(held, held[-1]), np.append(video.confidence, video.confidence[-1])
+    axes.fill_between(ends, 0, held, step="post", color=SKY, alpha=0.6, linewidth=0)
+    axes.plot(ends, held, drawstyle="steps-post", color=BLUE, linewidth=0.8)
+    axes.plot(ends, confidence, drawstyle="steps-post", color=GREEN, linewidth=1.2)
     axes.axhline(metrics.THRESHOLD, color=RED, linewidth=1.2, linestyle="--")
     axes.set(xlim=(0, video.frames / video.fps), ylim=(0, 1.02), ylabel="score", yticks=(0, 0.5, 1))
     axes.set_xlabel("time (s)", loc="right", labelpad=1)
 
 
+def _label_spans(axes: Axes, labels: np.ndarray, fps: float) -> None:
+    for start, end in metrics.spans(labels):
+        axes.axvspan(start / fps, end / fps, color=ORANGE, alpha=0.35, linewidth=0)
+
+
 def _title(video: VideoScores) -> str:
     return f"{video.name}, {video.category}" if video.category not in video.name else video.name
+
+
+# --- clips -------------------------------------------------------------------------------------------------------
+
+
+@styled
+def training_clips(videos: Sequence[Clips], config: Config, seconds: float = 30.0) -> Figure:
+    """Every training clip of some videos as a line from its first frame to its last, one above the other (section 4.5).
+
+    seconds: at most, from shortly before a video's first hard anomaly. Clips that a system trained on hard anomalies
+    alone leaves out are dashed. Raises ValueError for no video, or clips that were not cut for training.
+    """
+    if not videos:
+        raise ValueError("expected the clips of at least one video, got none")
+    spans = [_in_sight(one, config, seconds) for one in videos]
+    heights = [1.1 + 0.06 * len(rows) for rows, _, _ in spans]
+    size, ratios = (PAGE_WIDTH, sum(heights) + 0.4), {"height_ratios": heights}
+    figure, grid = plt.subplots(len(videos), 1, figsize=size, squeeze=False, gridspec_kw=ratios)
+    for axes, one, (rows, start, end) in zip(grid[:, 0], videos, spans, strict=True):
+        _clip_lines(axes, one, config, rows)
+        axes.set(xlim=(start, end), xlabel="time (s)", ylabel="clips", yticks=[])
+        axes.set_title(f"{one.video.name}: {len(rows)} clips")
+    handles = [
+        Patch(color=ORANGE, alpha=0.35, linewidth=0, label="labelled anomalous"),
+        Line2D([], [], color=RED, label="hard anomaly"),
+        Line2D([], [], color=BLUE, label="normal"),
+        Line2D([], [], color=BLUE, linestyle=(0, (2, 1)), label="left out with hard anomalies only"),
+        Line2D([], [], color=BLACK, marker="o", markersize=3.5, linestyle="", label="last frame, decided on"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    return figure
+
+
+def _in_sight(clips: Clips, config: Config, seconds: float) -> tuple[np.ndarray, float, float]:
+    """(rows of the training clips that end there, start and end in seconds)."""
+    length, labels = clips.frames / clips.fps, clips.video.frame_labels(clips.frames)
+    first = int(np.argmax(labels)) / clips.fps if labels.any() else 0.0
+    start = max(0.0, min(first - seconds / 3, length - seconds))
+    end = min(start + seconds, length)
+    rows = clips.rows("train", config)
+    at = clips.index[rows] / clips.fps
+    return rows[(at >= start) & (at <= end)], start, end
+
+
+def _clip_lines(axes: Axes, clips: Clips, config: Config, rows: np.ndarray) -> None:
+    step = stride_frames(clips.fps, config.clip_fps) / clips.fps  # seconds between a clip's frames
+    _label_spans(axes, clips.video.frame_labels(clips.frames), clips.fps)
+    kept = set(clips.rows("train", config, hard_only=True).tolist())
+    for height, row in enumerate(rows.tolist()):
+        end = clips.ends[row] * step
+        begin = max(0, clips.ends[row] - clips.clip_frames + 1) * step
+        look = {"color": RED if clips.labels[row] else BLUE, "linestyle": "-" if row in kept else (0, (2, 1))}
+        axes.plot([begin, end], [height, height], **look, linewidth=1.8, solid_capstyle="butt")
+        axes.plot(end, height, "o", color=BLACK, markersize=2.6)
+    axes.set_ylim(-1, max(len(rows), 1))
+    axes.grid(axis="y", visible=False)

@@ -7,7 +7,7 @@ from conftest import moving_square, write_video
 
 from vadkit.core.config import Config
 from vadkit.corpora.video import Video
-from vadkit.report.clip_plots import training_clips
+from vadkit.report.timelines import training_clips
 from vadkit.views.clips import extract_clips
 
 mpl.use("Agg")
