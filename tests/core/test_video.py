@@ -8,11 +8,12 @@ from pathlib import Path
 
 import av
 import numpy as np
+import psutil
 import pytest
 from conftest import moving_square
 
 from vadkit.core.errors import DataError
-from vadkit.core.video import count_frames, inspect, probe, read_frames
+from vadkit.core.video import count_frames, frames_at, inspect, probe, read_frames
 
 
 def write_av(
@@ -60,6 +61,16 @@ def test_wanted_frames_are_the_same_pictures_as_in_a_full_pass(tiny_video):
     some = dict(read_frames(path, lambda number: number % 7 == 3))
     assert list(some) == [3, 10, 17, 24]
     assert all(np.array_equal(some[number], every[number]) for number in some)
+
+
+def test_some_frames_by_their_number_and_one_past_the_end_is_named(tiny_video):
+    path = tiny_video(frames=12)
+    every, some = dict(read_frames(path)), frames_at(path, [9, 2])
+    assert list(some) == [2, 9] and all(np.array_equal(some[number], every[number]) for number in some)
+    assert frames_at(path, []) == {}
+    with pytest.raises(DataError, match=rf"{path.name}: expected a frame 12, the video ends after 12") as caught:
+        frames_at(path, [3, 12])
+    assert caught and str(path) not in {file.path for file in psutil.Process().open_files()}  # though the error lives
 
 
 def test_facts_of_container_and_of_decoding_agree(tiny_video):

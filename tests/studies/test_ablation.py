@@ -162,6 +162,15 @@ def test_streams_that_were_trained_too_are_asked_from_images(tmp_path):
         assert sum(m.kept[0] for m in found if m.moment == moment) == pytest.approx(1)
 
 
+def test_each_class_of_the_training_side_has_its_rate(tmp_path, world):
+    corpus = fake_corpus()
+    found = ablation.class_rates(make(tmp_path), corpus)
+    assert [one.category for one in found] == ["Fighting", "Robbery"]
+    assert sum(one.videos for one in found) == sum(v.label for v in corpus.of("train"))
+    assert {one.seconds / one.videos for one in found} == {2.1}
+    assert all(one.common_samples == 7 * one.videos for one in found)
+
+
 class Counted(FakeSamples):
     """Two more people in hard frames, and a dog everywhere."""
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+import sys
+from contextlib import nullcontext
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -49,12 +51,24 @@ def test_systems_with_one_network_are_measured_once_in_a_process_of_their_own():
 
 def test_a_network_without_weights_has_a_reason_and_no_numbers(tmp_path):
     config = make_config({**TINY, "backbone_weights": str(tmp_path / "gone.pt")})
-    sent = []
-    efficiency._send(config, "1S-no-bag", SimpleNamespace(send=sent.append))
-    cost = Cost(**sent[0])
+    cost = efficiency.cost_or_reason(config, "1S-no-bag")
     assert cost.parameters is None and cost.flops is None and "gone.pt" in cost.reason
     row = efficiency.rows(config, {"1S-no-bag": cost}, {"1S-no-bag": None}, [])[0]
     assert row.value is None and "gone.pt" in row.reason
+
+
+@pytest.mark.parametrize(("code", "said"), [(0, ""), (3, r"code 3 after 1 of 1 systems: x+ the end")])
+def test_a_measuring_process_that_complains_at_length_blocks_nobody(tmp_path, monkeypatch, code, said):
+    """More than a pipe holds goes to its standard error before anything goes to its standard output."""
+    script = tmp_path / "python"
+    script.write_text(
+        f"#!{sys.executable}\nimport signal, sys\nsignal.alarm(60)\nsys.stderr.write('x' * 300_000 + ' the end')\n"
+        f"sys.stderr.flush()\nprint('{json.dumps(asdict(Cost('1S-bag', 7)))}')\nsys.exit({code})\n"
+    )
+    script.chmod(0o755)
+    monkeypatch.setattr(efficiency.sys, "executable", str(script))
+    with pytest.raises(RuntimeError, match=said) if code else nullcontext():
+        assert efficiency.measure(make_config(TINY), ["1S-bag"]) == {"1S-bag": Cost("1S-bag", 7)}
 
 
 def video(frames, fps, spans, name="Assault001"):

@@ -1,4 +1,4 @@
-"""Grad-CAM: evidence at a known place gives its peak there, a network that forgot looks elsewhere, and the checks count rightly."""
+"""Grad-CAM: a peak where the evidence is, another one where a network forgot, and checks that count rightly."""
 
 from __future__ import annotations
 
@@ -20,13 +20,11 @@ from vadkit.corpora.video import Video
 from vadkit.models.pretrained import network_of
 from vadkit.models.two_stream import Head, TwoStream
 from vadkit.report import figures as plots
-from vadkit.studies import gradcam as explain
-from vadkit.studies import gradcam_checks as explain_checks
-from vadkit.studies.gradcam import Explained, explain_video, heat_maps, in_frame, peak
-from vadkit.studies.gradcam_checks import agreement, pointing_game, randomised
-from vadkit.systems import runner as experiment
+from vadkit.studies import gradcam, gradcam_checks
+from vadkit.studies.gradcam import Explained, explain_video, heat_maps, in_frame
+from vadkit.studies.gradcam_checks import agreement, peak, pointing_game, points_at, randomised
 from vadkit.systems.base import SYSTEMS
-from vadkit.systems.runner import run_system
+from vadkit.systems.runner import prepare, run_system
 from vadkit.systems.scorer import Scorer, load_model
 from vadkit.views.clips import clip_picture, extract_clips
 
@@ -93,13 +91,14 @@ def test_the_peak_is_where_the_evidence_is_in_each_stream_by_itself(output):
 
 
 def by_formula(scorer: Scorer, images: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Notebook 09's: weights are the mean gradients of the logit, what is positive of the weighted sum stays, over its largest value; of clips, of the last moment."""
+    """Notebook 09's: weights are the mean gradients of the logit; what is positive of the weighted sum, over its largest
+    value, stays; of clips, of the last moment."""
     model = scorer.model
     maps = [
         b.features(scorer.networks[s].preprocess(images[s])).detach().requires_grad_()
         for b, s in zip(model.backbones, scorer.streams, strict=True)
     ]
-    logit = model.head(torch.cat([explain._pooled(b, m) for b, m in zip(model.backbones, maps, strict=True)], dim=1))[
+    logit = model.head(torch.cat([gradcam._pooled(b, m) for b, m in zip(model.backbones, maps, strict=True)], dim=1))[
         :, -1
     ]
     found = {}
@@ -228,7 +227,7 @@ def test_equal_largest_cells_count_by_their_middle():
     assert peak(heat) == pytest.approx((75 / 80, 5 / 60))
 
 
-@pytest.mark.parametrize("part", explain_checks.PARTS)
+@pytest.mark.parametrize("part", gradcam_checks.PARTS)
 def test_a_network_that_forgot_has_other_maps_and_the_trained_one_keeps_its_own(part):
     scorer, images = toy_scorer(), {"frame": red_at((12, 20), (44, 52)), "flow": red_at((52, 12), (12, 60))}
     before = heat_maps(scorer, images)[0]["frame"]
@@ -241,7 +240,7 @@ def test_a_network_that_forgot_has_other_maps_and_the_trained_one_keeps_its_own(
         randomised(scorer, "bag")
 
 
-def explained(name: str, at: tuple[float, float] | None, boxes, seen=explain.WHOLE, heat=None) -> Explained:
+def explained(name: str, at: tuple[float, float] | None, boxes, seen=gradcam.WHOLE, heat=None) -> Explained:
     if heat is None:
         heat = np.zeros((50, 50), np.float32)
         if at is not None:
@@ -285,7 +284,7 @@ def test_the_pointing_game_averages_seeds_and_leaves_out_frames_without_a_box():
 
 def test_a_map_of_a_window_points_and_is_drawn_where_the_window_is():
     one = explained("a", (0.5, 0.5), [LEFT], seen=(0.5, 0.0, 1.0, 0.5))
-    assert one.points_at("frame") == pytest.approx((0.75, 0.25), abs=0.02)
+    assert points_at(one, "frame") == pytest.approx((0.75, 0.25), abs=0.02)
     heat = in_frame(one, "frame", 320, 240)
     assert heat.shape == (240, 320)
     y, x = np.unravel_index(heat.argmax(), heat.shape)
@@ -347,9 +346,9 @@ def test_frames_to_show_go_from_the_surest_to_the_least_sure():
     found = [explained(f"v{n}", None, []) for n in range(7)]
     for n, one in enumerate(found):
         object.__setattr__(one, "confidence", (3 * n % 7) / 7)
-    shown = explain.choose([*found, *found], 3)
+    shown = gradcam.choose([*found, *found], 3)
     assert [one.confidence for one in shown] == pytest.approx([6 / 7, 3 / 7, 0])
-    assert explain.choose([], 3) == []
+    assert gradcam.choose([], 3) == []
 
 
 # --- a trained network on real files ---------------------------------------------------------------------------------
@@ -359,8 +358,9 @@ def test_frames_to_show_go_from_the_surest_to_the_least_sure():
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("explain")
     config = Config(
-        cache_root=str(folder / "cache"), workers=1, seeds=[0], image_size=64, head_width=8, head_epochs=1, backbone="resnet18", backbone_weights="random",
-        detector_weights="none", flow_method="dis", frame_window=True, batch_size=4, bootstrap_resamples=20,
+        cache_root=str(folder / "cache"), workers=1, seeds=[0], image_size=64, head_width=8, head_epochs=1, batch_size=4,
+        backbone="resnet18", backbone_weights="random", detector_weights="none", flow_method="dis", frame_window=True,
+        bootstrap_resamples=20,
     )  # fmt: skip
     corpus = tiny_corpus(folder)
     return config, corpus, run_system(config, corpus, "2S-no-bag")
@@ -368,14 +368,14 @@ def trained(tmp_path_factory):
 
 def test_test_videos_are_explained_at_their_boxed_frames(trained):
     config, corpus, run = trained
-    found = explain.explain_run(config, corpus, run, per_video=2)
+    found = gradcam.explain_run(config, corpus, run, per_video=2)
     assert [(one.video.name, one.frame) for one in found] == [
         ("Assault004", 20),
         ("Assault004", 40),
     ]  # analysed every tenth frame, boxes from 15 to 45
     for one in found:
         assert one.boxes == pytest.approx(np.array([[0.25, 0.25, 0.75, 0.75]]))
-        assert one.heat["frame"].shape == (2, 2) and one.seen["flow"] == explain.WHOLE
+        assert one.heat["frame"].shape == (2, 2) and one.seen["flow"] == gradcam.WHOLE
         left, top, right, bottom = one.seen["frame"]
         assert (right - left, bottom - top) == (0.5, 0.5) and top < 0.2  # the square moves at the top
     scores = {v.name: v for v in run.seeds[0].scores}["Assault004"]
@@ -385,9 +385,9 @@ def test_test_videos_are_explained_at_their_boxed_frames(trained):
 
 def test_panels_are_figure_4s(trained):
     config, corpus, run = trained
-    one = explain.explain_run(config, corpus, run, per_video=1)[0]
-    samples = experiment.prepare(config, corpus).samples[one.video.name]
-    pictures, titles = zip(*explain.panels(one, samples), strict=True)
+    one = gradcam.explain_run(config, corpus, run, per_video=1)[0]
+    samples = prepare(config, corpus).samples[one.video.name]
+    pictures, titles = zip(*gradcam.panels(one, samples), strict=True)
     assert [p.shape for p in pictures] == [(240, 320, 3)] * 4 and all(p.dtype == np.uint8 for p in pictures)
     assert (pictures[2][60, 80:240] == 255).all()  # the box's upper edge
     assert titles == (
@@ -398,14 +398,26 @@ def test_panels_are_figure_4s(trained):
     )
 
 
+def test_a_video_that_has_become_too_short_is_named_with_the_frame(trained, monkeypatch):
+    config, corpus, run = trained
+    one = gradcam.explain_run(config, corpus, run, per_video=1)[0]
+    samples = prepare(config, corpus).samples[one.video.name]
+    said = rf"{one.video.path.name}: expected a frame 999, the video ends after {samples.frames}"
+    with pytest.raises(DataError, match=said):
+        gradcam.panels(replace(one, frame=999), samples)
+    monkeypatch.setattr(gradcam, "flows_of", lambda start, number, count: [(start, 999)])
+    with pytest.raises(DataError, match=said):
+        gradcam.explain_run(config, corpus, run, per_video=1)
+
+
 def test_panels_follow_the_streams_where_motion_takes_the_frames_place(trained):
     config, corpus, _ = trained
     config = config.model_copy(update={"speed_stream": True, "frame_stream": False})
-    one = explain.explain_run(config, corpus, run_system(config, corpus, "2S-no-bag"), per_video=1)[0]
-    samples = experiment.prepare(config, corpus).samples[one.video.name]
-    pictures, titles = zip(*explain.panels(one, samples), strict=True)
+    one = gradcam.explain_run(config, corpus, run_system(config, corpus, "2S-no-bag"), per_video=1)[0]
+    samples = prepare(config, corpus).samples[one.video.name]
+    pictures, titles = zip(*gradcam.panels(one, samples), strict=True)
     assert [t.split("; ")[-1] for t in titles] == ["flow", "Grad-CAM, flow", "speed, motion window", "Grad-CAM, speed"]
-    bare, _ = explain.panels(replace(one, boxes=np.empty((0, 4))), samples)[2]
+    bare, _ = gradcam.panels(replace(one, boxes=np.empty((0, 4))), samples)[2]
     speed = cv2.resize(samples.images("speed", [one.row])[0], (320, 240), interpolation=cv2.INTER_AREA)
     assert np.array_equal(bare, speed)  # as the network sees it
     left, top, right, bottom = one.seen["speed"]
@@ -419,8 +431,8 @@ def test_panels_follow_the_streams_where_motion_takes_the_frames_place(trained):
 
 def test_panels_of_one_stream_are_two(trained):
     config, corpus, _ = trained
-    one = explain.explain_run(config, corpus, run_system(config, corpus, "1S-no-bag"), per_video=1)[0]
-    found = explain.panels(one, experiment.prepare(config, corpus).samples[one.video.name])
+    one = gradcam.explain_run(config, corpus, run_system(config, corpus, "1S-no-bag"), per_video=1)[0]
+    found = gradcam.panels(one, prepare(config, corpus).samples[one.video.name])
     assert [title.split("; ")[-1] for _, title in found] == ["frame", "Grad-CAM, frame"]
 
 
@@ -428,15 +440,15 @@ def test_c3d_is_explained_by_the_same_steps(trained):
     config, corpus, _ = trained
     config = config.model_copy(update={"c3d_weights": "random", "c3d_size": 64, "clip_width": 0.0625})
     run = run_system(config, corpus, "C3D-ha")
-    found = explain.explain_run(config, corpus, run, per_video=2)
+    found = gradcam.explain_run(config, corpus, run, per_video=2)
     assert [(one.video.name, one.frame) for one in found] == [("Assault004", 20), ("Assault004", 40)]
-    assert all(one.heat["rgb"].shape == (4, 4) and one.seen["rgb"] == explain.WHOLE for one in found)
+    assert all(one.heat["rgb"].shape == (4, 4) and one.seen["rgb"] == gradcam.WHOLE for one in found)
     scores = run.seeds[0].scores[0]
     assert found[0].confidence == pytest.approx(scores.confidence[list(scores.index).index(20)], abs=5e-3)
-    samples = experiment.prepare(config, corpus, system=run.system).samples
-    pictures, titles = zip(*explain.panels(found[0], samples["Assault004"]), strict=True)
+    samples = prepare(config, corpus, system=run.system).samples
+    pictures, titles = zip(*gradcam.panels(found[0], samples["Assault004"]), strict=True)
     assert [p.shape for p in pictures] == [(240, 320, 3)] * 2 and titles[1] == "Grad-CAM, rgb"
-    forgot = explain.explain_run(config, corpus, run, per_video=2, change=lambda scorer: randomised(scorer, "streams"))
+    forgot = gradcam.explain_run(config, corpus, run, per_video=2, change=lambda scorer: randomised(scorer, "streams"))
     assert not np.allclose(forgot[0].heat["rgb"], found[0].heat["rgb"], atol=0.05)
     assert agreement(config, found, forgot, "rgb", "streams shuffled").videos == 1
     assert pointing_game(config, {0: found})[0].what == "Grad-CAM, rgb stream"
@@ -453,21 +465,21 @@ def test_of_clips_the_frame_is_the_one_that_the_clip_ends_with(trained, monkeypa
         asked.extend(images["rgb"])
         return {"rgb": np.zeros((len(images["rgb"]), 4, 4), np.float32)}, np.zeros(len(images["rgb"]))
 
-    monkeypatch.setattr(explain, "heat_maps", maps)
+    monkeypatch.setattr(gradcam, "heat_maps", maps)
     found = explain_video(config, SimpleNamespace(streams=("rgb",), system=SYSTEMS["full-I3D"]), clips)
     assert not problems and [one.frame for one in found] == frames and all(len(one.boxes) == 1 for one in found)
     decoded = dict(read_frames(clips.video.path, frames.__contains__))
     for one, clip in zip(found, asked, strict=True):
         assert np.array_equal(clip[-1], clip_picture("rgb", decoded[one.frame], None, None, 32, ""))
         picture = cv2.resize(decoded[one.frame][:, :, ::-1], (320, 240), interpolation=cv2.INTER_AREA)
-        bare, title = explain.panels(replace(one, boxes=np.empty((0, 4))), clips)[0]
+        bare, title = gradcam.panels(replace(one, boxes=np.empty((0, 4))), clips)[0]
         assert np.array_equal(bare, picture) and f"frame {one.frame}" in title
 
 
 def test_a_normal_video_has_nothing_to_explain(trained, monkeypatch):
     config, corpus, run = trained
-    samples = experiment.prepare(config, corpus).samples["Normal005"]
+    samples = prepare(config, corpus).samples["Normal005"]
     assert explain_video(config, load_model(run.seeds[0].model_paths[0]), samples) == []
-    monkeypatch.setattr(explain, "explain_video", lambda *args: [])
+    monkeypatch.setattr(gradcam, "explain_video", lambda *args: [])
     with pytest.raises(DataError, match="none of 2 test videos"):
-        explain.explain_run(config, corpus, run)
+        gradcam.explain_run(config, corpus, run)

@@ -7,8 +7,8 @@ What is odd but usable becomes a note; what is not usable raises DataError with 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,6 +120,23 @@ def read_frames(path: str | Path, wanted: Callable[[int], bool] | None = None) -
     container promises. After the last frame, `.decoded` holds frame count, frame rate, size and notes.
     """
     return Frames(path, wanted)
+
+
+def frames_at(path: str | Path, numbers: Iterable[int]) -> dict[int, np.ndarray]:
+    """Some frames by their number, (H, W, 3) uint8 BGR; the video is read no further than the last of them.
+
+    Raises DataError as `read_frames` does, and where the video ends before one of them.
+    """
+    wanted, found = set(numbers), {}
+    with closing(read_frames(path, wanted.__contains__)) as frames:
+        while missing := wanted - found.keys():
+            number, image = next(frames, (None, None))
+            if number is None:
+                raise DataError(
+                    f"{path}: expected a frame {min(missing)}, the video ends after {frames.decoded.frames}; {REMEDY}"
+                )
+            found[number] = image
+    return found
 
 
 def probe(path: str | Path) -> Probe:

@@ -30,7 +30,9 @@ from vadkit.report import comparable, published, tables
 from vadkit.report import rows as report
 from vadkit.report.rows import ResultRow
 from vadkit.systems import runner as experiment
+from vadkit.systems.base import system_for
 from vadkit.systems.hard_mining import draw_batches, hardest
+from vadkit.systems.rates import ClassRate, plan_rates
 from vadkit.systems.runner import Material, SystemRun
 from vadkit.systems.scorer import load_model
 from vadkit.systems.trainer import EVALUATION_ROWS, Epoch, derived_seed, make_head
@@ -125,6 +127,14 @@ def run(config: Config, corpus: Corpus, names: Sequence[str], progress: Progress
     Raises as `vadkit.systems.runner.run_system` does.
     """
     return Study(config, {name: experiment.run_system(config, corpus, name, progress) for name in names})
+
+
+def class_rates(config: Config, corpus: Corpus, progress: Progress | None = None) -> list[ClassRate]:
+    """What 2S-bag-ha-class-rates samples each class at, in the first seed's first fold. Raises as `prepare` does."""
+    system = system_for(config, "2S-bag-ha-class-rates")
+    material = experiment.prepare(config, corpus, progress, system)
+    fold = experiment.plan_folds(config, corpus, config.seeds[0], system.early_stopping)[0]
+    return plan_rates(experiment.sides_of(fold, material)[0], config, progress)
 
 
 # --- objects -----------------------------------------------------------------------------------------------------

@@ -4,8 +4,8 @@
     study.found  # VL-F1, VL-TPR, VL-FPR over all unseen videos
     study.by_class()  # the same for each class
 
-The difference between seen and unseen classes is one between two sets of videos, scored by the same models: nothing is paired,
-and each set has its own resamples.
+The difference between seen and unseen classes is one between two sets of videos, scored by the same models: nothing is
+paired, and each set has its own resamples.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ OF_A_CLASS = ("vl_f1", "vl_tpr", "video_auc_sas")  # the normal videos, and so V
 class Study:
     """One system on videos of seen and of unseen classes.
 
-    seen: scores of the test list, by seed; unseen: of the unseen classes' videos and of normal ones. negatives: where those normal
-    videos are from. reason: why there is nothing to study; there are no unseen scores then.
+    seen: scores of the test list, by seed; unseen: of the unseen classes' videos and of normal ones. negatives: where
+    those normal videos are from. reason: why there is nothing to study; there are no unseen scores then.
     """
 
     config: Config
@@ -133,8 +133,8 @@ def run(config: Config, corpus: Corpus, name: str, progress: Progress | None = N
     """Train a system, or find it, and score it on the corpus's unseen classes; without any, a study that says why, and no training.
 
     Normal videos: those of the unseen list, which no system has met in training or testing; where it has none, those of
-    the test list, which the study then shares with the seen side (our reading; the paper has 150 that training did not use).
-    Raises as `experiment.run_system` does.
+    the test list, which the study then shares with the seen side (our reading; the paper has 150 that training did not
+    use). Raises as `experiment.run_system` does.
     """
     if config.split == "grouped_cv":
         return Study(
@@ -176,8 +176,8 @@ def run(config: Config, corpus: Corpus, name: str, progress: Progress | None = N
 def f1_at_share(tpr: float, fpr: float, share: float) -> float:
     """F1 of a detector with these rates where `share` of the videos is anomalous; all in [0, 1].
 
-    F1 rises with the share of anomalous videos though the detector stays the same; at rates of 1 it is what always calling
-    "anomaly" reaches. Raises ValueError for a value outside [0, 1] or a share of 0.
+    F1 rises with the share of anomalous videos though the detector stays the same; at rates of 1 it is what always
+    calling "anomaly" reaches. Raises ValueError for a value outside [0, 1] or a share of 0.
     """
     if not (0 <= tpr <= 1 and 0 <= fpr <= 1 and 0 < share <= 1):
         raise ValueError(f"expected rates in [0, 1] and a share in (0, 1], got {tpr}, {fpr} and {share}")

@@ -1,6 +1,7 @@
 """Grad-CAM: which place of a frame speaks for "anomalous", and whether that place is where the anomaly is.
 
-Section 5.5 and figure 4 of the first paper show two pictures; `vadkit.studies.gradcam_checks` measures what they suggest.
+Section 5.5 and figure 4 of the first paper show two pictures; `vadkit.studies.gradcam_checks` measures what they
+suggest.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from vadkit.core.compute import device_of
 from vadkit.core.config import Config
 from vadkit.core.errors import DataError
 from vadkit.core.progress import Progress
-from vadkit.core.video import probe, read_frames
+from vadkit.core.video import frames_at, probe
 from vadkit.corpora import vatic
 from vadkit.corpora.video import Corpus, Video
+from vadkit.models.pretrained import as_tensors
 from vadkit.models.two_stream import TwoStream, confidence, two_way
-from vadkit.systems import runner as experiment
-from vadkit.systems.runner import SystemRun
+from vadkit.systems.runner import SystemRun, plan_folds, prepare, sides_of
 from vadkit.systems.scorer import Scorer, load_model
 from vadkit.views.clips import Clips
 from vadkit.views.flow import motion_window
@@ -31,14 +32,8 @@ from vadkit.views.frames import Samples
 from vadkit.views.sampling import FLOWS_OF_A_WINDOW, flows_of, stride_frames
 from vadkit.views.streams import Streams
 
-EVEN = 1e-6  # places of a map that differ by less count as equal
 WHOLE = (0.0, 0.0, 1.0, 1.0)
-PICTURES = {
-    "flow": "flow",
-    "speed": "speed, motion window",
-    "frame": "frame",
-    "rgb": "clip",
-}  # by stream, in the order of the panels
+PICTURES = {"flow": "flow", "speed": "speed, motion window", "frame": "frame", "rgb": "clip"}  # in the panels' order
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,21 +52,15 @@ class Explained:
     seen: Mapping[str, tuple[float, float, float, float]]
     boxes: np.ndarray
 
-    def points_at(self, stream: str) -> tuple[float, float] | None:
-        """The peak of a stream's map in the frame, (x, y); None where nothing speaks for an anomaly."""
-        at = peak(self.heat[stream])
-        left, top, right, bottom = self.seen[stream]
-        return None if at is None else (left + at[0] * (right - left), top + at[1] * (bottom - top))
-
 
 # --- maps --------------------------------------------------------------------------------------------------------
 
 
 class OneStream(nn.Module):
-    """A trained network as a function of the last maps of one stream; the other streams' maps and the bags are held fixed.
+    """A trained network as a function of the last maps of one stream; the other streams' and the bags are held fixed.
 
-    Shape: (n, D, h, w), of 3D networks (n, D, t, h, w), -> (n, 1), the logit of "anomalous"; of two or three classes that of the anomaly against the rest, which
-    is the same quantity. maps: those of every stream.
+    Shape: (n, D, h, w), of 3D networks (n, D, t, h, w), -> (n, 1), the logit of "anomalous"; of two or three classes
+    that of the anomaly against the rest, which is the same quantity. maps: those of every stream.
     """
 
     def __init__(self, model: TwoStream, stream: int, maps: Sequence[Tensor], bags: Tensor | None):
@@ -84,15 +73,23 @@ class OneStream(nn.Module):
         return self.model.backbones[self.stream].target_layer
 
     def forward(self, maps: Tensor) -> Tensor:
-        own = _pooled(self.model.backbones[self.stream], self.target_layer(maps))
-        features = [*self.pooled[: self.stream], own, *self.pooled[self.stream + 1 :]]
+        features = list(self.pooled)
+        features[self.stream] = _pooled(self.model.backbones[self.stream], self.target_layer(maps))
         logits = two_way(self.model.head(torch.cat(features, dim=1), self.bags))
         return logits if logits.shape[1] == 1 else logits[:, 1:] - logits[:, :1]
 
 
 def _pooled(backbone: nn.Module, maps: Tensor) -> Tensor:
-    """What the head sees of a backbone's last maps: their mean, but for C3D, which flattens them after its last pooling."""
+    """What the head sees of a backbone's last maps: their mean, but for C3D, which flattens them after a pooling."""
     return backbone.pooled(maps) if hasattr(backbone, "pooled") else maps.flatten(2).mean(dim=2)
+
+
+class _GradCAM(GradCAM):
+    """Remembers the maps' weighted sum, (n, h, w) or (n, t, h, w); the package takes each map's minimum off it."""
+
+    def get_cam_image(self, *args, **kwargs) -> np.ndarray:
+        self.weighted = super().get_cam_image(*args, **kwargs)
+        return self.weighted
 
 
 def heat_maps(
@@ -100,24 +97,23 @@ def heat_maps(
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Grad-CAM of the last convolution block of each stream, for the logit of "anomalous", and the confidences.
 
-    Shape: (n, S, S, 3) uint8 RGB for each of the scorer's streams, (n, 80) -> (n, h, w) float32 a stream, as fine as the block's maps;
-    (n,). Of clips, (n, T, S, S, 3), a 3D network's block has maps of a few moments; the last one is given, which belongs to the frame that is
-    decided on. A map is divided by its largest value, and keeps its floor: where every place speaks for an anomaly alike it is 1 throughout,
-    where none does 0. Raises KeyError for a stream without images. Source: section 5.5; Selvaraju et al. 2017.
+    Shape: (n, S, S, 3) uint8 RGB for each of the scorer's streams, (n, 80) -> (n, h, w) float32 a stream, as fine as
+    the block's maps; (n,). Of clips, (n, T, S, S, 3), a 3D network's block has maps of a few moments; the last one is
+    given, which belongs to the frame that is decided on. A map is divided by its largest value, and keeps its floor:
+    where every place speaks for an anomaly alike it is 1 throughout, where none does 0. Raises KeyError for a stream
+    without images. Source: section 5.5; Selvaraju et al. 2017.
     """
     model, device = scorer.model, next(scorer.model.parameters()).device
+    tensors = as_tensors(scorer.networks, images, device)
     with torch.no_grad():  # the gradient is wanted at the last maps and no further back
-        maps = [
-            backbone.features(scorer.networks[name].preprocess(images[name]).to(device))
-            for backbone, name in zip(model.backbones, scorer.streams, strict=True)
-        ]
+        maps = [backbone.features(one) for backbone, one in zip(model.backbones, tensors, strict=True)]
     held = None if bags is None else torch.as_tensor(bags, device=device)
     found = {}
     for number, name in enumerate(scorer.streams):
         network = OneStream(model, number, maps, held)
         cam = _GradCAM(network, [network.target_layer])  # not in a `with`: its exit hides IndexError
         try:
-            cam(maps[number].clone().requires_grad_(), targets=[_logit] * len(maps[number]))
+            cam(maps[number].clone().requires_grad_(), targets=[lambda output: output[0]] * len(maps[number]))
             logits = cam.outputs.detach()
         finally:
             cam.activations_and_grads.release()
@@ -125,41 +121,6 @@ def heat_maps(
         heat = np.maximum(cam.weighted if cam.weighted.ndim == 3 else cam.weighted[:, -1], 0)
         found[name] = (heat / np.maximum(heat.max(axis=(1, 2), keepdims=True), 1e-12)).astype(np.float32)
     return found, confidence(logits).cpu().numpy()
-
-
-class _GradCAM(GradCAM):
-    """Remembers the maps' weighted sum, (n, h, w) or (n, t, h, w), as it is before the package takes each map's minimum off it."""
-
-    def get_cam_image(self, *args, **kwargs) -> np.ndarray:
-        self.weighted = super().get_cam_image(*args, **kwargs)
-        return self.weighted
-
-
-def _logit(output: Tensor) -> Tensor:
-    return output[0]
-
-
-def peak(heat: np.ndarray) -> tuple[float, float] | None:
-    """Where a map is largest, (x, y) as shares of width and height; None for a map that is 0 throughout.
-
-    Shape: (H, W). The middle of the largest cell, of several equal ones their common middle: an even map points at the image's middle.
-    """
-    if heat.max() <= 0:
-        return None
-    y, x = np.nonzero(heat >= heat.max() - EVEN)
-    return float((x.mean() + 0.5) / heat.shape[1]), float((y.mean() + 0.5) / heat.shape[0])
-
-
-def in_frame(explained: Explained, stream: str, width: int, height: int) -> np.ndarray:
-    """A stream's map over the whole frame, 0 where its image does not reach. Shape: -> (height, width) float32."""
-    left, top, right, bottom = (
-        round(share * side) for share, side in zip(explained.seen[stream], (width, height) * 2, strict=True)
-    )
-    found = np.zeros((height, width), np.float32)
-    found[top:bottom, left:right] = cv2.resize(
-        explained.heat[stream], (right - left, bottom - top), interpolation=cv2.INTER_LINEAR
-    )
-    return found
 
 
 # --- which frames ------------------------------------------------------------------------------------------------
@@ -176,26 +137,27 @@ def explain_run(
 ) -> list[Explained]:
     """Maps of the anomalous test videos, each by the model that did not train on it.
 
-    per_video: hard frames of a video, evenly spaced among the analysed ones, of clips among the frames that they end with; those with a
-    box where the video has boxes. seed: which of the run's seeds, by place. change: what is done to each model first (`randomised`). Raises
-    DataError where no test video has a hard frame among the analysed ones.
+    per_video: hard frames of a video, evenly spaced among the analysed ones, of clips among the frames that they end
+    with; those with a box where the video has boxes. seed: which of the run's seeds, by place. change: what is done to
+    each model first (`gradcam_checks.randomised`). Raises DataError where no test video has a hard frame among the
+    analysed ones, or one has become shorter.
     """
-    material = experiment.prepare(config, corpus, system=run.system)
+    material = prepare(config, corpus, system=run.system)
     one = run.seeds[seed]
-    folds = experiment.plan_folds(config, corpus, one.seed, run.system.early_stopping)
-    found, done, total = {}, 0, sum(len(fold.test) for fold in folds)
+    folds = plan_folds(config, corpus, one.seed, run.system.early_stopping)
+    found, total = {}, sum(len(fold.test) for fold in folds)
     for fold, path in zip(folds, one.model_paths, strict=True):
         scorer = load_model(path, device_of(config))
         scorer = change(scorer) if change else scorer
-        for samples in experiment.sides_of(fold, material)[2]:
+        for samples in sides_of(fold, material)[2]:
             found[samples.video.name] = explain_video(config, scorer, samples, per_video)
-            done += 1
             if progress is not None:
-                progress(done, total, f"Grad-CAM, seed {one.seed}")
+                progress(len(found), total, f"Grad-CAM, seed {one.seed}")
     frames = [frame for name in material.samples for frame in found.get(name, ())]
     if not frames:
         raise DataError(
-            f"none of {total} test videos has an analysed frame inside a hard anomaly: there is nothing to explain; raise analysis_fps, or look at the annotations"
+            f"none of {total} test videos has an analysed frame inside a hard anomaly: there is nothing to explain; "
+            "raise analysis_fps, or look at the annotations"
         )
     return frames
 
@@ -205,28 +167,26 @@ def explain_video(config: Config, scorer: Scorer, samples: Samples | Clips, per_
     rows, frames = _candidates(config, samples)
     boxes = _boxes(samples.video)
     hard = samples.video.frame_labels(samples.frames)[frames] == 1
-    hard &= np.array([int(frame) in boxes for frame in frames], bool) if boxes else True
+    if boxes:
+        hard &= np.isin(frames, list(boxes))
     if not hard.any():
         return []
-    chosen = np.unique(np.linspace(0, hard.sum() - 1, min(per_video, hard.sum())).round().astype(int))
+    chosen = _spread(int(hard.sum()), per_video)
     rows, frames = rows[hard][chosen], frames[hard][chosen]
     images = {stream: samples.images(stream, rows) for stream in scorer.streams}
-    bags = samples.bags[rows] if scorer.system.bag else None
-    heat, confidences = heat_maps(scorer, images, bags)
-    seen = _seen(config, samples, rows)
-    return [
-        Explained(
-            samples.video, int(row), int(frame), float(confidences[n]), {stream: maps[n] for stream, maps in heat.items()},
-            seen[n], boxes.get(int(frame), np.empty((0, 4))),
-        )
-        for n, (row, frame) in enumerate(zip(rows, frames, strict=True))
-    ]  # fmt: skip
+    heat, confidences = heat_maps(scorer, images, samples.bags[rows] if scorer.system.bag else None)
+    found = []
+    for n, (row, frame, seen) in enumerate(zip(rows, frames.tolist(), _seen(config, samples, rows), strict=True)):
+        maps, annotated = {stream: heat[stream][n] for stream in heat}, boxes.get(frame, np.empty((0, 4)))
+        found.append(Explained(samples.video, int(row), frame, float(confidences[n]), maps, seen, annotated))
+    return found
 
 
 def _candidates(config: Config, samples: Samples | Clips) -> tuple[np.ndarray, np.ndarray]:
     """Scoring rows, and the last frame that the network sees in each, which its map belongs to.
 
-    Of a clip that is its end, before the analysed frame; where analysed frames share a clip (i3d_score_every), it stands here once.
+    Of a clip that is its end, before the analysed frame; where analysed frames share a clip (i3d_score_every), it
+    stands here once.
     """
     rows = samples.rows("score", config)
     if not isinstance(samples, Clips):
@@ -239,26 +199,23 @@ def _boxes(video: Video) -> dict[int, np.ndarray]:
     """The annotated boxes of each frame as shares of the frame; empty where the video has none."""
     if video.boxes_path is None:
         return {}
-    facts = probe(video.path)
+    facts, found = probe(video.path), vatic.boxes(video.boxes_path)
     sides = np.array([facts.width, facts.height] * 2, float)
     return {
-        frame: np.array([[b.xmin, b.ymin, b.xmax, b.ymax] for b in found]) / sides
-        for frame, found in vatic.boxes(video.boxes_path).items()
+        frame: np.array([[b.xmin, b.ymin, b.xmax, b.ymax] for b in boxes]) / sides for frame, boxes in found.items()
     }
 
 
-def _seen(
-    config: Config, samples: Samples | Clips, rows: np.ndarray
-) -> list[dict[str, tuple[float, float, float, float]]]:
+def _seen(config: Config, samples: Samples | Clips, rows: np.ndarray) -> list[dict[str, tuple[float, ...]]]:
     """By row, the part of the frame that each stream's image shows."""
     windowed = [name for name, on in (("frame", config.frame_window), ("speed", config.speed_stream)) if on]
     plain = dict.fromkeys(PICTURES, WHOLE)
     if not windowed or isinstance(samples, Clips):
         return [plain] * len(rows)
     pairs = [flows_of(int(samples.flow_from[row]), int(samples.index[row]), FLOWS_OF_A_WINDOW) for row in rows]
-    wanted = {number for several in pairs for pair in several for number in pair}
     streams = Streams(config, samples.fps)
-    for number, frame in read_frames(samples.video.path, wanted.__contains__):
+    wanted = {number for several in pairs for pair in several for number in pair}
+    for number, frame in frames_at(samples.video.path, wanted).items():
         streams.see(number, frame)
     found = []
     for row, several in zip(rows, pairs, strict=True):
@@ -269,20 +226,18 @@ def _seen(
 
 
 def choose(explained: Sequence[Explained], count: int = 4) -> list[Explained]:
-    """Frames to show, by a rule: of each video its most confident frame; of these, evenly spaced from the surest to the least sure."""
+    """Frames to show, by a rule: of each video its most confident one; of these, evenly spaced by confidence."""
     best: dict[str, Explained] = {}
     for one in explained:
         if one.video.name not in best or one.confidence > best[one.video.name].confidence:
             best[one.video.name] = one
     ordered = sorted(best.values(), key=lambda one: (-one.confidence, one.video.name))
-    return (
-        [
-            ordered[place]
-            for place in np.unique(np.linspace(0, len(ordered) - 1, min(count, len(ordered))).round().astype(int))
-        ]
-        if ordered
-        else []
-    )
+    return [ordered[place] for place in _spread(len(ordered), count)]
+
+
+def _spread(length: int, count: int) -> np.ndarray:
+    """At most `count` places of a list, evenly spaced from its first to its last."""
+    return np.unique(np.linspace(0, length - 1, min(count, length)).round().astype(int))
 
 
 # --- figure 4 ----------------------------------------------------------------------------------------------------
@@ -291,48 +246,39 @@ def choose(explained: Sequence[Explained], count: int = 4) -> list[Explained]:
 def panels(
     explained: Explained, samples: Samples | Clips, width: int = 320, height: int = 240
 ) -> list[tuple[np.ndarray, str]]:
-    """For each stream its picture and Grad-CAM on it, with titles; the boxes in white. Shape: (height, width, 3) uint8 RGB each.
+    """For each stream its picture and Grad-CAM on it, with titles; the boxes in white.
 
-    In the order of figure 4: flow before frame. Speed is shown as the network sees it, the motion window alone; the frame
-    is shown whole; of a clip, the frame that it ends with. Raises DataError where the video cannot be read.
+    Shape: (height, width, 3) uint8 RGB each. In the order of figure 4: flow before frame. Speed is shown as the network
+    sees it, the motion window alone; the frame is shown whole; of a clip, the frame that it ends with. Raises DataError
+    where the video cannot be read or has become too short.
     """
     found = []
     for stream in (name for name in PICTURES if name in explained.heat):
         if stream in ("frame", "rgb"):
-            picture = next(
-                image for _, image in read_frames(samples.video.path, lambda number: number == explained.frame)
-            )[:, :, ::-1]
+            picture = frames_at(samples.video.path, [explained.frame])[explained.frame][:, :, ::-1]
         else:
             picture = samples.images(stream, [explained.row])[0]
         picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+        boxes, heat = explained.boxes, in_frame(explained, stream, width, height)
         if stream == "speed":
-            heat, boxes = (
-                cv2.resize(explained.heat[stream], (width, height), interpolation=cv2.INTER_LINEAR),
-                _within(explained.boxes, explained.seen[stream]),
-            )
-        else:
-            heat, boxes = in_frame(explained, stream, width, height), explained.boxes
-        found += [
-            (_boxed(picture, boxes), PICTURES[stream]),
-            (_boxed(overlay(picture, heat), boxes), f"Grad-CAM, {stream}"),
-        ]
+            left, top, right, bottom = explained.seen[stream]
+            boxes = (boxes - [left, top, left, top]) / [right - left, bottom - top, right - left, bottom - top]
+            heat = cv2.resize(explained.heat[stream], (width, height), interpolation=cv2.INTER_LINEAR)
+        colours = cv2.applyColorMap(np.uint8(255 * np.clip(heat, 0, 1)), cv2.COLORMAP_PLASMA)[:, :, ::-1]
+        found.append((_boxed(picture, boxes), PICTURES[stream]))
+        found.append((_boxed(np.uint8(0.5 * picture + 0.5 * colours), boxes), f"Grad-CAM, {stream}"))
     first, title = found[0]
-    return [
-        (first, f"{explained.video.name}, frame {explained.frame}: {explained.confidence:.2f}; {title}"),
-        *found[1:],
-    ]
+    about = f"{explained.video.name}, frame {explained.frame}: {explained.confidence:.2f}; {title}"
+    return [(first, about), *found[1:]]
 
 
-def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """A map over its picture, dark violet for 0 to yellow for 1. Shape: (H, W, 3) uint8 RGB, (H, W) in [0, 1] -> (H, W, 3) uint8."""
-    colours = cv2.applyColorMap(np.uint8(255 * np.clip(heat, 0, 1)), cv2.COLORMAP_PLASMA)[:, :, ::-1]
-    return np.uint8(0.5 * image + 0.5 * colours)
-
-
-def _within(boxes: np.ndarray, part: tuple[float, float, float, float]) -> np.ndarray:
-    """Boxes as shares of a part of the frame instead of all of it; they may reach beyond it."""
-    left, top, right, bottom = part
-    return (boxes - [left, top, left, top]) / [right - left, bottom - top, right - left, bottom - top]
+def in_frame(explained: Explained, stream: str, width: int, height: int) -> np.ndarray:
+    """A stream's map over the whole frame, 0 where its image does not reach. Shape: -> (height, width) float32."""
+    sides = zip(explained.seen[stream], (width, height) * 2, strict=True)
+    left, top, right, bottom = (round(share * side) for share, side in sides)
+    found, part = np.zeros((height, width), np.float32), (right - left, bottom - top)
+    found[top:bottom, left:right] = cv2.resize(explained.heat[stream], part, interpolation=cv2.INTER_LINEAR)
+    return found
 
 
 def _boxed(picture: np.ndarray, boxes: np.ndarray) -> np.ndarray:

@@ -21,10 +21,11 @@ from vadkit.corpora.video import Video
 from vadkit.evaluation import bootstrap as intervals
 from vadkit.evaluation import evaluate as evaluation
 from vadkit.report.rows import ResultRow, number_row
-from vadkit.studies.gradcam import EVEN, Explained
+from vadkit.studies.gradcam import Explained
 from vadkit.systems.scorer import Scorer
 
 PARTS = ("head", "streams")  # what `randomised` can make forget
+EVEN = 1e-6  # places of a map that differ by less count as equal
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,8 @@ def pointing_game(config: Config, explained: Mapping[int, Sequence[Explained]]) 
     """How often a map's peak falls into an annotated box: each stream, the middle of the frame, a random place; then each
     stream minus the middle, paired.
 
-    explained: by seed, of the same frames. A map that is 0 throughout points nowhere and misses; an even one points at its middle. A random place hits as often as the boxes
-    cover the frame. Raises ValueError where no frame has a box.
+    explained: by seed, of the same frames. A map that is 0 throughout points nowhere and misses; an even one points at
+    its middle. A random place hits as often as the boxes cover the frame. Raises ValueError where no frame has a box.
     """
     seeds = [[one for one in found if len(one.boxes)] for found in explained.values()]
     if not seeds or not seeds[0]:
@@ -76,7 +77,7 @@ def pointing_game(config: Config, explained: Mapping[int, Sequence[Explained]]) 
         )
 
     streams = list(seeds[0][0].heat)
-    by_stream = {stream: statistic(lambda one, s=stream: _inside(one.points_at(s), one.boxes)) for stream in streams}
+    by_stream = {stream: statistic(lambda one, s=stream: _inside(points_at(one, s), one.boxes)) for stream in streams}
     middle, anywhere = statistic(lambda one: _inside((0.5, 0.5), one.boxes)), statistic(lambda one: _covered(one.boxes))
     found = [measured(f"Grad-CAM, {stream} stream", function) for stream, function in by_stream.items()]
     found += [measured("middle of the frame", middle), measured("random place", anywhere)]
@@ -84,6 +85,25 @@ def pointing_game(config: Config, explained: Mapping[int, Sequence[Explained]]) 
         measured(f"{stream} stream minus middle", lambda c, f=function: f(c) - middle(c))
         for stream, function in by_stream.items()
     ]
+
+
+def points_at(explained: Explained, stream: str) -> tuple[float, float] | None:
+    """The peak of a stream's map in the frame, (x, y); None where nothing speaks for an anomaly."""
+    at = peak(explained.heat[stream])
+    left, top, right, bottom = explained.seen[stream]
+    return None if at is None else (left + at[0] * (right - left), top + at[1] * (bottom - top))
+
+
+def peak(heat: np.ndarray) -> tuple[float, float] | None:
+    """Where a map is largest, (x, y) as shares of width and height; None for a map that is 0 throughout.
+
+    Shape: (H, W). The middle of the largest cell, of several equal ones their common middle: an even map points at the
+    image's middle.
+    """
+    if heat.max() <= 0:
+        return None
+    y, x = np.nonzero(heat >= heat.max() - EVEN)
+    return float((x.mean() + 0.5) / heat.shape[1]), float((y.mean() + 0.5) / heat.shape[0])
 
 
 def _inside(point: tuple[float, float] | None, boxes: np.ndarray) -> float:

@@ -2,27 +2,27 @@ from __future__ import annotations
 
 import numpy as np
 
-from vadkit.studies import leaks
+from vadkit.studies.split_leakage import compare_splits, drawn_clips
 
 
 def test_folds_by_clip_flatter_where_recordings_lean_to_one_class():
-    leak = leaks.compare_splits(*leaks.drawn_clips())
+    leak = compare_splits(*drawn_clips())
     assert leak.by_clip > leak.by_source + 0.05 and (leak.clips, leak.sources) == (240, 40)
 
 
 def test_clips_that_are_their_own_source_have_no_leak():
-    features, labels, _ = leaks.drawn_clips(sources=120, clips=1, signal=2.0)
-    leak = leaks.compare_splits(features, labels, np.arange(len(labels)))
+    features, labels, _ = drawn_clips(sources=120, clips=1, signal=2.0)
+    leak = compare_splits(features, labels, np.arange(len(labels)))
     assert abs(leak.by_clip - leak.by_source) < 0.04
 
 
 def test_too_few_sources_are_said():
-    features, labels, sources = leaks.drawn_clips(sources=2, clips=4, leaning=1.0)
-    leak = leaks.compare_splits(features, labels, sources)
+    features, labels, sources = drawn_clips(sources=2, clips=4, leaning=1.0)
+    leak = compare_splits(features, labels, sources)
     assert leak.by_clip is None and leak.by_source is None and "1 sources" in leak.reason
 
 
 def test_without_anything_to_learn_both_are_at_chance():
     rng = np.random.default_rng(1)
-    leak = leaks.compare_splits(rng.normal(size=(400, 5)), np.arange(400) % 2, np.arange(400) // 4)
+    leak = compare_splits(rng.normal(size=(400, 5)), np.arange(400) % 2, np.arange(400) // 4)
     assert abs(leak.by_clip - 0.5) < 0.1 and abs(leak.by_source - 0.5) < 0.1

@@ -1,4 +1,4 @@
-"""What the two systems beyond the paper show of themselves."""
+"""What a suspicious class makes of each kind of test frame."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from doubles import fake_corpus, fake_world
 
 from vadkit.core.config import Config
-from vadkit.studies import beyond
+from vadkit.studies.suspicious_class import KINDS, beliefs
 from vadkit.systems.runner import run_system
 
 
@@ -28,17 +28,17 @@ def test_beliefs_are_shares_of_every_test_frame_and_know_the_hard_ones(tmp_path,
     fake_world(monkeypatch, signal=8.0)
     config, corpus = config_in(tmp_path), fake_corpus()
     run = run_system(config, corpus, "2S-bag-suspicious")
-    found = {one.kind: one for one in beyond.beliefs(config, corpus, run)}
+    found = beliefs(config, corpus, run)
     anomalous = sum(v.label for v in corpus.of("test"))
     normal = len(corpus.of("test")) - anomalous
     # 20 rows a video, every third frame at 10 a second: 7 hard ones; 3 before and 3 after are less than a second away
-    assert [found[kind].frames for kind in beyond.KINDS] == [7 * anomalous, 6 * anomalous, 7 * anomalous, 20 * normal]
-    for one in found.values():
-        assert one.normal + one.suspicious + one.hard == pytest.approx(1, abs=1e-5)
-    assert found["hard anomaly"].hard > 0.5 > max(one.hard for kind, one in found.items() if kind != "hard anomaly")
+    assert list(found.index) == list(KINDS)
+    assert found.frames.tolist() == [7 * anomalous, 6 * anomalous, 7 * anomalous, 20 * normal]
+    assert found[["normal", "suspicious", "hard"]].sum(axis=1).tolist() == pytest.approx([1] * 4, abs=1e-5)
+    assert found.hard.iloc[0] > 0.5 > found.hard.iloc[1:].max()
     plain = run_system(config.model_copy(update={"head_epochs": 1}), corpus, "2S-bag")
     with pytest.raises(ValueError, match="2S-bag has no suspicious class; give the run of 2S-bag-suspicious"):
-        beyond.beliefs(config, corpus, plain)
+        beliefs(config, corpus, plain)
 
 
 def test_streams_that_were_trained_too_are_asked_from_images(tmp_path, monkeypatch):
@@ -58,19 +58,7 @@ def test_streams_that_were_trained_too_are_asked_from_images(tmp_path, monkeypat
         live_config(tmp_path, "tuned", head_epochs=1, finetune_epochs=1, finetune_lr=1e-2),
     )
     run = run_system(config, corpus, "bagless")
-    found = beyond.beliefs(config, corpus, run)
+    hard = beliefs(config, corpus, run).loc["hard anomaly"]
     scores = {one.name: one for one in run.seeds[0].scores}
-    hard = next(one for one in found if one.kind == "hard anomaly")
     expected = scores["v7"].confidence[(scores["v7"].index >= 12) & (scores["v7"].index < 36)]
     assert hard.frames == len(expected) and hard.hard == pytest.approx(expected.mean(), abs=1e-5)
-
-
-def test_each_class_of_the_training_side_has_its_rate(tmp_path, monkeypatch):
-    fake_world(monkeypatch)
-    corpus = fake_corpus()
-    found = beyond.class_rates(config_in(tmp_path), corpus)
-    assert [one.category for one in found] == ["Fighting", "Robbery"]
-    assert sum(one.videos for one in found) == sum(v.label for v in corpus.of("train"))
-    assert {one.seconds / one.videos for one in found} == {2.1} and all(
-        one.common_samples == 7 * one.videos for one in found
-    )
