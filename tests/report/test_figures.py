@@ -14,9 +14,9 @@ from vadkit.evaluation.evaluate import Metric
 from vadkit.evaluation.metrics import frame_auc, pool
 from vadkit.evaluation.sas import sigmoidal_anomaly_score
 from vadkit.evaluation.scores import VideoScores
-from vadkit.report import figures as plots
-from vadkit.report import style as plot_style
-from vadkit.report import timelines as timeline_plots
+from vadkit.report import figures
+from vadkit.report.style import ORANGE
+from vadkit.report.timelines import timelines
 from vadkit.studies import ablation_plots
 
 
@@ -47,10 +47,10 @@ def picture(shade, height=60, width=80):
 
 def test_roc_names_each_systems_area_and_the_printed_one():
     seeds = {s: [video("a", "Arson", s), video("n", "Normal", s + 10)] for s in range(3)}
-    figure = plots.roc_curves({"2S-bag": seeds, "1S-bag": {0: seeds[1]}}, printed={"2S-bag": 82.6})
+    figure = figures.roc_curves({"2S-bag": seeds, "1S-bag": {0: seeds[1]}}, printed={"2S-bag": 82.6})
     area = 100 * np.mean([frame_auc(*pool(v)) for v in seeds.values()])
     assert f"2S-bag: AUC {area:.1f}% (printed: 82.6%)" in words(figure)
-    of_others = plots.roc_curves(
+    of_others = figures.roc_curves(
         {f"system {k}": seeds for k in range(4)},
         printed={f"system {k}": 82.0 for k in range(4)},
         printed_on="UCF-Crime",
@@ -67,13 +67,13 @@ def test_roc_names_each_systems_area_and_the_printed_one():
 
 def test_roc_of_one_class_is_undefined():
     with pytest.raises(UndefinedMetricError, match="no anomalous frame"):
-        plots.roc_curves({"2S-bag": {0: [video("n", "Normal", 0)]}})
+        figures.roc_curves({"2S-bag": {0: [video("n", "Normal", 0)]}})
 
 
 @pytest.mark.parametrize("images", [None, {5: picture(90), 120: picture(140), 290: picture(200, 80, 40)}])
 def test_timeline_shows_the_span_the_score_and_the_threshold(images):
     one = video("Arson011", "Arson", 0)
-    figure = timeline_plots.timeline(one, sas(one), images)
+    figure = timelines([(one, sas(one), images)], columns=1)
     axes = next(a for a in figure.axes if a.get_xlabel() == "time (s)")
     span = axes.patches[0].get_extents().transformed(axes.transData.inverted())
     assert (span.x0, span.x1) == pytest.approx((100 / 30, 180 / 30))
@@ -90,7 +90,7 @@ def test_eight_timelines_with_and_without_pictures():
         + [(v, sas(v)) for v in videos[3:7]]
         + [(videos[7], sas(videos[7]), None, "a false negative")]
     )
-    figure = timeline_plots.timelines(panels)
+    figure = timelines(panels)
     assert {"(a) v0, Normal", "(h) a false negative"} <= set(words(figure))
     assert sum(a.get_xlabel() == "time (s)" for a in figure.axes) == 8
     assert_readable(figure)
@@ -99,11 +99,11 @@ def test_eight_timelines_with_and_without_pictures():
 def test_timelines_refuse_what_does_not_fit():
     one = video("v", "Arson", 0)
     with pytest.raises(ValueError, match="at least one panel"):
-        timeline_plots.timelines([])
+        timelines([])
     with pytest.raises(ValueError, match="v: there is no frame 300 to show, it has 300"):
-        timeline_plots.timeline(one, sas(one), {300: picture(0)})
+        timelines([(one, sas(one), {300: picture(0)})])
     with pytest.raises(ValueError, match="one confidence per analysed frame"):
-        timeline_plots.timeline(one, sas(one)[:-1])
+        timelines([(one, sas(one)[:-1])])
 
 
 def test_ablation_shows_means_intervals_seeds_and_printed_values():
@@ -144,20 +144,20 @@ def epochs(count, second=0, validated=True):
 
 
 def test_learning_curves():
-    figure = plots.learning_curves({"2S-bag": [epochs(5, 2), epochs(7)], "1S-bag": [epochs(6)]})
+    figure = figures.learning_curves({"2S-bag": [epochs(5, 2), epochs(7)], "1S-bag": [epochs(6)]})
     loss, auc = figure.axes
     assert len(loss.lines) == 6 and len(auc.lines) == 3 and loss.lines[0].get_markevery() == [5]
     assert list(loss.lines[0].get_xdata()) == list(range(1, 8)) and "%" in auc.get_ylabel()
     assert "second phase starts" in words(figure)
     assert_readable(figure)
-    bare = plots.learning_curves({"2S-bag-ha-no-es": [epochs(5, validated=False)]})
+    bare = figures.learning_curves({"2S-bag-ha-no-es": [epochs(5, validated=False)]})
     assert "nothing was validated" in words(bare) and "second phase starts" not in words(bare)
     assert_readable(bare)
 
 
 def test_many_learning_curves_are_their_mean_in_a_band():
     runs = [epochs(5), *[epochs(7) for _ in range(14)]]
-    figure = plots.learning_curves({"2S-bag": runs, "1S-bag": [epochs(6)]})
+    figure = figures.learning_curves({"2S-bag": runs, "1S-bag": [epochs(6)]})
     loss, auc = figure.axes
     assert len(loss.lines) == 4 and len(auc.lines) == 2 and len(auc.collections) == 1
     height = auc.lines[0].get_ydata()
@@ -167,35 +167,35 @@ def test_many_learning_curves_are_their_mean_in_a_band():
     )  # the short one has ended
     assert "all 15 runs" in words(figure)
     assert_readable(figure)
-    bare = plots.learning_curves({"2S-bag-ha-no-es": [epochs(5, validated=False)] * 15})
+    bare = figures.learning_curves({"2S-bag-ha-no-es": [epochs(5, validated=False)] * 15})
     assert "all 15 runs" not in words(bare)  # the band is of validation values
     assert_readable(bare)
 
 
 def test_sample_grid_wraps_long_titles():
-    figure = plots.sample_grid(
+    figure = figures.sample_grid(
         [picture(9 * k) for k in range(7)], [f"Burglary{k:03d}, frame 1234: soft anomaly, before" for k in range(7)]
     )
     assert sum(bool(a.images) for a in figure.axes) == 7 and not any(a.axison for a in figure.axes)
     figure.canvas.draw()
     boxes = [a.title.get_window_extent() for a in figure.axes if a.images]
     assert not any(a.overlaps(b) for k, a in enumerate(boxes) for b in boxes[:k])
-    assert len(plots.sample_grid([picture(1)[..., 0], picture(2)]).axes) == 2
+    assert len(figures.sample_grid([picture(1)[..., 0], picture(2)]).axes) == 2
     with pytest.raises(ValueError, match="2 images and 1 titles"):
-        plots.sample_grid([picture(1), picture(2)], ["one"])
+        figures.sample_grid([picture(1), picture(2)], ["one"])
 
 
 def test_sensitivity_writes_its_numbers_and_frames_the_papers_choice():
     values = np.array([[0.5, 0.612], [np.nan, 0.9]])
-    figure = plots.sas_sensitivity(values, [0.3, 0.5], [1.0, 2.0])
+    figure = figures.sas_sensitivity(values, [0.3, 0.5], [1.0, 2.0])
     axes = figure.axes[0]
     assert [t.get_text() for t in axes.texts] == ["50", "61", "none", "90"]
     assert axes.patches[0].get_xy() == (0.5, 0.5) and "framed: the paper's parameters" in words(figure)
     assert "VL-F1 (%)" in words(figure)
     assert_readable(figure)
-    assert not plots.sas_sensitivity(values, [0.3, 0.4], [1.0, 2.0]).axes[0].patches
+    assert not figures.sas_sensitivity(values, [0.3, 0.4], [1.0, 2.0]).axes[0].patches
     with pytest.raises(ValueError, match=r"\(2, 3\)"):
-        plots.sas_sensitivity(values, [0.3, 0.5], [1, 2, 3])
+        figures.sas_sensitivity(values, [0.3, 0.5], [1, 2, 3])
 
 
 def test_rates_of_classes():
@@ -206,7 +206,7 @@ def test_rates_of_classes():
         "trained on": {"Arrest": rate(0.8, 0.6, 0.9)},
         "never trained on": {"Abuse": rate(None), "Arson": rate(1.0)},
     }
-    figure = plots.class_rates(groups, level=("alarms on the normal videos", 0.2))
+    figure = figures.class_rates(groups, level=("alarms on the normal videos", 0.2))
     axes = figure.axes[0]
     assert [t.get_text() for t in axes.get_yticklabels()] == ["Arrest", "Abuse", "Arson"] and [
         t.get_text() for t in axes.texts
@@ -220,19 +220,19 @@ def test_rates_of_classes():
     assert {"trained on", "never trained on", "VL-TPR (%)"} <= set(words(figure))
     assert_readable(figure)
     with pytest.raises(ValueError, match="at least one class"):
-        plots.class_rates({"trained on": {}})
+        figures.class_rates({"trained on": {}})
 
 
 def test_a_panel_without_a_video_says_why():
     one = video("a", "Arson", 0)
-    figure = timeline_plots.timelines(
+    figure = timelines(
         [(one, sas(one), {30: picture(80), 120: picture(90)}), (None, "no video meets the rule", None, "missed (0)")]
     )
     assert {"(b) missed (0)", "no video meets the rule", "frame shown"} <= set(words(figure))
     thumbnails = [a for a in figure.axes if a.images]
     assert [mpl.colors.to_hex(a.spines["top"].get_edgecolor()) for a in thumbnails] == [
         "#999999",
-        plot_style.ORANGE.lower(),
+        ORANGE.lower(),
     ]  # frame 120 is labelled
     plot = next(a for a in figure.axes if a.get_xlabel() == "time (s)")
     assert all(a.get_position().y1 < plot.get_position().y0 for a in thumbnails)  # under the curve
@@ -243,7 +243,7 @@ def test_metrics_against_a_parameter():
     def at(f1, tpr):
         return [Metric("vl_f1", f1, None, None, (f1,), 9), Metric("vl_tpr", tpr, 0.1, 0.9, (tpr,), 9)]
 
-    figure = plots.metric_lines(
+    figure = figures.metric_lines(
         {"bound": {1.0: at(0.5, 0.8), 7.0: at(None, 0.6)}, "rate": {3.0: at(0.4, 0.7), 1.0: at(0.3, 0.6)}},
         ("vl_f1", "vl_tpr"),
         {"bound": 7.0},
@@ -258,4 +258,4 @@ def test_metrics_against_a_parameter():
     assert {"VL-F1", "VL-TPR", "this run", "videos (%)"} <= set(words(figure))
     assert_readable(figure)
     with pytest.raises(ValueError, match="at least one panel"):
-        plots.metric_lines({})
+        figures.metric_lines({})

@@ -160,8 +160,8 @@ def _rows(config: Config, paper: str, values: Mapping[Key, float]) -> list[Resul
 # --- claims ------------------------------------------------------------------------------------------------------
 
 
-def check(config: Config, rows: Sequence[ResultRow], paper: str | None = None) -> pd.DataFrame:
-    """A line a claim of a paper (of both by default): printed, by the paper's own numbers, ours, verdict.
+def check(config: Config, rows: Sequence[ResultRow]) -> pd.DataFrame:
+    """A line a claim of the papers: printed, by the paper's own numbers, ours with its interval, verdict.
 
     rows: all of the run; those of other parameters are skipped, since nothing here says under which they were made.
     Ours is the row of that claim; where the text repeats a table's number, the table's row. Without one the line says
@@ -169,7 +169,7 @@ def check(config: Config, rows: Sequence[ResultRow], paper: str | None = None) -
     """
     ours = _ours(config, rows)
     lines = []
-    for one in published.check_claims(paper):
+    for one in published.check_claims():
         c = one.claim
         row = _row_of(c, ours)
         lines.append(

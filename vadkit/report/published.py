@@ -8,9 +8,7 @@ the value". `ours` says where this project has a number of its own to set beside
 
 from __future__ import annotations
 
-import ast
 import itertools
-import operator
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -145,24 +143,12 @@ def _half_unit(row: Published) -> float:
     return 0.5 * 10.0**-row.decimals
 
 
-_OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
-
-
 def _evaluate(formula: str, values: dict[str, float]) -> float:
-    """Numbers, + - * / and brackets; anything else raises ValueError."""
     for name, value in values.items():
         formula = formula.replace(name, f"({value!r})")
-
-    def walk(node: ast.AST) -> float:
-        if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-            return float(node.value)
-        if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
-            return _OPERATORS[type(node.op)](walk(node.left), walk(node.right))
-        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-            return -walk(node.operand)
+    if set(re.sub(r"[\d.]+(e-?\d+)?", "", formula)) - set("+-*/() "):
         raise ValueError(f"published.csv: formulas hold numbers, + - * / and brackets, got '{formula}'")
-
-    return walk(ast.parse(formula, mode="eval").body)
+    return float(eval(formula))  # arithmetic and nothing else, as just checked
 
 
 def verdict(value, interval, published, decimals, comparable, tolerance=3.0, is_change=False, relation="=") -> str:

@@ -107,10 +107,10 @@ def number_row(
     return _row(config, (paper, item, system, metric), unit, numbers, reason)
 
 
-def claim_rows(config: Config, paper: str | None = None) -> list[ResultRow]:
-    """Each claim of a paper (of both by default) beside what its own numbers give, origin "arithmetic"."""
+def claim_rows(config: Config) -> list[ResultRow]:
+    """Each claim of the papers beside what its own numbers give, origin "arithmetic"."""
     rows = []
-    for check in published.check_claims(paper):
+    for check in published.check_claims():
         c = check.claim
         numbers, difference = (check.computed, check.low, check.high), check.computed - c.value
         row = (*c.key, c.unit, "arithmetic", *numbers, 0, 0, c.text, difference, check.verdict, c.note)

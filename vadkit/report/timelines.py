@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from string import ascii_lowercase
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -20,31 +21,17 @@ from vadkit.views.sampling import stride_frames
 
 
 @styled
-def timeline(
-    video: VideoScores, sas, images: Mapping[int, np.ndarray] | None = None, title: str | None = None
-) -> Figure:
-    """One video over time: label, confidence, SAS and the alarm's threshold, as in figure 3.
-
-    sas: (analysed frames,). images: a few frames by number, (H, W, 3) uint8 RGB, shown below with a line to their
-    place, and with an orange frame where they are labelled anomalous. Raises ValueError for a malformed video, a SAS of
-    another length, or an image of a frame that is not there.
-    """
-    return _timelines([(video, sas, images, title)], columns=1, letters=False)
-
-
-@styled
 def timelines(panels: Sequence[tuple], columns: int = 2) -> Figure:
-    """A grid of timelines, lettered (a), (b), ...; figure 3 has eight.
+    """A grid of videos over time: label, confidence, SAS and the alarm's threshold; figure 3 has eight, (a) to (h).
 
-    panels: (video, sas), (video, sas, images) or (video, sas, images, title) each, as for `timeline`; a panel of no
-    video is (None, why, None, title). Raises ValueError as `timeline` does, and for no panel.
+    panels: (video, sas), (video, sas, images) or (video, sas, images, title) each; a panel of no video is (None, why,
+    None, title). sas: (analysed frames,). images: a few frames by number, (H, W, 3) uint8 RGB, shown below with a line
+    to their place, and with an orange frame where they are labelled anomalous. Raises ValueError for no panel, a
+    malformed video, a SAS of another length, or an image of a frame that is not there.
     """
     if not panels:
         raise ValueError("expected at least one panel, got none")
-    return _timelines([(*p, None, None)[:4] for p in panels], columns, letters=True)
-
-
-def _timelines(panels: Sequence[tuple], columns: int, letters: bool) -> Figure:
+    panels = [(*p, None, None)[:4] for p in panels]
     # placed by hand, in inches from the top left: a layout engine lets pictures push the plots out of line
     left, gap, title_room, picture, plot, below = 0.55, 0.65, 0.28, 0.85, 1.15, 0.44
     lines = -(-len(panels) // columns)
@@ -61,7 +48,8 @@ def _timelines(panels: Sequence[tuple], columns: int, letters: bool) -> Figure:
     for number, (video, sas, images, title) in enumerate(panels):
         line, column = divmod(number, columns)
         x, top = left + column * (each + gap), sum(heights[:line])
-        name = (f"({chr(ord('a') + number)}) " if letters and number < 26 else "") + (title or _title(video))
+        letter = f"({ascii_lowercase[number]}) " if 1 < len(panels) <= 26 else ""
+        name = letter + (title or _title(video))
         figure.text(x / width, 1 - (top + 0.2) / total, name, fontsize=STYLE["axes.titlesize"])
         axes = place(x, top + title_room, each, plot)
         if video is None:
