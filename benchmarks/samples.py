@@ -23,10 +23,11 @@ import numpy as np
 from vadkit.core.config import make_config
 from vadkit.core.video import read_frames
 from vadkit.corpora.video import Video
+from vadkit.models.detector import WORLD_WEIGHTS
 from vadkit.views.features import extract_features
 from vadkit.views.flow import flow, flow_image, gray
 from vadkit.views.frames import PNG, extract
-from vadkit.views.objects import WORLD_WEIGHTS, Detector
+from vadkit.views.objects import Detector
 from vadkit.views.sampling import stride_frames
 from vadkit.views.streams import frame_image
 
@@ -100,7 +101,8 @@ def stage_times(path: Path, config) -> tuple[dict[str, float], dict[str, float]]
     """Milliseconds of processor time a row, one thread, and the bytes of a row's images."""
     import torch
 
-    from vadkit.models.backbones import build_backbone, fused, preprocess
+    from vadkit.models.backbones import fused
+    from vadkit.models.network import build_network, preprocess
 
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
@@ -136,7 +138,7 @@ def stage_times(path: Path, config) -> tuple[dict[str, float], dict[str, float]]
         stages["detector"] = clocked(
             lambda: [detector.bags(frames[start : start + 8]) for start in range(0, len(frames), 8)], len(frames)
         )
-    network = fused(build_backbone(config.backbone, config.backbone_weights))
+    network = fused(build_network(config.backbone, config.backbone_weights))
     batch = np.stack(pictures)
     with torch.inference_mode():
         stages[f"{config.backbone}, two streams"] = 2 * clocked(

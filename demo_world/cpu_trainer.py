@@ -42,7 +42,8 @@ class CpuTrainer(DetectionTrainer):
 
 
 def begin(trainer: DetectionTrainer, threads: int) -> None:
-    """When training starts: as many threads as asked for, and averages fit for some thousand steps instead of ultralytics' hundred thousand."""
+    """When training starts: as many threads as asked for, and averages fit for some thousand steps instead of
+    ultralytics' hundred thousand."""
     torch.set_num_threads(threads)
     trainer.ema.decay = lambda updates: 0.998 * (1 - math.exp(-updates / 300))
     for group in trainer.optimizer.param_groups:
@@ -50,7 +51,8 @@ def begin(trainer: DetectionTrainer, threads: int) -> None:
 
 
 def anneal(trainer: DetectionTrainer, peak: float) -> None:
-    """Before each batch: the learning rate rises over 100 steps and falls as a cosine to a fiftieth (ultralytics changes it once an epoch, of which there are few)."""
+    """Before each batch: the learning rate rises over 100 steps and falls as a cosine to a fiftieth (ultralytics
+    changes it once an epoch, of which there are few)."""
     done = trainer.ema.updates
     share = done / (trainer.epochs * len(trainer.train_loader))
     for group in trainer.optimizer.param_groups:

@@ -304,9 +304,10 @@ def lights(stage, t0, t1, x, z):
 
 # name: (encounter, weight, outdoor only)
 EPISODES = {
-    "greet": (greet, 2.0, False), "quarrel_in_fun": (quarrel_in_fun, 1.2, False), "children": (children, 1.2, False), "sport": (sport, 0.4, True),
-    "to_the_game": (to_the_game, 0.35, False), "delivery": (delivery, 1.0, False), "late": (late, 1.2, False), "waiting": (waiting, 1.6, False),
-    "shoelace": (shoelace, 0.9, False), "stumble": (stumble, 0.5, False), "at_the_door": (at_the_door, 1.4, False), "fruit": (fruit, 0.25, False),
+    "greet": (greet, 2.0, False), "quarrel_in_fun": (quarrel_in_fun, 1.2, False), "children": (children, 1.2, False),
+    "sport": (sport, 0.4, True), "to_the_game": (to_the_game, 0.35, False), "delivery": (delivery, 1.0, False),
+    "late": (late, 1.2, False), "waiting": (waiting, 1.6, False), "shoelace": (shoelace, 0.9, False),
+    "stumble": (stumble, 0.5, False), "at_the_door": (at_the_door, 1.4, False), "fruit": (fruit, 0.25, False),
     "wave": (wave, 0.5, False), "patrol": (patrol, 0.7, False), "lights": (lights, 0.3, True),
 }  # fmt: skip
 

@@ -1,8 +1,8 @@
 """Clips of everyday life with what goes on in them: what the 3D networks that ship with the project are pretrained on.
 
-A clip is seen as a whole frame or as a crop around people. Its targets stand in the cells of a grid over the view: which
-scripts and acts go on there, how many people are there, how fast they move and act. A quarter of the clips is played
-at double speed, which doubles the speeds. Only normal life is staged, at seeds and cameras that no demo world uses.
+A clip is seen as a whole frame or as a crop around people. Its targets stand in the cells of a grid over the view:
+which scripts and acts go on there, how many people are there, how fast they move and act. A quarter of the clips is
+played at double speed, which doubles the speeds. Only normal life is staged, at seeds and cameras of no demo world.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from joblib import Parallel, delayed
 
-from demo_world import FPS, HEIGHT, WIDTH
+from demo_world import CRF, FPS, HEIGHT, PRESET, WIDTH
 from demo_world.camera import OUTDOOR, SCENES, make_camera
 from demo_world.everyday import EPISODES, passers_by, traffic
 from demo_world.render import Renderer
@@ -26,11 +26,8 @@ from demo_world.scenes import make_scene
 from demo_world.stage import Actor, Stage
 from vadkit.core.encode import write_h264
 from vadkit.core.video import read_frames
-from vadkit.corpora.synthetic import CRF, PRESET
-from vadkit.views.clips import flow_picture
-from vadkit.views.flow import flow, gray, resized
 
-# A demo world's cameras are seeded by (world_seed, 1 to 3, ...), the detector's by (..., 4, ...): 5 is this module's alone.
+# A demo world's cameras are seeded by (world_seed, 1 to 3, ...), the detector's by (..., 4, ...): 5 is this module's.
 CLIP_SPLIT = 5
 PARTS = {"train": 0, "test": 1}
 SIZE, FRAMES = 64, 16
@@ -41,30 +38,12 @@ GRID = 4  # rows and columns of a view in which people are told apart
 
 SCRIPTS = tuple(EPISODES)
 ACTS = (
-    "walk",
-    "run",
-    "idle",
-    "look",
-    "talk",
-    "reach",
-    "exchange",
-    "guard",
-    "hug",
-    "hands_up",
-    "point",
-    "crouch",
-    "swing",
-    "grab",
-    "lie",
-    "sit",
-    "play",
-)
+    "walk", "run", "idle", "look", "talk", "reach", "exchange", "guard", "hug",
+    "hands_up", "point", "crouch", "swing", "grab", "lie", "sit", "play",
+)  # fmt: skip
 LABELS = SCRIPTS + ACTS
-MEASURES = (
-    "people",
-    "speed",
-    "tempo",
-)  # of a cell: how many, metres a second, acts a second times their size; the largest
+# of a cell: how many people, metres a second, acts a second times their size; the largest
+MEASURES = ("people", "speed", "tempo")
 RUN = 2.2  # metres a second
 
 
@@ -107,8 +86,8 @@ def doing(actor: Actor, t: float) -> tuple[str, float, float]:
 def stage_clips(seed: tuple[int, ...], folder: Path) -> dict[str, np.ndarray]:
     """The clips of one stage, encoded and decoded as the demo's videos are.
 
-    "rgb" (n, T, S, S, 3) uint8, "flow" (n, T, S, S, 2) uint8 as vadkit.views.clips stores it, "labels" (n, GRID, GRID, labels)
-    uint8, "measures" (n, GRID, GRID, measures) float32, "crop" (n,) bool.
+    "rgb" (n, T, S, S, 3) uint8, "flow" (n, T, S, S, 2) uint8 as vadkit.views.clips stores it, "labels" (n, GRID, GRID,
+    labels) uint8, "measures" (n, GRID, GRID, measures) float32, "crop" (n,) bool.
     """
     cv2.setNumThreads(1)
     stage, scripts = everyday_stage(seed)
@@ -126,7 +105,8 @@ def stage_clips(seed: tuple[int, ...], folder: Path) -> dict[str, np.ndarray]:
     with closing(read_frames(path)) as read:
         frames = [image for _, image in read]
     path.unlink()
-    grays, flows = [gray(frame) for frame in frames], {}
+    grays, flows = [cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in frames], {}
+    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     rng = np.random.default_rng([*seed, 41])
     made: dict[str, list] = {"rgb": [], "flow": [], "labels": [], "measures": [], "crop": []}
     for k in range(VIEWS):
@@ -137,16 +117,26 @@ def stage_clips(seed: tuple[int, ...], folder: Path) -> dict[str, np.ndarray]:
         x1, y1, x2, y2 = view
         for n in numbers:
             if (n, step) not in flows:
-                flows[n, step] = flow(grays[n - step], grays[n], "dis")
-        made["rgb"].append(
-            [resized(cv2.cvtColor(frames[n][y1:y2, x1:x2], cv2.COLOR_BGR2RGB), SIZE, SIZE) for n in numbers]
-        )
-        made["flow"].append([flow_picture(flows[n, step][y1:y2, x1:x2], SIZE)[..., :2] for n in numbers])
+                flows[n, step] = flow.calc(grays[n - step], grays[n], None)
+        made["rgb"].append([resized(cv2.cvtColor(frames[n][y1:y2, x1:x2], cv2.COLOR_BGR2RGB)) for n in numbers])
+        made["flow"].append([flow_picture(flows[n, step][y1:y2, x1:x2]) for n in numbers])
         labels, measures = targets(boxes, numbers, step, view, scripts, stage)
         made["labels"].append(labels)
         made["measures"].append(measures)
         made["crop"].append(bool(k % 2))
     return {name: np.array(values) for name, values in made.items()}
+
+
+def resized(image: np.ndarray) -> np.ndarray:
+    """A picture at SIZE, by area where it shrinks and linear where it grows, as vadkit's clips are."""
+    shrinks = min(image.shape[:2]) >= SIZE
+    return cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def flow_picture(displacement: np.ndarray) -> np.ndarray:
+    """Displacements as I3D's pictures hold them: 128 for rest, 127 steps for 20 pixels, cut there. Shape: (H, W, 2) ->
+    (SIZE, SIZE, 2) uint8."""
+    return resized(np.rint(np.clip(displacement / 20.0, -1, 1) * 127 + 128).astype(np.uint8))
 
 
 def crop_around(

@@ -16,8 +16,8 @@ from demo_world.everyday import episode, everyday, passers_by, traffic
 from demo_world.scenes import make_scene
 from demo_world.stage import Stage
 from demo_world.unseen import STEADY, UNSEEN
-from vadkit.corpora.video import NORMAL
 
+NORMAL = "Normal"  # the class of videos without an anomaly, as in UCF-Crime
 VIDEOS_PER_CAMERA = 2
 _SPLITS = {"train": 1, "test": 2, "unseen": 3, "detector": 4}
 

@@ -207,7 +207,7 @@ def _play(t, rate, size, seed):
 
 
 ACTS = {
-    "idle": _idle, "exchange": _exchange, "guard": _guard, "hug": _hug, "talk": _talk, "hands_up": _hands_up, "point": _point,
-    "reach": _reach, "look": _look, "crouch": _crouch, "swing": _swing, "kick": _kick, "grab": _grab, "cuffed": _cuffed,
-    "lie": _lie, "sit": _sit, "play": _play,
+    "idle": _idle, "exchange": _exchange, "guard": _guard, "hug": _hug, "talk": _talk, "hands_up": _hands_up,
+    "point": _point, "reach": _reach, "look": _look, "crouch": _crouch, "swing": _swing, "kick": _kick,
+    "grab": _grab, "cuffed": _cuffed, "lie": _lie, "sit": _sit, "play": _play,
 }  # fmt: skip

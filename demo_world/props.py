@@ -324,7 +324,8 @@ def parcel(image, body, colour):
 
 # item: (drawing, COCO name or "", when drawn: 0 behind the torso, 1 before it, 2 last)
 CARRIED = {
-    "knife": (knife, "knife", 2), "bat": (baseball_bat, "baseball bat", 2), "gun": (gun, "", 2), "handbag": (handbag, "handbag", 2),
+    "knife": (knife, "knife", 2), "bat": (baseball_bat, "baseball bat", 2), "gun": (gun, "", 2),
+    "handbag": (handbag, "handbag", 2),
     "backpack": (backpack, "backpack", 0), "umbrella": (umbrella, "umbrella", 2), "suitcase": (suitcase, "suitcase", 2),
     "bottle": (bottle, "bottle", 2), "phone": (cell_phone, "cell phone", 2), "ball": (sports_ball, "sports ball", 2),
     "laptop": (laptop, "laptop", 2), "tv": (tv, "tv", 2), "parcel": (parcel, "", 2),
@@ -445,7 +446,8 @@ def litter_bin(image, u, v, s, colour):
 
 
 STANDING = {
-    "chair": (chair, "chair"), "bench": (bench, "bench"), "plant": (potted_plant, "potted plant"), "tv": (standing_tv, "tv"),
-    "laptop": (laptop_table, "laptop"), "bottle": (standing_bottle, "bottle"), "suitcase": (standing_suitcase, "suitcase"),
-    "backpack": (standing_backpack, "backpack"), "ball": (loose_ball, "sports ball"), "bin": (litter_bin, ""),
+    "chair": (chair, "chair"), "bench": (bench, "bench"), "plant": (potted_plant, "potted plant"),
+    "tv": (standing_tv, "tv"), "laptop": (laptop_table, "laptop"), "bottle": (standing_bottle, "bottle"),
+    "suitcase": (standing_suitcase, "suitcase"), "backpack": (standing_backpack, "backpack"),
+    "ball": (loose_ball, "sports ball"), "bin": (litter_bin, ""),
 }  # fmt: skip

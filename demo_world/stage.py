@@ -199,7 +199,7 @@ class Effect:
 
 @dataclass
 class Stage:
-    """One video's plan. hard: spans in seconds; involved: the actors whose boxes are annotated from soft[0] to soft[1]."""
+    """One video's plan. hard: spans in seconds; involved: actors whose boxes are annotated from soft[0] to soft[1]."""
 
     scene: Scene
     seconds: float

@@ -25,10 +25,11 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from demo_world import ASSETS
 from demo_world.everyday_clips import ACTS, GRID, LABELS, MEASURES, SCRIPTS, SIZE, read_clips, write_clips
-from vadkit.models import c3d, scaled
-from vadkit.models.video_networks import ASSETS, WORLD_WIDTH, build_video_network, preprocess_clips
-from vadkit.models.weights import packed
+from vadkit.models.c3d import C3D
+from vadkit.models.network import build_network, preprocess
+from vadkit.models.pretrained import WORLD_WIDTH
 
 NETWORKS = ("c3d", "i3d_flow", "i3d_rgb")
 PEAK_LR = {"c3d": 2e-3, "i3d_flow": 4e-3, "i3d_rgb": 4e-3}
@@ -45,7 +46,7 @@ class Pretext(nn.Module):
     def __init__(self, network: nn.Module, grid: int):
         super().__init__()
         self.network, self.grid = network, grid
-        channels = scaled(c3d.CHANNELS["conv5b"], WORLD_WIDTH) if isinstance(network, c3d.C3D) else network.feature_dim
+        channels = network.channels if isinstance(network, C3D) else network.feature_dim
         self.whole = nn.Linear(network.feature_dim, len(LABELS))
         self.cells = nn.Conv2d(channels, len(LABELS) + len(MEASURES), 1)
         self._maps: list[torch.Tensor] = []
@@ -64,16 +65,13 @@ class Pretext(nn.Module):
         )
         told, measured = cells.float().split([len(LABELS), len(MEASURES)], dim=1)
         loss = functional.binary_cross_entropy_with_logits(whole.float(), labels.amax(dim=(2, 3)))
-        return (
-            loss
-            + functional.binary_cross_entropy_with_logits(told, labels)
-            + 0.3 * functional.smooth_l1_loss(measured, measures)
-        )
+        loss = loss + functional.binary_cross_entropy_with_logits(told, labels)
+        return loss + 0.3 * functional.smooth_l1_loss(measured, measures)
 
 
 def untrained(name: str) -> nn.Module:
     """The narrow network; C3D, which has no batch normalisation, gets one behind each convolution for the training."""
-    network = build_video_network(name, "random", width=WORLD_WIDTH, size=SIZE)
+    network = build_network(name, "random", width=WORLD_WIDTH, size=SIZE)
     for module in network.modules():
         if isinstance(module, nn.Conv3d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -93,6 +91,23 @@ def finished(network: nn.Module) -> nn.Module:
     return network
 
 
+def write_weights(network: nn.Module, path: Path) -> None:
+    """The network's weights as numpy's arrays.
+
+    Of convolutions and matrices 255 values a channel are left, even steps up to the largest (off by half a step at
+    most, 1/254 of it), so that the file compresses to less than half.
+    """
+    arrays = {}
+    for name, value in network.state_dict().items():
+        if name.endswith("num_batches_tracked"):
+            continue
+        if value.ndim > 1:
+            step = value.abs().amax(dim=tuple(range(1, value.ndim)), keepdim=True).clamp_min(1e-12) / 127
+            value = (value / step).round().to(torch.int8).float() * step
+        arrays[name] = value.numpy()
+    np.savez_compressed(path, **arrays)
+
+
 def batch_of(
     data: dict[str, np.ndarray], rows: np.ndarray, name: str, rng: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -100,15 +115,10 @@ def batch_of(
     rows = np.sort(rows)
     clips, labels, measures = data["clips"][rows], data["labels"][rows], data["measures"][rows]
     for k in np.flatnonzero(rng.random(len(rows)) < 0.5):
-        clips[k], labels[k], measures[k] = (
-            clips[k][:, :, ::-1].copy(),
-            labels[k][:, ::-1].copy(),
-            measures[k][:, ::-1].copy(),
-        )
-        if name == "i3d_flow":
-            clips[k][..., 0] = np.minimum(
-                256 - clips[k][..., 0].astype(np.int16), 255
-            )  # a mirrored displacement points the other way
+        clips[k], labels[k] = clips[k][:, :, ::-1].copy(), labels[k][:, ::-1].copy()
+        measures[k] = measures[k][:, ::-1].copy()
+        if name == "i3d_flow":  # a mirrored displacement points the other way
+            clips[k][..., 0] = np.minimum(256 - clips[k][..., 0].astype(np.int16), 255)
     if name != "i3d_flow":
         gains = rng.uniform(0.75, 1.25, (len(rows), 1, 1, 1, 1)) * rng.uniform(0.95, 1.05, (len(rows), 1, 1, 1, 3))
         clips = np.clip(clips * gains.astype(np.float32), 0, 255).astype(np.uint8)
@@ -118,7 +128,7 @@ def batch_of(
 def as_input(clips: np.ndarray, name: str) -> torch.Tensor:
     if name == "i3d_flow":
         clips = np.concatenate([clips, np.full((*clips.shape[:-1], 1), 128, np.uint8)], axis=-1)
-    return preprocess_clips(clips, name)
+    return preprocess(clips, name)
 
 
 def train(name: str, root: Path, epochs: int, threads: int) -> Pretext:
@@ -137,12 +147,9 @@ def train(name: str, root: Path, epochs: int, threads: int) -> Pretext:
     for _ in range(epochs):
         order = rng.permutation(len(data["clips"]))
         for first in range(0, len(order) - BATCH + 1, BATCH):
+            falling = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done / steps))
             for group in optimiser.param_groups:
-                group["lr"] = (
-                    PEAK_LR[name]
-                    * min(1.0, (done + 1) / 40)
-                    * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done / steps)))
-                )
+                group["lr"] = PEAK_LR[name] * min(1.0, (done + 1) / 40) * falling
             clips, labels, measures = batch_of(data, order[first : first + BATCH], name, rng)
             with torch.autocast("cpu", torch.bfloat16):
                 loss = model.loss(clips, labels, measures)
@@ -157,10 +164,8 @@ def train(name: str, root: Path, epochs: int, threads: int) -> Pretext:
                 for key, value in model.state_dict().items():
                     averaged[key].lerp_(value, 1 - decay) if value.is_floating_point() else averaged[key].copy_(value)
             if done % 20 == 0:
-                print(
-                    f"{name}: step {done}/{steps} loss {np.mean(losses[-20:]):.4f} after {time.time() - start:.0f} s",
-                    flush=True,
-                )
+                recent, passed = np.mean(losses[-20:]), time.time() - start
+                print(f"{name}: step {done}/{steps} loss {recent:.4f} after {passed:.0f} s", flush=True)
     model.load_state_dict(averaged)
     return model.eval()
 
@@ -178,7 +183,8 @@ def predict(model: Pretext, data: dict[str, np.ndarray], name: str) -> np.ndarra
 def precision(
     scores: np.ndarray, labels: np.ndarray, names: tuple[str, ...]
 ) -> tuple[float, float, dict[str, tuple[float, float]]]:
-    """Mean average precision over the labels with at least five positive clips, its chance level (the mean share of positives), and each label's."""
+    """Mean average precision over the labels with at least five positive clips, its chance level (the mean share of
+    positives), and each label's."""
     from sklearn.metrics import average_precision_score
 
     each = {}
@@ -198,28 +204,22 @@ def report(model: Pretext, name: str, root: Path) -> None:
         for chosen in (~crop, crop):
             got, chance, _ = precision(scores[chosen], labels[chosen], names)
             cells.append(f"{100 * got:.1f} ({100 * chance:.1f})")
-    print(
-        "| network | scripts, whole frame | scripts, crop | acts, whole frame | acts, crop |\n| --- | --- | --- | --- | --- |"
-    )
+    print("| network | scripts, whole frame | scripts, crop | acts, whole frame | acts, crop |")
+    print("| --- | --- | --- | --- | --- |")
     print(f"| {name} | {' | '.join(cells)} |", flush=True)
     _, _, each = precision(scores[crop], labels[crop], LABELS)
-    print(
-        "crops, each label, chance in brackets: "
-        + ", ".join(f"{label} {100 * got:.0f} ({100 * chance:.0f})" for label, (got, chance) in each.items()),
-        flush=True,
-    )
+    shares = (f"{label} {100 * got:.0f} ({100 * chance:.0f})" for label, (got, chance) in each.items())
+    print(f"crops, each label, chance in brackets: {', '.join(shares)}", flush=True)
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=ASSETS, help="folder of the files to write, world_<network>.pt")
+    parser.add_argument("--out", type=Path, default=ASSETS, help="folder of the files to write, world_<network>.npz")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--stages", type=int, default=400, help="rendered training videos of eight seconds")
     parser.add_argument("--test-stages", type=int, default=60, help="rendered videos to report on")
     parser.add_argument("--epochs", type=int, help="passes over the clips; each network's own otherwise")
-    parser.add_argument(
-        "--threads", type=int, default=1, help="of rendering and training; more only help on an idle machine"
-    )
+    parser.add_argument("--threads", type=int, default=1, help="more only help on an idle machine")
     parser.add_argument("--work", type=Path, help="folder to keep the clips in; a temporary one otherwise")
     options = parser.parse_args(arguments)
     root = (options.work or Path(tempfile.mkdtemp(prefix="world-clips-"))).resolve()
@@ -230,15 +230,11 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"rendered after {time.process_time() - start:.0f} s of CPU time", flush=True)
     for name in options.networks:
         model = train(name, root, options.epochs or EPOCHS[name], options.threads)
-        out = options.out / f"world_{name}.pt"
-        network = finished(model.network)
-        state = {key: value for key, value in network.state_dict().items() if not key.endswith("num_batches_tracked")}
-        torch.save(packed(state), out)
-        print(
-            f"{out}: {out.stat().st_size / 1e6:.2f} MB, trained after {time.process_time() - start:.0f} s of CPU time",
-            flush=True,
-        )
-        shipped = build_video_network(name, str(out), width=WORLD_WIDTH, size=SIZE)
+        out = options.out / f"world_{name}.npz"
+        write_weights(finished(model.network), out)
+        size, passed = out.stat().st_size / 1e6, time.process_time() - start
+        print(f"{out}: {size:.2f} MB, trained after {passed:.0f} s of CPU time", flush=True)
+        shipped = build_network(name, str(out), width=WORLD_WIDTH, size=SIZE)
         told = Pretext(shipped, model.grid).eval()
         told.whole.load_state_dict(model.whole.state_dict())
         report(told, name, root)

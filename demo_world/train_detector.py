@@ -1,6 +1,6 @@
 """Train the small YOLO that ships with the project on renders of the world, from scratch, and export it.
 
-    python -m demo_world.train_detector --out vadkit/assets/world_yolo.onnx
+    python -m demo_world.train_detector --out demo_world/assets/world_yolo.onnx
 
 Its pictures come from seeds and cameras that no demo world uses. The classes keep COCO's 80 positions,
 those that the world does not draw stay empty, so that a bag of objects means the same with any detector.
@@ -32,6 +32,7 @@ from demo_world.render import Renderer
 from demo_world.stage import Stage
 from demo_world.unseen import UNSEEN
 from demo_world.vehicles import VEHICLES
+from vadkit.models.detector import COCO_CLASSES
 
 # A demo world's cameras are seeded by (world_seed, 1 to 3, ...): 4 is this module's alone.
 DETECTOR_SPLIT = 4
@@ -39,10 +40,11 @@ IMAGE_SIZE = 320
 FRAMES_PER_STAGE = 3
 PADDED = 256  # a frame's 240 rows, up to the next multiple of the largest stride
 PEAK_LR = 3e-3
-# Modules and wiring of ultralytics' YOLO11, a third of the width of its smallest model. ReLU and a first layer of stride 4
-# because it is trained and run on CPUs; one regression bin a side because the boxes are exact.
+# Modules and wiring of ultralytics' YOLO11, a third of the width of its smallest model. ReLU and a first layer of
+# stride 4 because it is trained and run on CPUs; one regression bin a side because the boxes are exact.
 ARCHITECTURE = {
-    "nc": 80, "reg_max": 1, "end2end": False, "activation": "torch.nn.ReLU(inplace=True)", "scales": {"n": [1, 1, 1024]},
+    "nc": 80, "reg_max": 1, "end2end": False, "activation": "torch.nn.ReLU(inplace=True)",
+    "scales": {"n": [1, 1, 1024]},
     "backbone": [
         [-1, 1, "Conv", [32, 6, 4, 1]],  # 0, stride 4
         [-1, 1, "Conv", [32, 3, 1]],
@@ -132,14 +134,9 @@ def write_dataset(root: Path, train: int, val: int, workers: int) -> Path:
         (root / "images" / part).mkdir(parents=True, exist_ok=True)
         (root / "labels" / part).mkdir(parents=True, exist_ok=True)
     Parallel(n_jobs=workers)(delayed(_write_stage)(job) for job in jobs)
-    from vadkit.views.objects import COCO_CLASSES
-
     data = root / "data.yaml"
-    data.write_text(
-        json.dumps(
-            {"path": str(root), "train": "images/train", "val": "images/val", "names": dict(enumerate(COCO_CLASSES))}
-        )
-    )
+    facts = {"path": str(root), "train": "images/train", "val": "images/val", "names": dict(enumerate(COCO_CLASSES))}
+    data.write_text(json.dumps(facts))
     return data
 
 
@@ -154,8 +151,8 @@ def quiet_ultralytics(folder: Path) -> None:
 def train(data: Path, folder: Path, epochs: int, batch: int, threads: int):
     """Train from scratch with ultralytics' trainer; returns the YOLO with the averaged weights of the last epoch.
 
-    rect keeps the pictures' 320x256 (a square has a quarter more), and no mosaic, scaling or shifting is drawn: the renders
-    vary enough, and 7500 of them are seen too few times to be learned by heart.
+    rect keeps the pictures' 320x256 (a square has a quarter more), and no mosaic, scaling or shifting is drawn: the
+    renders vary enough, and 7500 of them are seen too few times to be learned by heart.
     """
     from ultralytics import YOLO
 
@@ -167,8 +164,10 @@ def train(data: Path, folder: Path, epochs: int, batch: int, threads: int):
     yolo.add_callback("on_train_start", lambda trainer: begin(trainer, threads))
     yolo.add_callback("on_train_batch_start", lambda trainer: anneal(trainer, PEAK_LR))
     yolo.train(
-        trainer=CpuTrainer, data=str(data), epochs=epochs, batch=batch, nbs=batch, imgsz=IMAGE_SIZE, rect=True, device="cpu", pretrained=False, deterministic=False,
-        optimizer="AdamW", lr0=PEAK_LR, momentum=0.9, weight_decay=5e-3, warmup_epochs=0.0, translate=0.0, scale=0.0, hsv_h=0.0, hsv_s=0.1, hsv_v=0.25,
+        trainer=CpuTrainer, data=str(data), epochs=epochs, batch=batch, nbs=batch, imgsz=IMAGE_SIZE, rect=True,
+        device="cpu", pretrained=False, deterministic=False,
+        optimizer="AdamW", lr0=PEAK_LR, momentum=0.9, weight_decay=5e-3, warmup_epochs=0.0,
+        translate=0.0, scale=0.0, hsv_h=0.0, hsv_s=0.1, hsv_v=0.25,
         val=False, plots=False, verbose=False, project=str(folder), name="train", exist_ok=True,
     )  # fmt: skip
     return yolo
@@ -186,17 +185,9 @@ def report(weights: Path, data: Path, folder: Path) -> None:
     from ultralytics import YOLO
 
     result = YOLO(str(weights), task="detect").val(
-        data=str(data),
-        imgsz=IMAGE_SIZE,
-        device="cpu",
-        workers=0,
-        plots=False,
-        verbose=False,
-        project=str(folder),
-        name="val",
-        exist_ok=True,
-        batch=1,
-    )
+        data=str(data), imgsz=IMAGE_SIZE, device="cpu", workers=0, plots=False, verbose=False,
+        project=str(folder), name="val", exist_ok=True, batch=1,
+    )  # fmt: skip
     print(f"mAP50 {result.box.map50:.3f}   mAP50-95 {result.box.map:.3f}   pictures of unseen seeds and cameras")
     print("| class | AP50 | AP50-95 | precision | recall |\n| --- | --- | --- | --- | --- |")
     for row, k in enumerate(result.box.ap_class_index):
@@ -219,9 +210,7 @@ def _time(weights: Path) -> None:
             start = time.perf_counter()
             session.run(None, {name: picture})
             best = min(best, time.perf_counter() - start)
-        print(
-            f"{1000 * best / batch:.1f} ms a frame in batches of {batch}, one thread, without pre- and postprocessing"
-        )
+        print(f"{1000 * best / batch:.1f} ms a frame in batches of {batch}, one thread, the network alone")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -181,8 +181,8 @@ def motorcycle(image, u, v, s, colour, d, lights=False, police=False, phase=0.0)
 
 # kind: (drawing, COCO name, half length in metres)
 VEHICLES = {
-    "car": (car, "car", 2.2), "car_front": (car_front, "car", 0.95), "bus": (bus, "bus", 4.5), "truck": (truck, "truck", 3.2),
-    "bicycle": (bicycle, "bicycle", 0.9), "motorcycle": (motorcycle, "motorcycle", 1.1),
+    "car": (car, "car", 2.2), "car_front": (car_front, "car", 0.95), "bus": (bus, "bus", 4.5),
+    "truck": (truck, "truck", 3.2), "bicycle": (bicycle, "bicycle", 0.9), "motorcycle": (motorcycle, "motorcycle", 1.1),
 }  # fmt: skip
 
 

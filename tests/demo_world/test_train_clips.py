@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from demo_world import everyday_clips, train_clips
+from demo_world import everyday_clips, plan, train_clips
 from demo_world.everyday_clips import (
     ACTS,
     CLIP_SPLIT,
@@ -24,7 +24,11 @@ from demo_world.everyday_clips import (
 )
 from demo_world.plan import plan_world
 from demo_world.train_clips import NETWORKS, Pretext, batch_of, finished, untrained
-from vadkit.models.video_networks import WORLD_WIDTH, build_video_network
+from vadkit.corpora import video
+from vadkit.models.network import build_network
+from vadkit.models.pretrained import WORLD_WIDTH
+from vadkit.views import clips as clips_view
+from vadkit.views import flow as flow_view
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -103,7 +107,7 @@ def test_the_pretext_trains_and_what_ships_is_the_trained_network(name, clips):
         losses.append(float(loss.detach()))
     assert losses[-1] < losses[0]
     network = finished(model.network)
-    plain = build_video_network(name, "random", width=WORLD_WIDTH, size=SIZE)
+    plain = build_network(name, "random", width=WORLD_WIDTH, size=SIZE)
     plain.load_state_dict(network.state_dict())
     model.eval()
     with torch.no_grad():
@@ -122,3 +126,32 @@ def test_a_mirrored_clip_is_mirrored_with_its_labels_and_displacements(clips):
         steps = steps[:, :, ::-1] * (-1, 1) if mirrored else steps
         assert np.allclose(batch[k].permute(1, 2, 3, 0).numpy() * 127, steps, atol=1.01)
         assert np.array_equal(labels[k], clips["labels"][k][:, ::-1] if mirrored else clips["labels"][k])
+
+
+def test_what_the_networks_are_pretrained_on_is_what_they_are_shown_later():
+    """The demo world knows nothing of vadkit's views, and does as they do."""
+    rng = np.random.default_rng(0)
+    for side in (48, 64, 150):
+        displacement = rng.normal(0, 12, (side, side, 2)).astype(np.float32)
+        shown = clips_view.flow_picture(displacement, SIZE)
+        assert (
+            np.array_equal(everyday_clips.flow_picture(displacement), shown[..., :2]) and (shown[..., 2] == 128).all()
+        )
+        picture = rng.integers(0, 256, (side, side, 3), dtype=np.uint8)
+        assert np.array_equal(everyday_clips.resized(picture), flow_view.resized(picture, SIZE, SIZE))
+    assert plan.NORMAL == video.NORMAL
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_written_weights_are_near_the_trained_ones_and_written_again_the_same(name, tmp_path):
+    network, path = finished(untrained(name)), tmp_path / "weights.npz"
+    train_clips.write_weights(network, path)
+    read = build_network(name, str(path), width=WORLD_WIDTH, size=SIZE)
+    for (key, trained), kept in zip(network.state_dict().items(), read.state_dict().values(), strict=True):
+        largest = (
+            trained.abs().amax(dim=tuple(range(1, trained.ndim)), keepdim=True) if trained.ndim > 1 else 0 * trained
+        )
+        assert ((kept - trained).abs() <= largest / 253).all(), key
+    train_clips.write_weights(read, tmp_path / "again.npz")
+    again = build_network(name, str(tmp_path / "again.npz"), width=WORLD_WIDTH, size=SIZE).state_dict()
+    assert all(torch.allclose(again[key], value, rtol=1e-6) for key, value in read.state_dict().items())

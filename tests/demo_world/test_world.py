@@ -33,7 +33,7 @@ from demo_world.vehicles import VEHICLES
 from vadkit.core.config import Config
 from vadkit.corpora import synthetic, ucf_crime
 from vadkit.corpora.video import NORMAL
-from vadkit.views.objects import WORLD_WEIGHTS
+from vadkit.models.detector import WORLD_WEIGHTS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ALL = {**CRIMES, **UNSEEN}
@@ -75,7 +75,8 @@ def test_a_video_is_the_same_to_the_pixel_in_another_process():
         "from demo_world.render import Renderer\n"
         "plan = plan_world(7, 96, 72, 20.0)[20]\n"
         "r = Renderer(stage_of(plan), plan.seed)\n"
-        "print(hashlib.sha256(b''.join(r.draw(k)[0].tobytes() for k in range(0, r.frames, max(1, r.frames // 12)))).hexdigest())"
+        "frames = (r.draw(k)[0].tobytes() for k in range(0, r.frames, max(1, r.frames // 12)))\n"
+        "print(hashlib.sha256(b''.join(frames)).hexdigest())"
     )
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert other.stdout.strip() == digest(plan)
@@ -407,7 +408,7 @@ def test_training_pictures_come_with_their_boxes_in_yolo_form(tmp_path):
 
 @pytest.mark.slow
 def test_the_one_command_trains_and_writes_a_detector_that_runs(tmp_path):
-    """From scratch through ultralytics' trainer, far too short to find anything: the file has the shipped one's shape."""
+    """From scratch through ultralytics' trainer, far too short to find anything: a file of the shipped one's shape."""
     import onnxruntime
 
     command = [

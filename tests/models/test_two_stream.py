@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
 from vadkit.core.config import make_config
 from vadkit.core.errors import ConfigError
-from vadkit.models.two_stream import Head, TwoStream, confidence
+from vadkit.models.two_stream import Head, TwoStream, confidence, sample_losses
 from vadkit.systems.base import SYSTEMS, find_system
 
 
@@ -79,6 +81,13 @@ def test_two_logits_and_one_give_the_same_confidence_for_the_same_margin():
     one = torch.tensor([[-2.0], [0.0], [3.0]])
     two = torch.cat([torch.zeros_like(one), one], dim=1)
     assert torch.allclose(confidence(one), confidence(two))
+
+
+def test_losses_of_one_logit_and_of_two_agree():
+    logits, labels = torch.tensor([[-1.5], [0.2], [40.0], [-40.0]]), torch.tensor([0, 1, 0, 1])
+    one, two = sample_losses(logits, labels), sample_losses(torch.cat([torch.zeros_like(logits), logits], 1), labels)
+    assert torch.allclose(one, two) and torch.isfinite(one).all()
+    assert one[0].item() == pytest.approx(math.log(1 + math.exp(-1.5)))
 
 
 def test_log_bags_are_less_steep_than_raw_ones():

@@ -11,18 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vadkit.core.errors import ConfigError, WeightsError
-from vadkit.models import video_networks as video
 from vadkit.models.i3d import same_padding
-from vadkit.models.video_networks import (
-    VIDEO_NETWORKS,
-    build_video_network,
-    preprocess_clips,
-    published_shapes,
-    video_weights_digest,
-)
+from vadkit.models.network import build_network, preprocess, published_shapes
+from vadkit.models.pretrained import NETWORKS, WORLD_WIDTH, weights_digest, weights_file
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
+VIDEO_NETWORKS = [name for name, row in NETWORKS.items() if row.kind]
 FIXTURES = {
     "c3d": "c3d_sports1m",
     "i3d_rgb": "i3d_rgb_kinetics",
@@ -44,7 +39,7 @@ def listed(name: str) -> dict:
 
 
 def made(name: str, light: bool = True) -> dict[str, torch.Tensor]:
-    """A state dict to the published list. light: one number a tensor, spread to its shape, so that the file is small."""
+    """A state dict to the published list. light: one number a tensor, spread to its shape: a small file."""
     state = {}
     for k, (key, shape) in enumerate(listed(name)["shapes"].items()):
         if light or key.startswith(CLASSIFIERS):
@@ -65,9 +60,7 @@ def write(name: str, state: dict, path: Path) -> str:
 
 
 def clips(name: str, side: int, count: int = 2, frames: int = 16) -> torch.Tensor:
-    return preprocess_clips(
-        np.random.default_rng(3).integers(0, 256, (count, frames, side, side, 3), dtype=np.uint8), name
-    )
+    return preprocess(np.random.default_rng(3).integers(0, 256, (count, frames, side, side, 3), dtype=np.uint8), name)
 
 
 # --- the published files ---
@@ -110,7 +103,7 @@ def test_parameter_counts_are_the_literatures(name, whole, without_classes):
 )
 def test_a_file_made_to_the_published_list_loads_whole_and_runs(name, side, maps, tmp_path):
     state = made(name, light=False)
-    network = build_video_network(name, write(name, state, tmp_path / "weights"), size=side)
+    network = build_network(name, write(name, state, tmp_path / "weights"), size=side)
     own = network.state_dict()
     for key, value in state.items():
         if not key.startswith(CLASSIFIERS):
@@ -130,7 +123,7 @@ def test_a_file_made_to_the_published_list_loads_whole_and_runs(name, side, maps
 @pytest.mark.parametrize("name", VIDEO_NETWORKS)
 def test_every_tensor_of_the_file_moves_the_features(name):
     """Nothing that is loaded lies idle: weights by their gradient, running statistics by a change."""
-    network = build_video_network(name, "random", width=0.125, size=48)
+    network = build_network(name, "random", width=0.125, size=48)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm3d):
             torch.nn.init.uniform_(module.weight, 0.5, 1.5)
@@ -158,14 +151,14 @@ def test_openmmlabs_file_is_the_same_network_under_other_names(tmp_path):
             theirs[key] = value
     assert len(theirs) == 20
     torch.save(theirs, tmp_path / "theirs.pth")
-    network = build_video_network("c3d", str(tmp_path / "theirs.pth"))
+    network = build_network("c3d", str(tmp_path / "theirs.pth"))
     assert torch.equal(network.conv1.weight, state["conv1.weight"]) and torch.equal(
         network.conv5b.bias, state["conv5b.bias"]
     )
     theirs["conv3a.conv.weight"] = torch.zeros(256, 64, 3, 3, 3)
     torch.save(theirs, tmp_path / "theirs.pth")
     with pytest.raises(WeightsError, match=r"conv3a\.weight has shape \(256, 64, 3, 3, 3\), expected \(256, 128"):
-        build_video_network("c3d", str(tmp_path / "theirs.pth"))
+        build_network("c3d", str(tmp_path / "theirs.pth"))
 
 
 def test_batch_normalisations_counters_may_be_there_or_not(tmp_path):
@@ -175,7 +168,7 @@ def test_batch_normalisations_counters_may_be_there_or_not(tmp_path):
         for key in state
         if key.endswith("running_mean")
     }
-    network = build_video_network("i3d_flow", write("i3d_flow", {**state, **counters}, tmp_path / "w.pt"))
+    network = build_network("i3d_flow", write("i3d_flow", {**state, **counters}, tmp_path / "w.pt"))
     assert torch.equal(network.Mixed_5c.b3b.bn.running_var, state["Mixed_5c.b3b.bn.running_var"])
 
 
@@ -193,18 +186,19 @@ def test_a_file_that_differs_is_refused_with_the_first_differences(name, tmp_pat
         WeightsError,
         match=rf"weights\.pt does not fit .*{short} is missing; {other} has shape \(7,\), expected .*; obtain ",
     ):
-        build_video_network(name, write(name, changed, path))
+        build_network(name, write(name, changed, path))
     classes = CLASSES[name]
     with pytest.raises(
         WeightsError,
-        match=rf"does not fit .* \((Sports-1M, 487|Kinetics, 400) classes\): {classes.removeprefix('module.')} has shape \(101, .*expected \((487|400), ",
+        match=rf"does not fit .* \((Sports-1M, 487|Kinetics, 400) classes\): {classes.removeprefix('module.')} has "
+        r"shape \(101, .*expected \((487|400), ",
     ):
-        build_video_network(name, write(name, {**state, classes: torch.zeros(101, *state[classes].shape[1:])}, path))
+        build_network(name, write(name, {**state, classes: torch.zeros(101, *state[classes].shape[1:])}, path))
     with pytest.raises(WeightsError, match=rf"{other} holds values that are not finite"):
-        build_video_network(name, write(name, {**state, second: torch.full(state[second].shape, float("nan"))}, path))
+        build_network(name, write(name, {**state, second: torch.full(state[second].shape, float("nan"))}, path))
     path.write_bytes(Path(write(name, state, path)).read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(WeightsError, match=r"weights\.pt is not a file of plain tensors, or is cut short.*; obtain "):
-        build_video_network(name, str(path))
+        build_network(name, str(path))
 
 
 @pytest.mark.parametrize("given", VIDEO_NETWORKS)
@@ -212,16 +206,16 @@ def test_another_networks_file_is_refused(given, tmp_path):
     path = write(given, made(given), tmp_path / "w.pt")
     for name in set(VIDEO_NETWORKS) - {given}:
         with pytest.raises(WeightsError, match=r"does not fit .*(is missing|has shape).*; obtain "):
-            build_video_network(name, path)
+            build_network(name, path)
 
 
 def test_a_full_width_file_for_a_narrow_network_names_the_parameter(tmp_path):
     path = write("i3d_rgb", made("i3d_rgb"), tmp_path / "w.pt")
     with pytest.raises(WeightsError, match=r"i3d_rgb at width 0\.5.*published weights have width 1"):
-        build_video_network("i3d_rgb", path, width=0.5)
+        build_network("i3d_rgb", path, width=0.5)
 
 
-@pytest.mark.parametrize("act", [lambda name, weights: build_video_network(name, weights), video_weights_digest])
+@pytest.mark.parametrize("act", [lambda name, weights: build_network(name, weights), weights_digest])
 def test_a_missing_file_says_where_it_goes_and_where_it_is_obtained(act, tmp_path):
     for name, source in (
         ("c3d", "DavideA/c3d-pytorch"),
@@ -239,25 +233,24 @@ def test_a_missing_file_says_where_it_goes_and_where_it_is_obtained(act, tmp_pat
 
 def test_world_weights_are_narrow_and_some_networks_have_none():
     with pytest.raises(ConfigError, match=r"world.*width 0\.25, got 1\.0; set clip_width: 0\.25"):
-        build_video_network("c3d", "world", width=1.0)
+        build_network("c3d", "world", width=1.0)
     with pytest.raises(
         WeightsError, match=r"resnext3d_weights: 'world' weights ship for .*; give the path of 3D ResNeXt-101 .*obtain"
     ):
-        build_video_network("resnext3d", "world", width=video.WORLD_WIDTH)
+        build_network("resnext3d", "world", width=WORLD_WIDTH)
 
 
 @pytest.mark.parametrize("name", ["c3d", "i3d_rgb", "i3d_flow"])
 def test_the_shipped_weights_load_and_see_clips(name):
-    path = video.ASSETS / f"world_{name}.pt"
-    assert path.stat().st_size < 2.5e6
-    network = build_video_network(name, "world", width=video.WORLD_WIDTH, size=64)
+    assert weights_file(name, "world").stat().st_size < 3e6
+    network = build_network(name, "world", width=WORLD_WIDTH, size=64)
     picture = np.kron(np.random.default_rng(0).integers(40, 220, (8, 8, 3)), np.ones((8, 8, 1))).astype(np.uint8)
     moving = np.stack([[picture] * 16, [np.roll(picture, 3 * frame, axis=1) for frame in range(16)]])
     with torch.no_grad():
-        still, seen = network(preprocess_clips(moving, name))
+        still, seen = network(preprocess(moving, name))
     assert torch.isfinite(seen).all() and (still - seen).norm() > 0.05 * still.norm()
     assert seen.abs().max() < 1000  # features are kept in half precision
-    assert len(video_weights_digest(name, "world")) == 20
+    assert len(weights_digest(name, "world")) == 20
 
 
 # --- the networks ---
@@ -266,7 +259,7 @@ def test_the_shipped_weights_load_and_see_clips(name):
 @pytest.mark.parametrize("name", VIDEO_NETWORKS)
 @pytest.mark.parametrize(("width", "side", "frames"), [(0.25, 64, 16), (0.1, 40, 20)])
 def test_narrow_networks_take_small_clips(name, width, side, frames):
-    network = build_video_network(name, "random", width=width, size=side, frames=frames)
+    network = build_network(name, "random", width=width, size=side, frames=frames)
     batch = clips(name, side, frames=frames)
     with torch.no_grad():
         maps, pooled = network.features(batch), network(batch)
@@ -278,7 +271,7 @@ def test_narrow_networks_take_small_clips(name, width, side, frames):
 
 @pytest.mark.parametrize("name", VIDEO_NETWORKS)
 def test_the_target_layer_sees_the_last_maps_and_their_gradient(name):
-    network = build_video_network(name, "random", width=0.125, size=64)
+    network = build_network(name, "random", width=0.125, size=64)
     seen = {}
     network.target_layer.register_forward_hook(lambda module, inputs, output: seen.update(maps=output))
     batch = clips(name, 64, 1)
@@ -293,7 +286,7 @@ def test_the_target_layer_sees_the_last_maps_and_their_gradient(name):
 def test_a_clip_too_short_for_c3d_is_refused():
     for size, frames in ((112, 12), (8, 16)):
         with pytest.raises(ValueError, match="at least 16 frames of 16 px"):
-            build_video_network("c3d", "random", size=size, frames=frames)
+            build_network("c3d", "random", size=size, frames=frames)
 
 
 @given(st.integers(1, 50), st.integers(1, 7), st.integers(1, 3))
@@ -308,12 +301,12 @@ def test_same_padding_is_tensorflows(size, kernel, stride):
 def test_preprocessing_is_each_networks_own():
     pixels = np.zeros((1, 1, 1, 1, 3), np.uint8)
     pixels[..., :] = (255, 128, 1)
-    assert preprocess_clips(pixels, "c3d").flatten().tolist() == [255, 128, 1]
-    assert np.allclose(preprocess_clips(pixels, "i3d_rgb").flatten(), [1, 1 / 255, 2 / 255 - 1], atol=1e-6)
-    assert preprocess_clips(pixels, "i3d_flow").flatten().tolist() == [1.0, 0.0]  # +20 px to the right, none downwards
-    assert np.allclose(preprocess_clips(pixels, "resnext3d").flatten(), [255 - 114.7748, 128 - 107.7354, 1 - 99.475])
+    assert preprocess(pixels, "c3d").flatten().tolist() == [255, 128, 1]
+    assert np.allclose(preprocess(pixels, "i3d_rgb").flatten(), [1, 1 / 255, 2 / 255 - 1], atol=1e-6)
+    assert preprocess(pixels, "i3d_flow").flatten().tolist() == [1.0, 0.0]  # +20 px to the right, none downwards
+    assert np.allclose(preprocess(pixels, "resnext3d").flatten(), [255 - 114.7748, 128 - 107.7354, 1 - 99.475])
     block = np.arange(2 * 16 * 4 * 4 * 3).reshape(2, 16, 4, 4, 3).astype(np.uint8)
-    moved = preprocess_clips(block, "c3d")
+    moved = preprocess(block, "c3d")
     assert (
         moved.shape == (2, 3, 16, 4, 4)
         and moved.dtype == torch.float32
@@ -321,16 +314,15 @@ def test_preprocessing_is_each_networks_own():
     )
     for bad in (block[0], block.astype(np.float32), block[..., :2]):
         with pytest.raises(ValueError, match="uint8 clips"):
-            preprocess_clips(bad, "c3d")
+            preprocess(bad, "c3d")
 
 
 def test_random_weights_follow_their_seed_and_leave_the_callers_generator_alone():
     torch.manual_seed(5)
     before = torch.get_rng_state()
     one, same, other = (
-        build_video_network("i3d_flow", "random", width=0.125, seed=seed).Conv3d_1a_7x7.conv3d.weight
-        for seed in (1, 1, 2)
+        build_network("i3d_flow", "random", width=0.125, seed=seed).Conv3d_1a_7x7.conv3d.weight for seed in (1, 1, 2)
     )
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(one, same) and not torch.equal(one, other)
-    assert video_weights_digest("i3d_flow", "random", 1) != video_weights_digest("i3d_flow", "random", 2)
+    assert weights_digest("i3d_flow", "random", 1) != weights_digest("i3d_flow", "random", 2)

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from vadkit.core.errors import WeightsError
-from vadkit.models.weights import check_state, differences, packed, read_state, unpacked
+from vadkit.models.weights import check_state, differences, read_state
 
 ADVICE = "obtain it there"
 
@@ -44,7 +45,8 @@ def test_a_truncated_file_is_refused_wherever_it_is_cut(tmp_path, legacy):
         path.write_bytes(whole[: int(share * len(whole))])
         with pytest.raises(
             WeightsError,
-            match=r"weights\.pt is not a file of plain tensors, or is cut short .*expected the weights of a network; obtain it there",
+            match=r"weights\.pt is not a file of plain tensors, or is cut short .*expected the weights of a network; "
+            r"obtain it there",
         ):
             read_state(path, "a network", ADVICE)
 
@@ -73,7 +75,8 @@ def test_differences_are_counted_and_the_first_named(tmp_path):
     state = {"a": torch.ones(3, 2), "c": torch.ones(5), "d": torch.ones(1), "x.num_batches_tracked": torch.tensor(4)}
     with pytest.raises(
         WeightsError,
-        match=r"file does not fit a network: b is missing; d is unknown; a has shape \(3, 2\), expected \(2, 3\) and 1 more; obtain",
+        match=r"file does not fit a network: b is missing; d is unknown; "
+        r"a has shape \(3, 2\), expected \(2, 3\) and 1 more; obtain",
     ):
         check_state(state, expected, tmp_path / "file", "a network", ADVICE)
 
@@ -90,17 +93,16 @@ def test_values_that_are_not_finite_are_refused(tmp_path):
             )
 
 
-def test_packing_keeps_each_value_to_half_a_step_of_its_channel():
-    generator = torch.Generator().manual_seed(1)
-    state = {
-        "conv.weight": torch.randn(5, 3, 2, 2, 2, generator=generator) * torch.logspace(-6, 3, 5).view(5, 1, 1, 1, 1),
-        "conv.bias": torch.randn(5, generator=generator),
-    }
-    state["conv.weight"][2] = 0
-    small = packed(state)
-    assert small["conv.weight"].dtype == torch.int8 and torch.equal(small["conv.bias"], state["conv.bias"])
-    back = unpacked(small)
-    assert set(back) == set(state)
-    largest = state["conv.weight"].abs().amax(dim=(1, 2, 3, 4), keepdim=True)
-    assert ((back["conv.weight"] - state["conv.weight"]).abs() <= largest / 253).all()
-    assert unpacked(state).keys() == state.keys() and torch.equal(unpacked(state)["conv.weight"], state["conv.weight"])
+def test_arrays_of_numpy_are_read_as_they_are_and_without_pickles(tmp_path):
+    path = tmp_path / "weights.npz"
+    np.savez_compressed(path, **{"conv.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "conv.bias": np.ones(2)})
+    state = read_state(path, "a network", ADVICE)
+    assert list(state) == ["conv.weight", "conv.bias"]
+    assert torch.equal(state["conv.weight"], torch.arange(6.0).view(2, 3)) and state["conv.bias"].shape == (2,)
+    whole = path.read_bytes()
+    np.savez_compressed(path, a=np.array([{}], dtype=object))
+    pickled = path.read_bytes()
+    for content in (whole[: len(whole) // 2], b"", pickled):
+        path.write_bytes(content)
+        with pytest.raises(WeightsError, match="not a file of plain tensors, or is cut short .*; obtain it there"):
+            read_state(path, "a network", ADVICE)

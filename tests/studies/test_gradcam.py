@@ -17,7 +17,7 @@ from vadkit.core.config import Config
 from vadkit.core.errors import DataError
 from vadkit.core.video import read_frames
 from vadkit.corpora.video import Video
-from vadkit.models.pretrained import network_of
+from vadkit.models.network import Network
 from vadkit.models.two_stream import Head, TwoStream
 from vadkit.report import figures as plots
 from vadkit.studies import gradcam, gradcam_checks
@@ -52,7 +52,7 @@ class RedFinder(nn.Module):
         return self.features(images).mean(dim=(2, 3))
 
 
-NETWORKS = {stream: network_of("resnet18", "random") for stream in ("frame", "flow")}
+NETWORKS = {stream: Network("resnet18", "random", "random-0") for stream in ("frame", "flow")}
 
 
 def toy_scorer(output: str = "sigmoid") -> Scorer:
@@ -199,7 +199,7 @@ def test_of_a_clip_the_map_is_that_of_its_last_moment():
         if isinstance(own, nn.Linear):
             own.weight.data, own.bias.data = given.weight.data[:, : own.in_features].clone(), given.bias.data.clone()
     model = TwoStream([RedClipFinder(RedFinder())], head).eval()
-    scorer = Scorer(model, SYSTEMS["C3D-ha"], {"rgb": network_of("c3d", "random", 0.0625, SIZE)})
+    scorer = Scorer(model, SYSTEMS["C3D-ha"], {"rgb": Network("c3d", "random", "random-0", 0.0625, SIZE)})
     first, last = (12, 20), (44, 52)
     clips = np.stack([np.concatenate([np.repeat(red_at(place), 8, axis=0) for place in (first, last)])])
     heat, confidences = heat_maps(scorer, {"rgb": clips})

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from vadkit.core.config import Config
-from vadkit.models.losses import fuzzy_targets, sample_losses
-from vadkit.models.two_stream import Head, confidence, two_way
+from vadkit.models.two_stream import Head, confidence, fuzzy_targets, sample_losses, two_way
 from vadkit.systems.base import find_system
 from vadkit.systems.hard_mining import hardest
 from vadkit.systems.suspicion import membership

@@ -16,8 +16,7 @@ from torch import nn
 
 from vadkit.core.config import Config
 from vadkit.core.errors import DataError, VadkitError
-from vadkit.models.losses import sample_losses
-from vadkit.models.two_stream import TwoStream, confidence
+from vadkit.models.two_stream import TwoStream, confidence, sample_losses
 from vadkit.systems import trainer as module
 from vadkit.systems.base import find_system
 from vadkit.systems.trainer import Examples, derived_seed, make_head, rank_auc, train

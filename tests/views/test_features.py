@@ -8,7 +8,7 @@ from vadkit.core.compute import device_of
 from vadkit.core.config import make_config
 from vadkit.core.errors import ConfigError
 from vadkit.corpora.video import Video
-from vadkit.models import backbones
+from vadkit.models import network as networks
 from vadkit.views import features as module
 from vadkit.views.features import extract_features, pooled
 from vadkit.views.frames import extract
@@ -37,13 +37,13 @@ def samples(tmp_path, tiny_video):
 
 def test_features_are_the_backbones_of_each_image(tmp_path, samples):
     config = quick(tmp_path)
-    network = backbones.build_backbone(config.backbone)
+    network = networks.build_network(config.backbone)
     for stream in ("frame", "flow"):
         found = pooled(samples[1], stream, config)
         assert found.shape == (len(samples[1]), network.feature_dim) and found.dtype == np.float16
         with torch.inference_mode():
             direct = network(
-                backbones.preprocess(samples[1].images(stream, range(len(samples[1]))), config.backbone)
+                networks.preprocess(samples[1].images(stream, range(len(samples[1]))), config.backbone)
             ).numpy()
         assert np.abs(found - direct).max() < 0.01
     assert np.abs(pooled(samples[1], "frame", config) - pooled(samples[1], "flow", config)).max() > 0.1
@@ -88,10 +88,10 @@ def test_batches_do_not_matter(tmp_path, samples, monkeypatch):
 def test_a_mirrored_frame_has_its_own_features_and_a_mirrored_flow_is_refused(tmp_path, samples):
     config = quick(tmp_path)
     mirrored = pooled(samples[0], "frame", config, flip=True)
-    network = backbones.build_backbone(config.backbone)
+    network = networks.build_network(config.backbone)
     with torch.inference_mode():
         direct = network(
-            backbones.preprocess(samples[0].images("frame", range(len(samples[0])))[:, :, ::-1], config.backbone)
+            networks.preprocess(samples[0].images("frame", range(len(samples[0])))[:, :, ::-1], config.backbone)
         ).numpy()
     assert np.abs(mirrored - direct).max() < 0.01
     assert not np.array_equal(mirrored, pooled(samples[0], "frame", config))
@@ -144,7 +144,7 @@ def test_a_key_follows_weights_and_samples_and_nothing_else(tmp_path, samples):
 
 def test_features_that_overflow_are_an_error_and_leave_no_entry(tmp_path, samples, monkeypatch):
     config = quick(tmp_path)
-    broken = backbones.build_backbone(config.backbone)
+    broken = networks.build_network(config.backbone)
     broken.forward = lambda images: torch.full((len(images), broken.feature_dim), 1e9)
     monkeypatch.setattr(module, "_network", lambda *args: broken)
     with pytest.raises(FloatingPointError, match="v0"), np.errstate(over="ignore"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from toys import toy_project, working_notebook
 from vadkit.core.config import Config
 from vadkit.core.errors import ConfigError
 from vadkit.core.store import file_digest
-from vadkit.models.hub import RESNET_FILES
+from vadkit.models.pretrained import NETWORKS
 from vadkit.workbook import checks
 from vadkit.workbook import run as workbook
 from vadkit.workbook.notebooks import find_notebooks
@@ -28,7 +29,11 @@ def project(tmp_path, monkeypatch) -> Path:
 def about(config: Config, project: Path, numbers: tuple[str, ...] = ("00", "01", "05", "10")) -> list[checks.Finding]:
     """What is said of the 3D networks."""
     chosen = [n for n in find_notebooks(project / "notebooks") if n.number in numbers]
-    return [f for f in checks.findings(config, chosen) if f.what.startswith(tuple(checks.VIDEO_WEIGHTS))]
+    return [
+        f
+        for f in checks.findings(config, chosen)
+        if f.what.startswith(tuple(name for name, row in NETWORKS.items() if row.kind))
+    ]
 
 
 def test_a_missing_file_is_named_with_where_it_comes_from_and_who_needs_it(project):
@@ -50,9 +55,6 @@ def test_what_is_there_is_named(project):
 def test_the_narrow_weights_do_not_fit_a_wide_network(project):
     (found,) = about(Config(clip_width=1.0), project)
     assert found.problem and "set clip_width: 0.25, or give the path of published weights" in found.what
-    from vadkit.models.video_networks import WORLD_WIDTH
-
-    assert checks.WORLD_WIDTH == WORLD_WIDTH
 
 
 def test_a_learner_needs_the_networks_of_its_features(project):
@@ -107,8 +109,8 @@ def test_the_backbones_file_is_looked_for_by_its_exact_name_and_content(tmp_path
     path = folder / "resnet50-0676ba61.pth"
     path.write_text("cut short")
     assert said().problem and "expected content whose sha256 begins with 0676ba61, got" in said().what
-    monkeypatch.setitem(RESNET_FILES, "resnet50", f"resnet50-{file_digest(path)[:8]}.pth")
-    path.rename(folder / RESNET_FILES["resnet50"])
+    named = path.rename(folder / f"resnet50-{file_digest(path)[:8]}.pth")
+    monkeypatch.setitem(NETWORKS, "resnet50", replace(NETWORKS["resnet50"], file=named.name))
     assert said().what == f"backbone: resnet50, ImageNet weights in {folder}" and not said().problem
 
 

@@ -14,16 +14,13 @@ from pathlib import Path
 
 from joblib import Parallel, delayed
 
-from demo_world import FPS, HEIGHT, WIDTH
+from demo_world import CRF, FPS, HEIGHT, PRESET, WIDTH
 from demo_world.plan import Plan, plan_world, stage_of
 from vadkit.core.code import code_version
 from vadkit.core.config import Config
 from vadkit.core.progress import Progress
 from vadkit.core.store import Store
 from vadkit.corpora.video import NORMAL, Corpus
-
-CRF = 24
-PRESET = "superfast"
 
 
 def load(config: Config, progress: Progress | None = None) -> Corpus:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from vadkit.models import scaled
+from vadkit.models.c3d import scaled
 
 # name: channels of (1x1x1; 1x1x1 -> 3x3x3; 1x1x1 -> 3x3x3; pool -> 1x1x1), the paper's figure 3 and GoogLeNet's table 1
 MIXED = {
@@ -31,9 +31,6 @@ _POOLS = {
     "Mixed_4b": ((3, 3, 3), (2, 2, 2)), "Mixed_5b": ((2, 2, 2), (2, 2, 2)),
 }  # fmt: skip
 
-# What the Kinetics files hold beside the features: the 400 classes.
-CLASSIFIER = {"logits.conv3d.weight": (400, 1024, 1, 1, 1), "logits.conv3d.bias": (400,)}
-
 
 class I3D(nn.Module):
     """Inception I3D without its classifier. channels: 3 for RGB, 2 for flow (dx, dy).
@@ -42,9 +39,11 @@ class I3D(nn.Module):
     `forward`: -> (n, D), their mean over time and space. `target_layer` sees the maps unchanged: hook it for Grad-CAM.
     """
 
+    # What the Kinetics files hold beside the features: the 400 classes.
+    CLASSIFIER = {"logits.conv3d.weight": (400, 1024, 1, 1, 1), "logits.conv3d.bias": (400,)}
+
     def __init__(self, width: float = 1.0, channels: int = 3):
         super().__init__()
-        self.feature_dim = feature_dim(width)
         first, third = scaled(64, width), scaled(192, width)
         layers = {
             "Conv3d_1a_7x7": _Unit(channels, first, 7, 2),
@@ -55,6 +54,7 @@ class I3D(nn.Module):
         for name, sizes in MIXED.items():
             layers[name] = _Mixed(before, [scaled(size, width) for size in sizes])
             before = layers[name].channels
+        self.feature_dim = before
         self.order = tuple(layers)
         for name, layer in layers.items():
             self.add_module(name, layer)
@@ -70,12 +70,6 @@ class I3D(nn.Module):
 
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
         return self.features(clips).mean(dim=(2, 3, 4))
-
-
-def feature_dim(width: float) -> int:
-    """How many numbers `I3D.forward` gives for a clip: 1024 at full width."""
-    a, _, b, _, c, d = MIXED["Mixed_5c"]
-    return sum(scaled(size, width) for size in (a, b, c, d))
 
 
 class _Unit(nn.Module):
@@ -107,12 +101,8 @@ class _Mixed(nn.Module):
         self.channels = one + a + b + pooled
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        branches = (
-            self.b0(maps),
-            self.b1b(self.b1a(maps)),
-            self.b2b(self.b2a(maps)),
-            self.b3b(_pool(maps, (3, 3, 3), (1, 1, 1))),
-        )
+        pooled = _pool(maps, (3, 3, 3), (1, 1, 1))
+        branches = self.b0(maps), self.b1b(self.b1a(maps)), self.b2b(self.b2a(maps)), self.b3b(pooled)
         return torch.cat(branches, dim=1)
 
 

@@ -1,36 +1,39 @@
-"""The second paper's first experiment (section V.A): an LSTM with residual connections, attention, and both with a class.
+"""The second paper's first experiment (section V.A): an LSTM with residual connections, attention, and both with a
+class.
 
-The paper names three functions, `model_LSTM_RGB`, `model_attn_RGB` and `Joint_model`, and gives no layer sizes. The names
-are those of code that was released with Majhi et al. 2021, "Weakly-supervised joint anomaly detection and classification",
-so its plan is followed: an LSTM whose output meets its input again, an attention over the segments of a video, a
-detection branch with a score a segment, and a class read from the segments that attention and detection point at.
+The paper names three functions, `model_LSTM_RGB`, `model_attn_RGB` and `Joint_model`, and gives no layer sizes. The
+names are those of code that was released with Majhi et al. 2021, "Weakly-supervised joint anomaly detection and
+classification", so its plan is followed: an LSTM whose output meets its input again, an attention over the segments
+of a video, a detection branch with a score a segment, and a class read from the segments that both point at.
 
 What differs, and why: there the attentions are dense layers over the 32 segments themselves, so that a video of 31 does
 not fit, nor a batch of different lengths; here a segment's weight comes from its own content, and padding has none.
-There the LSTM's output is put beside its input, here it is added. There attention multiplies the features; here it weighs
-segments where a video's score is formed, which is what a label of the video can teach (our reading, after Ilse et al. 2018).
+There the LSTM's output is put beside its input, here it is added. There attention multiplies the features; here it
+weighs segments where a video's score is formed, which is what a label of the video can teach (our reading, after Ilse
+et al. 2018).
 
 All take features (batch, n, D) and a bool mask (batch, n), true where a segment is real; real ones come first. What is
-behind them, whatever it holds, changes nothing.
+behind them, whatever it holds, changes nothing. All raise ValueError for shapes or masks that do not fit.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from vadkit.models.mil import bag_scores
+from vadkit.models.mil import bag_scores, check_mask
 
 NAMES = ("LSTM", "attention", "joint")
 
 
 class Output(NamedTuple):
-    """scores (batch, n) of segments in [0, 1], 0 where padded; videos (batch,), what a label of the video teaches, in [0, 1].
+    """scores (batch, n) of segments in [0, 1], 0 where padded; videos (batch,) in [0, 1], what a label of the video
+    teaches.
 
-    attention: (batch, n), summing to 1 over a video; None without one. classes: (batch, classes) logits; None for models
-    of detection alone.
+    attention: (batch, n), summing to 1 over a video; None without one. classes: (batch, classes) logits; None for
+    models of detection alone.
     """
 
     scores: Tensor
@@ -39,35 +42,26 @@ class Output(NamedTuple):
     classes: Tensor | None = None
 
 
-def build_model(
-    name: str,
-    feature_dim: int,
-    classes: int = 2,
-    *,
-    streams: int = 1,
-    width: int = 64,
-    dropout: float = 0.5,
-    top_k: int = 3,
-) -> nn.Module:
+def build_model(name: str, feature_dim: int, classes: int = 2, *, top_k: int = 3, **parts: Any) -> nn.Module:
     """One of `NAMES`, with PyTorch's initial weights.
 
-    classes: of videos, the normal one among them; for the joint model. top_k: for the LSTM. Raises ValueError for another name.
+    classes: of videos, the normal one among them; for the joint model. top_k: for the LSTM. parts: streams, width and
+    dropout, as all of them take. Raises ValueError for another name.
     """
-    common = {"streams": streams, "width": width, "dropout": dropout}
     if name == "LSTM":
-        return SegmentLSTM(feature_dim, top_k=top_k, **common)
+        return SegmentLSTM(feature_dim, top_k=top_k, **parts)
     if name == "attention":
-        return SegmentAttention(feature_dim, **common)
+        return SegmentAttention(feature_dim, **parts)
     if name == "joint":
-        return JointModel(feature_dim, classes, **common)
+        return JointModel(feature_dim, classes, **parts)
     raise ValueError(f"model must be one of {', '.join(NAMES)}, got '{name}'")
 
 
 class SegmentLSTM(nn.Module):
     """A score a segment from an LSTM over the segments so far, added to the segment's own features.
 
-    Shape: (batch, n, D), (batch, n) -> Output. A video's score is the mean of its top_k largest. Looks at no later segment, so
-    that it can run on a camera. Raises ValueError for shapes or masks that do not fit.
+    Shape: (batch, n, D), (batch, n) -> Output. A video's score is the mean of its top_k largest. Looks at no later
+    segment, so that it can run on a camera.
     """
 
     def __init__(self, feature_dim: int, *, streams: int = 1, width: int = 64, dropout: float = 0.5, top_k: int = 3):
@@ -85,7 +79,7 @@ class SegmentLSTM(nn.Module):
 class SegmentAttention(nn.Module):
     """A score a segment by itself; a video's score is their mean, weighted by attention.
 
-    Shape: (batch, n, D), (batch, n) -> Output. Without an order: segments may come in any. Raises ValueError as above.
+    Shape: (batch, n, D), (batch, n) -> Output. Without an order: segments may come in any.
     """
 
     def __init__(self, feature_dim: int, *, streams: int = 1, width: int = 64, dropout: float = 0.5):
@@ -103,8 +97,9 @@ class SegmentAttention(nn.Module):
 class JointModel(nn.Module):
     """A score a segment and the class of the video: LSTM and attention as above, then detection, then the class.
 
-    Shape: (batch, n, D), (batch, n) -> Output with (batch, classes) logits. The class sees the mean of the segments, weighted by
-    attention *times* detection score: it is read where the anomaly is. Raises ValueError as above, and for fewer than two classes.
+    Shape: (batch, n, D), (batch, n) -> Output with (batch, classes) logits. The class sees the mean of the segments,
+    weighted by attention *times* detection score: it is read where the anomaly is. Raises ValueError for fewer than two
+    classes.
     """
 
     def __init__(self, feature_dim: int, classes: int, *, streams: int = 1, width: int = 64, dropout: float = 0.5):
@@ -126,9 +121,6 @@ class JointModel(nn.Module):
         return Output(scores, videos, focus, self.classify((focus[..., None] * remembered).sum(dim=1)))
 
 
-# --- parts -------------------------------------------------------------------------------------------------------
-
-
 class _Encoder(nn.Module):
     """Each stream's features brought to one length, and into `width` numbers; zeros where padded.
 
@@ -145,17 +137,12 @@ class _Encoder(nn.Module):
 
     def forward(self, features: Tensor, mask: Tensor) -> Tensor:
         if features.ndim != 3 or features.shape[-1] != self.feature_dim:
-            raise ValueError(
-                f"expected features of shape (batch, segments, {self.feature_dim}), got {tuple(features.shape)}"
-            )
-        if mask.shape != features.shape[:2] or mask.dtype != torch.bool:
-            raise ValueError(
-                f"expected a bool mask of shape {tuple(features.shape[:2])}, got {mask.dtype} of {tuple(mask.shape)}"
-            )
+            shape = f"(batch, segments, {self.feature_dim})"
+            raise ValueError(f"expected features of shape {shape}, got {tuple(features.shape)}")
+        check_mask(mask, features[:, :, 0])
         if not mask[:, :1].all() or (mask[:, 1:] & ~mask[:, :-1]).any():
-            raise ValueError(
-                "expected real segments first and at least one in every video, got a mask with a gap or an empty video"
-            )
+            wanted = "real segments first and at least one in every video"
+            raise ValueError(f"expected {wanted}, got a mask with a gap or an empty video")
         real = torch.where(mask[..., None], features.float(), 0.0)  # whatever padding holds, NaN included
         even = self.length * nn.functional.normalize(real.unflatten(-1, (self.streams, -1)), dim=-1).flatten(-2)
         return torch.where(mask[..., None], self.layers(even), 0.0)

@@ -5,14 +5,14 @@ A bag is a video, an instance one of its segments; only the bag has a label. Sco
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
 VARIANTS = ("sultani", "as_printed")
-WIDTHS = (
-    512,
-    32,
-)  # hidden layers; the paper names none, these are Sultani et al. 2018's and the widespread PyTorch code's
+# Hidden layers: the paper names none, these are Sultani et al. 2018's and the widespread PyTorch code's.
+WIDTHS = (512, 32)
 
 
 class Learner(nn.Module):
@@ -36,16 +36,10 @@ class Learner(nn.Module):
         if feature_dim % streams:
             raise ValueError(f"{feature_dim} features cannot be {streams} streams of equal width")
         self.feature_dim, self.streams, self.normalise = feature_dim, streams, normalise
-        self.layers = nn.Sequential(
-            nn.Linear(feature_dim, widths[0]),
-            nn.ReLU(),
-            nn.Dropout(dropout),
-            nn.Linear(widths[0], widths[1]),
-            nn.ReLU(),
-            nn.Dropout(dropout),
-            nn.Linear(widths[1], 1),
-            nn.Sigmoid(),
-        )
+        hidden = []
+        for before, after in pairwise((feature_dim, *widths)):
+            hidden += [nn.Linear(before, after), nn.ReLU(), nn.Dropout(dropout)]
+        self.layers = nn.Sequential(*hidden, nn.Linear(widths[-1], 1), nn.Sigmoid())
         for layer in self.layers:
             if isinstance(layer, nn.Linear):
                 nn.init.xavier_normal_(layer.weight)
@@ -80,28 +74,20 @@ def ranking_loss(
     the largest scores of a pair:
 
     sultani      max(0, 1 - M_a + M_n): the anomalous bag's best instance should lead by a margin of 1.
-    as_printed   max(0, M_a - M_n), section V.B of the second paper: zero as soon as the anomalous bag is *not* ahead, so
-                 that it teaches the reverse order or nothing; kept to show that it cannot train.
+    as_printed   max(0, M_a - M_n), section V.B of the second paper: zero as soon as the anomalous bag is *not* ahead,
+                 so that it teaches the reverse order or nothing; kept to show that it cannot train.
 
     sparsity weighs the sum of the anomalous scores (P_s), smoothness that of the squares of their steps in time (P_m);
     the paper names the two penalties, Sultani et al. 2018 give forms and weights. top_k: M is the mean of the k largest
     scores instead of the largest (all of them in a shorter bag). masks: bool, true where an instance is real, for
-    bags of different lengths. Raises ValueError for shapes that do not fit, an empty bag, a variant or a k that there is not.
+    bags of different lengths. Raises ValueError for shapes that do not fit, an empty bag, an unknown variant, a k of 0.
     """
     if variant not in VARIANTS:
         raise ValueError(f"variant must be one of {', '.join(VARIANTS)}, got '{variant}'")
-    if (
-        anomaly_scores.ndim != 2
-        or normal_scores.ndim != 2
-        or len(anomaly_scores) != len(normal_scores)
-        or not len(anomaly_scores)
-    ):
-        raise ValueError(
-            f"expected (pairs, instances) twice, with as many pairs, got {tuple(anomaly_scores.shape)} and {tuple(normal_scores.shape)}"
-        )
-    anomaly_mask, normal_mask = (
-        _mask(*side) for side in ((anomaly_scores, anomaly_mask), (normal_scores, normal_mask))
-    )
+    shapes = tuple(anomaly_scores.shape), tuple(normal_scores.shape)
+    if not len(shapes[0]) == len(shapes[1]) == 2 or shapes[0][0] != shapes[1][0] or not shapes[0][0]:
+        raise ValueError(f"expected (pairs, instances) twice, with as many pairs, got {shapes[0]} and {shapes[1]}")
+    anomaly_mask, normal_mask = _mask(anomaly_scores, anomaly_mask), _mask(normal_scores, normal_mask)
     lead = bag_scores(anomaly_scores, top_k, anomaly_mask) - bag_scores(normal_scores, top_k, normal_mask)
     ranking = torch.relu(1 - lead) if variant == "sultani" else torch.relu(lead)
     both = anomaly_mask[:, 1:] & anomaly_mask[:, :-1]
@@ -123,13 +109,17 @@ def bag_scores(scores: Tensor, top_k: int = 1, mask: Tensor | None = None) -> Te
     return torch.where(real, values, 0.0).sum(dim=1) / real.sum(dim=1)
 
 
+def check_mask(mask: Tensor, scores: Tensor) -> None:
+    """Raise ValueError for a mask that is not bool, or of another shape than the scores."""
+    if mask.shape != scores.shape or mask.dtype != torch.bool:
+        shape = tuple(scores.shape)
+        raise ValueError(f"expected a bool mask of shape {shape}, got {mask.dtype} of {tuple(mask.shape)}")
+
+
 def _mask(scores: Tensor, mask: Tensor | None) -> Tensor:
     if mask is None:
         mask = torch.ones_like(scores, dtype=torch.bool)
-    if mask.shape != scores.shape or mask.dtype != torch.bool:
-        raise ValueError(
-            f"expected a bool mask of shape {tuple(scores.shape)}, got {mask.dtype} of {tuple(mask.shape)}"
-        )
+    check_mask(mask, scores)
     if not mask.any(dim=1).all():
         raise ValueError("a bag holds no instance")
     return mask

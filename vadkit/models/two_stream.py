@@ -1,4 +1,5 @@
-"""The paper's network: pretrained streams, a bag of objects, a fully connected head (section 3.2, figure 1)."""
+"""The first paper's network: pretrained streams, a bag of objects, a fully connected head (section 3.2, figure 1), and
+its loss."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 BAG_DIM = 80  # the classes of COCO
 OUTPUTS = {"sigmoid": 1, "softmax": 2, "suspicious": 3}  # logits
@@ -14,8 +16,8 @@ OUTPUTS = {"sigmoid": 1, "softmax": 2, "suspicious": 3}  # logits
 class BagBranch(nn.Module):
     """The bags of a clip's frames through time: convolutions over three frames, each followed by a maximum over two.
 
-    Shape: (n, frames, 80) -> (n, features), 160 numbers for 16 frames. Source: the released code's optional branch of C3D; it names no
-    activation, and we put none (our reading). Raises ValueError where a clip is too short for two of each.
+    Shape: (n, frames, 80) -> (n, features), 160 numbers for 16 frames. Source: the released code's optional branch of
+    C3D; it names no activation, and we put none (our reading). Raises ValueError where a clip is too short for both.
     """
 
     def __init__(self, bag_dim: int, frames: int):
@@ -24,13 +26,8 @@ class BagBranch(nn.Module):
         if left < 1:
             raise ValueError(f"the bag branch needs clips of at least 10 frames, got {frames}")
         self.features = bag_dim * left
-        self.layers = nn.Sequential(
-            nn.Conv1d(bag_dim, bag_dim, 3),
-            nn.MaxPool1d(2),
-            nn.Conv1d(bag_dim, bag_dim, 3),
-            nn.MaxPool1d(2),
-            nn.Flatten(),
-        )
+        first, second = (nn.Conv1d(bag_dim, bag_dim, 3) for _ in range(2))
+        self.layers = nn.Sequential(first, nn.MaxPool1d(2), second, nn.MaxPool1d(2), nn.Flatten())
 
     def forward(self, bags: Tensor) -> Tensor:
         return self.layers(bags.transpose(1, 2))
@@ -39,12 +36,12 @@ class BagBranch(nn.Module):
 class Head(nn.Module):
     """Linear-ReLU-Dropout, twice, then the output; takes pooled features with the bag beside them.
 
-    output: 1 logit ("sigmoid", the paper's text), 2 ("softmax", as released: normal, anomaly) or 3 ("suspicious": normal,
-    suspicious, anomaly; the future work of section 6).
+    output: 1 logit ("sigmoid", the paper's text), 2 ("softmax", as released: normal, anomaly) or 3 ("suspicious":
+    normal, suspicious, anomaly; the future work of section 6).
     bag_scale: "raw" counts (the paper's) or "log", log(1 + count). feature_scale: "raw" (the paper's) or
     "standard": log(1 + 20 x) of the features, then inputs standardised and cut at 5 deviations; `fit` sets the scale.
-    bag_frames: where it is not 0, a sample has a bag for each of so many frames, (n, bag_frames, 80), and their `BagBranch` stands beside
-    the features instead of the bag.
+    bag_frames: where it is not 0, a sample has a bag for each of so many frames, (n, bag_frames, 80), and their
+    `BagBranch` stands beside the features instead of the bag.
     """
 
     def __init__(
@@ -67,13 +64,8 @@ class Head(nn.Module):
             raise ValueError(f"bag_scale must be 'raw' or 'log', got '{bag_scale}'")
         if feature_scale not in ("raw", "standard"):
             raise ValueError(f"feature_scale must be 'raw' or 'standard', got '{feature_scale}'")
-        self.feature_dim, self.use_bag, self.bag_scale, self.bag_dim, self.feature_scale = (
-            feature_dim,
-            use_bag,
-            bag_scale,
-            bag_dim,
-            feature_scale,
-        )
+        self.feature_dim, self.feature_scale = feature_dim, feature_scale
+        self.use_bag, self.bag_scale, self.bag_dim = use_bag, bag_scale, bag_dim
         self.bag_shape = (bag_frames, bag_dim) if bag_frames else (bag_dim,)
         self.branch = BagBranch(bag_dim, bag_frames) if use_bag and bag_frames else None
         inputs = feature_dim + (bag_dim if use_bag and self.branch is None else 0)
@@ -81,20 +73,16 @@ class Head(nn.Module):
             self.register_buffer("center", torch.zeros(inputs))
             self.register_buffer("spread", torch.ones(inputs))
         inputs += self.branch.features if self.branch is not None else 0
-        self.layers = nn.Sequential(
-            nn.Linear(inputs, width),
-            nn.ReLU(inplace=True),
-            nn.Dropout(dropout),
-            nn.Linear(width, width),
-            nn.ReLU(inplace=True),
-            nn.Dropout(dropout),
-            nn.Linear(width, OUTPUTS[output]),
-        )
+        hidden = []
+        for before in (inputs, width):
+            hidden += [nn.Linear(before, width), nn.ReLU(inplace=True), nn.Dropout(dropout)]
+        self.layers = nn.Sequential(*hidden, nn.Linear(width, OUTPUTS[output]))
 
     def forward(self, features: Tensor, bags: Tensor | None = None) -> Tensor:
-        """Logits of pooled features. Shape: (n, feature_dim), (n, 80) or (n, bag_frames, 80) -> (n, 1, 2 or 3), float32.
+        """Logits of pooled features.
 
-        Raises ValueError where the features have another width or a bag is wanted and missing.
+        Shape: (n, feature_dim), (n, 80) or (n, bag_frames, 80) -> (n, 1, 2 or 3), float32. Raises ValueError
+        where the features have another width or a bag is wanted and missing.
         """
         inputs = self._inputs(features, bags)
         if self.feature_scale == "standard":
@@ -121,10 +109,9 @@ class Head(nn.Module):
         if self.feature_scale == "standard":
             inputs = torch.log1p(20.0 * inputs.clamp(min=0.0))  # pooled after a ReLU: skewed, near zero for most
         if self.use_bag:
-            if bags is None or tuple(bags.shape) != (len(features), *self.bag_shape):
-                raise ValueError(
-                    f"this head takes bags of shape {(len(features), *self.bag_shape)}, got {None if bags is None else tuple(bags.shape)}"
-                )
+            wanted, given = (len(features), *self.bag_shape), None if bags is None else tuple(bags.shape)
+            if given != wanted:
+                raise ValueError(f"this head takes bags of shape {wanted}, got {given}")
             if self.branch is None:
                 inputs = torch.cat([inputs, self._counts(bags)], dim=1)
         return inputs
@@ -161,10 +148,9 @@ class TwoStream(nn.Module):
 
         Raises ValueError where a stream's images are missing or differ in number.
         """
-        if [len(i) for i in images] != [len(images[0])] * len(self.backbones):
-            raise ValueError(
-                f"{len(self.backbones)} streams need as many images each, got {' and '.join(str(len(i)) for i in images)}"
-            )
+        given, streams = [len(i) for i in images], len(self.backbones)
+        if given != given[:1] * streams:
+            raise ValueError(f"{streams} streams need as many images each, got {' and '.join(map(str, given))}")
         return torch.cat([backbone(i) for backbone, i in zip(self.backbones, images, strict=True)], dim=1)
 
     def forward(self, images: Sequence[Tensor], bags: Tensor | None = None) -> Tensor:
@@ -187,8 +173,38 @@ def confidence(logits: Tensor) -> Tensor:
 def two_way(logits: Tensor) -> Tensor:
     """The logits of (no anomaly, anomaly) where there are three classes, normal and suspicious taken together.
 
-    Shape: (n, 3) -> (n, 2), whose softmax gives the anomaly the probability that it has among three; others as they are.
+    Shape: (n, 3) -> (n, 2), whose softmax gives the anomaly the probability that it has among three; others unchanged.
     """
     if logits.shape[1] != OUTPUTS["suspicious"]:
         return logits
     return torch.stack([torch.logsumexp(logits[:, :2].float(), dim=1), logits[:, 2].float()], dim=1)
+
+
+def sample_losses(logits: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy of each sample, from logits in float32; training weighs it, hard mining ranks by it.
+
+    Shape: (n, 1 or 2), (n,) of 0 and 1, or (n, 3), (n, 3) -> (n,). Three classes take a distribution over them for each
+    sample (`fuzzy_targets`); raises ValueError for labels alone.
+    """
+    logits = logits.float()
+    if logits.shape[1] == OUTPUTS["suspicious"]:
+        if targets.shape != logits.shape:
+            raise ValueError(
+                f"three classes take targets of shape {tuple(logits.shape)}, got {tuple(targets.shape)}; make them "
+                f"with fuzzy_targets, or compare two_way(logits) with labels"
+            )
+        return functional.cross_entropy(logits, targets.float(), reduction="none")
+    if logits.shape[1] == 1:
+        return functional.binary_cross_entropy_with_logits(logits[:, 0], targets.float(), reduction="none")
+    return functional.cross_entropy(logits, targets.long(), reduction="none")
+
+
+def fuzzy_targets(labels: Tensor, suspicion: Tensor) -> Tensor:
+    """Memberships of (normal, suspicious, anomaly), which sum to 1. Shape: (n,), (n,) -> (n, 3), float32.
+
+    A hard anomaly is one wholly; of any other sample `suspicion` is suspicious and the rest normal (our reading of "a
+    fuzzy assignment", Petrocchi et al., section 6).
+    """
+    hard = (labels == 1).float()
+    suspicious = (1 - hard) * suspicion.float()
+    return torch.stack([1 - hard - suspicious, suspicious, hard], dim=1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from vadkit.core.errors import WeightsError
@@ -31,11 +32,12 @@ def read_state(path: Path, network: str, advice: str) -> dict[str, torch.Tensor]
     if not path.is_file():
         raise WeightsError(f"no file {path}, the weights of {network}; {advice}")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = _arrays(path) if path.suffix == ".npz" else torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many types for files that are cut short or hold something else
         reason = " ".join(str(error).split())[:160]
         raise WeightsError(
-            f"{path} is not a file of plain tensors, or is cut short ({type(error).__name__}: {reason}); expected the weights of {network}; {advice}"
+            f"{path} is not a file of plain tensors, or is cut short ({type(error).__name__}: {reason}); expected the "
+            f"weights of {network}; {advice}"
         ) from None
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
@@ -78,32 +80,10 @@ def shapes_of(network: torch.nn.Module) -> dict[str, tuple[int, ...]]:
     return {name: tuple(value.shape) for name, value in network.state_dict().items()}
 
 
-_STEP = ".step"
-
-
-def packed(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """A state dict at a quarter of its size, for files that ship: see `unpacked`.
-
-    Convolutions and matrices become int8 in steps of their own output channel, (out, 1, ...) float32 under the
-    name + ".step"; what is small stays as it is. A value is off by at most half a step, 1/254 of its channel's largest.
-    """
-    small: dict[str, torch.Tensor] = {}
-    for name, value in state.items():
-        if value.ndim < 2:
-            small[name] = value.clone()
-            continue
-        step = value.abs().amax(dim=tuple(range(1, value.ndim)), keepdim=True).clamp_min(1e-12) / 127
-        small[name], small[name + _STEP] = (value / step).round().to(torch.int8).contiguous(), step.contiguous()
-    return small
-
-
-def unpacked(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The state dict that `packed` made small; any other as it is."""
-    steps = {name for name in state if name.endswith(_STEP) and name.removesuffix(_STEP) in state}
-    values = {name: value for name, value in state.items() if name not in steps}
-    return {
-        name: value.float() * state[name + _STEP] if name + _STEP in steps else value for name, value in values.items()
-    }
+def _arrays(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors that `numpy.savez_compressed` wrote."""
+    with np.load(path, allow_pickle=False) as file:
+        return {name: torch.from_numpy(file[name]) for name in file.files}
 
 
 def _described(state: object) -> str:

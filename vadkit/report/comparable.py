@@ -16,6 +16,7 @@ from vadkit.core.config import Config
 from vadkit.core.errors import VadkitError
 from vadkit.corpora import load_corpus
 from vadkit.corpora.video import Corpus, Problem
+from vadkit.models import pretrained
 from vadkit.report import published
 from vadkit.report.published import Published
 from vadkit.systems.base import SYSTEMS, System
@@ -34,13 +35,6 @@ NETWORKS = {
     "c3d": TWO_LAYERS | {"clip_width": 1.0, "c3d_size": 112, "c3d_bag": False},
     "i3d": TWO_LAYERS | {"clip_width": 1.0, "i3d_size": 224},
     "mil": {"mil_features": "resnext3d", "clip_width": 1.0, "mil_resnext3d_size": 112},
-}
-# Weights that somebody has to fetch: a path. The loader refuses a file that is not the published network's.
-FETCHED = {
-    "two_stream": (),
-    "c3d": ("c3d_weights",),
-    "i3d": ("i3d_rgb_weights", "i3d_flow_weights"),
-    "mil": ("mil_resnext3d_weights",),
 }
 SECOND_PAPERS = ("MIL learner", "joint model")
 
@@ -97,11 +91,18 @@ def other_network(config: Config, name: str) -> str:
     if system is None and name not in SECOND_PAPERS:
         return ""
     kind = system.network if system else "mil"
-    ours = {key: getattr(config, key) for key in (*NETWORKS[kind], *FETCHED[kind])}
+    fetched = _weights(kind)
+    ours = {key: getattr(config, key) for key in (*NETWORKS[kind], *fetched)}
     differs = [f"{key} is {ours[key]}, the paper's {its}" for key, its in NETWORKS[kind].items() if ours[key] != its]
     own = ("world", "random")
-    differs += [f"{k} is '{ours[k]}', not a file of published weights" for k in FETCHED[kind] if ours[k] in own]
+    differs += [f"{k} is '{ours[k]}', not a file of published weights" for k in fetched if ours[k] in own]
     return "; ".join([*differs, *_other_parts(config, system)])
+
+
+def _weights(kind: str) -> list[str]:
+    """The parameters of weights that somebody has to fetch; the loader refuses other files (docs/reproduction.md)."""
+    networks = pretrained.clip_networks(NETWORKS[kind].get("mil_features", kind))
+    return [pretrained.NETWORKS[name].weights for name in networks.values()]
 
 
 def _other_parts(config: Config, system: System | None) -> list[str]:

@@ -25,7 +25,7 @@ from vadkit.evaluation import bootstrap as intervals
 from vadkit.evaluation import evaluate as evaluation
 from vadkit.evaluation.evaluate import Comparison, Metric
 from vadkit.evaluation.scores import VideoScores
-from vadkit.models.losses import sample_losses
+from vadkit.models.two_stream import sample_losses
 from vadkit.report import comparable, published, tables
 from vadkit.report import rows as report
 from vadkit.report.rows import ResultRow

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torchinfo.layer_info import LayerInfo
 from torchinfo.torchinfo import clear_cached_forward_pass
 
-from vadkit.models.pretrained import as_tensors
+from vadkit.models.network import as_tensors
 from vadkit.models.two_stream import BAG_DIM
 from vadkit.report import published
 from vadkit.report.rows import ResultRow, number_row

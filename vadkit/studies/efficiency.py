@@ -148,7 +148,7 @@ def cost_of(config: Config, name: str) -> Cost:
     from torch.utils.flop_counter import FlopCounterMode
 
     from vadkit.models.backbones import fused
-    from vadkit.models.pretrained import as_tensors
+    from vadkit.models.network import as_tensors
     from vadkit.models.two_stream import TwoStream
     from vadkit.systems.inputs import inputs_of
     from vadkit.systems.trainer import make_head

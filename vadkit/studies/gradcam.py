@@ -22,7 +22,7 @@ from vadkit.core.progress import Progress
 from vadkit.core.video import frames_at, probe
 from vadkit.corpora import vatic
 from vadkit.corpora.video import Corpus, Video
-from vadkit.models.pretrained import as_tensors
+from vadkit.models.network import as_tensors
 from vadkit.models.two_stream import TwoStream, confidence, two_way
 from vadkit.systems.runner import SystemRun, plan_folds, prepare, sides_of
 from vadkit.systems.scorer import Scorer, load_model

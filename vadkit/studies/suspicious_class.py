@@ -10,7 +10,7 @@ from vadkit.core.compute import device_of
 from vadkit.core.config import Config
 from vadkit.core.progress import Progress
 from vadkit.corpora.video import Corpus
-from vadkit.models.pretrained import as_tensors
+from vadkit.models.network import as_tensors
 from vadkit.systems.inputs import Inputs, inputs_of
 from vadkit.systems.runner import SystemRun, plan_folds, prepare, sides_of
 from vadkit.systems.scorer import Scorer, load_model

@@ -26,7 +26,7 @@ from vadkit.core.store import Store, file_digest
 from vadkit.core.video import inspect, probe
 from vadkit.corpora.video import Corpus, Problem, Video
 from vadkit.evaluation.scores import VideoScores, on_clock
-from vadkit.models.pretrained import Network, network_of
+from vadkit.models.network import Network
 from vadkit.systems.base import System, find_system
 from vadkit.systems.inputs import ClipInputs, FrameInputs, Inputs
 from vadkit.systems.runner import Fold, prepare
@@ -130,11 +130,6 @@ def rows_per_second(config: Config) -> float | None:
 
 class ResNeXtInputs(ClipInputs):
     """Clips of the frame alone, for 3D ResNeXt-101."""
-
-    @property
-    def networks(self) -> dict[str, Network]:
-        c = self.config
-        return {"rgb": network_of("resnext3d", c.mil_resnext3d_weights, c.clip_width, c.mil_resnext3d_size)}
 
     @property
     def size(self) -> int:

@@ -16,14 +16,14 @@ from vadkit.core.config import Config
 from vadkit.core.errors import ConfigError
 from vadkit.core.progress import Progress
 from vadkit.corpora.video import Problem, Video
-from vadkit.models.pretrained import Network, network_of
+from vadkit.models.network import Network, network_of
+from vadkit.models.pretrained import clip_networks
 from vadkit.systems.base import System
 from vadkit.views.clip_features import clip_features, extract_clip_features
 from vadkit.views.clips import BAGS, Clips, extract_clips
 from vadkit.views.features import extract_features, pooled
 from vadkit.views.frames import Samples, extract
 
-C3D_FRAMES = 16  # its five poolings leave one step of time
 PIXELS_AT_ONCE = 64 * 224 * 224  # of clips, in phase two: about four gigabytes with gradients
 
 
@@ -40,8 +40,7 @@ class FrameInputs:
     def networks(self) -> dict[str, Network]:
         """By stream."""
         return {
-            stream: network_of(self.config.backbone, self.config.backbone_weights)
-            for stream in self.system.stream_names(self.config)
+            stream: network_of(self.config, self.config.backbone) for stream in self.system.stream_names(self.config)
         }
 
     def extract(
@@ -67,15 +66,8 @@ class ClipInputs:
     @cached_property
     def networks(self) -> dict[str, Network]:
         """By stream. Raises ConfigError where C3D is to see clips of another length than it was made for."""
-        c = self.config
-        if self.system.network == "c3d":
-            if c.clip_frames != C3D_FRAMES:
-                raise ConfigError(
-                    f"C3D takes clips of {C3D_FRAMES} frames, clip_frames is {c.clip_frames}; set clip_frames: {C3D_FRAMES}"
-                )
-            return {"rgb": network_of("c3d", c.c3d_weights, c.clip_width, c.c3d_size)}
-        weights = {"rgb": c.i3d_rgb_weights, "flow": c.i3d_flow_weights}
-        return {stream: network_of(f"i3d_{stream}", weights[stream], c.clip_width, c.i3d_size) for stream in weights}
+        names = clip_networks(self.system.network)
+        return {stream: network_of(self.config, name) for stream, name in names.items()}
 
     @property
     def size(self) -> int:

@@ -36,7 +36,7 @@ from vadkit.corpora.video import NORMAL, Corpus, Problem
 from vadkit.evaluation.recognition import Recognised
 from vadkit.evaluation.scores import VideoScores
 from vadkit.models.joint import NAMES, Output, build_model
-from vadkit.models.pretrained import Network, recalled, remembered
+from vadkit.models.network import Network, recalled, remembered
 from vadkit.systems import mil as mil_training
 from vadkit.systems.bags import Bags, Item, load_bags, padded, sides_of, video_scores
 from vadkit.systems.runner import plan_folds

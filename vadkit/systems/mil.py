@@ -34,7 +34,7 @@ from vadkit.core.store import Store
 from vadkit.corpora.video import Corpus, Problem
 from vadkit.evaluation.scores import VideoScores
 from vadkit.models.mil import Learner, ranking_loss
-from vadkit.models.pretrained import Network, recalled, remembered
+from vadkit.models.network import Network, recalled, remembered
 from vadkit.systems.bags import Item, load_bags, padded, sides_of, video_scores
 from vadkit.systems.runner import plan_folds
 from vadkit.systems.trainer import Epoch, derived_seed, rank_auc

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from vadkit.core.config import Config, make_config, project_root
 from vadkit.core.errors import ConfigError, DataError, WeightsError
 from vadkit.core.store import write_atomic
+from vadkit.models.pretrained import WEIGHTS
 from vadkit.views.objects import detector_key
 
 if TYPE_CHECKING:
@@ -40,15 +41,7 @@ NOTEBOOKS = {
     "C3D": "05",
     "I3D": "06",
 }  # that train a system, by a part of its name; all others: 04
-PATHS = (
-    "cache_root",
-    "detector_weights",
-    "backbone_weights",
-    "c3d_weights",
-    "i3d_rgb_weights",
-    "i3d_flow_weights",
-    "mil_resnext3d_weights",
-)  # parameters that can be paths from the project's root
+PATHS = ("cache_root", *WEIGHTS)  # parameters that can be paths from the project's root
 
 
 @dataclass(frozen=True)

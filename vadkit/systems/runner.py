@@ -28,7 +28,7 @@ from vadkit.core.store import Store
 from vadkit.corpora.splits import grouped_folds
 from vadkit.corpora.video import Corpus, Problem, Video
 from vadkit.evaluation.scores import VideoScores
-from vadkit.models.pretrained import remembered
+from vadkit.models.network import remembered
 from vadkit.systems import scorer
 from vadkit.systems.base import System, find_system, system_for
 from vadkit.systems.inputs import Inputs, inputs_of

@@ -15,7 +15,7 @@ from vadkit.core.compute import device_of
 from vadkit.core.errors import DataError
 from vadkit.core.store import Store, digest
 from vadkit.evaluation.scores import VideoScores
-from vadkit.models.pretrained import Network, as_tensors, recalled
+from vadkit.models.network import Network, as_tensors, recalled
 from vadkit.models.two_stream import Head, TwoStream, confidence
 from vadkit.systems.base import System
 from vadkit.systems.inputs import Inputs

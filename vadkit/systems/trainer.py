@@ -25,8 +25,7 @@ from vadkit.core.compute import one_thread, reproducible
 from vadkit.core.config import Config
 from vadkit.core.errors import DataError, VadkitError
 from vadkit.core.progress import Progress
-from vadkit.models.losses import fuzzy_targets, sample_losses
-from vadkit.models.two_stream import BAG_DIM, Head, TwoStream, confidence
+from vadkit.models.two_stream import BAG_DIM, Head, TwoStream, confidence, fuzzy_targets, sample_losses
 from vadkit.systems.base import System
 from vadkit.systems.hard_mining import draw_batches, hardest
 

@@ -17,7 +17,7 @@ from vadkit.core.store import Store
 from vadkit.views.clips import Clips
 
 if TYPE_CHECKING:
-    from vadkit.models.pretrained import Network
+    from vadkit.models.network import Network
 
 
 BATCH = {"c3d": 8}  # clips; of all other networks 16, which halves their time

@@ -75,7 +75,7 @@ def _compute(samples: Samples, stream: str, config: Config) -> str:
 
 
 def _key(samples: Samples, stream: str, config: Config, flip: bool) -> dict:
-    from vadkit.models.backbones import weights_digest
+    from vadkit.models.pretrained import weights_digest
 
     return {
         "samples": samples.digest,
@@ -91,7 +91,8 @@ def _key(samples: Samples, stream: str, config: Config, flip: bool) -> dict:
 def _build(samples: Samples, stream: str, config: Config, flip: bool, folder: Path) -> None:
     import torch
 
-    from vadkit.models.backbones import preprocess, weights_digest
+    from vadkit.models.network import preprocess
+    from vadkit.models.pretrained import weights_digest
 
     device = device_of(config)
     network = _network(
@@ -114,6 +115,7 @@ def _build(samples: Samples, stream: str, config: Config, flip: bool, folder: Pa
 @lru_cache(maxsize=2)
 def _network(name: str, weights: str, content: str, device: str):
     """The network, built once; `content` tells a file that has changed since from the one that was loaded."""
-    from vadkit.models.backbones import build_backbone, fused
+    from vadkit.models.backbones import fused
+    from vadkit.models.network import build_network
 
-    return fused(build_backbone(name, weights, device))
+    return fused(build_network(name, weights, device=device))

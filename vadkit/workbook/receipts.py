@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import importlib.util
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -22,6 +21,7 @@ import vadkit
 from vadkit.core.code import code_version
 from vadkit.core.config import Config, resolve
 from vadkit.core.store import digest, file_digest, write_atomic
+from vadkit.models.pretrained import WEIGHTS
 
 PACKAGES = ("torch", "torchvision", "opencv-python", "ultralytics", "numpy", "pandas", "scikit-learn", "scipy")
 NOT_RESULTS = "vadkit.workbook"  # runs what makes results, and makes none
@@ -58,15 +58,7 @@ def context_digest(config: Config) -> str:
         if path
         for line in file_times(resolve(path))
     ]
-    given = (
-        config.detector_weights,
-        config.backbone_weights,
-        config.c3d_weights,
-        config.i3d_rgb_weights,
-        config.i3d_flow_weights,
-        config.mil_resnext3d_weights,
-    )
-    paths = [resolve(name) for name in given]
+    paths = [resolve(getattr(config, name)) for name in WEIGHTS]
     weights = [file_digest(path) if path.is_file() else "" for path in paths]
     libraries = {name: _version(name) for name in PACKAGES}
     return digest({"package": package_digest(), "libraries": libraries, "data": data, "weights": weights})
@@ -195,8 +187,3 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return ""
-
-
-def installed(module: str) -> bool:
-    """Whether a top-level module could be imported; does not import it."""
-    return importlib.util.find_spec(module) is not None

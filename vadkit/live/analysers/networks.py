@@ -15,7 +15,7 @@ from vadkit.core.errors import ConfigError
 from vadkit.live.analysers.base import NO_BOXES, Analyser, Reading
 from vadkit.live.analysers.rows import ClipRows, Rows, padded
 from vadkit.models.backbones import fused
-from vadkit.models.pretrained import Network, as_tensors
+from vadkit.models.network import Network, as_tensors
 from vadkit.models.two_stream import confidence
 from vadkit.systems.inputs import inputs_of
 from vadkit.systems.record import TrainedModel

@@ -30,7 +30,7 @@ from vadkit.live.analysers.networks import pooled_now
 from vadkit.live.analysers.rows import ClipRows, Rows
 from vadkit.models.backbones import fused
 from vadkit.models.joint import Output
-from vadkit.models.pretrained import Network
+from vadkit.models.network import Network
 from vadkit.systems.bags import at_bag_rate, rows_per_second
 from vadkit.systems.joint import joint_facts, load_model, segment_count
 from vadkit.systems.mil import learner_facts, load_learner

@@ -1,0 +1,58 @@
+"""The object detector's weights: where they are, what they must detect. `vadkit.views.objects` runs it."""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+from pathlib import Path
+
+from vadkit.core.config import Config, resolve
+from vadkit.core.errors import WeightsError
+
+COCO_CLASSES = (
+    "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light",
+    "fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog", "horse", "sheep", "cow",
+    "elephant", "bear", "zebra", "giraffe", "backpack", "umbrella", "handbag", "tie", "suitcase", "frisbee",
+    "skis", "snowboard", "sports ball", "kite", "baseball bat", "baseball glove", "skateboard", "surfboard",
+    "tennis racket", "bottle", "wine glass", "cup", "fork", "knife", "spoon", "bowl", "banana", "apple", "sandwich",
+    "orange", "broccoli", "carrot", "hot dog", "pizza", "donut", "cake", "chair", "couch", "potted plant", "bed",
+    "dining table", "toilet", "tv", "laptop", "mouse", "remote", "keyboard", "cell phone", "microwave", "oven",
+    "toaster", "sink", "refrigerator", "book", "clock", "vase", "scissors", "teddy bear", "hair drier", "toothbrush",
+)  # fmt: skip
+
+# Networks trained on the demo world. Its files alone are used here: what draws it is imported by corpora.synthetic.
+ASSETS = Path(str(files("demo_world"))) / "assets"
+WORLD_WEIGHTS = ASSETS / "world_yolo.onnx"
+RELEASES = "github.com/ultralytics/assets/releases"
+
+# Detection models that ultralytics publishes: a bare name of this form may be fetched into the cache.
+_PUBLISHED = re.compile(r"yolo(v8|11|12|26)[nsmlx]\.pt|yolov5[nsmlx]6?u\.pt|yolov9[tsmce]\.pt|yolov10[nsmblx]\.pt")
+
+
+def detector_file(config: Config) -> Path | None:
+    """Where the detector's weights are, or will be once they are fetched; None for "none".
+
+    Raises WeightsError where they are missing and cannot be fetched.
+    """
+    name = config.detector_weights
+    path = resolve(name)
+    if name == "none":
+        return None
+    if name == "world":
+        if not WORLD_WEIGHTS.is_file():
+            raise WeightsError(
+                f"the packaged detector {WORLD_WEIGHTS} is missing; install vadkit again, or give detector_weights "
+                f"the path of another"
+            )
+        return WORLD_WEIGHTS
+    if _PUBLISHED.fullmatch(name) and not path.is_file():
+        return config.cache_dir / "weights" / name
+    if path.suffix not in (".onnx", ".pt"):
+        raise WeightsError(f"detector_weights must be 'world', 'none', or a path to .onnx or .pt, got '{name}'")
+    if not path.is_file():
+        raise WeightsError(
+            f"detector_weights: no file {path}; give a YOLO of COCO's 80 classes: 'yolov8n.pt' (fetched by ultralytics "
+            f"where there is a network; or download it from {RELEASES} and give its path), an .onnx exported from "
+            f"one, or 'world' for the synthetic corpus"
+        )
+    return path
