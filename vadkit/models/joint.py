@@ -1,16 +1,12 @@
 """The second paper's first experiment (section V.A): an LSTM with residual connections, attention, and both with a
 class.
 
-The paper names three functions, `model_LSTM_RGB`, `model_attn_RGB` and `Joint_model`, and gives no layer sizes. The
-names are those of code that was released with Majhi et al. 2021, "Weakly-supervised joint anomaly detection and
-classification", so its plan is followed: an LSTM whose output meets its input again, an attention over the segments
-of a video, a detection branch with a score a segment, and a class read from the segments that both point at.
-
-What differs, and why: there the attentions are dense layers over the 32 segments themselves, so that a video of 31 does
-not fit, nor a batch of different lengths; here a segment's weight comes from its own content, and padding has none.
-There the LSTM's output is put beside its input, here it is added. There attention multiplies the features; here it
-weighs segments where a video's score is formed, which is what a label of the video can teach (our reading, after Ilse
-et al. 2018).
+The paper gives three names and no sizes. The names are those of code released with Majhi et al. 2021, "Weakly-
+supervised joint anomaly detection and classification", so its plan is followed: an LSTM whose output meets its input
+again, an attention over the segments of a video, a score a segment, and a class read from the segments that both point
+at. There attention is a dense layer over 32 places and multiplies the features; here a segment's weight comes from its
+own content and weighs its score where the video's score is formed, which is what a label of the video can teach (our
+reading, after Ilse et al. 2018). There the LSTM's output is put beside its input, here it is added.
 
 All take features (batch, n, D) and a bool mask (batch, n), true where a segment is real; real ones come first. What is
 behind them, whatever it holds, changes nothing. All raise ValueError for shapes or masks that do not fit.

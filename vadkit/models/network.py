@@ -119,45 +119,41 @@ def build_network(
         torch.manual_seed(seed)
         network = row.build(width, size, frames)
     if state is not None:
-        network.load_state_dict(state, strict=False)  # all but a classifier, as `_read` has checked
+        network.load_state_dict(state, strict=False)  # `_read` has checked; a classifier is left out
     if row.kind:
         return network.eval().to(device, memory_format=torch.channels_last_3d)
     return Backbone(network).eval().to(device, memory_format=torch.channels_last)
 
 
-def published_shapes(name: str) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of every tensor of a 3D network's published file, but batch normalisation's counters."""
-    own, classifier = _shapes(name, 1.0)
-    return {**{key: shape for key, shape in own.items() if not key.endswith(COUNTERS)}, **classifier}
+def published_shapes(name: str, width: float = 1.0) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the tensors that a network's file should hold, batch normalisation's counters left out.
 
-
-def _shapes(name: str, width: float) -> tuple[dict, dict]:
-    """Names and shapes of what a network takes from its file, and of a classifier that should be there too."""
+    Published files, of width 1, hold a 3D network's classifier as well; networks of images may have any classes.
+    """
     with torch.device("meta"):
         network = row_of(name).build(width, 112, 16)
+    beside = getattr(network, "CLASSIFIER", {}) if width == 1.0 else {}
     own = {key: shape for key, shape in shapes_of(network).items() if not key.startswith(CLASSIFIERS)}
-    return own, getattr(network, "CLASSIFIER", {})
+    return {**{key: shape for key, shape in own.items() if not key.endswith(COUNTERS)}, **beside}
 
 
 def _read(name: str, weights: str, width: float) -> dict[str, Tensor]:
-    """The tensors that the network takes from the file, checked with all that should be in it."""
+    """The tensors of the file, checked with all that should be in it."""
     row, path = row_of(name), weights_file(name, weights, width)
     if not path.is_file():
         _download(name, path)
-    full = width == 1.0
-    title = row.title if full else f"{name} at width {width}"
-    narrow = f"the network was asked for at width {width} (clip_width); published weights have width 1"
-    advice = row.obtain if full else narrow
-    state = read_state(path, title, advice)
-    own, classifier = _shapes(name, width)
-    expected = {**own, **classifier} if full else own
-    if not row.kind:  # of any number of classes
+    title, advice = row.title, row.obtain
+    if width != 1.0:
+        title = f"{name} at width {width}"
+        advice = f"the network was asked for at width {width} (clip_width); published weights have width 1"
+    state, expected = read_state(path, title, advice), published_shapes(name, width)
+    if not row.kind:
         state = {key: value for key, value in state.items() if not key.startswith(CLASSIFIERS)}
     if name == "c3d" and c3d.is_openmmlab(state):
         state = c3d.from_openmmlab(state)
         expected = {key: shape for key, shape in expected.items() if not key.startswith("fc8.")}
     check_state(state, expected, path, title, advice)
-    return {key: value for key, value in state.items() if key in own}
+    return state
 
 
 def _download(name: str, path: Path) -> None:

@@ -67,12 +67,8 @@ def differences(state: Mapping[str, torch.Tensor], expected: Shapes) -> list[str
     wanted = {name: tuple(shape) for name, shape in expected.items() if not name.endswith(COUNTERS)}
     found = [f"{name} is missing" for name in wanted if name not in given]
     found += [f"{name} is unknown" for name in given if name not in wanted]
-    found += [
-        f"{name} has shape {given[name]}, expected {shape}"
-        for name, shape in wanted.items()
-        if given.get(name, shape) != shape
-    ]
-    return found
+    other = [(name, shape) for name, shape in wanted.items() if given.get(name, shape) != shape]
+    return found + [f"{name} has shape {given[name]}, expected {shape}" for name, shape in other]
 
 
 def shapes_of(network: torch.nn.Module) -> dict[str, tuple[int, ...]]:
