@@ -1,6 +1,6 @@
 """Every printed number and statement beside what this run has of its own.
 
-    rows = [*report.rows_of(results), *setting_rows(config, samples), *corpus_rows(config, corpus, samples)]
+    rows = [*rows_of(results), *setting_rows(config, samples), *corpus_rows(config, corpus, samples)]
     check(config, rows)  # a line a claim: printed, from the paper's own tables, ours, verdict
 
 Three kinds of printed number have no notebook that measures them: settings, which are parameters here; sizes of the
@@ -21,9 +21,8 @@ from vadkit.core.config import Config
 from vadkit.corpora.video import NORMAL, Corpus
 from vadkit.evaluation.metrics import THRESHOLD
 from vadkit.report import comparable, published, tables
-from vadkit.report import rows as report
 from vadkit.report.published import Published
-from vadkit.report.rows import ResultRow
+from vadkit.report.rows import ResultRow, number_row
 from vadkit.systems.base import find_system
 from vadkit.views import sampling
 from vadkit.views.flow import FLOW_HEIGHT, FLOW_WIDTH
@@ -153,7 +152,7 @@ def _rows(config: Config, paper: str, values: Mapping[Key, float]) -> list[Resul
         printed = published.lookup(paper, *key)
         if printed is None:
             raise ValueError(f"published.csv has no row {paper} | {' | '.join(key)} to set {value} beside")
-        rows.append(report.number_row(config, value, printed.unit, paper, *key))
+        rows.append(number_row(config, value, printed.unit, paper, *key))
     return rows
 
 
