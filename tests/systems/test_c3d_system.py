@@ -17,7 +17,7 @@ from vadkit.core.config import Config
 from vadkit.core.errors import ConfigError, WeightsError
 from vadkit.corpora.video import Corpus, Video
 from vadkit.evaluation.metrics import frame_auc, pool
-from vadkit.models import pretrained
+from vadkit.models import network as networks
 from vadkit.systems import inputs
 from vadkit.systems import runner as experiment
 from vadkit.systems.runner import plan_folds, run_system
@@ -145,9 +145,9 @@ def finetuned(corpus, root, **changes):
 def test_fine_tuning_changes_the_convolutions_within_bounded_memory(corpus, tmp_path, monkeypatch):
     """Parts of a batch give the batch's gradient, and never more than fits is held at once."""
     held = []
-    preprocess = pretrained.Network.preprocess
+    preprocess = networks.Network.preprocess
     monkeypatch.setattr(
-        pretrained.Network, "preprocess", lambda self, images: held.append(len(images)) or preprocess(self, images)
+        networks.Network, "preprocess", lambda self, images: held.append(len(images)) or preprocess(self, images)
     )
     root = tmp_path / "whole"
     before = load_model(
