@@ -75,7 +75,7 @@ test: lint
 
 lint: $(READY)
 	$(BIN)/ruff check .
-	$(BIN)/ruff format --check . --exclude notebooks
+	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 
 notebooks: $(READY)

@@ -174,8 +174,12 @@ def test_what_cannot_be_saved_is_named(demo):
         report.save_rows(demo, "nb", rows(demo) + rows(demo))
     with pytest.raises(ValueError, match="plain name"):
         report.save_rows(demo, "../nb", rows(demo))
-    with pytest.raises(FileNotFoundError, match="profile 'demo'"):
-        report.load_results(demo)
+
+
+def test_where_nothing_is_saved_yet_there_is_no_row_and_it_says_what_to_run(demo):
+    found, said = report.split_current(report.load_results(demo))
+    assert len(found) == 0 and "run the other notebooks first" in said
+    assert report.rows_of(found) == [] and len(tables.table(found)) == 0
 
 
 def test_tables_for_a_page(real):

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import ast
 import importlib
+import inspect
 import json
 import re
+import sys
 from pathlib import Path
 
 import nbformat
 import pytest
 
 from vadkit.core.config import Config, load_params, make_config, parameters_cell, parse_override
+from vadkit.corpora.video import Problem
 from vadkit.workbook.notebooks import find_notebooks, needs, parameters_problems
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 PARAMS = sorted((REPOSITORY / "params").glob("*.yaml"))
-CELL_LINES, DEF_LINES = 20, 15
+CELL_LINES, CELL_WIDTH, DEF_LINES = 20, 100, 8
 MACHINE_PATH = re.compile(r"(?<![\w.])/(?:home|Users|root|tmp|work|mnt)/|[A-Z]:\\\\Users")
 
 pytestmark = pytest.mark.skipif(not NOTEBOOKS, reason="no notebooks in this checkout")
@@ -55,14 +58,98 @@ def test_it_carries_no_results(path, notebook):
     assert not any("injected-parameters" in cell.metadata.get("tags", []) for cell in notebook.cells)
 
 
-def test_it_saves_the_problems_of_every_run(notebook):
+def test_it_saves_the_problems_of_all_that_it_loads_and_runs(notebook):
     """A video that one system could not use must not vanish because another could."""
-    code = "\n".join(cell.source for cell in code_of(notebook))
-    if "save_problems(" in code:
-        runs = re.findall(r"^\s*(\w+) = (?:experiment\.run_system|ablation\.run)\(", code, re.MULTILINE)
-        assert [name for name in runs if f"{name}.problems" not in code] == []
-        for found in re.findall(r"^\s*\w+, (\w+) = experiment\.score_videos\(", code, re.MULTILINE):
-            assert f"*{found}" in code
+    nodes = [node for cell in code_of(notebook) for node in ast.walk(python_of(cell.source))]
+    of_package, flows, noting = package_names(nodes), {}, {}
+    for node in nodes:
+        match node:
+            case ast.Assign(targets=[target], value=value) | ast.AugAssign(target=target, value=value):
+                pass
+            case ast.For(target=target, iter=value):
+                pass
+            case _:
+                continue
+        for name in names_in(target):
+            flows.setdefault(name, set()).update(names_in(value))
+        for call in (n for n in ast.walk(value) if isinstance(n, ast.Call)):
+            if notes_problems(called := dotted(call.func), of_package):
+                last = target.elts[-1] if isinstance(target, ast.Tuple) else target
+                noting[called] = noting.get(called, set()) | names_in(last)
+    saves = [node for node in nodes if isinstance(node, ast.Call) and dotted(node.func).endswith("save_problems")]
+    saved, found = set(), set().union(*(names_in(argument) for call in saves for argument in call.args))
+    while found:
+        saved |= found
+        found = set().union(*(flows.get(name, ()) for name in found)) - saved
+    assert {call: names - saved for call, names in noting.items() if names - saved} == {}
+    calls = {dotted(node.func) for node in nodes if isinstance(node, ast.Call)}
+    assert {
+        call for call in calls if notes_problems(call, of_package)
+    } == noting.keys()  # none whose result goes unnamed
+
+
+def package_names(nodes) -> dict[str, object]:
+    """What the cells import from vadkit, by the name that they give it."""
+    found = {}
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "vadkit":
+            for alias in node.names:
+                try:
+                    one = importlib.import_module(f"{node.module}.{alias.name}")
+                except ModuleNotFoundError:
+                    module = importlib.import_module(node.module)
+                    assert hasattr(module, alias.name), f"{node.module} has no {alias.name}"
+                    one = getattr(module, alias.name)
+                found[alias.asname or alias.name] = one
+    return found
+
+
+def notes_problems(call: str, of_package: dict[str, object]) -> bool:
+    """Whether a function of the package returns what could not be used: `Problem`s, or something with `problems`.
+
+    Not those that only fetch material: the run that is trained on it notes the same.
+    """
+    first, _, rest = call.partition(".")
+    function = of_package.get(first)
+    function = getattr(function, rest, None) if rest else function
+    if not inspect.isfunction(function) or function.__name__ in ("prepare", "load_bags"):
+        return False
+    returned = re.findall(r"\w+", str(function.__annotations__.get("return")))
+    kinds = (getattr(module, name, None) for name in returned for module in package_modules())
+    return any(
+        kind is Problem or "problems" in getattr(kind, "__annotations__", ()) or hasattr(kind, "problems")
+        for kind in kinds
+    )
+
+
+def package_modules() -> list[object]:
+    """The modules of vadkit that are imported by now; an annotation may name what its own module does not import."""
+    return [module for name, module in sys.modules.items() if name.startswith("vadkit.")]
+
+
+def names_in(node: ast.AST) -> set[str]:
+    """The names that an expression depends on, or that a target gives a value to.
+
+    `runs["MIL learner"]` is one run, not all of `runs`; a comprehension's own names are nobody else's.
+    """
+    match node:
+        case ast.Name(id=name):
+            return {name}
+        case ast.Subscript(slice=ast.Constant(), ctx=ast.Load()):
+            return set()
+        case ast.Subscript(value=base, ctx=ast.Store()):
+            return names_in(base)
+        case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
+            own = set().union(*(names_in(part.target) for part in node.generators))
+            return set().union(*map(names_in, ast.iter_child_nodes(node))) - own
+    return set().union(*map(names_in, ast.iter_child_nodes(node)))
+
+
+def dotted(node: ast.AST) -> str:
+    """`experiment.run_system` of a call's function; empty for anything but names."""
+    if isinstance(node, ast.Attribute):
+        return f"{dotted(node.value)}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else ""
 
 
 def test_its_kernel_is_the_plain_one(notebook):
@@ -120,6 +207,7 @@ def test_its_cells_are_short_python(notebook):
         tree = python_of(cell.source)
         lines = [line for line in cell.source.splitlines() if line.strip()]
         assert len(lines) <= CELL_LINES, f"{len(lines)} lines:\n{cell.source}"
+        assert [line for line in lines if len(line) > CELL_WIDTH] == []
         for node in ast.walk(tree):
             if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
                 assert node.end_lineno - node.lineno < DEF_LINES, f"{node.name} belongs into the package"
@@ -127,17 +215,8 @@ def test_its_cells_are_short_python(notebook):
 
 def test_what_it_takes_of_the_package_is_there(notebook):
     """A name that moved to another module would be missed minutes into a run."""
-    trees, modules = [python_of(cell.source) for cell in code_of(notebook)], {}
-    nodes = [node for tree in trees for node in ast.walk(tree)]
-    for node in nodes:
-        if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "vadkit":
-            for alias in node.names:
-                try:
-                    modules[alias.asname or alias.name] = importlib.import_module(f"{node.module}.{alias.name}")
-                except ModuleNotFoundError:
-                    assert hasattr(importlib.import_module(node.module), alias.name), (
-                        f"{node.module} has no {alias.name}"
-                    )
+    nodes = [node for cell in code_of(notebook) for node in ast.walk(python_of(cell.source))]
+    modules = {name: one for name, one in package_names(nodes).items() if inspect.ismodule(one)}
     for node in nodes:
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
             assert hasattr(modules[node.value.id], node.attr), f"{modules[node.value.id].__name__} has no {node.attr}"

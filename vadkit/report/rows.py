@@ -166,13 +166,10 @@ def save_rows(config: Config, notebook: str, rows: Sequence[ResultRow]) -> Path:
 
 
 def load_results(config: Config) -> pd.DataFrame:
-    """All saved rows of the profile, with `current`: whether a row was made with these very parameters.
-
-    Raises FileNotFoundError where nothing is saved yet.
-    """
+    """All saved rows of the profile, none where nothing is saved yet, with `current`: whether made with these parameters."""
     path = config.output_dir / "results.csv"
     if not path.is_file():
-        raise FileNotFoundError(f"no results of profile '{config.profile}' yet: {path} is written by the notebooks")
+        return pd.DataFrame(columns=[*COLUMNS, "current"])
     empty = {name: [""] for name in COLUMNS if name not in TEXTS}
     frame = pd.read_csv(path, dtype=dict.fromkeys(TEXTS, str), keep_default_na=False, na_values=empty)
     frame["current"] = frame["config"] == config.fingerprint()
@@ -181,6 +178,8 @@ def load_results(config: Config) -> pd.DataFrame:
 
 def split_current(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """Of `load_results`' frame the rows of these very parameters, and a sentence that counts the others."""
+    if not len(rows):
+        return rows, "No results of this profile are saved yet: run the other notebooks first, best by `vadkit run`."
     others = rows[~rows["current"]]
     if not len(others):
         return rows, f"All {len(rows)} saved rows are of these parameters."
