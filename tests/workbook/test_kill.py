@@ -1,4 +1,7 @@
-"""The whole workbook on its smallest profile, and through `kill -9` over and over: what gets to its end is what an undisturbed run leaves."""
+"""The whole workbook on its smallest profile, and through `kill -9` over and over.
+
+What gets to its end is what an undisturbed run leaves.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ import random
 import re
 import shutil
 import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -52,24 +54,33 @@ def read_whole(path: Path) -> None:
             assert len({len(row) for row in csv.reader(file, strict=True)}) == 1, path
 
 
-def kill_and_rerun(project: Path, arguments: tuple[str, ...], span: float, seed: int, timeout: float) -> None:
-    """Start, `kill -9` at a random moment, start again from what is left, ten times; then let it end.
+def files_of(project: Path) -> set[str]:
+    """What a run left, or is about to leave; its lock does not count."""
+    walks = [walk for root in ("cache", "outputs") for walk in os.walk(project / root)]
+    return {os.path.join(folder, name) for folder, _, names in walks for name in names if name != ".lock"}
 
-    span: about how long the whole run takes from an empty cache, in seconds.
+
+def kill_and_rerun(project: Path, arguments: tuple[str, ...], undisturbed: Path, seed: int, timeout: float) -> None:
+    """Start, `kill -9` after a random number of new files, start again from what is left; then let it end.
+
+    A run that ends before its kill starts from nothing again. undisturbed: the project of another run, whose files
+    say how far apart the kills are to be.
     """
-    draw, killed = random.Random(seed), 0
-    for _ in range(KILLS):
+    draw, killed, apart = random.Random(seed), 0, max(2, len(files_of(undisturbed)) * 3 // (2 * KILLS))
+    while killed < KILLS:
+        before, more = files_of(project), draw.randint(1, apart)
         process = vadkit_process(project, "run", *arguments)
-        try:
-            process.communicate(timeout=draw.uniform(0.5, max(1.0, span / KILLS * 1.5)))
-        except subprocess.TimeoutExpired:
-            os.kill(process.pid, signal.SIGKILL)
-            process.communicate()
-            killed += process.returncode == -signal.SIGKILL
+        while process.poll() is None and len(files_of(project) - before) < more:
+            time.sleep(0.01)
+        process.kill()
+        text, _ = process.communicate()
+        if process.returncode == -signal.SIGKILL:
+            killed += 1
         else:
-            assert process.returncode == 0, "the run ended by itself, and not well"
+            assert process.returncode == 0, text
+            shutil.rmtree(project / "cache")
+            shutil.rmtree(project / "outputs")
         check_cache(project / "cache")
-    assert killed >= KILLS // 2, f"only {killed} of {KILLS} kills came before the end"
     code, text = vadkit(project, "run", *arguments, timeout=timeout)
     assert code == 0, text
 
@@ -100,9 +111,8 @@ def compare(disturbed: Path, undisturbed: Path) -> None:
 
 def test_toy_run_survives_kills(tmp_path):
     projects = [toy_project(tmp_path / name, TOYS) for name in ("undisturbed", "disturbed")]
-    began = time.monotonic()
     assert vadkit(projects[0], "run", "toy")[0] == 0
-    kill_and_rerun(projects[1], ("toy",), time.monotonic() - began, seed=1, timeout=120)
+    kill_and_rerun(projects[1], ("toy",), projects[0], seed=1, timeout=120)
     assert check_cache(projects[1] / "cache") == check_cache(projects[0] / "cache") == len(TOYS)
     compare(*(p / "outputs" / "toy" for p in reversed(projects)))
 
@@ -142,8 +152,10 @@ def test_smoke_run_is_whole_then_current_and_another_seed_changes_its_numbers(tm
     assert code == 0, text
     done = sorted(p.name[:2] for p in (project / "outputs/smoke/receipts").glob("*"))
     assert done == sorted(p.name[:2] for p in (REPOSITORY / "notebooks").glob("*.ipynb"))
-    code, text = vadkit(project, "run", "smoke", timeout=20)  # and fast
+    before = {path: os.stat(path).st_mtime_ns for path in files_of(project)}
+    code, text = vadkit(project, "run", "smoke")
     assert code == 0 and "running (" not in text, text
+    assert {path: os.stat(path).st_mtime_ns for path in files_of(project)} == before
 
     code, text = vadkit(
         project, "run", "smoke", "--only", "02,05,10", "-p", "seeds", "[1]", "-p", "output_root", "another", timeout=600
@@ -159,9 +171,8 @@ def test_smoke_run_is_whole_then_current_and_another_seed_changes_its_numbers(tm
 def test_smoke_run_survives_kills(tmp_path):
     """Three notebooks of the smallest profile, through ten kills, from nothing."""
     undisturbed, disturbed = (workbook(tmp_path / name) for name in ("undisturbed", "disturbed"))
-    started = time.monotonic()
     code, text = vadkit(undisturbed, "run", "smoke", "--only", KILLED, timeout=600)
     assert code == 0, text
-    kill_and_rerun(disturbed, ("smoke", "--only", KILLED), time.monotonic() - started, seed=2, timeout=600)
+    kill_and_rerun(disturbed, ("smoke", "--only", KILLED), undisturbed, seed=2, timeout=600)
     assert check_cache(disturbed / "cache") > 0
     compare(*(project / "outputs" / "smoke" for project in (disturbed, undisturbed)))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import fcntl
 import json
 import os
@@ -9,14 +10,13 @@ import time
 
 import psutil
 import pytest
-from toys import toy_notebook, toy_project, vadkit, vadkit_process, working_notebook
+from toys import REPOSITORY, toy_notebook, toy_project, vadkit, vadkit_process, working_notebook
 
-from vadkit.core.config import Config, parameters_cell
-from vadkit.core.errors import ConfigError
+from vadkit.core.config import Config, load_params, parameters_cell
+from vadkit.core.errors import AnnotationError, ConfigError, RunError, VadkitError
 from vadkit.workbook import kernels, receipts
 from vadkit.workbook import notebooks as notebook_files
 from vadkit.workbook import run as workbook
-from vadkit.workbook.kernels import RunError
 
 
 @pytest.fixture
@@ -27,6 +27,13 @@ def project(tmp_path):
 def executed(text: str) -> list[str]:
     """Names of the notebooks that a run started."""
     return [line.split()[0] for line in text.splitlines() if "  running (" in line]
+
+
+def assigned(source: str) -> dict:
+    """What a cell of assignments leaves."""
+    names: dict = {}
+    exec(source, {}, names)
+    return names
 
 
 def wait_for(condition, seconds: float = 60.0) -> None:
@@ -43,11 +50,13 @@ def test_a_second_run_skips_what_is_current(project):
     assert executed(text) == ["00_first", "01_second"]
     assert (out / "results.csv").read_text().count("\n") == 3
     notebook = json.loads((out / "notebooks" / "00_first.ipynb").read_text())
-    injected = next(
-        "".join(c["source"]) for c in notebook["cells"] if "injected-parameters" in c["metadata"].get("tags", [])
-    )
-    assert all(f"\n{name} = " in injected for name in Config.model_fields)  # the full config, not only the file's keys
+    (injected,) = (c for c in notebook["cells"] if "injected-parameters" in c["metadata"].get("tags", []))
+    assert injected["metadata"]["jupyter"] == {"source_hidden": True} and "hide-input" in injected["metadata"]["tags"]
+    assert assigned("".join(injected["source"])) == {"profile": "toy", "seeds": [0], "detector_weights": "toy.onnx"}
     receipt = json.loads((out / "receipts" / "00.json").read_text())
+    assert (
+        receipt["parameters"] == load_params(project / "params" / "toy.yaml").model_dump()
+    )  # not only the file's keys
     assert receipt["files"] == ["figures/00_first.png", "results/00_first.csv"]
     stamp = (out / "notebooks" / "00_first.ipynb").stat().st_mtime_ns
 
@@ -156,6 +165,40 @@ def test_a_failing_cell_stops_the_run_and_is_named(project):
     code, text = vadkit(project, "run", "toy")
     assert code == 0 and executed(text) == ["01_second", "02_third"]
     assert not kept.exists()
+
+
+def test_a_folder_of_a_profiles_name_is_no_parameter_file_and_defaults_are_not_repeated(project):
+    (project / "demo").mkdir()
+    (project / "params" / "demo.yaml").write_text("# all defaults\n")
+    toy_notebook(project / "notebooks", "01_second", "a = 1", "1 / 0")
+    code, text = vadkit(project, "run", "demo")
+    assert code == 1 and executed(text) == ["00_first", "01_second"], text
+    assert "01_second failed in code cell 3" in text
+    assert "injected-parameters" not in (project / "outputs/demo/notebooks/00_first.ipynb").read_text()
+    receipt = json.loads((project / "outputs/demo/receipts/00.json").read_text())
+    assert receipt["parameters"] == Config().model_dump()
+
+
+def test_what_a_person_changed_in_a_parameters_cell_does_not_count_in_a_run(project):
+    changed = parameters_cell().replace("\npatience = 5 ", "\npatience = 6 ").replace("[0, 1, 2]", "[1, 0]")
+    toy_notebook(project / "notebooks", "01_second", parameters=changed)
+    plain, other = (n.content for n in notebook_files.find_notebooks(project / "notebooks"))
+    values = Config(profile="it's", sas_bound=6.5, early_stopping=False).model_dump()
+    differ = {"profile": "it's", "sas_bound": 6.5, "early_stopping": False}
+    assert notebook_files.changed_parameters(plain, values) == differ
+    assert notebook_files.changed_parameters(other, values) == differ | {"patience": 5, "seeds": [0, 1, 2]}
+
+
+def test_of_every_error_of_a_users_the_sentence_is_shown_and_no_traceback(tmp_path):
+    """Also of one that a room would define for itself."""
+    modules = [path for path in sorted((REPOSITORY / "vadkit").rglob("*.py")) if "Error(" in path.read_text()]
+    classes = [n for path in modules for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.ClassDef)]
+    errors = [n.name for n in classes if any(ast.unparse(base).endswith("Error") for base in n.bases)]
+    assert {VadkitError.__name__, AnnotationError.__name__, "TooShortError"} <= {*errors, VadkitError.__name__}
+    for name in errors:
+        failure = kernels.Failure(4, name, "line 3: expected a number", ["Traceback (most recent call last)"])
+        said = workbook._explain("03_x", failure, 1.0, tmp_path / "none").splitlines()
+        assert said == ["  03_x failed in code cell 4 after 0:01", "error: line 3: expected a number"], name
 
 
 @pytest.mark.parametrize(
@@ -376,8 +419,6 @@ def test_the_context_follows_data_weights_and_package(tmp_path, monkeypatch):
     [(0, "zmq.error.ZMQError: Address already in use", 3), (2, "Address already in use", 1), (0, "MemoryError", 1)],
 )
 def test_a_kernel_that_lost_its_port_is_started_again(monkeypatch, tmp_path, cell, word, attempts):
-    from vadkit.workbook import kernels
-
     tried = []
 
     def attempt(*arguments):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vadkit.core.errors import DataError
+from vadkit.core.errors import AnnotationError, DataError
 
 if TYPE_CHECKING:
     from vadkit.corpora.video import Problem, Video
@@ -20,14 +20,6 @@ if TYPE_CHECKING:
 FIELDS = 'track xmin ymin xmax ymax frame lost occluded generated "label"'
 # nine integers, a label in quotes or a bare word, then Vatic's optional quoted attributes
 LINE = re.compile(r'((?:\S+\s+){9})(?:"([^"]*)"|([^\s"]+))((?:\s+"[^"]*")*)')
-
-
-class AnnotationError(DataError):
-    """A line that is not what its file's format says; `where` is the file and line, `what` the rest."""
-
-    def __init__(self, where: str, what: str):
-        super().__init__(f"{where}: {what}")
-        self.where, self.what = where, what
 
 
 @dataclass(frozen=True)

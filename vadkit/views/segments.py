@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vadkit.core.errors import DataError
+from vadkit.core.errors import DataError, TooShortError
 from vadkit.corpora.video import Problem
 from vadkit.views.sampling import segment_starts
 
@@ -24,10 +24,6 @@ TEXT_SEGMENTS = 32  # lines of a file of Sultani et al.
 SUFFIXES = re.compile(
     r"(\.mp4|_x264|_c3d|_i3d|_rgb|_flow|_c)+$", re.IGNORECASE
 )  # what publishers add to a video's name
-
-
-class TooShortError(DataError):
-    """A video has fewer frames than it is to have segments."""
 
 
 @dataclass(frozen=True, eq=False)

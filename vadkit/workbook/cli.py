@@ -9,12 +9,15 @@ import difflib
 import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import click
 
 from vadkit import __version__
 from vadkit.core.errors import ConfigError, DataError, VadkitError
+
+COUNT = click.IntRange(min=1)
 
 
 class Commands(click.Group):
@@ -28,17 +31,27 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
+def overrides(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """The values of repeated `-p KEY VALUE`. Raises ConfigError for a key given twice."""
+    from vadkit.core.config import parse_override
+
+    values: dict[str, Any] = {}
+    for name, text in pairs:
+        if name in values:
+            raise ConfigError(f"-p {name} is given twice; give it once")
+        values[name] = parse_override(name, text)
+    return values
+
+
+def parameter_option(what: str) -> Callable:
+    """The option `-p KEY VALUE`, which a command takes as the dictionary `parameters`."""
+    names, callback = ("-p", "--parameter", "parameters"), lambda context, option, pairs: overrides(pairs)
+    return click.option(*names, type=(str, str), multiple=True, metavar="KEY VALUE", callback=callback, help=what)
+
+
 def with_parameters(command: Callable[..., None]) -> Callable[..., None]:
-    """The argument PARAMS and the option `-p KEY VALUE`, which most commands take."""
-    option = click.option(
-        "-p",
-        "--parameter",
-        "parameters",
-        type=(str, str),
-        multiple=True,
-        metavar="KEY VALUE",
-        help="Replace a parameter; may be repeated.",
-    )
+    """The argument PARAMS and the option `-p KEY VALUE`."""
+    option = parameter_option("Replace a parameter; may be repeated.")
     return click.argument("params", metavar="PARAMS")(option(command))
 
 
@@ -56,26 +69,26 @@ def app() -> None:
 @click.option("--only", metavar="02,03", help="Run these notebooks alone.")
 @click.option("--from", "from_", metavar="06", help="Run this notebook and later ones.")
 @click.option("--force", is_flag=True, help="Run also what is current.")
-def run(params: str, parameters: Iterable[tuple[str, str]], only: str | None, from_: str | None, force: bool) -> None:
+def run(params: str, parameters: dict[str, Any], only: str | None, from_: str | None, force: bool) -> None:
     """Run the notebooks in order, skipping what is current."""
     from vadkit.workbook import run as workbook
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended politely or by Ctrl-C: the kernel goes too
-    sys.exit(workbook.run(params, overrides(parameters), only, from_, force, say=_say))
+    sys.exit(workbook.run(params, parameters, only, from_, force, say=partial(print, flush=True)))
 
 
 @app.command()
 @with_parameters
-def check(params: str, parameters: Iterable[tuple[str, str]]) -> None:
+def check(params: str, parameters: dict[str, Any]) -> None:
     """Say whether a run can work: parameters, data, weights."""
     from vadkit.core.config import project_root
     from vadkit.workbook import checks
     from vadkit.workbook.notebooks import find_notebooks
+    from vadkit.workbook.run import open_profile
 
-    config = _load(params, parameters)
-    print(
-        f"parameters: {len(type(config).model_fields)} checked, profile {config.profile}, fingerprint {config.fingerprint()}"
-    )
+    _, config = open_profile(params, parameters)
+    count = len(type(config).model_fields)
+    print(f"parameters: {count} checked, profile {config.profile}, fingerprint {config.fingerprint()}")
     found = checks.findings(config, find_notebooks(project_root() / "notebooks"))
     for finding in found:
         print(f"{'MISSING ' if finding.problem else ''}{finding.what}")
@@ -87,19 +100,18 @@ def check(params: str, parameters: Iterable[tuple[str, str]]) -> None:
 
 @app.command()
 @with_parameters
-def data(params: str, parameters: Iterable[tuple[str, str]]) -> None:
+def data(params: str, parameters: dict[str, Any]) -> None:
     """Count the videos per split and class; say what is missing and where it comes from."""
     from vadkit.core.config import resolve
     from vadkit.corpora import load_corpus
     from vadkit.workbook import checks
+    from vadkit.workbook.run import open_profile
 
-    config = _load(params, parameters)
+    _, config = open_profile(params, parameters)
     print(f"corpus {config.corpus}: {checks.COME_FROM[config.corpus]}")
     if config.corpus == "synthetic":
-        half = "half of them anomalous"
-        print(
-            f"training and validation: {config.world_train_videos} videos, {half}\ntest: {config.world_test_videos} videos, {half}"
-        )
+        print(f"training and validation: {config.world_train_videos} videos, half of them anomalous")
+        print(f"test: {config.world_test_videos} videos, half of them anomalous")
         return
     print(f"data_root: {resolve(config.data_root)}")
     for line in checks.describe(load_corpus(config)):
@@ -113,33 +125,19 @@ def data(params: str, parameters: Iterable[tuple[str, str]]) -> None:
 @click.option("--seed", default=0, show_default=True, help="One of its seeds.")
 @click.option("--overlay", metavar="OUT.mp4", help="Write the video with scores, detections and alarms.")
 @click.option("--csv", "table", metavar="OUT.csv", help="Write a line for each analysed frame.")
-@click.option(
-    "-p",
-    "--parameter",
-    "parameters",
-    type=(str, str),
-    multiple=True,
-    metavar="KEY VALUE",
-    help="Replace a parameter of the training, such as flow_method.",
-)
+@parameter_option("Replace a parameter of the training, such as flow_method.")
 def score(
-    video: str,
-    folder: str,
-    system: str,
-    seed: int,
-    overlay: str | None,
-    table: str | None,
-    parameters: Iterable[tuple[str, str]],
+    video: str, folder: str, system: str, seed: int, overlay: str | None, table: str | None, parameters: dict[str, Any]
 ) -> None:
     """Score VIDEO, a file, a stream's URL or a camera's number, with a trained system.
 
     Ctrl-C ends it in order: what was scored is kept.
     """
     from vadkit.live import score as live
-    from vadkit.systems import record as trained
+    from vadkit.systems import record
 
-    model = trained.find_model(folder, system, seed, video)
-    interrupted: list[int] = []
+    trained = record.find_model(folder, system, seed, video)
+    config, interrupted = live.changed(trained.config, parameters), []
 
     def interrupt(*signal_and_frame: Any) -> None:
         if interrupted:
@@ -148,27 +146,19 @@ def score(
 
     before = signal.signal(signal.SIGINT, interrupt)
     try:
-        verdict = live.score(
-            video, model, overlay, table, live.changed(model.config, overrides(parameters)), lambda: bool(interrupted)
-        )
+        verdict = live.score(video, trained, overlay, table, config, stopped=lambda: bool(interrupted))
     finally:
         signal.signal(signal.SIGINT, before)
-    for line in live.describe(verdict, model, overlay, table):
-        print(line)
+    print("\n".join(live.describe(verdict, trained, overlay, table)))
     if verdict.broken:
-        raise DataError(
-            f"{verdict.broken}\n  the verdict is on the {verdict.frames} frames before that"
-            + ("; what was written of them is kept" if overlay or table else "")
-        )
+        kept = "; what was written of them is kept" if overlay or table else ""
+        raise DataError(f"{verdict.broken}\n  the verdict is on the {verdict.frames} frames before that{kept}")
 
 
 @app.command()
 @click.argument("scores", metavar="SCORES")
 @click.option(
-    "--annotations",
-    required=True,
-    metavar="FILE",
-    help="UCF-Crime's temporal annotation: <video> <class> start end start end.",
+    "--annotations", required=True, metavar="FILE", help="UCF-Crime's annotation: <video> <class> start end start end."
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a page.")
 @click.option(
@@ -182,13 +172,7 @@ def score(
     "--slack", type=int, metavar="FRAMES", help="Lengths may differ by this; default: one segment, 16 for frame scores."
 )
 @click.option("--leave-out", is_flag=True, help="Go on without the videos at fault, naming each.")
-@click.option(
-    "--resamples",
-    type=click.IntRange(min=1),
-    default=1000,
-    show_default=True,
-    help="Resamples of videos for the intervals.",
-)
+@click.option("--resamples", type=COUNT, default=1000, show_default=True, help="Resamples of videos for the intervals.")
 def evaluate(
     scores: str,
     annotations: str,
@@ -201,8 +185,8 @@ def evaluate(
 ) -> None:
     """Anybody's scores through our evaluator.
 
-    SCORES is a CSV, one row a video (name, class where given, frames, then equal segments), or a folder of <name>.npy with a
-    score for each frame.
+    SCORES is a CSV, one row a video (name, class where given, frames, then equal segments), or a folder of <name>.npy
+    with a score for each frame.
     """
     from vadkit.core.config import make_config
     from vadkit.evaluation import external
@@ -234,18 +218,6 @@ def sync() -> None:
     print("\n".join(f"renewed {path.name}" for path in changed) or "all parameters cells are current")
 
 
-def overrides(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """The values of repeated `-p KEY VALUE`. Raises ConfigError for a key given twice."""
-    from vadkit.core.config import parse_override
-
-    values: dict[str, Any] = {}
-    for name, text in pairs:
-        if name in values:
-            raise ConfigError(f"-p {name} is given twice; give it once")
-        values[name] = parse_override(name, text)
-    return values
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; a user's error is one line on stderr and exit code 2."""
     try:
@@ -266,16 +238,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # `vadkit params | head`
         sys.stderr.close()
         sys.exit(1)
-
-
-def _load(params: str, parameters: Iterable[tuple[str, str]]) -> Any:
-    from vadkit.workbook.run import open_profile
-
-    return open_profile(params, overrides(parameters))[1]
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)
 
 
 if __name__ == "__main__":

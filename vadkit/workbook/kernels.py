@@ -19,30 +19,38 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vadkit.core.errors import VadkitError
+from vadkit.core.errors import RunError
 
 TOKEN = "VADKIT_RUN"  # environment variable by which a run's processes are known
 BAR = re.compile(r"(\d+%)\|.*\|\s*(\S+).*")  # tqdm's: the share and the count say enough
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 PORT_ATTEMPTS = 3
-
-
-class RunError(VadkitError):
-    """A run cannot start or did not get to its end."""
+INJECTED = "injected-parameters"  # papermill's tag of the cell that it puts below the parameters cell
 
 
 @dataclass
 class Doing:
-    """What the kernel is doing now; written by papermill's thread, read by the main one."""
+    """What the kernel is doing now: written by papermill's thread, which takes it for a file of output, read by the main one.
+
+    places: of each cell its number among the source's code cells, from 1, and the heading above it.
+    """
 
     cell: int = 0
-    cells: int = 0
     heading: str = ""
-    said: str = ""
+    said: str = ""  # the last line of the output: a bar, or the last thing printed
+    places: list[tuple[int, str]] = field(default_factory=list)
 
     def line(self) -> str:
-        parts = [f"cell {self.cell} of {self.cells}" if self.cell else "starting the kernel", self.heading, self.said]
-        return ": ".join(part for part in parts if part)
+        where = f"cell {self.cell} of {self.places[-1][0]}" if self.cell else "starting the kernel"
+        return ": ".join(part for part in (where, self.heading, self.said) if part)
+
+    def write(self, text: str) -> None:
+        lines = [line.strip() for line in re.split(r"[\r\n]", ANSI.sub("", text)) if line.strip()]
+        if lines:
+            self.said = BAR.sub(r"\1 \2", lines[-1])[:100]
+
+    def flush(self) -> None:
+        """papermill calls it; there is nothing to flush."""
 
 
 @dataclass
@@ -82,7 +90,7 @@ def execute(
 
 
 def _papermill(source: Path, target: Path, values: Mapping[str, Any], doing: Doing) -> Failure | None:
-    """Execute once; again where the kernel lost a port to another program between choosing and taking it, and ran no cell."""
+    """Execute once; again where the kernel, before any cell, lost a port to another program that took it first."""
     for _ in range(PORT_ATTEMPTS):
         failure = _attempt(source, target, values, doing)
         if failure is None or doing.cell or not any("Address already in use" in line for line in failure.traceback):
@@ -99,74 +107,47 @@ def _attempt(source: Path, target: Path, values: Mapping[str, Any], doing: Doing
     from papermill.exceptions import PapermillExecutionError
 
     logging.getLogger("papermill").setLevel(logging.CRITICAL)
-    said, log = _Said(doing), target.with_suffix(".log")
+    log = target.with_suffix(".log")
+    options = {"engine_name": _engine(), "kernel_name": "python3", "language": "python", "progress_bar": False}
+    watched = {"kernel_manager_class": _kernel_manager(log), "doing": doing, "stdout_file": doing, "stderr_file": doing}
     asyncio.set_event_loop(asyncio.new_event_loop())
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # jupyter's own, about itself
-            papermill.execute_notebook(
-                str(source), str(target), parameters=dict(values), engine_name=_engine(), kernel_name="python3", language="python",
-                progress_bar=False, kernel_manager_class=_kernel_manager(log), doing=doing, stdout_file=said, stderr_file=said,
-            )  # fmt: skip
+            papermill.execute_notebook(str(source), str(target), parameters=dict(values), **options, **watched)
     except PapermillExecutionError as error:
         trace = [ANSI.sub("", line) for part in error.traceback for line in part.splitlines()]
-        return Failure(_source_cell(source, error.cell_index), error.ename, error.evalue, trace)
+        return Failure(doing.places[error.cell_index][0], error.ename, error.evalue, trace)
     except Exception as error:  # a dead kernel, a full disk: the run must say so and stop, whatever it was
         words = log.read_text(errors="replace").splitlines() if log.is_file() else []
-        return Failure(
-            doing.cell or None,
-            type(error).__name__,
-            str(error),
-            [line for line in words if "[IPKernelApp]" not in line],
-        )
+        words = [line for line in words if "[IPKernelApp]" not in line]
+        return Failure(doing.cell or None, type(error).__name__, str(error), words)
     finally:
         log.unlink(missing_ok=True)
     return None
 
 
-def _source_cell(source: Path, index: int) -> int | None:
-    """The number, from 1, of a code cell of `source`, given its index once papermill has put a cell below the parameters'."""
-    cells = json.loads(source.read_text(encoding="utf-8"))["cells"]
-    parameters = next(i for i, cell in enumerate(cells) if "parameters" in cell["metadata"].get("tags", []))
-    index -= index > parameters
-    return sum(cell["cell_type"] == "code" for cell in cells[: index + 1])
-
-
-class _Said:
-    """Takes the kernel's output and keeps its last line: a bar, or the last thing printed."""
-
-    def __init__(self, doing: Doing):
-        self.doing = doing
-
-    def write(self, text: str) -> None:
-        lines = [line.strip() for line in re.split(r"[\r\n]", ANSI.sub("", text)) if line.strip()]
-        if lines:
-            self.doing.said = BAR.sub(r"\1 \2", lines[-1])[:100]
-
-    def flush(self) -> None:
-        """papermill calls it; there is nothing to flush."""
-
-
 def _engine() -> str:
-    """Name of a papermill engine that tells a `Doing` which cell runs."""
+    """Name of a papermill engine that tells a `Doing` which cell runs, and folds the injected cell."""
     from papermill.engines import NBClientEngine, papermill_engines
 
     class Watched(NBClientEngine):
         @classmethod
         def execute_managed_notebook(cls, nb_man, kernel_name, doing=None, **options):
-            code, heading = 0, ""
-            places = []
+            code, heading, doing.places = 0, "", []
             for cell in nb_man.nb.cells:
-                code += cell.cell_type == "code" and "injected-parameters" not in cell.metadata.get("tags", [])
-                titles = re.findall(r"^#+\s+(.*)$", cell.source, re.MULTILINE) if cell.cell_type == "markdown" else []
-                heading = titles[-1].strip() if titles else heading
-                places.append((code, heading))
-            doing.cells = code
+                if INJECTED in cell.metadata.get("tags", []):
+                    cell.metadata.tags.append("hide-input")
+                    cell.metadata.jupyter = {"source_hidden": True}
+                elif cell.cell_type == "code":
+                    code += 1
+                elif titles := re.findall(r"^#+\s+(.*)$", cell.source, re.MULTILINE):
+                    heading = titles[-1].strip()
+                doing.places.append((code, heading))
             start = nb_man.cell_start
 
             def cell_start(cell, cell_index=None, **more):
-                doing.cell, doing.heading = places[cell_index]
-                doing.said = ""
+                (doing.cell, doing.heading), doing.said = doing.places[cell_index], ""
                 return start(cell, cell_index=cell_index, **more)
 
             nb_man.cell_start = cell_start
@@ -211,28 +192,26 @@ def run_lock(output_dir: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             pid = _read_lock(path).get("pid", "unknown")
-            raise RunError(
-                f"{output_dir} is in use by another run, process {pid}; wait for it, end it, or give this run another profile: -p profile NAME"
-            ) from None
+            remedy = "wait for it, end it, or give this run another profile: -p profile NAME"
+            raise RunError(f"{output_dir} is in use by another run, process {pid}; {remedy}") from None
         end_processes(_read_lock(path).get("token", ""))
-        token = secrets.token_hex(8)
-        os.environ[TOKEN] = token
-        _write_lock(file, {"pid": os.getpid(), "token": token})
+        os.environ[TOKEN] = secrets.token_hex(8)
+        _write_lock(file, json.dumps({"pid": os.getpid(), "token": os.environ[TOKEN]}))
         try:
             yield
         finally:
             del os.environ[TOKEN]
-            _write_lock(file, {})
+            _write_lock(file, "")
 
 
-def end_processes(token: str) -> int:
-    """Kill the processes, other than this one, that carry a run's token; returns how many.
+def end_processes(token: str) -> None:
+    """Kill the processes, other than this one, that carry a run's token.
 
     A killed runner's kernel ends itself within a second or so, but its worker processes may not, and what
     they still write must not mix with the next run. The token, not the process id, says whose they are.
     """
     if not token:
-        return 0
+        return
     import psutil
 
     ours = []
@@ -244,19 +223,17 @@ def end_processes(token: str) -> int:
         except (psutil.Error, OSError):  # another user's, or gone meanwhile
             continue
     psutil.wait_procs(ours, timeout=10)
-    return len(ours)
 
 
 def _read_lock(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8") or "{}")
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
 
 
-def _write_lock(file: Any, content: dict[str, Any]) -> None:
-    file.seek(0)
-    file.truncate()
-    file.write(json.dumps(content) if content else "")
+def _write_lock(file: Any, text: str) -> None:
+    file.truncate(0)  # opened to append: what is written goes to the end
+    file.write(text)
     file.flush()

@@ -5,15 +5,14 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vadkit.core.config import Config, parameters_cell
-from vadkit.core.errors import ConfigError
+from vadkit.core.errors import ConfigError, RunError
 from vadkit.core.store import write_atomic
-from vadkit.workbook.kernels import RunError
 
 FOLDED = {  # a parameters cell's metadata: hidden in JupyterLab and in a book made of the notebooks, until it is clicked
     "jupyter": {"source_hidden": True},
@@ -45,13 +44,10 @@ def find_notebooks(folder: Path) -> list[Notebook]:
                 cell["source"] = "".join(cell["source"])
         except (ValueError, KeyError, TypeError) as error:
             raise RunError(f"{path} is not a notebook ({error}); restore it with git checkout") from None
+        if found and found[-1].number == path.stem[:2]:
+            both = f"{found[-1].path.name}, {path.name}"
+            raise RunError(f"two notebooks carry the number {path.stem[:2]}: {both}; rename one")
         found.append(Notebook(path, content))
-    numbers = [n.number for n in found]
-    twice = {number for number in numbers if numbers.count(number) > 1}
-    if twice:
-        raise RunError(
-            f"two notebooks carry the number {', '.join(sorted(twice))}: {', '.join(n.path.name for n in found if n.number in twice)}; rename one"
-        )
     if not found:
         raise RunError(f"no notebooks in {folder}")
     return found
@@ -65,9 +61,8 @@ def select(notebooks: list[Notebook], only: str | None, from_: str | None) -> li
         digits = re.match(r"\d{1,2}(?!\d)", text.strip())
         value = digits.group().zfill(2) if digits else text.strip()
         if value not in numbers:
-            raise ConfigError(
-                f"{option} {text.strip() or repr(text)}: there is no such notebook; there are {', '.join(n.name for n in notebooks)}"
-            )
+            known = ", ".join(n.name for n in notebooks)
+            raise ConfigError(f"{option} {text.strip() or repr(text)}: there is no such notebook; there are {known}")
         return value
 
     wanted = {number(part, "--only") for part in only.split(",")} if only is not None else numbers
@@ -78,32 +73,38 @@ def select(notebooks: list[Notebook], only: str | None, from_: str | None) -> li
     return chosen
 
 
-def parameters_problems(content: dict[str, Any]) -> list[str]:
+def code_cells(content: Mapping[str, Any]) -> list[str]:
+    """Sources of a notebook's code cells; prose does not count."""
+    return [cell["source"] for cell in content["cells"] if cell["cell_type"] == "code"]
+
+
+def parameters_problems(content: Mapping[str, Any]) -> list[str]:
     """What keeps a notebook from taking a profile's parameters; empty where nothing does."""
-    code = [cell for cell in content["cells"] if cell["cell_type"] == "code"]
-    tags = [cell["metadata"].get("tags", []) for cell in code]
-    if not code or "parameters" not in tags[0]:
+    tags = [cell["metadata"].get("tags", []) for cell in content["cells"] if cell["cell_type"] == "code"]
+    if not tags or "parameters" not in tags[0]:
         return ["its first code cell is not tagged 'parameters'"]
     problems = []
     if sum("parameters" in t for t in tags) > 1 or any("injected-parameters" in t for t in tags):
         problems.append("it has a second parameters cell; there must be one")
     try:
-        body = ast.parse(code[0]["source"]).body
+        body = ast.parse(code_cells(content)[0]).body
     except SyntaxError as error:
         return [*problems, f"its parameters cell is not Python: {error.msg} in line {error.lineno}"]
-    names = [
-        node.targets[0].id for node in body if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
-    ]
+    names = [n.targets[0].id for n in body if isinstance(n, ast.Assign) and isinstance(n.targets[0], ast.Name)]
     if len(names) != len(body):
         problems.append("its parameters cell holds something else than 'name = value' lines")
-    for what, some in (
-        ("lacks", [n for n in Config.model_fields if n not in names]),
-        ("sets unknown", [n for n in names if n not in Config.model_fields]),
-        ("sets twice", sorted({n for n in names if names.count(n) > 1})),
-    ):
-        if some:
-            problems.append(f"its parameters cell {what} {', '.join(some)}")
-    return problems
+    wrong = {
+        "lacks": [n for n in Config.model_fields if n not in names],
+        "sets unknown": [n for n in names if n not in Config.model_fields],
+        "sets twice": sorted({n for n in names if names.count(n) > 1}),
+    }
+    return problems + [f"its parameters cell {what} {', '.join(some)}" for what, some in wrong.items() if some]
+
+
+def changed_parameters(content: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the values those that differ from what a sound notebook's parameters cell, in its defaults, says itself."""
+    said = {node.targets[0].id: ast.unparse(node.value) for node in ast.parse(code_cells(content)[0]).body}
+    return {name: value for name, value in values.items() if said[name] != repr(value)}
 
 
 def renew_parameters_cells(folder: Path) -> list[Path]:
@@ -127,5 +128,5 @@ def needs(notebook: Notebook, notebooks: Sequence[Notebook]) -> list[Notebook]:
 
     Notebooks compute what they lack, so that any runs by itself; saved results are all that passes between them.
     """
-    code = "\n".join(cell["source"] for cell in notebook.content["cells"] if cell["cell_type"] == "code")
-    return [n for n in notebooks if n.number < notebook.number] if re.search(r"\bload_results\b", code) else []
+    reads = any(re.search(r"\bload_results\b", source) for source in code_cells(notebook.content))
+    return [n for n in notebooks if n.number < notebook.number] if reads else []

@@ -6,8 +6,6 @@ The executed notebook's own metadata is never evidence: after a killed kernel it
 
 from __future__ import annotations
 
-import csv
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -22,27 +20,23 @@ from vadkit.core.code import code_version
 from vadkit.core.config import Config, resolve
 from vadkit.core.store import digest, file_digest, write_atomic
 from vadkit.models.pretrained import WEIGHTS
+from vadkit.workbook.notebooks import code_cells
 
 PACKAGES = ("torch", "torchvision", "opencv-python", "ultralytics", "numpy", "pandas", "scikit-learn", "scipy")
 NOT_RESULTS = "vadkit.workbook"  # runs what makes results, and makes none
 RUNNER_FOLDERS = {"notebooks", "receipts"}
 
 
-def code_cells(notebook: Mapping[str, Any]) -> list[str]:
-    """Sources of a notebook's code cells; prose does not count."""
-    return [cell["source"] for cell in notebook["cells"] if cell["cell_type"] == "code"]
-
-
 def make_fingerprint(
-    notebook: Mapping[str, Any], parameters: Mapping[str, Any], context: str, upstream: Mapping[str, Any]
+    content: Mapping[str, Any], parameters: Mapping[str, Any], context: str, upstream: Mapping[str, Any]
 ) -> str:
     """Twenty hex digits that change with the code, the parameters, the context or what earlier notebooks left.
 
-    context: `context_digest(config)`; upstream: name -> `left_by` of the earlier notebooks it builds on.
+    content: of the notebook; context: `context_digest(config)`; upstream: name -> `left_by` of the earlier notebooks
+    it builds on.
     """
-    return digest(
-        {"cells": code_cells(notebook), "parameters": dict(parameters), "context": context, "upstream": dict(upstream)}
-    )
+    made_of = {"parameters": dict(parameters), "context": context, "upstream": dict(upstream)}
+    return digest({"cells": code_cells(content), **made_of})
 
 
 def context_digest(config: Config) -> str:
@@ -51,13 +45,8 @@ def context_digest(config: Config) -> str:
     Data are known by path, size and time, since reading a corpus of 100 GB at every start is not an option;
     weights by their content.
     """
-    data = file_times(resolve(config.data_root)) if config.data_root else []
-    data += [
-        line
-        for path in (config.evaluate_scores, config.evaluate_annotations, config.mil_published)
-        if path
-        for line in file_times(resolve(path))
-    ]
+    places = (config.data_root, config.evaluate_scores, config.evaluate_annotations, config.mil_published)
+    data = [line for path in places if path for line in file_times(resolve(path))]
     paths = [resolve(getattr(config, name)) for name in WEIGHTS]
     weights = [file_digest(path) if path.is_file() else "" for path in paths]
     libraries = {name: _version(name) for name in PACKAGES}
@@ -67,15 +56,16 @@ def context_digest(config: Config) -> str:
 @cache
 def package_digest() -> str:
     """Twenty hex digits of vadkit's code (without comments and docstrings) and its packaged files."""
-    packages = [Path(p.__file__).parent for p in (vadkit, demo_world)]
-    found = [(root, p) for root in packages for p in sorted(root.rglob("*")) if p.is_file() and p.suffix != ".pyc"]
-    modules = [_module_name(root, path) for root, path in found if path.suffix == ".py"]
-    assets = [(p.relative_to(root).as_posix(), file_digest(p)) for root, p in found if p.suffix != ".py"]
-    return digest([code_version(*(m for m in modules if not m.startswith(NOT_RESULTS))), assets])
+    roots = [Path(package.__file__).parent for package in (vadkit, demo_world)]
+    found = {p.relative_to(root.parent): p for root in roots for p in sorted(root.rglob("*")) if p.is_file()}
+    modules = [".".join(name.with_suffix("").parts) for name in found if name.suffix == ".py"]
+    modules = [name.removesuffix(".__init__") for name in modules if not name.startswith(NOT_RESULTS)]
+    assets = [(name.as_posix(), file_digest(p)) for name, p in found.items() if name.suffix not in (".py", ".pyc")]
+    return digest([code_version(*modules), assets])
 
 
 def file_times(path: Path) -> list[tuple[str, int, int]]:
-    """(relative path, bytes, modification time in ns) of a file or of all files below a folder; hidden ones do not count."""
+    """(relative path, bytes, modification time in ns) of a file, or of those below a folder that are not hidden."""
     if path.is_file():
         status = path.stat()
         return [(path.name, status.st_size, status.st_mtime_ns)]
@@ -112,7 +102,7 @@ def write_receipt(
     receipt = {
         "notebook": name,
         "fingerprint": fingerprint,
-        "executed": _sha(output_dir / "notebooks" / f"{name}.ipynb"),
+        "executed": _executed(output_dir, name),
         "rows": rows_digest(output_dir, name),
         "files": sorted(files),
         "seconds": round(seconds, 1),
@@ -129,7 +119,7 @@ def why_stale(output_dir: Path, name: str, fingerprint: str) -> str:
         return "no receipt"
     if receipt["fingerprint"] != fingerprint:
         return "code, parameters or data changed"
-    if _sha(output_dir / "notebooks" / f"{name}.ipynb") != receipt["executed"]:
+    if _executed(output_dir, name) != receipt["executed"]:
         return "its executed notebook is missing or was changed"
     missing = [file for file in receipt["files"] if not (output_dir / file).is_file()]
     if missing:
@@ -150,36 +140,22 @@ def rows_digest(output_dir: Path, name: str) -> str:
 
     results.csv itself is made of all notebooks' rows; that it is there is all that matters here.
     """
-    rows: list = []
-    for part in (name, name[:2]):
-        try:
-            with open(output_dir / "results" / f"{part}.csv", newline="", encoding="utf-8") as file:
-                rows += list(csv.DictReader(file))
-        except (OSError, csv.Error, UnicodeDecodeError):
-            continue
-    return digest(rows if (output_dir / "results.csv").is_file() else [])
+    parts = [output_dir / "results" / f"{part}.csv" for part in (name, name[:2])]
+    return digest([file_digest(p) for p in parts if p.is_file() and (output_dir / "results.csv").is_file()])
 
 
 def snapshot(output_dir: Path) -> dict[str, tuple[int, int]]:
     """Size and time of the files that notebooks leave below output_dir (results.csv is known by its rows)."""
-    found = file_times(output_dir)
     return {
         path: (size, time)
-        for path, size, time in found
+        for path, size, time in file_times(output_dir)
         if path != "results.csv" and Path(path).parts[0] not in RUNNER_FOLDERS
     }
 
 
-def _sha(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        return ""
-
-
-def _module_name(root: Path, path: Path) -> str:
-    parts = (root.name, *path.relative_to(root).with_suffix("").parts)
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+def _executed(output_dir: Path, name: str) -> str:
+    path = output_dir / "notebooks" / f"{name}.ipynb"
+    return file_digest(path) if path.is_file() else ""
 
 
 def _version(package: str) -> str:

@@ -15,15 +15,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vadkit.core import errors as vadkit_errors
 from vadkit.core.config import Config, load_params, project_root
-from vadkit.workbook import checks, kernels, receipts
-from vadkit.workbook import notebooks as notebook_files
-from vadkit.workbook.kernels import Failure, RunError
+from vadkit.core.errors import RunError, VadkitError
+from vadkit.workbook import checks, kernels, notebooks, receipts
+from vadkit.workbook.kernels import Failure
 from vadkit.workbook.notebooks import Notebook
 
 HEARTBEAT_SECONDS = 30.0
 TRACEBACK_LINES = 25
+
+Say = Callable[[str], None]
 
 
 def run(
@@ -32,7 +33,7 @@ def run(
     only: str | None = None,
     from_: str | None = None,
     force: bool = False,
-    say: Callable[[str], None] = print,
+    say: Say = print,
 ) -> int:
     """Run a profile's notebooks in order; 0 where all got to their end, 1 where one did not (later ones are not run).
 
@@ -41,26 +42,17 @@ def run(
     data or weights that cannot work, and where another run holds the profile.
     """
     params, config = open_profile(params, overrides)
-    notebooks = notebook_files.find_notebooks(project_root() / "notebooks")
-    selected = notebook_files.select(notebooks, only, from_)
-    problems = [
-        f"{n.path.name}: {problem}" for n in selected for problem in notebook_files.parameters_problems(n.content)
-    ]
+    every = notebooks.find_notebooks(project_root() / "notebooks")
+    selected = notebooks.select(every, only, from_)
+    problems = [f"{n.path.name}: {what}" for n in selected for what in notebooks.parameters_problems(n.content)]
     if problems:
-        raise RunError(
-            "\n  ".join(
-                [
-                    f"{len(problems)} notebook(s) cannot take parameters; `make notebooks` renews their parameters cells:",
-                    *problems,
-                ]
-            )
-        )
+        remedy = "cannot take parameters; `make notebooks` renews their parameters cells:"
+        raise RunError("\n  ".join([f"{len(problems)} notebook(s) {remedy}", *problems]))
     out = config.output_dir
-    say(
-        f"{_short(params)} -> {_short(out)} (fingerprint {config.fingerprint()}), {len(selected)} of {len(notebooks)} notebooks"
-    )
+    count = f"{len(selected)} of {len(every)} notebooks"
+    say(f"{_short(params)} -> {_short(out)} (fingerprint {config.fingerprint()}), {count}")
     with kernels.run_lock(out):
-        return _run_selected(config, notebooks, selected, force, say)
+        return _run_selected(config, every, selected, force, say)
 
 
 def open_profile(params: str | Path, overrides: dict[str, Any] | None = None) -> tuple[Path, Config]:
@@ -73,96 +65,10 @@ def open_profile(params: str | Path, overrides: dict[str, Any] | None = None) ->
     return path, load_params(path, overrides)
 
 
-def _run_selected(
-    config: Config, notebooks: list[Notebook], selected: list[Notebook], force: bool, say: Callable[[str], None]
-) -> int:
-    out, values, began, ran = config.output_dir, config.model_dump(), time.monotonic(), 0
-    (out / "notebooks").mkdir(parents=True, exist_ok=True)
-    for left in (out / "notebooks").glob(".*.partial.*"):  # of a killed run
-        left.unlink()
-    context = receipts.context_digest(config)
-    width = max(len(n.name) for n in selected)
-    for notebook in selected:
-        fingerprint = _fingerprint(out, notebooks, notebook, values, context)
-        why = receipts.why_stale(out, notebook.name, fingerprint) or ("forced" if force else "")
-        if not why:
-            say(f"  {notebook.name:<{width}}  current")
-            continue
-        if ran == 0:
-            checks.require(config, selected)
-        seconds, failure = _run_one(out, notebook, values, fingerprint, f"{notebook.name:<{width}}", why, say)
-        if failure:
-            say(_explain(out, notebook, failure, seconds))
-            return 1
-        ran += 1
-    say(f"{ran} run, {len(selected) - ran} current, in {clock(time.monotonic() - began)}")
-    for line in _products(out):
-        say(line)
-    return 0
-
-
-def _run_one(
-    out: Path,
-    notebook: Notebook,
-    values: dict[str, Any],
-    fingerprint: str,
-    label: str,
-    why: str,
-    say: Callable[[str], None],
-) -> tuple[float, Failure | None]:
-    folder = out / "notebooks"
-    partial, failed, final = (
-        folder / name
-        for name in (f".{notebook.name}.partial.ipynb", f"{notebook.name}.failed.ipynb", f"{notebook.name}.ipynb")
-    )
-    previous = receipts.read_receipt(out, notebook.name)
-    receipts.receipt_path(out, notebook.name).unlink(missing_ok=True)
-    before, began = receipts.snapshot(out), time.monotonic()
-    display = Display(label, say)
-    display.start(why)
-    try:
-        failure = kernels.execute(notebook.path, partial, values, display.beat)
-    finally:
-        display.end()
-    failure = failure or _ended_early(partial)
-    seconds = time.monotonic() - began
-    if failure:
-        if partial.is_file():
-            os.replace(partial, failed)
-        return seconds, failure
-    os.replace(partial, final)
-    failed.unlink(missing_ok=True)
-    after = receipts.snapshot(out)
-    files = {path for path in after if before.get(path) != after[path]} | (
-        set(previous["files"] if previous else ()) & after.keys()
-    )
-    receipts.write_receipt(out, notebook.name, fingerprint, values, seconds, files)
-    say(f"  {label}  {clock(seconds)}")
-    return seconds, None
-
-
-def _ended_early(executed: Path) -> Failure | None:
-    """papermill takes `sys.exit()` in a cell for a good end; a notebook whose later cells never ran has not ended well."""
-    cells = json.loads(executed.read_text(encoding="utf-8"))["cells"]
-    code = [c for c in cells if c["cell_type"] == "code" and "injected-parameters" not in c["metadata"].get("tags", [])]
-    unrun = sum(c["execution_count"] is None for c in code if "".join(c["source"]).strip())
-    last = max((number for number, c in enumerate(code, 1) if c["execution_count"] is not None), default=None)
-    return (
-        Failure(last, "SystemExit", f"the cell ended the notebook with {unrun} code cells still to run")
-        if unrun
-        else None
-    )
-
-
-def _fingerprint(out: Path, notebooks: list[Notebook], notebook: Notebook, values: dict[str, Any], context: str) -> str:
-    upstream = {n.name: receipts.left_by(out, n.name) for n in notebook_files.needs(notebook, notebooks)}
-    return receipts.make_fingerprint(notebook.content, values, context, upstream)
-
-
 def find_params(params: str | Path) -> Path:
-    """The parameter file of a path, or of a bare profile name such as `demo`."""
+    """The parameter file of a path, or of a bare profile name such as `demo`, whatever folder is called so here."""
     path = Path(params).expanduser()
-    if path.exists() or path.parent != Path("."):
+    if path.is_file() or path.parent != Path("."):
         return path.resolve()
     return (project_root() / "params" / path.name).with_suffix(".yaml")
 
@@ -173,15 +79,84 @@ def find_project(params: Path) -> Path:
         root = project_root(start)
         if (root / "notebooks").is_dir() and (root / "params").is_dir():
             return root
-    raise RunError(
-        f"no folder with params/ and notebooks/ at or above {Path.cwd()} or {params.parent}; run vadkit inside the project"
+    where = f"at or above {Path.cwd()} or {params.parent}"
+    raise RunError(f"no folder with params/ and notebooks/ {where}; run vadkit inside the project")
+
+
+def _run_selected(config: Config, every: list[Notebook], selected: list[Notebook], force: bool, say: Say) -> int:
+    out, values, began, ran = config.output_dir, config.model_dump(), time.monotonic(), 0
+    (out / "notebooks").mkdir(parents=True, exist_ok=True)
+    for left in (*out.glob("notebooks/.*.partial.*"), *out.rglob(".*-????????")):  # of a killed run, as `write_atomic`
+        left.unlink()
+    context = receipts.context_digest(config)
+    width = max(len(n.name) for n in selected)
+    for notebook in selected:
+        upstream = {n.name: receipts.left_by(out, n.name) for n in notebooks.needs(notebook, every)}
+        fingerprint = receipts.make_fingerprint(notebook.content, values, context, upstream)
+        why = receipts.why_stale(out, notebook.name, fingerprint) or ("forced" if force else "")
+        display = Display(f"{notebook.name:<{width}}", say)
+        if not why:
+            say(f"  {display.label}  current")
+            continue
+        if ran == 0:
+            checks.require(config, selected)
+        if not _ends_well(out, notebook, values, fingerprint, display, why):
+            return 1
+        ran += 1
+    say(f"{ran} run, {len(selected) - ran} current, in {clock(time.monotonic() - began)}")
+    for line in _products(out):
+        say(line)
+    return 0
+
+
+def _ends_well(
+    out: Path, notebook: Notebook, values: dict[str, Any], fingerprint: str, display: Display, why: str
+) -> bool:
+    """Execute a notebook, and write its receipt or say why it did not get to its end."""
+    partial, failed, final = (
+        out / "notebooks" / name.format(notebook.name) for name in (".{}.partial.ipynb", "{}.failed.ipynb", "{}.ipynb")
     )
+    previous = receipts.read_receipt(out, notebook.name)
+    receipts.receipt_path(out, notebook.name).unlink(missing_ok=True)
+    before, began = receipts.snapshot(out), time.monotonic()
+    display.start(why)
+    try:
+        changed = notebooks.changed_parameters(notebook.content, values)
+        failure = kernels.execute(notebook.path, partial, changed, display.beat)
+    finally:
+        display.end()
+    failure = failure or _ended_early(partial)
+    seconds = time.monotonic() - began
+    if failure:
+        if partial.is_file():
+            os.replace(partial, failed)
+        display.say(_explain(notebook.name, failure, seconds, failed))
+        return False
+    os.replace(partial, final)
+    failed.unlink(missing_ok=True)
+    after = receipts.snapshot(out)
+    files = {path for path in after if before.get(path) != after[path]}
+    files |= after.keys() & (previous["files"] if previous else ())
+    receipts.write_receipt(out, notebook.name, fingerprint, values, seconds, files)
+    display.say(f"  {display.label}  {clock(seconds)}")
+    return True
+
+
+def _ended_early(executed: Path) -> Failure | None:
+    """papermill takes `sys.exit()` in a cell for a good end; one with cells that never ran is none."""
+    cells = json.loads(executed.read_text(encoding="utf-8"))["cells"]
+    code = [c for c in cells if c["cell_type"] == "code" and kernels.INJECTED not in c["metadata"].get("tags", [])]
+    unrun = sum(c["execution_count"] is None for c in code if "".join(c["source"]).strip())
+    if not unrun:
+        return None
+    last = max((number for number, c in enumerate(code, 1) if c["execution_count"] is not None), default=None)
+    return Failure(last, "SystemExit", f"the cell ended the notebook with {unrun} code cells still to run")
 
 
 class Display:
     """One line a notebook: rewritten every second on a terminal, a line now and then elsewhere."""
 
-    def __init__(self, label: str, say: Callable[[str], None]):
+    def __init__(self, label: str, say: Say):
         self.label, self.say, self.live = label, say, sys.stdout.isatty()
         self.spoke = 0.0
 
@@ -192,16 +167,17 @@ class Display:
     def beat(self, doing: kernels.Doing, seconds: float) -> None:
         line = f"  {self.label}  {clock(seconds)}  {doing.line()}"
         if self.live:
-            sys.stdout.write("\r\x1b[K" + line[: shutil.get_terminal_size().columns - 1])
-            sys.stdout.flush()
+            self._rewrite(line[: shutil.get_terminal_size().columns - 1])
         elif seconds - self.spoke >= HEARTBEAT_SECONDS:
             self.spoke = seconds
             self.say(line)
 
     def end(self) -> None:
         if self.live:
-            sys.stdout.write("\r\x1b[K")
-            sys.stdout.flush()
+            self._rewrite("")
+
+    def _rewrite(self, line: str) -> None:
+        print(f"\r\x1b[K{line}", end="", flush=True)
 
 
 def clock(seconds: float) -> str:
@@ -211,39 +187,34 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def _explain(out: Path, notebook: Notebook, failure: Failure, seconds: float) -> str:
+def _explain(name: str, failure: Failure, seconds: float, kept: Path) -> str:
+    """What a person reads of a notebook that failed; of a user's error its own sentence alone."""
     place = f"code cell {failure.cell}" if failure.cell else "the kernel"
-    lines = [f"  {notebook.name} failed in {place} after {clock(seconds)}"]
-    if _is_users(failure.name):
+    lines = [f"  {name} failed in {place} after {clock(seconds)}"]
+    if failure.name in _names(VadkitError):
         lines.append(f"error: {failure.message}")
-    elif failure.name == "DeadKernelError":
-        lines += [f"    {line}" for line in failure.traceback[-TRACEBACK_LINES:]]
-        lines.append(
-            "error: the kernel died; it may have run out of memory (try a smaller batch_size, image_size or workers: 1)"
-        )
     else:
-        lines += [f"    {line}" for line in failure.traceback[-TRACEBACK_LINES:]]
-        lines.append(f"error: {failure.name}: {failure.message}")
-    kept = out / "notebooks" / f"{notebook.name}.failed.ipynb"
+        what = f"{failure.name}: {failure.message}"
+        if failure.name == "DeadKernelError":
+            what = "the kernel died; it may have run out of memory (try a smaller batch_size, image_size or workers: 1)"
+        lines += [*(f"    {line}" for line in failure.traceback[-TRACEBACK_LINES:]), f"error: {what}"]
     if kept.is_file():
         lines.append(f"The notebook as far as it came: {_short(kept)}; later notebooks were not run.")
     return "\n".join(lines)
 
 
-def _is_users(name: str) -> bool:
-    """Whether an exception's name is one of vadkit's own, whose message says all that a user needs."""
-    kind = {**vars(vadkit_errors), "RunError": RunError}.get(name)
-    return isinstance(kind, type) and issubclass(kind, vadkit_errors.VadkitError)
+def _names(kind: type[Exception]) -> set[str]:
+    """The names of a kind of error and of all its subclasses."""
+    return {kind.__name__}.union(*map(_names, kind.__subclasses__()))
 
 
 def _products(out: Path) -> list[str]:
-    lines = []
+    figures, lines = out / "figures", []
     if (out / "results.csv").is_file():
         lines.append(f"results    {_short(out / 'results.csv')}")
-    if (out / "figures").is_dir():
-        lines.append(f"figures    {_short(out / 'figures')}/ ({len(list((out / 'figures').glob('*.png')))} PNG)")
-    lines.append(f"notebooks  {_short(out / 'notebooks')}/ (executed, with their outputs)")
-    return lines
+    if figures.is_dir():
+        lines.append(f"figures    {_short(figures)}/ ({len(list(figures.glob('*.png')))} PNG)")
+    return [*lines, f"notebooks  {_short(out / 'notebooks')}/ (executed, with their outputs)"]
 
 
 def _short(path: Path) -> str:
