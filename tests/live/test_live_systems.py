@@ -1,4 +1,4 @@
-"""Scoring as a video comes, for systems that see more than frames: the experiment's numbers, and what a stream gets instead."""
+"""Scoring as a video comes, for systems that see more than frames: the experiment's numbers, and what streams get."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ from vadkit.live.analysers import make_analyser, networks
 from vadkit.live.analysers.rows import Grid
 from vadkit.live.score import describe, score
 from vadkit.models.network import build_network
-from vadkit.systems import joint as joint_training
-from vadkit.systems import mil as mil_training
+from vadkit.systems import joint, mil
 from vadkit.systems.base import find_system
 from vadkit.systems.record import find_model, save_models, save_on_segments
 from vadkit.systems.runner import run_system
@@ -91,7 +90,7 @@ def learners(corpus, weights) -> dict:
             if config.split == "official"
             else Corpus("tiny", tuple(replace(v, split="all") for v in corpus.videos))
         )
-        run = mil_training.run(config, videos)
+        run = mil.run(config, videos)
         save_on_segments(config, videos, run)
         found[profile] = {one.name: one for one in run.seeds[0].scores}
     return found
@@ -113,7 +112,7 @@ def learner_of(corpus: Corpus, profile: str, video: str = "v6"):
     ],
 )
 def test_a_3d_networks_scores_are_the_experiments(corpus, weights, tmp_path, system, changes):
-    """At every analysed frame the clip that ends there, also where it starts before the video or between two clip frames."""
+    """At every analysed frame the clip that ends there, also where it starts before the video or between two of it."""
     root = corpus.videos[0].path.parent
     config = live_config(
         root,
@@ -136,7 +135,8 @@ def test_a_3d_networks_scores_are_the_experiments(corpus, weights, tmp_path, sys
 
 
 def test_a_system_on_tubes_is_refused_by_name(monkeypatch):
-    monkeypatch.setattr(networks, "load_model", lambda path, device: SimpleNamespace(system=find_system("oracle-I3D")))
+    loaded = SimpleNamespace(system=find_system("oracle-I3D"))
+    monkeypatch.setattr(networks.scorer, "load_model", lambda path, device: loaded)
     with pytest.raises(ConfigError, match="oracle-I3D sees windows .* full-I3D"):
         networks.analyser_of(SimpleNamespace(path=Path("."), system="oracle-I3D"), Config(), 30.0)
 
@@ -218,7 +218,7 @@ def test_published_features_cannot_be_made_of_a_video(corpus, tmp_path):
         tmp_path / "features", {v.name: np.random.default_rng(n).random((4, 5)) for n, v in enumerate(corpus.videos)}
     )
     config = live_config(root, "published", mil_segments=4, mil_published=str(features))
-    save_on_segments(config, corpus, mil_training.run(config, corpus))
+    save_on_segments(config, corpus, mil.run(config, corpus))
     with pytest.raises(DataError, match="features that others publish"):
         score(corpus.videos[6].path, learner_of(corpus, "published"))
 
@@ -274,8 +274,8 @@ def sequences(corpus) -> dict:
             if config.split == "official"
             else Corpus("tiny", tuple(replace(v, split="all") for v in corpus.videos))
         )
-        for name in joint_training.NAMES:
-            found[profile, name] = (run := joint_training.run(config, videos, name)).seeds[0]
+        for name in joint.NAMES:
+            found[profile, name] = (run := joint.run(config, videos, name)).seeds[0]
             save_on_segments(config, videos, run, f"{name} model")
     return found
 
@@ -285,7 +285,7 @@ def sequence_of(corpus: Corpus, name: str, profile: str = "sequences", video: st
 
 
 @pytest.mark.parametrize("profile", list(SEQUENCES))
-@pytest.mark.parametrize("name", joint_training.NAMES)
+@pytest.mark.parametrize("name", joint.NAMES)
 def test_scores_on_segments_in_order_are_the_experiments(corpus, sequences, tmp_path, profile, name):
     one = sequences[profile, name]
     assert len(one.scores) == (2 if profile == "sequences" else 8)
@@ -306,7 +306,7 @@ def test_the_class_that_is_named_is_the_experiments(corpus, sequences):
         assert f"as the model sees it: {one.classes[best]} ({100 * one.probabilities[best]:.0f} %)" in verdict.notes[-1]
 
 
-@pytest.mark.parametrize("name", joint_training.NAMES)
+@pytest.mark.parametrize("name", joint.NAMES)
 def test_of_a_stream_the_segment_that_goes_on_is_scored(corpus, sequences, name):
     """Looking back only; at a segment's last row it is the whole segment, so the score is the file's."""
     model, path = (
@@ -358,7 +358,7 @@ def test_a_sequence_model_of_published_features_is_refused(corpus, tmp_path):
     config = live_config(
         corpus.videos[0].path.parent, "published-sequences", joint_epochs=1, mil_published=str(features)
     )
-    save_on_segments(config, corpus, joint_training.run(config, corpus, "LSTM"), "LSTM model")
+    save_on_segments(config, corpus, joint.run(config, corpus, "LSTM"), "LSTM model")
     with pytest.raises(DataError, match="features that others publish"):
         score(corpus.videos[6].path, sequence_of(corpus, "LSTM", "published-sequences"))
 

@@ -13,8 +13,7 @@ import pytest
 from conftest import REPOSITORY, moving_square
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import LIVE_FPS as FPS
-from tiny import broken_off, live_config, live_corpus, rows, served
+from tiny import LIVE_FPS, broken_off, live_config, live_corpus, rows, served
 from toys import call
 
 from vadkit.core.config import Config
@@ -22,10 +21,9 @@ from vadkit.core.errors import DataError
 from vadkit.core.video import read_frames
 from vadkit.corpora.video import Video
 from vadkit.evaluation import sas
-from vadkit.live import score as live
 from vadkit.live.analysers import make_analyser
 from vadkit.live.analysers.rows import Grid
-from vadkit.live.score import Shot, describe, score
+from vadkit.live.score import Shot, changed, describe, score
 from vadkit.systems.record import find_model, save_models
 from vadkit.systems.runner import run_system
 from vadkit.views.sampling import Walk, plan
@@ -78,7 +76,7 @@ def test_the_confidences_are_the_experiments(trained, tmp_path, profile):
             len(one.index),
         )
         assert np.allclose(found[:, 2], one.confidence, atol=1e-4)
-        assert np.allclose(found[:, 1], one.index / FPS, atol=1e-3)
+        assert np.allclose(found[:, 1], one.index / LIVE_FPS, atol=1e-3)
 
 
 def test_later_frames_change_nothing_before_them(trained):
@@ -86,7 +84,7 @@ def test_later_frames_change_nothing_before_them(trained):
     model, _ = scores["window"]
 
     def readings(change_from: int) -> list[float]:
-        analyser = make_analyser(model, model.config, FPS)
+        analyser = make_analyser(model, model.config, LIVE_FPS)
         found = []
         for number, image in read_frames(root / "v6.mp4"):
             reading = analyser.see(number, 255 - image if number >= change_from else image)
@@ -101,7 +99,7 @@ def test_later_frames_change_nothing_before_them(trained):
 def test_memory_does_not_grow_with_the_video(trained):
     _, scores = trained
     model, _ = scores["window"]
-    analyser = make_analyser(model, model.config, FPS)
+    analyser = make_analyser(model, model.config, LIVE_FPS)
     held = []
     for number, image in enumerate(moving_square(60)):
         analyser.see(number, image)
@@ -109,8 +107,13 @@ def test_memory_does_not_grow_with_the_video(trained):
     assert max(held[20:]) <= max(held[:20]) <= 20
 
 
-@given(fps=st.sampled_from([5.0, 10.0, 12.5, 23.976, 25.0, 30.0, 60.0]), rate=st.sampled_from([1.0, 3.0, 5.0, 30.0]), gap=st.sampled_from([0.02, 0.1, 0.5]),
-       pair=st.sampled_from(["grid", "adjacent", "sampled", "gap"]), window=st.booleans())  # fmt: skip
+@given(
+    fps=st.sampled_from([5.0, 10.0, 12.5, 23.976, 25.0, 30.0, 60.0]),
+    rate=st.sampled_from([1.0, 3.0, 5.0, 30.0]),
+    gap=st.sampled_from([0.02, 0.1, 0.5]),
+    pair=st.sampled_from(["grid", "adjacent", "sampled", "gap"]),
+    window=st.booleans(),
+)
 def test_the_plan_in_closed_form_is_the_plan_of_the_samples(fps, rate, gap, pair, window):
     config = Config(analysis_fps=rate, flow_pair=pair, flow_gap_seconds=gap, frame_window=window)
     video, grid, frames = Video("v", Path("v.mp4"), "Normal", "test", "v", ()), Grid(config, fps), 150
@@ -126,12 +129,12 @@ def test_the_plan_in_closed_form_is_the_plan_of_the_samples(fps, rate, gap, pair
 def test_share_and_alarm_hold_until_the_next_analysed_frame(trained, tmp_path):
     root, scores = trained
     model, _ = scores["grid"]
-    config = live.changed(model.config, {"sas_reactivity": 40.0, "sas_tau": 0.05})
+    config = changed(model.config, {"sas_reactivity": 40.0, "sas_tau": 0.05})
     verdict = score(root / "v7.mp4", model, table=tmp_path / "a.csv", config=config)
     alarm = rows(tmp_path / "a.csv")[:, 4].astype(bool)
     assert verdict.share == pytest.approx(np.repeat(alarm, 3)[: verdict.frames].mean()) and verdict.abnormal
     assert rows(tmp_path / "a.csv")[:, 3][alarm].min() > 0.5
-    calm = score(root / "v7.mp4", model, config=live.changed(model.config, {"sas_tau": 0.99}))
+    calm = score(root / "v7.mp4", model, config=changed(model.config, {"sas_tau": 0.99}))
     assert (calm.share, calm.word) == (0.0, "normal")
     assert describe(calm, model)[-1] == "normal: in alarm for 0.0 % of 40 frames"
 
@@ -289,8 +292,7 @@ def test_the_command(trained, tmp_path, capsys):
 def test_no_camera_is_said_plainly(trained):
     if shutil.which("v4l2-ctl") or list(Path("/dev").glob("video*")):
         pytest.skip("there may be a camera here")
-    done = subprocess.run(
-        [sys.executable, "-m", "vadkit.workbook.cli", "score", "0", "--run", str(trained[0] / "outputs" / "grid"), "--system", "2S-no-bag"],
-        cwd=REPOSITORY, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+    folder = str(trained[0] / "outputs" / "grid")
+    command = [sys.executable, "-m", "vadkit", "score", "0", "--run", folder, "--system", "2S-no-bag"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2 and "no camera 0" in done.stderr and "Traceback" not in done.stderr

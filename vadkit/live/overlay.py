@@ -33,7 +33,10 @@ class Painter:
     """Draws one video's overlay, frame after frame; keeps the last half minute of scores and nothing else."""
 
     def __init__(self, width: int, height: int, fps: float, title: str):
-        self.width, self.height = _even(max(width, MIN_WIDTH)), _even(height * max(width, MIN_WIDTH) / width)
+        self.size = self.width, self.height = (
+            _even(max(width, MIN_WIDTH)),
+            _even(height * max(width, MIN_WIDTH) / width),
+        )
         self.unit = self.width / MIN_WIDTH
         self.title = title
         self._trace: deque[tuple[float, float, float]] = deque()
@@ -46,11 +49,12 @@ class Painter:
             self._trace.append((reading.time_s, reading.confidence, reading.sas))
         while self._trace[0][0] < shot.time_s - TRACE_SECONDS and len(self._trace) > 1:
             self._trace.popleft()
-        enlarges = self.width > shot.image.shape[1]
-        picture = cv2.resize(
-            shot.image, (self.width, self.height), interpolation=cv2.INTER_CUBIC if enlarges else cv2.INTER_AREA
+        height, width = shot.image.shape[:2]
+        method = cv2.INTER_CUBIC if self.width > width else cv2.INTER_AREA
+        picture, zoom = (
+            cv2.resize(shot.image, self.size, interpolation=method),
+            (self.width / width, self.height / height),
         )
-        zoom = picture.shape[1] / shot.image.shape[1], picture.shape[0] / shot.image.shape[0]
         for draw in (self._box, self._label):  # labels last, over every box
             for box in reading.boxes:
                 draw(picture, box, zoom)
@@ -63,18 +67,9 @@ class Painter:
         image = last.copy()
         picture = image[: self.height]
         picture[:] = picture // 4
-        word = verdict.word
-        colour = RED if verdict.abnormal else CONFIDENCE
-        middle = self.height // 2
-        self._centred(picture, word, middle, 44, 700, colour)
-        self._centred(
-            picture,
-            f"in alarm for {100 * verdict.share:.1f} % of {verdict.frames} frames",
-            middle + self._px(30),
-            18,
-            400,
-            TEXT,
-        )
+        middle, share = self.height // 2, f"in alarm for {100 * verdict.share:.1f} % of {verdict.frames} frames"
+        self._centred(picture, verdict.word, middle, 44, 700, RED if verdict.abnormal else CONFIDENCE)
+        self._centred(picture, share, middle + self._px(30), 18, 400, TEXT)
         if verdict.broken or verdict.stopped:
             self._centred(picture, "it ended early: judged by what came", middle + self._px(54), 14, 400, DIM)
         if verdict.abnormal:
@@ -98,14 +93,13 @@ class Painter:
         return panel
 
     def _bar(self, panel: np.ndarray, name: str, y: int, value: float, colour, mark: float | None = None) -> None:
-        left, width, height = 92, 170, 12
+        left, width, half = 92, 170, 6
         self._text(panel, name, 12, y + 5, 13, 400, TEXT)
-        self._fill(panel, left, y - height / 2, left + width, y + height / 2, LINE)
-        self._fill(panel, left, y - height / 2, left + width * value, y + height / 2, colour)
+        self._fill(panel, left, y - half, left + width, y + half, LINE)
+        self._fill(panel, left, y - half, left + width * value, y + half, colour)
         if mark is not None:
-            self._fill(
-                panel, left + width * mark - 1, y - height / 2 - 3, left + width * mark + 1, y + height / 2 + 3, TEXT
-            )
+            at = left + width * mark
+            self._fill(panel, at - 1, y - half - 3, at + 1, y + half + 3, TEXT)
         self._text(panel, f"{value:.2f}", left + width + 8, y + 5, 13, 600, TEXT)
 
     def _curve(self, panel: np.ndarray, now: float) -> None:
@@ -114,37 +108,25 @@ class Painter:
         self._fill(panel, left, top, right, bottom, tuple(c + 12 for c in GROUND))
         half = top + (bottom - top) * (1 - ALARM)
         self._fill(panel, left, half, right, half + 1, LINE)
-        start = max(0.0, now - TRACE_SECONDS)
-        for column, colour in ((1, CONFIDENCE), (2, SCORE)):
-            held = [*self._trace, (now, *self._trace[-1][1:])]  # the last one stands until now
-            points = [
-                (
-                    left + (right - left) * max(one[0] - start, 0.0) / TRACE_SECONDS,
-                    bottom - (bottom - top) * one[column],
-                )
-                for one in held
-            ]
-            cv2.polylines(
-                panel,
-                [np.int32(np.round(np.array(points) * self.unit))],
-                False,
-                colour,
-                max(1, round(self.unit)),
-                cv2.LINE_AA,
-            )
+        start, thickness = max(0.0, now - TRACE_SECONDS), max(1, round(self.unit))
+        times, *curves = np.array([*self._trace, (now, *self._trace[-1][1:])]).T  # the last one stands until now
+        x = left + (right - left) * np.maximum(times - start, 0.0) / TRACE_SECONDS
+        for values, colour in zip(curves, (CONFIDENCE, SCORE), strict=True):
+            points = np.stack([x, bottom - (bottom - top) * values], axis=1) * self.unit
+            cv2.polylines(panel, [np.int32(np.round(points))], False, colour, thickness, cv2.LINE_AA)
 
     def _box(self, picture: np.ndarray, box: np.ndarray, zoom: tuple[float, float]) -> None:
         x1, y1, x2, y2 = (int(round(v * zoom[n % 2])) for n, v in enumerate(box[:4]))
         cv2.rectangle(picture, (x1, y1), (x2, y2), _colour(box), max(1, round(1.5 * self.unit)))
 
     def _label(self, picture: np.ndarray, box: np.ndarray, zoom: tuple[float, float]) -> None:
-        label, size, tall = f"{COCO_CLASSES[int(box[5])]} {box[4]:.2f}", self._px(11), self._px(14)
-        width = cv2.getTextSize((0, 0), label, (0, 0), self._font, size, 500)[2] + 4
+        label, tall = f"{COCO_CLASSES[int(box[5])]} {box[4]:.2f}", self._px(14)
+        width = self._width(label, 11, 500) + 4
         y = int(round(box[1] * zoom[1]))
         left = min(max(int(round(box[0] * zoom[0])), 0), max(0, self.width - width))
         top = max(0, y - tall if y >= tall else y)  # inside the box where there is no room above
         picture[top : top + tall, left : left + width] = _colour(box)
-        cv2.putText(picture, label, (left + 2, top + self._px(11)), GROUND, self._font, size, 500)
+        cv2.putText(picture, label, (left + 2, top + self._px(11)), GROUND, self._font, self._px(11), 500)
 
     def _border(self, picture: np.ndarray) -> None:
         edge = self._px(5)
@@ -154,14 +136,16 @@ class Painter:
     def _text(
         self, image: np.ndarray, text: str, x: float, y: float, size: int, weight: int, colour, right: bool = False
     ) -> None:
-        place = self._px(x)
-        if right:
-            place -= cv2.getTextSize((0, 0), text, (0, 0), self._font, self._px(size), weight)[2]
+        place = self._px(x) - (self._width(text, size, weight) if right else 0)
         cv2.putText(image, text, (place, self._px(y)), colour, self._font, self._px(size), weight)
 
     def _centred(self, image: np.ndarray, text: str, y: int, size: int, weight: int, colour) -> None:
-        width = cv2.getTextSize((0, 0), text, (0, 0), self._font, self._px(size), weight)[2]
-        cv2.putText(image, text, ((self.width - width) // 2, y), colour, self._font, self._px(size), weight)
+        place = (self.width - self._width(text, size, weight)) // 2, y
+        cv2.putText(image, text, place, colour, self._font, self._px(size), weight)
+
+    def _width(self, text: str, size: int, weight: int) -> int:
+        """Of a text, in pixels."""
+        return cv2.getTextSize((0, 0), text, (0, 0), self._font, self._px(size), weight)[2]
 
     def _fill(self, image: np.ndarray, x1: float, y1: float, x2: float, y2: float, colour) -> None:
         image[self._px(y1) : max(self._px(y2), self._px(y1) + 1), self._px(x1) : self._px(x2)] = colour

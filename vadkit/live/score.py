@@ -3,19 +3,18 @@
     verdict = score("door.mp4", find_model("outputs/demo"), overlay="door-scored.mp4", table="door.csv")
 
 The numbers are those of the experiment for the same video: the same frames, flows, detections and network, in one of
-`vadkit.live.analysers`. A frame's score is known once that frame has been decoded; between analysed frames the last score
-stands. The exception is a Learner's segments, which are parts of a whole file: `vadkit.live.analysers.segments`.
+`vadkit.live.analysers`. A frame's score is known once that frame has been decoded; between analysed frames the last
+score stands. The exception is segments, which are parts of a whole file: `vadkit.live.analysers.segments`.
 """
 
 from __future__ import annotations
 
-import csv
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,8 @@ import numpy as np
 from vadkit.core.config import Config, make_config
 from vadkit.core.encode import write_h264
 from vadkit.core.errors import DataError
-from vadkit.core.video import PLAUSIBLE_FPS, read_frames
+from vadkit.core.progress import Progress
+from vadkit.core.video import PLAUSIBLE_FPS, Frames, Probe, read_frames
 from vadkit.live.analysers import Analyser, Reading, make_analyser
 from vadkit.live.overlay import CLOSING_SECONDS, Painter
 from vadkit.systems.record import TrainedModel
@@ -62,7 +62,7 @@ class Verdict:
 
     @property
     def abnormal(self) -> bool:
-        """Whether there was an alarm in any frame (Petrocchi, section 5.1; Raqeeb prints no threshold for the share)."""
+        """Whether there was an alarm in any frame (Petrocchi, section 5.1; Raqeeb has no threshold for the share)."""
         return self.share > 0
 
     @property
@@ -80,24 +80,23 @@ class Verdict:
 
 
 class Camera:
-    """Frames of a camera (its number) or a stream (its URL): an iterator of (frame number, image) until it ends."""
+    """A camera (its number) or a stream (its URL), read as a file's `Frames`: (frame number, image) until it ends."""
 
     def __init__(self, source: str):
         self._capture = cv2.VideoCapture(int(source)) if source.isdigit() else cv2.VideoCapture(source, cv2.CAP_FFMPEG)
         if not self._capture.isOpened():
             what = f"no camera {source}" if source.isdigit() else f"the stream {source} does not open"
             raise DataError(f"{what}; check that it is there and that no other program holds it, or give a video file")
-        said = self._capture.get(cv2.CAP_PROP_FPS)
-        self.fps = said if PLAUSIBLE_FPS[0] <= said <= PLAUSIBLE_FPS[1] else ASSUMED_FPS
-        self.notes = () if self.fps == said else (f"it does not say its frame rate; {ASSUMED_FPS:g} a second assumed",)
+        asked = (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FPS)
+        width, height, said = (self._capture.get(one) for one in asked)
+        known = PLAUSIBLE_FPS[0] <= said <= PLAUSIBLE_FPS[1]
+        self.probe = Probe(int(width), int(height), said if known else ASSUMED_FPS, frames=0)
+        self.notes = () if known else (f"it does not say its frame rate; {ASSUMED_FPS:g} a second assumed",)
 
     def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
         number = 0
-        while True:
-            done, image = self._capture.read()
-            if not done:
-                return
-            yield number, image
+        while (read := self._capture.read())[0]:
+            yield number, read[1]
             number += 1
 
     def close(self) -> None:
@@ -111,41 +110,41 @@ def score(
     table: str | Path | None = None,
     config: Config | None = None,
     stopped: Callable[[], bool] = lambda: False,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
 ) -> Verdict:
     """Score a video file, stream URL or camera number; writes a film and a CSV where asked for, each whole.
 
-    config: to change how frames are made (flow_method, say) or scored; the model's own by default. stopped: asked after each
-    frame. A video that breaks off midway is judged by what came, and the verdict's `broken` says why. Raises DataError for
-    one that cannot be opened or gives no frame, for outputs that cannot be written, and as `load_model` does.
+    config: to change how frames are made (flow_method, say) or scored; the model's own by default. stopped: asked after
+    each frame. A video that breaks off midway is judged by what came, and the verdict's `broken` says why. Raises
+    DataError for one that cannot be opened or gives no frame, for outputs that cannot be written, and as what loads the
+    model does.
     """
     config = config or trained.config
     overlay, table = _writable(overlay, video, ".mp4"), _writable(table, video, ".csv")
     if overlay is not None and overlay == table:
         raise DataError(f"overlay and CSV are both {overlay}; give them two names")
     live = "://" in str(video) or str(video).isdigit()
-    source = (
-        Camera(str(video)) if live else read_frames(video, lambda number: overlay is not None or analyser.wants(number))
-    )
+    wanted = (lambda number: analyser.wants(number)) if overlay is None else None  # a film shows every frame
+    source = Camera(str(video)) if live else read_frames(video, wanted)
     try:
-        fps = source.fps if live else source.probe.fps
-        analyser = make_analyser(trained, config, fps, endless=live)
+        analyser = make_analyser(trained, config, source.probe.fps, endless=live)
         if not live:
             analyser.look_ahead(Path(video), stopped, progress)
-        expected = 0 if live else source.probe.frames
-        session = _Session(analyser, source, stopped, progress, expected, Path(str(video)).name)
+        session = _Session(analyser, source, Path(str(video)).name, stopped, progress)
         with _table(table) as write:
             if overlay is None:
                 for _ in session.shots(write):
                     pass
             else:
-                title = f"{trained.system} seed {trained.seed}"
-                write_h264(overlay, _film(session, write, title), fps)
+                write_h264(overlay, _film(session, write, f"{trained.system} seed {trained.seed}"), source.probe.fps)
             if session.reading is None:
                 raise DataError(session.broken or f"{video}: no frame came")
-        ended = not (live or session.broken or session.was_stopped)
-        notes = source.notes if live else source.decoded.notes if ended else ()
-        return session.verdict((*notes, *analyser.notes), source.decoded.frames if ended else None)
+        if live:
+            return session.verdict(source.notes)
+        if session.broken or session.was_stopped:
+            return session.verdict()
+        session.count_to(source.decoded.frames)  # those after the last one analysed
+        return session.verdict(source.decoded.notes)
     finally:
         source.close()
 
@@ -159,39 +158,38 @@ def describe(
     verdict: Verdict, trained: TrainedModel, overlay: str | Path | None = None, table: str | Path | None = None
 ) -> list[str]:
     """What `vadkit score` prints; the last line is the verdict."""
-    fold = (
-        ""
-        if trained.folds == 1
-        else f", fold {trained.fold}, {'which tests this video' if trained.held_out else 'which may have trained on this video'}"
-    )
+    fold = ""
+    if trained.folds > 1:
+        held_out = "which tests this video" if trained.held_out else "which may have trained on this video"
+        fold = f", fold {trained.fold}, {held_out}"
+    speed = f"{verdict.processing_fps:.0f} frames a second ({verdict.real_time_factor:.1f} times real time)"
     spent = ", ".join(f"{stage} {1000 * seconds / verdict.analysed:.1f}" for stage, seconds in verdict.seconds.items())
+    share = f"{100 * verdict.share:.1f} % of {verdict.frames} frames"
     return [
         f"{trained.system} seed {trained.seed}{fold}",
         *(f"note: {note}" for note in verdict.notes),
         *(f"written: {path}" for path in (overlay, table) if path is not None),
-        f"{verdict.frames} frames, {verdict.analysed} of them analysed, at {verdict.processing_fps:.0f} frames a second ({verdict.real_time_factor:.1f} times real time)",
+        f"{verdict.frames} frames, {verdict.analysed} of them analysed, at {speed}",
         f"ms per analysed frame: {spent}",
-        f"{verdict.word}: in alarm for {100 * verdict.share:.1f} % of {verdict.frames} frames"
-        + (", stopped by hand" if verdict.stopped else ""),
+        f"{verdict.word}: in alarm for {share}" + (", stopped by hand" if verdict.stopped else ""),
     ]
 
 
+@dataclass
 class _Session:
     """The run over one source: counts, times, and how it ended."""
 
-    def __init__(self, analyser: Analyser, source: Iterable, stopped, progress, expected: int, name: str):
-        self.analyser, self.source, self.stopped, self.progress, self.expected, self.name = (
-            analyser,
-            source,
-            stopped,
-            progress,
-            expected,
-            name,
-        )
-        self.frames = self.in_alarm = 0
-        self.reading: Reading | None = None
-        self.broken, self.was_stopped = "", False
-        self._recent: deque[tuple[int, float]] = deque(maxlen=RATE_WINDOW)
+    analyser: Analyser
+    source: Frames | Camera
+    name: str
+    stopped: Callable[[], bool]
+    progress: Progress | None
+    frames: int = 0
+    in_alarm: int = 0
+    reading: Reading | None = None
+    broken: str = ""
+    was_stopped: bool = False
+    recent: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=RATE_WINDOW))
 
     def shots(self, write: Callable[[Reading], None]) -> Iterator[Shot]:
         frames, seconds = iter(self.source), self.analyser.seconds
@@ -205,42 +203,29 @@ class _Session:
                 self.broken = str(error)
                 break
             seconds["decode"] += time.perf_counter() - started
-            self._count_to(number)
+            self.count_to(number)
             reading = self.analyser.see(number, image)
             if reading is not None:
                 self.reading = reading
                 write(reading)
                 if self.progress is not None:
-                    self.progress(number, max(self.expected, number + 1), self.name)
-            self._recent.append((number, time.perf_counter() - started + self.analyser.ahead_seconds))
-            self._count_to(number + 1)
-            yield Shot(
-                number, number / self.analyser.fps, image, self.reading, self.in_alarm / self.frames, self._speed()
-            )
+                    self.progress(number, max(self.source.probe.frames, number + 1), self.name)
+            self.recent.append((number, time.perf_counter() - started + self.analyser.ahead_seconds))
+            self.count_to(number + 1)
+            speed = (1 + number - self.recent[0][0]) / max(sum(spent for _, spent in self.recent), 1e-9)
+            yield Shot(number, number / self.analyser.fps, image, self.reading, self.in_alarm / self.frames, speed)
         self.was_stopped = was_stopped
 
-    def verdict(self, notes: tuple[str, ...], frames: int | None) -> Verdict:
-        if frames is not None:
-            self._count_to(frames)  # those after the last one analysed
-        share = self.in_alarm / self.frames
-        return Verdict(
-            self.frames,
-            self.analyser.analysed,
-            self.analyser.fps,
-            share,
-            dict(self.analyser.seconds),
-            notes,
-            self.broken,
-            self.was_stopped,
-        )
+    def verdict(self, notes: tuple[str, ...] = ()) -> Verdict:
+        """On the frames counted so far."""
+        a, share = self.analyser, self.in_alarm / self.frames
+        notes, seconds = (*notes, *a.notes), dict(a.seconds)
+        return Verdict(self.frames, a.analysed, a.fps, share, seconds, notes, self.broken, self.was_stopped)
 
-    def _count_to(self, frames: int) -> None:
+    def count_to(self, frames: int) -> None:
         """Frames below this number have been seen; what is not analysed is as the last reading."""
         self.in_alarm += (frames - self.frames) * (self.reading is not None and self.reading.alarm)
         self.frames = frames
-
-    def _speed(self) -> float:
-        return (1 + self._recent[-1][0] - self._recent[0][0]) / max(sum(spent for _, spent in self._recent), 1e-9)
 
 
 def _film(session: _Session, write: Callable[[Reading], None], title: str) -> Iterator[np.ndarray]:
@@ -252,7 +237,7 @@ def _film(session: _Session, write: Callable[[Reading], None], title: str) -> It
         yield picture
     if picture is None:
         raise DataError(session.broken or f"{session.name}: no frame came")
-    closing = painter.closing(picture, session.verdict((), None))
+    closing = painter.closing(picture, session.verdict())
     for _ in range(max(1, round(CLOSING_SECONDS * session.analyser.fps))):
         yield closing
 
@@ -266,11 +251,9 @@ def _table(path: Path | None) -> Iterator[Callable[[Reading], None]]:
     partial = path.with_name(f".{path.name}-{os.getpid()}")
     try:
         with open(partial, "w", newline="", encoding="utf-8") as file:
-            lines = csv.writer(file, lineterminator="\n")
-            lines.writerow(COLUMNS)
-            yield lambda r: lines.writerow(
-                (r.frame, f"{r.time_s:.3f}", f"{r.confidence:.6f}", f"{r.sas:.6f}", int(r.alarm))
-            )
+            file.write(",".join(COLUMNS) + "\n")
+            numbers = "{0.frame},{0.time_s:.3f},{0.confidence:.6f},{0.sas:.6f},{0.alarm:d}\n"
+            yield lambda reading: file.write(numbers.format(reading))
         os.replace(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)

@@ -7,9 +7,8 @@
 networks: the first paper's systems, on frames or on clips; segments: the second paper's models.
 """
 
-from __future__ import annotations
-
 from vadkit.core.config import Config
+from vadkit.live.analysers import networks, segments
 from vadkit.live.analysers.base import STAGES, Analyser, Reading
 from vadkit.systems.record import TrainedModel
 
@@ -22,7 +21,4 @@ def make_analyser(trained: TrainedModel, config: Config, fps: float, endless: bo
     endless: a stream or camera, whose length is not known. A file's analyser wants its `look_ahead` called before the
     first frame. Raises as what loads the model does.
     """
-    from vadkit.live.analysers import networks, segments
-
-    make = segments.analyser_of if trained.on_segments else networks.analyser_of
-    return make(trained, config, fps, endless)
+    return (segments if trained.on_segments else networks).analyser_of(trained, config, fps, endless)

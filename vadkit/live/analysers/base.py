@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from vadkit.core.config import Config
+from vadkit.core.progress import Progress
 from vadkit.evaluation.sas import ALARM, SasStream
 
 STAGES = ("decode", "flow", "detector", "backbone", "head", "SAS")
@@ -55,13 +56,10 @@ class Analyser(ABC):
     def see(self, number: int, frame: np.ndarray) -> Reading | None:
         """Take in a frame, (H, W, 3) uint8 BGR; the reading, where it is one to analyse."""
 
-    def look_ahead(  # noqa: B027 - most need none
-        self,
-        path: Path,
-        stopped: Callable[[], bool] = lambda: False,
-        progress: Callable[[int, int, str], None] | None = None,
+    def look_ahead(  # noqa: B027 - most look back only, and need none
+        self, path: Path, stopped: Callable[[], bool] = lambda: False, progress: Progress | None = None
     ) -> None:
-        """See a whole file before its frames come, where scores depend on its length. Most look back only: nothing to do."""
+        """See a whole file before its frames come, where scores depend on its length."""
 
     def _reading(self, number: int, value: float, boxes: np.ndarray = NO_BOXES) -> Reading:
         with self._timed("SAS"):

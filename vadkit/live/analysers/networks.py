@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -13,46 +12,41 @@ from vadkit.core.compute import device_of
 from vadkit.core.config import Config
 from vadkit.core.errors import ConfigError
 from vadkit.live.analysers.base import NO_BOXES, Analyser, Reading
-from vadkit.live.analysers.rows import ClipRows, Rows, padded
+from vadkit.live.analysers.rows import ClipRows, Rows, padded, row_features
 from vadkit.models.backbones import fused
-from vadkit.models.network import Network, as_tensors
 from vadkit.models.two_stream import confidence
+from vadkit.systems import scorer
 from vadkit.systems.inputs import inputs_of
 from vadkit.systems.record import TrainedModel
-from vadkit.systems.scorer import Scorer, load_model
 from vadkit.views.objects import COCO_CLASSES, Detector
 
 
-def pooled_now(
-    modules: Sequence[torch.nn.Module], networks: Mapping[str, Network], images: Mapping[str, np.ndarray]
-) -> torch.Tensor:
-    """Features of one row as they are stored for training, in half precision, streams side by side. Shape: -> (1, D).
-
-    modules: the built networks, in the order of the streams; images: of each stream, without the axis of rows.
-    """
-    device = next(modules[0].parameters()).device
-    tensors = as_tensors(networks, {stream: images[stream][None] for stream in networks}, device)
-    return torch.cat([module(one) for module, one in zip(modules, tensors, strict=True)], dim=1).half()
-
-
 class NetworkAnalyser(Analyser):
-    """What the trained network sees of every analysed frame, images or clips and the bag of objects, looking back only."""
+    """What the trained network sees of every analysed frame: images, or clips, and the bag of objects.
+
+    finetuned: it takes images, since its backbones' features are no longer those of the pretrained ones.
+    """
 
     def __init__(
-        self, config: Config, scorer: Scorer, fps: float, finetuned: bool = False, detector: Detector | None = None
+        self,
+        config: Config,
+        trained: scorer.Scorer,
+        fps: float,
+        finetuned: bool = False,
+        detector: Detector | None = None,
     ):
         super().__init__(config, fps)
-        self.scorer, self.finetuned, self.detector = scorer, finetuned, detector
-        self._clips = scorer.system.network != "two_stream"
-        sizes = {stream: network.size for stream, network in scorer.networks.items()}
-        self.rows = (
-            ClipRows(config, fps, sizes, inputs_of(config, scorer.system).every) if self._clips else Rows(config, fps)
-        )
-        self._modules = (
-            [network if self._clips else fused(network) for network in scorer.model.backbones] if not finetuned else []
-        )
-        self._device = next(scorer.model.parameters()).device
-        self._bags: deque[np.ndarray] = deque(maxlen=config.clip_frames if self._clips else 1)  # of a clip's frames
+        self.trained, self.finetuned, self.detector = trained, finetuned, detector
+        self._built = trained.model.backbones
+        if trained.system.network == "two_stream":
+            self.rows, length = Rows(config, fps), None
+            self._built = self._built if finetuned else [fused(one) for one in self._built]
+        else:
+            sizes = {stream: network.size for stream, network in trained.networks.items()}
+            self.rows = ClipRows(config, fps, sizes, inputs_of(config, trained.system).every)
+            length = config.clip_frames
+        self._device = next(trained.model.parameters()).device
+        self._length, self._bags = length, deque(maxlen=length or 1)  # of a clip's frames
         self._boxes, self._seen, self._value = NO_BOXES, None, 0.0
 
     def wants(self, number: int) -> bool:
@@ -63,7 +57,7 @@ class NetworkAnalyser(Analyser):
             return None
         with self._timed("flow"):
             images = self.rows.images(number, frame)
-        if self.rows.keeps(number) if self._clips else images is not None:
+        if self.rows.shows(number):
             self._detect(frame)
         if images is None:
             return None
@@ -75,28 +69,27 @@ class NetworkAnalyser(Analyser):
     def _detect(self, frame: np.ndarray) -> None:
         with self._timed("detector"):
             self._boxes = NO_BOXES if self.detector is None else self.detector.detect(frame)
-        self._bags.append(
-            np.bincount(self._boxes[:, 5].astype(np.int64), minlength=len(COCO_CLASSES)).astype(np.float32)
-        )
+        counts = np.bincount(self._boxes[:, 5].astype(np.int64), minlength=len(COCO_CLASSES))
+        self._bags.append(counts.astype(np.float32))
 
     def _confidence(self, images: dict[str, np.ndarray]) -> float:
-        bag = np.stack(padded(self._bags, self._bags.maxlen))[None] if self._clips else self._bags[-1][None]
+        bag = np.stack(padded(self._bags, self._length))[None] if self._length else self._bags[-1][None]
         if self.finetuned:
             with self._timed("backbone"):
-                return float(self.scorer.confidence({name: image[None] for name, image in images.items()}, bag)[0])
+                return float(self.trained.confidence({name: image[None] for name, image in images.items()}, bag)[0])
         with torch.inference_mode():
             with self._timed("backbone"):
-                features = pooled_now(self._modules, self.scorer.networks, images)
+                features = row_features(self._built, self.trained.networks, images)
             with self._timed("head"):
-                return float(confidence(self.scorer.model.head(features, torch.as_tensor(bag, device=self._device)))[0])
+                logits = self.trained.model.head(features, torch.as_tensor(bag, device=self._device))
+                return float(confidence(logits)[0])
 
 
 def analyser_of(trained: TrainedModel, config: Config, fps: float, endless: bool = False) -> NetworkAnalyser:
     """With the model and detector loaded; a file and a stream are seen alike."""
-    scorer = load_model(trained.path, device_of(config))
-    if scorer.system.view != "full":
-        raise ConfigError(
-            f"{trained.system} sees windows as large as its training tubes, cut for the corpus's own videos; score other videos with full-I3D"
-        )
+    loaded = scorer.load_model(trained.path, device_of(config))
+    if loaded.system.view != "full":
+        sees = "sees windows as large as its training tubes, cut for the corpus's own videos"
+        raise ConfigError(f"{trained.system} {sees}; score other videos with full-I3D")
     finetuned = json.loads((trained.path / "model.json").read_text())["finetuned"]
-    return NetworkAnalyser(config, scorer, fps, finetuned, Detector(config) if scorer.system.bag else None)
+    return NetworkAnalyser(config, loaded, fps, finetuned, Detector(config) if loaded.system.bag else None)

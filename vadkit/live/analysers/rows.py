@@ -1,13 +1,15 @@
-"""What a trained network sees of a video's analysed frames, made as the frames come: looking back only, in constant memory."""
+"""What a trained network sees of a video's rows, made as its frames come: looking back only, in constant memory."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
 
 from vadkit.core.config import Config
+from vadkit.models.network import Network, as_tensors
 from vadkit.views.clips import clip_picture
 from vadkit.views.flow import gray
 from vadkit.views.sampling import FLOWS_OF_A_WINDOW, flows_of, gap_frames, stride_frames
@@ -40,10 +42,8 @@ class Grid:
         """The last row that needs this frame, -1 for none."""
         last = -1
         for row in range(-(-number // self.stride) * self.stride, number + self.flows * self.gap + 1, self.stride):
-            if self.is_row(row) and (
-                row == number or any(number in pair for pair in flows_of(self.start(row), row, self.flows))
-            ):
-                last = row
+            uses = {row}.union(*flows_of(self.start(row), row, self.flows))
+            last = row if number in uses and self.is_row(row) else last
         return last
 
     def wants(self, number: int) -> bool:
@@ -60,13 +60,11 @@ class Rows:
 
     def __init__(self, config: Config, fps: float, rate: float | None = None):
         self.grid = Grid(config, fps, rate)
+        self.wants, self.shows = self.grid.wants, self.grid.is_row
         self._streams = Streams(config, fps)
 
-    def wants(self, number: int) -> bool:
-        return self.grid.wants(number)
-
     def images(self, number: int, frame: np.ndarray) -> dict[str, np.ndarray] | None:
-        """The images of the row at this frame, None where it is no row. Shape: (H, W, 3) BGR -> (S, S, 3) RGB each, uint8."""
+        """The images of the row at this frame, None at others. Shape: (H, W, 3) BGR -> (S, S, 3) RGB each, uint8."""
         self._streams.see(number, frame)
         images = self._streams.images(number, self.grid.start(number), frame) if self.grid.is_row(number) else None
         self._streams.forget(lambda seen: self.grid.last_use(seen) > number)
@@ -88,36 +86,43 @@ class ClipRows:
         self._before: np.ndarray | None = None  # the last kept frame, grey
 
     def wants(self, number: int) -> bool:
-        return self.keeps(number) or number % self._analysed == 0
+        return self.shows(number) or number % self._analysed == 0
 
-    def keeps(self, number: int) -> bool:
+    def shows(self, number: int) -> bool:
         """Whether a clip can hold this frame."""
         return number % self._stride == 0
 
     def images(self, number: int, frame: np.ndarray) -> dict[str, np.ndarray] | None:
-        """The clips of the row at this frame, None where it is no row. Shape: (H, W, 3) BGR -> (T, S, S, 3) each, uint8.
+        """The clips of the row at this frame, None where it is none. Shape: (H, W, 3) BGR -> (T, S, S, 3) each, uint8.
 
         The very same object as before where the row shares the clips of an earlier one.
         """
-        if self.keeps(number):
-            self._keep(frame)
+        if self.shows(number):
+            now = gray(frame) if "flow" in self._held else None
+            for stream, held in self._held.items():
+                size, method = self.sizes[stream], self.config.clip_flow_method
+                held.append(clip_picture(stream, frame, self._before, now, size, method))
+            self._before = now
         if number % self._analysed:
             return None
         if number % self._every == 0:
-            self._clips = {
-                stream: np.stack(padded(held, self.config.clip_frames)) for stream, held in self._held.items()
-            }
+            length = self.config.clip_frames
+            self._clips = {stream: np.stack(padded(held, length)) for stream, held in self._held.items()}
         return self._clips
-
-    def _keep(self, frame: np.ndarray) -> None:
-        now = gray(frame) if "flow" in self._held else None
-        for stream, held in self._held.items():
-            held.append(
-                clip_picture(stream, frame, self._before, now, self.sizes[stream], self.config.clip_flow_method)
-            )
-        self._before = now
 
 
 def padded(held: Sequence[np.ndarray], count: int) -> list[np.ndarray]:
     """The held ones, the first repeated before them until they are `count`, as clips that start before the video do."""
     return [held[0]] * (count - len(held)) + list(held)
+
+
+def row_features(
+    built: Sequence[torch.nn.Module], networks: Mapping[str, Network], images: Mapping[str, np.ndarray]
+) -> torch.Tensor:
+    """Features of one row as they are stored for training, in half precision, streams side by side. Shape: -> (1, D).
+
+    built: the networks' modules, in the order of the streams; images: of each stream, without the axis of rows.
+    """
+    device = next(built[0].parameters()).device
+    tensors = as_tensors(networks, {stream: images[stream][None] for stream in networks}, device)
+    return torch.cat([module(one) for module, one in zip(built, tensors, strict=True)], dim=1).half()
