@@ -21,12 +21,14 @@ from vadkit.live.score import COLUMNS
 LIVE_FPS = 12.0
 
 # Parameters with which the real profiles run through every notebook in minutes.
-TINY = {
-    "seeds": "[0]", "workers": "2", "bootstrap_resamples": "20", "image_size": "64", "flow_method": "dis", "detector_weights": "world", "detector_size": "160",
-    "backbone": "resnet18", "backbone_weights": "random", "head_width": "16", "head_epochs": "2", "finetune_epochs": "0", "batch_size": "8",
-    "clip_width": "0.125", "clip_flow_method": "dis", "c3d_size": "32", "i3d_size": "32", "c3d_weights": "random", "i3d_rgb_weights": "random", "i3d_flow_weights": "random",
-    "mil_segments": "8", "mil_epochs": "2", "mil_features": "streams",
-}  # fmt: skip
+_GIVEN = """
+    seeds=[0] workers=2 bootstrap_resamples=20 image_size=64 flow_method=dis detector_weights=world detector_size=160
+    backbone=resnet18 backbone_weights=random head_width=16 head_epochs=2 finetune_epochs=0 batch_size=8
+    clip_width=0.125 clip_flow_method=dis c3d_size=32 i3d_size=32
+    c3d_weights=random i3d_rgb_weights=random i3d_flow_weights=random
+    mil_segments=8 mil_epochs=2 mil_features=streams
+"""
+TINY = dict(one.split("=") for one in _GIVEN.split())
 
 
 def tiny_corpus(folder: Path) -> Corpus:
@@ -72,11 +74,10 @@ def live_corpus(folder: Path) -> Corpus:
 
 def live_config(root: Path, profile: str, **changes) -> Config:
     """Parameters under which a system trains on `live_corpus` in about a second."""
-    values = dict(
-        profile=profile, output_root=str(root / "outputs"), cache_root=str(root / "cache"), workers=1, seeds=[0], head_width=8, head_epochs=4, head_lr=3e-3,
-        backbone="resnet18", backbone_weights="random", image_size=32, flow_method="dis", detector_weights="none",
-        sampling="custom", anomaly_fps=4.0, normal_fps=4.0, analysis_fps=4.0, mil_epochs=3, mil_fps=4.0,
-    )  # fmt: skip
+    values = dict(profile=profile, output_root=str(root / "outputs"), cache_root=str(root / "cache"), workers=1)
+    values |= dict(seeds=[0], head_width=8, head_epochs=4, head_lr=3e-3, mil_epochs=3, mil_fps=4.0)
+    values |= dict(backbone="resnet18", backbone_weights="random", image_size=32, flow_method="dis")
+    values |= dict(detector_weights="none", sampling="custom", anomaly_fps=4.0, normal_fps=4.0, analysis_fps=4.0)
     return Config(**{**values, **changes})
 
 

@@ -37,7 +37,8 @@ SAVE = """
 parts = config.output_dir / "results"
 write_atomic(parts / f"{name}.csv", f"notebook,value\\n{name},{value}\\n")
 rows = [row for part in sorted(parts.glob("*.csv")) for row in csv.DictReader(part.open())]
-write_atomic(config.output_dir / "results.csv", "notebook,value\\n" + "".join(f"{r['notebook']},{r['value']}\\n" for r in rows))
+lines = ["notebook,value", *(f"{r['notebook']},{r['value']}" for r in rows)]
+write_atomic(config.output_dir / "results.csv", "\\n".join(lines) + "\\n")
 write_atomic(config.output_dir / "figures" / f"{name}.png", f"figure of {name}")
 print("rows", len(rows))
 """

@@ -1,4 +1,7 @@
-"""The profile on clips, whole and quickly: a folder of tiny clips by class, cross-validated by source, through every notebook."""
+"""The profile on clips, whole and quickly, through every notebook.
+
+On a folder of tiny clips by class, cross-validated by source.
+"""
 
 from __future__ import annotations
 

@@ -242,7 +242,7 @@ def test_the_first_notebook_shows_the_way_through_all_others():
 
 
 def test_saved_results_are_read_in_one_way(notebook):
-    """`load_results` is how the runner knows that a notebook builds on earlier ones; a file read by hand would hide it."""
+    """`load_results` tells the runner that a notebook builds on earlier ones; a file read by hand would hide it."""
     code = "\n".join(cell.source for cell in code_of(notebook)[1:])
     if "load_results" not in code:
         assert "results.csv" not in code and "output_dir" not in code

@@ -327,11 +327,12 @@ def test_the_kernel_is_this_interpreter_whatever_is_registered(project, tmp_path
 
 def sleeping(project, marker: str = "started") -> None:
     """A notebook that starts a worker process, says so in a file, and sleeps."""
-    toy_notebook(
-        project / "notebooks", "00_first",
-        f"import subprocess, sys, time, os\nworker = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(300)'])\nopen({marker!r}, 'w').write(f'{{os.getpid()}} {{worker.pid}}')",
-        "time.sleep(300)",
-    )  # fmt: skip
+    lines = (
+        "import subprocess, sys, time, os",
+        "worker = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(300)'])",
+        f"open({marker!r}, 'w').write(f'{{os.getpid()}} {{worker.pid}}')",
+    )
+    toy_notebook(project / "notebooks", "00_first", "\n".join(lines), "time.sleep(300)")
 
 
 def pids_of(project, marker: str = "started") -> list[int]:

@@ -1,4 +1,7 @@
-"""The papers' own profile, whole and quickly: a miniature of UCF-Crime's tree, cut from real videos, through every notebook."""
+"""The papers' own profile, whole and quickly, through every notebook.
+
+On a miniature of UCF-Crime's tree, cut from real videos.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +29,16 @@ TEST = ("Assault038", "Shoplifting018", "Shoplifting026", "Shoplifting024")
 UNSEEN = ("Explosion001", "Fighting023")  # on the official lists alone
 # Two normal videos are there; the others are cut where nothing is marked in videos of shops.
 NORMAL = {
-    "Normal_Videos901": "Shoplifting009", "Normal_Videos902": "Shoplifting036", "Normal_Videos903": "Shoplifting042", "Normal_Videos904": "Shoplifting048",
-    "Normal_Videos_006": "Normal_Videos_006", "Normal_Videos_015": "Normal_Videos_015", "Normal_Videos_905": "Shoplifting006", "Normal_Videos_906": "Shoplifting050",
+    "Normal_Videos901": "Shoplifting009",
+    "Normal_Videos902": "Shoplifting036",
+    "Normal_Videos903": "Shoplifting042",
+    "Normal_Videos904": "Shoplifting048",
+    "Normal_Videos_006": "Normal_Videos_006",
+    "Normal_Videos_015": "Normal_Videos_015",
+    "Normal_Videos_905": "Shoplifting006",
+    "Normal_Videos_906": "Shoplifting050",
     "Normal_Videos_907": "Shoplifting054",
-}  # fmt: skip
+}
 TRAIN_NORMAL, TEST_NORMAL = tuple(NORMAL)[:4], tuple(NORMAL)[4:8]
 
 

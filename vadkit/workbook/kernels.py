@@ -30,7 +30,7 @@ INJECTED = "injected-parameters"  # papermill's tag of the cell that it puts bel
 
 @dataclass
 class Doing:
-    """What the kernel is doing now: written by papermill's thread, which takes it for a file of output, read by the main one.
+    """What the kernel is doing now. papermill's thread writes it, as a file that takes the output; the main one reads.
 
     places: of each cell its number among the source's code cells, from 1, and the heading above it.
     """

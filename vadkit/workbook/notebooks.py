@@ -14,7 +14,7 @@ from vadkit.core.config import Config, parameters_cell
 from vadkit.core.errors import ConfigError, RunError
 from vadkit.core.store import write_atomic
 
-FOLDED = {  # a parameters cell's metadata: hidden in JupyterLab and in a book made of the notebooks, until it is clicked
+FOLDED = {  # a parameters cell's metadata: hidden in JupyterLab and in a book of the notebooks, until it is clicked
     "jupyter": {"source_hidden": True},
     "tags": ["parameters", "hide-input"],
 }
