@@ -103,7 +103,7 @@ def vadkit_process(project: Path, *arguments: str, **options) -> subprocess.Pope
         "preexec_fn", lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
     )  # a shell's background jobs ignore it
     return subprocess.Popen(
-        [sys.executable, "-m", "vadkit.workbook.cli", *arguments], cwd=project, env=environment,
+        [sys.executable, "-m", "vadkit", *arguments], cwd=project, env=environment,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options,
     )  # fmt: skip
 

@@ -13,9 +13,9 @@ from vadkit.core.config import Config
 from vadkit.core.errors import ConfigError
 from vadkit.core.store import file_digest
 from vadkit.models.pretrained import NETWORKS
-from vadkit.workbook import checks
-from vadkit.workbook import run as workbook
+from vadkit.workbook import checks, kernels
 from vadkit.workbook.notebooks import find_notebooks
+from vadkit.workbook.run import run_profile
 
 
 @pytest.fixture
@@ -85,14 +85,14 @@ def test_a_run_is_refused_only_where_that_notebook_would_run(project, monkeypatc
         partial.write_text(json.dumps(content))
         ran.append(source.stem[:2])
 
-    monkeypatch.setattr(workbook.kernels, "execute", execute)
+    monkeypatch.setattr(kernels, "execute", execute)
     missing = {"c3d_weights": "c3d.pickle", "clip_width": 1.0}
     with pytest.raises(ConfigError, match="c3d, for notebook 05: c3d_weights: no file"):
-        workbook.run("toy", missing, say=lambda line: None)
+        run_profile("toy", missing, say=lambda line: None)
     assert ran == []
-    assert workbook.run("toy", missing, only="00,01,10", say=lambda line: None) == 0 and ran == ["00", "01", "10"]
+    assert run_profile("toy", missing, only="00,01,10", say=lambda line: None) == 0 and ran == ["00", "01", "10"]
     (project / "c3d.pickle").write_text("only looked for")
-    assert workbook.run("toy", missing, say=lambda line: None) == 0 and "05" in ran
+    assert run_profile("toy", missing, say=lambda line: None) == 0 and "05" in ran
 
 
 def test_the_backbones_file_is_looked_for_by_its_exact_name_and_content(tmp_path, monkeypatch):

@@ -100,7 +100,5 @@ def test_sync_renews_parameters_cells(capsys, project):
 
 
 def test_a_reader_that_goes_away_is_no_error():
-    done = subprocess.run(
-        f"{sys.executable} -m vadkit.workbook.cli params | head -1", shell=True, capture_output=True, text=True
-    )
+    done = subprocess.run(f"{sys.executable} -m vadkit params | head -1", shell=True, capture_output=True, text=True)
     assert done.returncode == 0 and "Traceback" not in done.stderr

@@ -14,9 +14,7 @@ from toys import REPOSITORY, toy_notebook, toy_project, vadkit, vadkit_process, 
 
 from vadkit.core.config import Config, load_params, parameters_cell
 from vadkit.core.errors import AnnotationError, ConfigError, RunError, VadkitError
-from vadkit.workbook import kernels, receipts
-from vadkit.workbook import notebooks as notebook_files
-from vadkit.workbook import run as workbook
+from vadkit.workbook import kernels, notebooks, receipts, run
 
 
 @pytest.fixture
@@ -182,11 +180,11 @@ def test_a_folder_of_a_profiles_name_is_no_parameter_file_and_defaults_are_not_r
 def test_what_a_person_changed_in_a_parameters_cell_does_not_count_in_a_run(project):
     changed = parameters_cell().replace("\npatience = 5 ", "\npatience = 6 ").replace("[0, 1, 2]", "[1, 0]")
     toy_notebook(project / "notebooks", "01_second", parameters=changed)
-    plain, other = (n.content for n in notebook_files.find_notebooks(project / "notebooks"))
+    plain, other = (n.content for n in notebooks.find_notebooks(project / "notebooks"))
     values = Config(profile="it's", sas_bound=6.5, early_stopping=False).model_dump()
     differ = {"profile": "it's", "sas_bound": 6.5, "early_stopping": False}
-    assert notebook_files.changed_parameters(plain, values) == differ
-    assert notebook_files.changed_parameters(other, values) == differ | {"patience": 5, "seeds": [0, 1, 2]}
+    assert notebooks.changed_parameters(plain, values) == differ
+    assert notebooks.changed_parameters(other, values) == differ | {"patience": 5, "seeds": [0, 1, 2]}
 
 
 def test_of_every_error_of_a_users_the_sentence_is_shown_and_no_traceback(tmp_path):
@@ -197,7 +195,7 @@ def test_of_every_error_of_a_users_the_sentence_is_shown_and_no_traceback(tmp_pa
     assert {VadkitError.__name__, AnnotationError.__name__, "TooShortError"} <= {*errors, VadkitError.__name__}
     for name in errors:
         failure = kernels.Failure(4, name, "line 3: expected a number", ["Traceback (most recent call last)"])
-        said = workbook._explain("03_x", failure, 1.0, tmp_path / "none").splitlines()
+        said = run._explain("03_x", failure, 1.0, tmp_path / "none").splitlines()
         assert said == ["  03_x failed in code cell 4 after 0:01", "error: line 3: expected a number"], name
 
 
@@ -250,49 +248,49 @@ def test_nothing_starts_before_everything_is_checked(project):
 )
 def test_a_notebook_that_cannot_take_parameters_is_refused(project, source, said):
     toy_notebook(project / "notebooks", "01_second", "a = 1", parameters=source)
-    content = notebook_files.find_notebooks(project / "notebooks")[1].content
-    assert said in " ".join(notebook_files.parameters_problems(content))
+    content = notebooks.find_notebooks(project / "notebooks")[1].content
+    assert said in " ".join(notebooks.parameters_problems(content))
     with pytest.raises(RunError, match="01_second.ipynb"):
-        workbook.run(project / "params" / "toy.yaml")
-    changed = notebook_files.renew_parameters_cells(project / "notebooks")
+        run.run_profile(project / "params" / "toy.yaml")
+    changed = notebooks.renew_parameters_cells(project / "notebooks")
     assert [p.name for p in changed] == ["01_second.ipynb"]
-    content = notebook_files.find_notebooks(project / "notebooks")[1].content
-    assert notebook_files.parameters_problems(content) == []
-    assert notebook_files.renew_parameters_cells(project / "notebooks") == []
+    content = notebooks.find_notebooks(project / "notebooks")[1].content
+    assert notebooks.parameters_problems(content) == []
+    assert notebooks.renew_parameters_cells(project / "notebooks") == []
     cell = next(c for c in content["cells"] if c["cell_type"] == "code")
     path = project / "notebooks" / "01_second.ipynb"
     path.write_text(json.dumps(content | {"cells": [cell | {"metadata": {"tags": ["parameters"], "trusted": True}}]}))
-    assert notebook_files.renew_parameters_cells(project / "notebooks") == [path]  # unfolded, as somebody saved it
-    assert json.loads(path.read_text())["cells"][0]["metadata"] == notebook_files.FOLDED | {"trusted": True}
+    assert notebooks.renew_parameters_cells(project / "notebooks") == [path]  # unfolded, as somebody saved it
+    assert json.loads(path.read_text())["cells"][0]["metadata"] == notebooks.FOLDED | {"trusted": True}
 
 
 @pytest.fixture(autouse=True)
 def _here(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)  # `workbook.run` changes the working directory
+    monkeypatch.chdir(tmp_path)  # `run_profile` changes the working directory
 
 
 def test_missing_and_doubled_parameters_cells(project):
-    content = notebook_files.find_notebooks(project / "notebooks")[0].content
+    content = notebooks.find_notebooks(project / "notebooks")[0].content
     cell = next(c for c in content["cells"] if c["cell_type"] == "code")
-    assert "second parameters cell" in notebook_files.parameters_problems({"cells": [cell, cell]})[0]
-    assert "not tagged" in notebook_files.parameters_problems({"cells": [{**cell, "metadata": {}}, cell]})[0]
-    assert "not tagged" in notebook_files.parameters_problems({"cells": []})[0]
+    assert "second parameters cell" in notebooks.parameters_problems({"cells": [cell, cell]})[0]
+    assert "not tagged" in notebooks.parameters_problems({"cells": [{**cell, "metadata": {}}, cell]})[0]
+    assert "not tagged" in notebooks.parameters_problems({"cells": []})[0]
 
 
 def test_damaged_and_ambiguous_notebooks_are_refused(project):
     (project / "notebooks" / "01_other.ipynb").write_text((project / "notebooks" / "01_second.ipynb").read_text())
     with pytest.raises(RunError, match="two notebooks carry the number 01"):
-        notebook_files.find_notebooks(project / "notebooks")
+        notebooks.find_notebooks(project / "notebooks")
     (project / "notebooks" / "01_other.ipynb").write_text("{")
     with pytest.raises(RunError, match="01_other.ipynb is not a notebook"):
-        notebook_files.find_notebooks(project / "notebooks")
+        notebooks.find_notebooks(project / "notebooks")
 
 
 def test_selection(project):
-    notebooks = notebook_files.find_notebooks(project / "notebooks")
+    found = notebooks.find_notebooks(project / "notebooks")
 
     def names(only=None, from_=None):
-        return [n.number for n in notebook_files.select(notebooks, only, from_)]
+        return [n.number for n in notebooks.select(found, only, from_)]
 
     assert names() == ["00", "01"]
     assert names(only="1") == names(only="01_second") == names(from_="1") == ["01"]
@@ -304,7 +302,7 @@ def test_selection(project):
 
 def test_outside_of_a_project(tmp_path):
     with pytest.raises(RunError, match="inside the project"):
-        workbook.run(tmp_path / "some.yaml")
+        run.run_profile(tmp_path / "some.yaml")
 
 
 def test_it_runs_from_any_folder(project, tmp_path):
@@ -393,7 +391,7 @@ def test_a_lock_file_left_by_anyone_is_no_lock(project):
 
 
 def test_clock():
-    assert [workbook.clock(s) for s in (0, 59.6, 61, 3600, 7325)] == ["0:00", "1:00", "1:01", "1:00:00", "2:02:05"]
+    assert [run.clock(s) for s in (0, 59.6, 61, 3600, 7325)] == ["0:00", "1:00", "1:01", "1:00:00", "2:02:05"]
 
 
 def test_the_context_follows_data_weights_and_package(tmp_path, monkeypatch):

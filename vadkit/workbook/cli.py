@@ -71,10 +71,10 @@ def app() -> None:
 @click.option("--force", is_flag=True, help="Run also what is current.")
 def run(params: str, parameters: dict[str, Any], only: str | None, from_: str | None, force: bool) -> None:
     """Run the notebooks in order, skipping what is current."""
-    from vadkit.workbook import run as workbook
+    from vadkit.workbook.run import run_profile
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended politely or by Ctrl-C: the kernel goes too
-    sys.exit(workbook.run(params, parameters, only, from_, force, say=partial(print, flush=True)))
+    sys.exit(run_profile(params, parameters, only, from_, force, say=partial(print, flush=True)))
 
 
 @app.command()
@@ -212,9 +212,9 @@ def params_() -> None:
 def sync() -> None:
     """Renew the notebooks' parameters cells from the package's parameters."""
     from vadkit.core.config import project_root
-    from vadkit.workbook import notebooks as notebook_files
+    from vadkit.workbook.notebooks import renew_parameters_cells
 
-    changed = notebook_files.renew_parameters_cells(project_root() / "notebooks")
+    changed = renew_parameters_cells(project_root() / "notebooks")
     print("\n".join(f"renewed {path.name}" for path in changed) or "all parameters cells are current")
 
 
@@ -238,7 +238,3 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # `vadkit params | head`
         sys.stderr.close()
         sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()

@@ -27,7 +27,7 @@ TRACEBACK_LINES = 25
 Say = Callable[[str], None]
 
 
-def run(
+def run_profile(
     params: str | Path,
     overrides: dict[str, Any] | None = None,
     only: str | None = None,
