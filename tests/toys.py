@@ -108,7 +108,7 @@ def vadkit_process(project: Path, *arguments: str, **options) -> subprocess.Pope
     )  # fmt: skip
 
 
-def vadkit(project: Path, *arguments: str, timeout: float = 120, **options) -> tuple[int, str]:
+def vadkit(project: Path, *arguments: str, timeout: float = 600, **options) -> tuple[int, str]:
     """(exit code, what was printed) of `vadkit ...`."""
     process = vadkit_process(project, *arguments, **options)
     try:
