@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from vadkit.core.config import Config, resolve
 from vadkit.core.errors import ConfigError, VadkitError
 from vadkit.corpora.video import NORMAL, Corpus
 from vadkit.models import pretrained
-from vadkit.workbook.notebooks import Notebook
-from vadkit.workbook.receipts import code_cells
+from vadkit.workbook.notebooks import Notebook, code_cells
 
 SPLITS = {
     "train": "training",
@@ -26,8 +25,10 @@ SPLITS = {
 }
 COME_FROM = {
     "synthetic": "rendered by the project itself into cache_root, the first time that a notebook needs it",
-    "ucf_crime": "UCF-Crime (Sultani et al. 2018): https://www.crcv.ucf.edu/projects/real-world/ ; frame labels of UCFCrime2Local (Landi et al. 2019): https://github.com/FedericoLandi/UCFCrime2Local",
-    "folder": "videos of your own, or the Surveillance Camera Fight Dataset (Akti et al. 2019): https://github.com/seymanurakti/fight-detection-surv-dataset",
+    "ucf_crime": "UCF-Crime (Sultani et al. 2018): https://www.crcv.ucf.edu/projects/real-world/ ; frame labels of "
+    "UCFCrime2Local (Landi et al. 2019): https://github.com/FedericoLandi/UCFCrime2Local",
+    "folder": "videos of your own, or the Surveillance Camera Fight Dataset (Akti et al. 2019): "
+    "https://github.com/seymanurakti/fight-detection-surv-dataset",
 }
 
 
@@ -43,7 +44,7 @@ def findings(config: Config, notebooks: Sequence[Notebook] = ()) -> list[Finding
     notebooks: those that are to run, for weights that only some of them need.
     """
     return [
-        *_data(config),
+        _data(config),
         *_detector(config),
         _weights(config, config.backbone, "backbone"),
         *_video_networks(config, notebooks),
@@ -73,41 +74,38 @@ def describe(corpus: Corpus) -> list[str]:
         lines.append(f"{words}: {len(videos)} videos, {anomalous} anomalous and {len(videos) - anomalous} normal{note}")
         classes = Counter(v.category for v in videos if v.category != NORMAL)
         lines += [f"    {category:<20} {count}" for category, count in sorted(classes.items())]
-    left_out = [p for p in corpus.problems if p.left_out]
-    mended = [p for p in corpus.problems if not p.left_out]
-    for title, some in (("left out", left_out), ("mended or odd", mended)):
-        if some:
-            lines.append(f"{title}: {len(some)}")
-            lines += [f"    {p.where}: {p.what}" for p in some]
+    for title, left_out in (("left out", True), ("mended or odd", False)):
+        some = [f"    {p.where}: {p.what}" for p in corpus.problems if p.left_out == left_out]
+        lines += [f"{title}: {len(some)}", *some] if some else []
     return lines
 
 
-def _data(config: Config) -> Iterator[Finding]:
-    if config.corpus == "synthetic":
-        videos = config.world_train_videos + config.world_test_videos
-        yield Finding(
-            f"data: the synthetic world, about {videos} videos of {config.world_seconds:g} s, rendered when first needed"
-        )
-        return
+def _looked(title: str, look: Callable[[], str], remedy: str = "") -> Finding:
+    """What `look` says, or why it cannot."""
+    try:
+        return Finding(f"{title}: {look()}")
+    except VadkitError as error:
+        return Finding(f"{title}: {error}{remedy}", problem=True)
+
+
+def _data(config: Config) -> Finding:
     from vadkit.corpora import load_corpus
 
     root = resolve(config.data_root)
-    if not root.is_dir():
-        yield Finding(
-            f"data_root: no folder {root}; put the videos there or set data_root. Data: {COME_FROM[config.corpus]}",
-            problem=True,
-        )
-        return
-    try:
+
+    def look() -> str:
         corpus = load_corpus(config)
-    except VadkitError as error:
-        yield Finding(f"data: {error}", problem=True)
-        return
-    left_out = sum(p.left_out for p in corpus.problems)
-    yield Finding(
-        f"data: {len(corpus.videos)} videos in {root}"
-        + (f", {left_out} left out (`vadkit data` lists them)" if left_out else "")
-    )
+        left_out = sum(p.left_out for p in corpus.problems)
+        note = f", {left_out} left out (`vadkit data` lists them)" if left_out else ""
+        return f"{len(corpus.videos)} videos in {root}{note}"
+
+    if config.corpus == "synthetic":
+        about = f"about {config.world_train_videos + config.world_test_videos} videos of {config.world_seconds:g} s"
+        return Finding(f"data: the synthetic world, {about}, rendered when first needed")
+    if not root.is_dir():
+        remedy = f"put the videos there or set data_root. Data: {COME_FROM[config.corpus]}"
+        return Finding(f"data_root: no folder {root}; {remedy}", problem=True)
+    return _looked("data", look)
 
 
 def _detector(config: Config) -> Iterator[Finding]:
@@ -151,22 +149,20 @@ def _video_networks(config: Config, notebooks: Sequence[Notebook]) -> Iterator[F
 def _given_scores(config: Config) -> Iterator[Finding]:
     if not config.evaluate_scores:
         return
-    for name in ("evaluate_scores", "evaluate_annotations"):
-        path = resolve(getattr(config, name))
-        if not path.exists():
-            yield Finding(
-                f"{name}: there is no {path}; set it to where the file is, or leave both empty for our own system's scores",
-                problem=True,
-            )
-            return
     from vadkit.evaluation import external
 
-    try:
-        given = external.read(resolve(config.evaluate_scores), resolve(config.evaluate_annotations))
-    except VadkitError as error:
-        yield Finding(f"evaluate_scores: {error}", problem=True)
-        return
-    yield Finding(f"evaluate_scores: {len(given.videos)} videos, {given.layout}")
+    paths = {name: resolve(getattr(config, name)) for name in ("evaluate_scores", "evaluate_annotations")}
+
+    def look() -> str:
+        given = external.read(*paths.values())
+        return f"{len(given.videos)} videos, {given.layout}"
+
+    gone = next((name for name, path in paths.items() if not path.exists()), None)
+    if gone is None:
+        yield _looked("evaluate_scores", look)
+    else:
+        remedy = "set it to where the file is, or leave both empty for our own system's scores"
+        yield Finding(f"{gone}: there is no {paths[gone]}; {remedy}", problem=True)
 
 
 def _published_features(config: Config) -> Iterator[Finding]:
@@ -174,10 +170,10 @@ def _published_features(config: Config) -> Iterator[Finding]:
         return
     from vadkit.views.segments import feature_files
 
-    try:
-        yield Finding(f"mil_published: {len(feature_files(resolve(config.mil_published)))} files of features")
-    except VadkitError as error:
-        yield Finding(f"mil_published: {error}; or leave it empty for our own features", problem=True)
+    def look() -> str:
+        return f"{len(feature_files(resolve(config.mil_published)))} files of features"
+
+    yield _looked("mil_published", look, "; or leave it empty for our own features")
 
 
 def _device(config: Config) -> Iterator[Finding]:
