@@ -24,12 +24,11 @@ from vadkit.core.config import make_config
 from vadkit.core.video import read_frames
 from vadkit.corpora.video import Video
 from vadkit.models.detector import WORLD_WEIGHTS
-from vadkit.views.features import extract_features
-from vadkit.views.flow import flow, flow_image, gray
+from vadkit.views.features import backbone_of, extract_features
+from vadkit.views.flow import flow, flow_image, frame_image, gray
 from vadkit.views.frames import PNG, extract
 from vadkit.views.objects import Detector
 from vadkit.views.sampling import stride_frames
-from vadkit.views.streams import frame_image
 
 
 def main() -> None:
@@ -162,7 +161,7 @@ def whole_times(paths: list[Path], config) -> dict[str, float]:
     start = time.perf_counter()
     samples, _ = extract(videos, config)
     middle = time.perf_counter()
-    extract_features(samples, ("frame", "flow"), config)
+    extract_features(samples, dict.fromkeys(("frame", "flow"), backbone_of(config)), config)
     return {
         "rows": sum(len(one) for one in samples),
         "extract_s": middle - start,

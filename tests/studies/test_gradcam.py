@@ -470,7 +470,7 @@ def test_of_clips_the_frame_is_the_one_that_the_clip_ends_with(trained, monkeypa
     assert not problems and [one.frame for one in found] == frames and all(len(one.boxes) == 1 for one in found)
     decoded = dict(read_frames(clips.video.path, frames.__contains__))
     for one, clip in zip(found, asked, strict=True):
-        assert np.array_equal(clip[-1], clip_picture("rgb", decoded[one.frame], None, None, 32, ""))
+        assert np.array_equal(clip[-1], clip_picture("rgb", decoded[one.frame], None, 32))
         picture = cv2.resize(decoded[one.frame][:, :, ::-1], (320, 240), interpolation=cv2.INTER_AREA)
         bare, title = gradcam.panels(replace(one, boxes=np.empty((0, 4))), clips)[0]
         assert np.array_equal(bare, picture) and f"frame {one.frame}" in title

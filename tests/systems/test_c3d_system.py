@@ -156,7 +156,7 @@ def test_fine_tuning_changes_the_convolutions_within_bounded_memory(corpus, tmp_
     held.clear()
     whole, state = finetuned(corpus, root)
     assert max(held) > 2
-    shutil.copytree(root / "cache" / "clip_features", tmp_path / "parts" / "cache" / "clip_features")
+    shutil.copytree(root / "cache" / "features", tmp_path / "parts" / "cache" / "features")
     held.clear()
     monkeypatch.setattr(inputs, "PIXELS_AT_ONCE", 2 * 16 * 32 * 32)
     parts, in_parts = finetuned(corpus, tmp_path / "parts")
@@ -256,7 +256,7 @@ def test_features_that_know_the_label_are_found_and_shuffled_labels_give_a_half(
     assert frame_auc(*pool(shown.by_seed()[0])) > 0.8
     labels = np.random.default_rng(0).permutation([v.label for v in plain.videos])
     features = {v.name: world["samples"](v).features("rgb") for v in plain.videos}  # the pixels keep the true label
-    monkeypatch.setattr(inputs, "clip_features", lambda samples, *_: features[samples.video.name])
+    monkeypatch.setattr(inputs, "features_of", lambda samples, *_: features[samples.video.name])
     shuffled = Corpus(
         "fake",
         tuple(

@@ -75,10 +75,10 @@ def made(name: str, category: str, spans, frames: int = 300, fps: float = 30.0) 
         frames,
         fps,
         index,
-        flow_from,
-        np.zeros((len(index), 80), np.float32),
         video.frame_labels(frames)[index],
         name,
+        flow_from,
+        np.zeros((len(index), 80), np.float32),
         Path(),
     )
 

@@ -10,7 +10,7 @@ from vadkit.core.errors import ConfigError
 from vadkit.corpora.video import Video
 from vadkit.models import network as networks
 from vadkit.views import features as module
-from vadkit.views.features import extract_features, pooled
+from vadkit.views.features import backbone_of, extract_features, pooled
 from vadkit.views.frames import extract
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -80,7 +80,7 @@ def test_the_cache_is_read_only(tmp_path, samples):
 def test_batches_do_not_matter(tmp_path, samples, monkeypatch):
     config = quick(tmp_path)
     whole = np.array(pooled(samples[1], "frame", config), np.float32)
-    monkeypatch.setattr(module, "BATCH", 2)
+    monkeypatch.setattr(module, "IMAGES_AT_ONCE", 2)
     parts = np.array(pooled(samples[1], "frame", quick(tmp_path / "other")), np.float32)
     assert np.abs(whole - parts).max() < 0.005
 
@@ -101,14 +101,16 @@ def test_a_mirrored_frame_has_its_own_features_and_a_mirrored_flow_is_refused(tm
         pooled(samples[0], "bag", config)
 
 
-def test_extracting_many_keeps_their_order_and_reports(tmp_path, samples):
-    seen = []
-    found = extract_features(
-        samples, ("frame", "flow"), quick(tmp_path), lambda done, total, what: seen.append((done, total, what))
-    )
-    assert {stream: [len(array) for array in arrays] for stream, arrays in found.items()} == {
-        stream: [len(s) for s in samples] for stream in ("frame", "flow")
-    }
+def both(config):
+    return dict.fromkeys(("frame", "flow"), backbone_of(config))
+
+
+def test_extracting_many_fills_the_cache_and_reports(tmp_path, samples, monkeypatch):
+    seen, config = [], quick(tmp_path)
+    extract_features(samples, both(config), config, lambda done, total, what: seen.append((done, total, what)))
+    monkeypatch.setattr(module, "_build", lambda *args: pytest.fail("computed again"))
+    for stream in ("frame", "flow"):
+        assert [len(pooled(one, stream, config)) for one in samples] == [len(one) for one in samples]
     assert [done for done, _, _ in seen] == [1, 2, 3, 4] and {total for _, total, _ in seen} == {4}
     assert "v0" in seen[0][2] and "flow" in seen[-1][2]
 
@@ -116,22 +118,21 @@ def test_extracting_many_keeps_their_order_and_reports(tmp_path, samples):
 def test_processes_give_what_one_process_gives(tmp_path, samples, monkeypatch):
     import shutil
 
-    alone = extract_features(samples, ("frame", "flow"), quick(tmp_path))
-    alone = {stream: [np.array(one) for one in arrays] for stream, arrays in alone.items()}
+    config = quick(tmp_path)
+    alone = {stream: [np.array(pooled(one, stream, config)) for one in samples] for stream in ("frame", "flow")}
     shutil.rmtree(tmp_path / "cache" / "features")
     monkeypatch.setattr(module, "WORTH_PROCESSES", 0)
     seen = []
-    together = extract_features(
-        samples, ("frame", "flow"), quick(tmp_path, workers=2), lambda done, total, what: seen.append(done)
-    )
+    extract_features(samples, both(config), quick(tmp_path, workers=2), lambda done, total, what: seen.append(done))
     for stream, arrays in alone.items():
-        assert all(np.array_equal(one, other) for one, other in zip(arrays, together[stream], strict=True))
+        assert all(np.array_equal(a, pooled(one, stream, config)) for a, one in zip(arrays, samples, strict=True))
     assert seen == [1, 2, 3, 4]
 
 
 def test_a_key_follows_weights_and_samples_and_nothing_else(tmp_path, samples):
     def key(sample=samples[0], stream="frame", **values):
-        return module._key(sample, stream, quick(tmp_path, **values), False)
+        config = quick(tmp_path, **values)
+        return module._key(sample, stream, backbone_of(config), config, False)
 
     assert key() == key(seeds=[3], head_width=64, dropout=0.1)
     assert key() != key(samples[1]) and key() != key(stream="flow")
@@ -146,7 +147,7 @@ def test_features_that_overflow_are_an_error_and_leave_no_entry(tmp_path, sample
     config = quick(tmp_path)
     broken = networks.build_network(config.backbone)
     broken.forward = lambda images: torch.full((len(images), broken.feature_dim), 1e9)
-    monkeypatch.setattr(module, "_network", lambda *args: broken)
+    monkeypatch.setattr(module, "_module", lambda *args: broken)
     with pytest.raises(FloatingPointError, match="v0"), np.errstate(over="ignore"):
         pooled(samples[0], "frame", config)
     assert list((config.cache_dir / "features").iterdir()) == []

@@ -14,10 +14,10 @@ from vadkit.core.errors import DataError
 from vadkit.core.video import read_frames
 from vadkit.corpora.video import Video
 from vadkit.views import frames as module
-from vadkit.views.flow import flow, flow_image, gray
+from vadkit.views import objects
+from vadkit.views.flow import flow, flow_image, frame_image, gray
 from vadkit.views.frames import Samples, extract
 from vadkit.views.sampling import plan
-from vadkit.views.streams import frame_image
 
 
 def video_at(path="nowhere.mp4", category="Normal", intervals=(), split="train", name="video") -> Video:
@@ -124,15 +124,16 @@ class CountingDetector:
 
 def test_bags_belong_to_their_frames(tmp_path, tiny_video, monkeypatch):
     detector = CountingDetector()
-    monkeypatch.setattr(module, "_detector", lambda config, workers: detector)
-    monkeypatch.setattr(module, "detector_key", lambda config: {"weights": "counting"})
+    monkeypatch.setattr(objects, "Detector", lambda *args, **kwargs: detector)
+    for user in (module, objects):
+        monkeypatch.setattr(user, "detector_key", lambda config: {"weights": "counting"})
     shades = [np.full((48, 64, 3), 2 * number, np.uint8) for number in range(100)]
     (found,), _ = extract(
         [video_at(tiny_video(images=shades), split="test")],
         quick(tmp_path, detector_weights="counting.onnx", analysis_fps=10),
     )
     assert np.abs(found.bags[:, 0] - 2 * found.index // 10).max() <= 1
-    assert sum(detector.calls) == len(found) == 34 and max(detector.calls) <= module.DETECTOR_BATCH
+    assert sum(detector.calls) == len(found) == 34 and max(detector.calls) <= objects.BATCH
 
 
 def test_unusable_videos_are_left_out_and_named(tmp_path, tiny_video):
@@ -175,7 +176,7 @@ def test_an_interrupted_video_leaves_nothing_and_is_made_again(tmp_path, tiny_vi
     config = quick(tmp_path)
     video = video_at(tiny_video(frames=90), split="test")
     with monkeypatch.context() as patch:
-        patch.setattr("vadkit.views.streams.flow_image", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt()))
+        patch.setattr("vadkit.views.flow.flow_image", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt()))
         with pytest.raises(KeyboardInterrupt):
             extract([video], config)
     assert [path for path in (tmp_path / "cache" / "samples").iterdir()] == []

@@ -8,10 +8,9 @@ from conftest import moving_square
 
 from vadkit.core.config import make_config
 from vadkit.corpora.video import Video
-from vadkit.views.flow import motion_window, speed_image
+from vadkit.views.flow import Streams, motion_window, speed_image, stream_names
 from vadkit.views.frames import extract
 from vadkit.views.sampling import Walk, flows_of
-from vadkit.views.streams import Streams, stream_names
 
 WINDOWED = {
     "frame_window": True,

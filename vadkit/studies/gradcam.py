@@ -27,10 +27,9 @@ from vadkit.models.two_stream import TwoStream, confidence, two_way
 from vadkit.systems.runner import SystemRun, plan_folds, prepare, sides_of
 from vadkit.systems.scorer import Scorer, load_model
 from vadkit.views.clips import Clips
-from vadkit.views.flow import motion_window
+from vadkit.views.flow import Streams
 from vadkit.views.frames import Samples
 from vadkit.views.sampling import FLOWS_OF_A_WINDOW, flows_of, stride_frames
-from vadkit.views.streams import Streams
 
 WHOLE = (0.0, 0.0, 1.0, 1.0)
 PICTURES = {"flow": "flow", "speed": "speed, motion window", "frame": "frame", "rgb": "clip"}  # in the panels' order
@@ -218,9 +217,8 @@ def _seen(config: Config, samples: Samples | Clips, rows: np.ndarray) -> list[di
     for number, frame in frames_at(samples.video.path, wanted).items():
         streams.see(number, frame)
     found = []
-    for row, several in zip(rows, pairs, strict=True):
-        flows = [streams._flow(*pair) for pair in several]  # as `Streams.images` places its window
-        window = motion_window(flows, streams._full_scale(int(samples.index[row] - samples.flow_from[row])))
+    for row in rows:
+        window = streams.window(int(samples.index[row]), int(samples.flow_from[row]))
         found.append({**plain, **dict.fromkeys(windowed, (window.x, window.y, window.x + 0.5, window.y + 0.5))})
     return found
 

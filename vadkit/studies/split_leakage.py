@@ -20,7 +20,7 @@ from vadkit.corpora.video import Corpus
 from vadkit.evaluation import metrics
 from vadkit.systems.baselines import spread_rows
 from vadkit.systems.runner import prepare
-from vadkit.views.features import extract_features
+from vadkit.views.features import backbone_of, extract_features, pooled
 
 REPEATS = 5
 
@@ -76,9 +76,11 @@ def own_clips(
     """
     wanted = {v.name for v in corpus.of("all", "train")}
     samples = [one for name, one in prepare(config, corpus, progress).samples.items() if name in wanted]
+    extract_features(samples, {"frame": backbone_of(config)}, config, progress)
     features = []
-    for one, every in zip(samples, extract_features(samples, ["frame"], config, progress)["frame"], strict=True):
-        features.append(every[spread_rows(one.index, one.frames)].astype(np.float32).mean(axis=0))
+    for one in samples:
+        rows = spread_rows(one.index, one.frames)
+        features.append(pooled(one, "frame", config)[rows].astype(np.float32).mean(axis=0))
     videos = [one.video for one in samples]
     return np.stack(features), np.array([v.label for v in videos]), np.array([v.source for v in videos])
 

@@ -17,7 +17,8 @@ from vadkit.systems.base import find_system
 from vadkit.systems.runner import plan_folds, prepare, sides_of
 from vadkit.systems.tubes import Progress, with_found
 from vadkit.views.flow import FLOW_HEIGHT, FLOW_WIDTH, standard_size
-from vadkit.views.tubes import Tubes, box_of
+from vadkit.views.tubes import Tubes
+from vadkit.views.windows import box_of
 
 WINDOW, BOX = (230, 159, 0), (0, 114, 178)  # orange and blue, RGB
 

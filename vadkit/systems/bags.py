@@ -22,8 +22,8 @@ from vadkit.core.compute import device_of
 from vadkit.core.config import Config, resolve
 from vadkit.core.errors import DataError
 from vadkit.core.progress import Progress
-from vadkit.core.store import Store, file_digest
-from vadkit.core.video import inspect, probe
+from vadkit.core.store import file_digest
+from vadkit.core.video import inspect
 from vadkit.corpora.video import Corpus, Problem, Video
 from vadkit.evaluation.scores import VideoScores, on_clock
 from vadkit.models.network import Network
@@ -31,10 +31,10 @@ from vadkit.systems.base import System, find_system
 from vadkit.systems.inputs import ClipInputs, FrameInputs, Inputs
 from vadkit.systems.runner import Fold, prepare
 from vadkit.views.clips import Clips
-from vadkit.views.extract import absent, load_entries, make_entries, open_entry
 from vadkit.views.frames import Samples, extract
 from vadkit.views.sampling import stride_frames
 from vadkit.views.segments import Bag, TooShortError, cut, even_rows, published_bag, read_published
+from vadkit.views.view import extract_views, write_facts
 
 Segments = Callable[
     [int, float], int
@@ -195,35 +195,23 @@ def published_items(
         resolve(config.mil_published), [v for v in corpus.videos if v.split != "unseen"]
     )
     videos = [_weak(v) for v in corpus.videos if v.name in features]
-    wrong, store = absent(videos), Store(config.cache_dir)
-    keys = {
-        n: {"video": file_digest(v.path), "code": code_version("vadkit.core.video")}
-        for n, v in enumerate(videos)
-        if n not in wrong
-    }
-    missing = [(n, key, partial(_measure, videos[n].path)) for n, key in keys.items() if not store.has("lengths", key)]
-    for done, (position, error) in enumerate(make_entries("lengths", missing, config.cache_dir, config.workers), 1):
-        if error is not None:
-            wrong[position] = error
-        if progress is not None:
-            progress(done, len(missing), f"length of {videos[position].name}")
 
-    def item(n: int) -> tuple[Item, list[Problem]]:
-        video, facts, found = open_entry(videos[n], store.path("lengths", keys[n]), config.annotation_slack_frames)
+    def entries_of(n: int) -> list:
+        key = {"video": file_digest(videos[n].path), "code": code_version("vadkit.core.video")}
+        return [(key, partial(_measure, videos[n].path))]
+
+    def item(_: int, video: Video, facts: dict, folders: list[Path]) -> Item:
         frames, fps, rows = facts["frames"], facts["fps"], features[video.name]
         count = config.mil_segments if segments is None else min(segments(frames, fps), len(rows))
         bag = published_bag(rows, frames, count, video.name)
-        return Item(video, frames, fps, bag, hashlib.sha256(bag.features.tobytes()).hexdigest()[:20]), found
+        return Item(video, frames, fps, bag, hashlib.sha256(bag.features.tobytes()).hexdigest()[:20])
 
-    items, more = load_entries(videos, wrong, item, config.strict)
+    items, more = extract_views("lengths", videos, entries_of, item, config, progress)
     return {one.video.name: one for one in items}, problems + more
 
 
 def _measure(path: Path, folder: Path) -> None:
-    found = inspect(path)
-    (folder / "facts.json").write_text(
-        json.dumps({"frames": found.frames, "fps": probe(path).fps, "notes": list(found.notes)})
-    )
+    write_facts(folder, inspect(path))
 
 
 def _weak(video: Video) -> Video:

@@ -44,7 +44,7 @@ class System:
             return ("rgb",) if self.network == "c3d" else ("rgb", "flow")
         if self.streams == 1:
             return ("frame",)
-        from vadkit.views.streams import stream_names
+        from vadkit.views.flow import stream_names
 
         return tuple(name for name in stream_names(config) if config.frame_stream or name != "frame")
 

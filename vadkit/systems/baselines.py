@@ -18,7 +18,7 @@ from vadkit.core.video import probe
 from vadkit.corpora.video import Corpus
 from vadkit.evaluation.scores import VideoScores
 from vadkit.systems.runner import plan_folds, prepare, sides_of
-from vadkit.views.features import extract_features, pooled
+from vadkit.views.features import backbone_of, extract_features, pooled
 from vadkit.views.frames import Samples
 
 Predict = Callable[[Sequence[Samples], Sequence[Samples], int], list[VideoScores]]
@@ -110,7 +110,8 @@ def _by_seed(
 ) -> dict[int, list[VideoScores]]:
     """Out-of-fold or test scores of every seed, in the corpus's order."""
     material = prepare(config, corpus, progress)
-    extract_features(list(material.samples.values()), streams, config, progress)  # in parallel; found below
+    networks = dict.fromkeys(streams, backbone_of(config))
+    extract_features(list(material.samples.values()), networks, config, progress)  # in parallel; found below
     results = {}
     for done, seed in enumerate(config.seeds, 1):
         scored: dict[str, VideoScores] = {}

@@ -19,9 +19,8 @@ from vadkit.corpora.video import Problem, Video
 from vadkit.models.network import Network, network_of
 from vadkit.models.pretrained import clip_networks
 from vadkit.systems.base import System
-from vadkit.views.clip_features import clip_features, extract_clip_features
 from vadkit.views.clips import BAGS, Clips, extract_clips
-from vadkit.views.features import extract_features, pooled
+from vadkit.views.features import extract_features, features_of, pooled
 from vadkit.views.frames import Samples, extract
 
 PIXELS_AT_ONCE = 64 * 224 * 224  # of clips, in phase two: about four gigabytes with gradients
@@ -49,7 +48,7 @@ class FrameInputs:
         return extract(videos, self.config, progress, purpose=purpose)
 
     def extract_features(self, samples: Sequence[Samples], progress: Progress | None) -> None:
-        extract_features(samples, tuple(self.networks), self.config, progress)
+        extract_features(samples, self.networks, self.config, progress)
 
     def features(self, one: Samples, rows: np.ndarray) -> np.ndarray:
         """Pooled features of the given rows, streams side by side. Shape: -> (k, D) float16."""
@@ -90,12 +89,12 @@ class ClipInputs:
         return extract_clips(videos, self.config, self.size, streams, progress, purpose=purpose, every=self.every)
 
     def extract_features(self, samples: Sequence[Clips], progress: Progress | None) -> None:
-        extract_clip_features(samples, self.networks, self.config, progress)
+        extract_features(samples, self.networks, self.config, progress)
 
     def features(self, one: Clips, rows: np.ndarray) -> np.ndarray:
         """Features of the given clips, streams side by side. Shape: -> (k, D) float16."""
         return np.concatenate(
-            [clip_features(one, stream, network, self.config)[rows] for stream, network in self.networks.items()],
+            [features_of(one, stream, network, self.config)[rows] for stream, network in self.networks.items()],
             axis=1,
         )
 

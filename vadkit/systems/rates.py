@@ -23,7 +23,7 @@ import numpy as np
 from vadkit.core.config import Config
 from vadkit.core.errors import DataError
 from vadkit.core.progress import Progress
-from vadkit.views.features import extract_features, pooled
+from vadkit.views.features import backbone_of, extract_features, pooled
 from vadkit.views.frames import Samples, extract
 from vadkit.views.sampling import stride_frames
 
@@ -101,7 +101,9 @@ def plan_rates(samples: Sequence[Samples], config: Config, progress: Progress | 
     members = dict(sorted(members.items()))
     common = config.training_fps[0]
     if config.class_rates_by == "change":
-        extract_features([one for of in members.values() for one in of], ("frame",), config, progress)
+        extract_features(
+            [one for of in members.values() for one in of], {"frame": backbone_of(config)}, config, progress
+        )
     wanted = needs(members, config)
 
     def count(category: str, rate: float) -> int:

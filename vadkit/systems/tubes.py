@@ -30,7 +30,8 @@ from vadkit.corpora.splits import train_cut
 from vadkit.corpora.video import Corpus, Problem, Video
 from vadkit.systems.base import System, system_for
 from vadkit.systems.runner import Fold, Material, fit, plan_folds
-from vadkit.views.tubes import Cut, Tubes, extract_tubes, side_of
+from vadkit.views.tubes import Cut, Tubes, extract_tubes
+from vadkit.views.windows import side_of
 
 Sides = Sequence[tuple[Tubes, ...]]
 

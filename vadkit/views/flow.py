@@ -1,4 +1,4 @@
-"""Optical flow between two frames, and the image that stands for it in the second stream.
+"""Optical flow between two frames, the images that stand for it, and all that two-stream systems see of a row.
 
 Flow is computed at 320x240, the size at which the released code decodes: its pixel is the unit of every
 displacement here, and a displacement is that between the two frames given, however far apart they are.
@@ -6,11 +6,20 @@ displacement here, and a displacement is that between the two frames given, howe
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+
+from vadkit.views.sampling import FLOWS_OF_A_WINDOW, flows_of
+
+if TYPE_CHECKING:
+    from vadkit.core.config import Config
+
+STREAMS = ("frame", "flow", "speed")
 
 FLOW_WIDTH, FLOW_HEIGHT = 320, 240
 WINDOW_GRID = 4  # pixels between the places a motion window may take
@@ -143,12 +152,17 @@ def motion_window(flows: list[np.ndarray], full_scale: float) -> Window:
     limit = full_scale * flows[0].shape[0]
     speed = np.mean([np.minimum(np.hypot(f[..., 0], f[..., 1]), limit) for f in flows], axis=0, dtype=np.float32)
     coarse = cv2.resize(speed, (width, height), interpolation=cv2.INTER_AREA)
-    sums = cv2.boxFilter(
-        coarse, -1, (width // 2, height // 2), anchor=(0, 0), normalize=False, borderType=cv2.BORDER_CONSTANT
-    )
-    sums = sums[: height - height // 2 + 1, : width - width // 2 + 1]
-    y, x = np.unravel_index(int(sums.argmax()), sums.shape)
+    x, y, _ = most_motion(coarse, width // 2, height // 2)
     return Window(x / width, y / height)
+
+
+def most_motion(motion: np.ndarray, across: int, down: int) -> tuple[int, int, float]:
+    """Where a part of that size holds most of the motion: its left, its top, and how much. Shape: motion (H, W)."""
+    sums = cv2.boxFilter(motion, -1, (across, down), anchor=(0, 0), normalize=False, borderType=cv2.BORDER_CONSTANT)[
+        : motion.shape[0] - down + 1, : motion.shape[1] - across + 1
+    ]
+    y, x = np.unravel_index(int(sums.argmax()), sums.shape)
+    return int(x), int(y), float(sums[y, x])
 
 
 def no_flow(size: int = FLOW_HEIGHT) -> np.ndarray:
@@ -167,3 +181,75 @@ def _minmax(magnitude: np.ndarray) -> np.ndarray:
 @cache
 def _dis() -> cv2.DISOpticalFlow:
     return cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+
+
+# --- streams ---
+
+
+def stream_names(config: Config) -> tuple[str, ...]:
+    """The streams that these parameters make, in order."""
+    return STREAMS if config.speed_stream else STREAMS[:2]
+
+
+def frame_image(frame: np.ndarray, size: int) -> np.ndarray:
+    """The first stream's image of a decoded frame. Shape: (H, W, 3) BGR -> (size, size, 3) RGB, uint8."""
+    return cv2.cvtColor(resized(standard_size(frame), size, size), cv2.COLOR_BGR2RGB)
+
+
+class Streams:
+    """Makes the images of a video's rows; `fps` is the video's."""
+
+    def __init__(self, config: Config, fps: float):
+        self.config, self.fps = config, fps
+        self._windowed = config.frame_window or config.speed_stream
+        self._grays: dict[int, np.ndarray] = {}
+        self._flows: dict[tuple[int, int], np.ndarray] = {}
+
+    def see(self, number: int, frame: np.ndarray) -> None:
+        """Take in a decoded frame, (H, W, 3) uint8 BGR, that a row or one of its flows needs."""
+        self._grays[number] = gray(frame)
+
+    def images(self, number: int, start: int, frame: np.ndarray) -> dict[str, np.ndarray]:
+        """The images of the row at `number` whose flow goes from `start`. Shape: (size, size, 3) uint8 RGB each.
+
+        Raises KeyError where a frame that a flow needs was not seen or is forgotten.
+        """
+        config, size = self.config, self.config.image_size
+        flows, scale = self._motion(number, start)
+        made = {
+            "frame": frame_image(frame, size),
+            "flow": flow_image(flows[-1], config.flow_scale, scale, size) if flows else no_flow(size),
+        }
+        if self._windowed:
+            window = motion_window(flows, scale)
+            if config.frame_window:
+                made["frame"] = cv2.cvtColor(resized(window.crop(frame), size, size), cv2.COLOR_BGR2RGB)
+            if config.speed_stream:
+                made["speed"] = speed_image(flows, scale, size, window)
+        return made
+
+    def window(self, number: int, start: int) -> Window:
+        """The motion window of that row, where there is one (frame_window or speed_stream)."""
+        return motion_window(*self._motion(number, start))
+
+    def forget(self, is_needed: Callable[[int], bool]) -> None:
+        """Drop the frames that no later row needs, and the flows between them."""
+        self._grays = {number: image for number, image in self._grays.items() if is_needed(number)}
+        self._flows = {pair: found for pair, found in self._flows.items() if is_needed(pair[1])}
+
+    def _motion(self, number: int, start: int) -> tuple[list[np.ndarray], float]:
+        """The row's flows, of which the last is its own, and their full scale."""
+        pairs = flows_of(start, number, FLOWS_OF_A_WINDOW if self._windowed else 1)
+        for first, second in pairs:
+            if (first, second) not in self._flows:
+                self._flows[first, second] = flow(self._grays[first], self._grays[second], self.config.flow_method)
+        return [self._flows[pair] for pair in pairs], self._full_scale(number - start)
+
+    def _full_scale(self, gap: int) -> float:
+        """flow_full_scale for a flow over `gap` frames; with a fixed time between frames, for that very time.
+
+        A gap of whole frames is not exactly that time, and a video's first rows have a shorter one.
+        """
+        if self.config.flow_pair != "gap" or gap == 0:
+            return self.config.flow_full_scale
+        return self.config.flow_full_scale * gap / (self.config.flow_gap_seconds * self.fps)

@@ -17,12 +17,13 @@ import numpy as np
 
 from vadkit.core.compute import device_of
 from vadkit.core.errors import ConfigError, WeightsError
-from vadkit.core.store import file_digest
+from vadkit.core.store import digest, file_digest
 from vadkit.models.detector import COCO_CLASSES, RELEASES, detector_file
 
 if TYPE_CHECKING:
     from vadkit.core.config import Config
 
+BATCH = 8  # frames handed to the detector at once
 
 class Detector:
     """A loaded object detector; also a context manager, which drops the network at its end.
@@ -102,6 +103,38 @@ class Detector:
         waits: twice the processor time for the same frames, and processes that fight."""
         self._predict([np.zeros((64, 64, 3), np.uint8)])  # ultralytics builds its session at the first call
         self._model.predictor.model.backend.session = session
+
+
+class BagCounter:
+    """Counts the bags of a video's frames, BATCH at a time, by the one detector of this process."""
+
+    _loaded: dict[str, Detector] = {}  # at most one
+
+    def __init__(self, config: Config):
+        import cv2
+
+        name = digest(detector_key(config))
+        if name not in self._loaded:
+            self._loaded.clear()
+            # beside other processes there is one thread for each (`compute.each`)
+            self._loaded[name] = Detector(config, threads=1 if cv2.getNumThreads() == 1 else None)
+        self._detector, self._waiting, self._counted = self._loaded[name], [], []
+
+    def add(self, frame: np.ndarray) -> None:
+        """The next frame, (H, W, 3) uint8 BGR."""
+        self._waiting.append(frame)
+        if len(self._waiting) == BATCH:
+            self._count()
+
+    def bags(self) -> np.ndarray:
+        """Of all frames, in their order. Shape: -> (n, 80) float32."""
+        if self._waiting:
+            self._count()
+        return np.concatenate(self._counted)
+
+    def _count(self) -> None:
+        self._counted.append(self._detector.bags(self._waiting))
+        self._waiting = []
 
 
 def detector_key(config: Config) -> dict | None:

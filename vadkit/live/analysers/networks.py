@@ -12,12 +12,13 @@ from vadkit.core.compute import device_of
 from vadkit.core.config import Config
 from vadkit.core.errors import ConfigError
 from vadkit.live.analysers.base import NO_BOXES, Analyser, Reading
-from vadkit.live.analysers.rows import ClipRows, Rows, padded, row_features
+from vadkit.live.analysers.rows import ClipRows, Rows, row_features
 from vadkit.models.backbones import fused
 from vadkit.models.two_stream import confidence
 from vadkit.systems import scorer
 from vadkit.systems.inputs import inputs_of
 from vadkit.systems.record import TrainedModel
+from vadkit.views.clips import filled
 from vadkit.views.objects import COCO_CLASSES, Detector
 
 
@@ -73,7 +74,7 @@ class NetworkAnalyser(Analyser):
         self._bags.append(counts.astype(np.float32))
 
     def _confidence(self, images: dict[str, np.ndarray]) -> float:
-        bag = np.stack(padded(self._bags, self._length))[None] if self._length else self._bags[-1][None]
+        bag = np.stack(filled(self._bags, self._length))[None] if self._length else self._bags[-1][None]
         if self.finetuned:
             with self._timed("backbone"):
                 return float(self.trained.confidence({name: image[None] for name, image in images.items()}, bag)[0])

@@ -10,10 +10,9 @@ import torch
 
 from vadkit.core.config import Config
 from vadkit.models.network import Network, as_tensors
-from vadkit.views.clips import clip_picture
-from vadkit.views.flow import gray
+from vadkit.views.clips import clip_picture, filled, motion_since
+from vadkit.views.flow import Streams, gray
 from vadkit.views.sampling import FLOWS_OF_A_WINDOW, flows_of, gap_frames, stride_frames
-from vadkit.views.streams import Streams
 
 
 class Grid:
@@ -98,22 +97,18 @@ class ClipRows:
         The very same object as before where the row shares the clips of an earlier one.
         """
         if self.shows(number):
-            now = gray(frame) if "flow" in self._held else None
+            moved = None
+            if "flow" in self._held:
+                now = gray(frame)
+                self._before, moved = now, motion_since(self._before, now, self.config.clip_flow_method)
             for stream, held in self._held.items():
-                size, method = self.sizes[stream], self.config.clip_flow_method
-                held.append(clip_picture(stream, frame, self._before, now, size, method))
-            self._before = now
+                held.append(clip_picture(stream, frame, moved, self.sizes[stream]))
         if number % self._analysed:
             return None
         if number % self._every == 0:
             length = self.config.clip_frames
-            self._clips = {stream: np.stack(padded(held, length)) for stream, held in self._held.items()}
+            self._clips = {stream: np.stack(filled(held, length)) for stream, held in self._held.items()}
         return self._clips
-
-
-def padded(held: Sequence[np.ndarray], count: int) -> list[np.ndarray]:
-    """The held ones, the first repeated before them until they are `count`, as clips that start before the video do."""
-    return [held[0]] * (count - len(held)) + list(held)
 
 
 def row_features(
