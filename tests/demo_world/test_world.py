@@ -367,13 +367,6 @@ def test_processes_render_the_same_files_as_one_and_report_progress(tmp_path):
     assert calls == [(k, 4) for k in range(1, 5)] * 2
 
 
-@given(st.sets(st.integers(0, 60)))
-def test_spans_hold_exactly_the_frames_given(frames):
-    found = synthetic.spans(sorted(frames))
-    assert {f for a, b in found for f in range(a, b)} == frames
-    assert all(b < c for (_, b), (c, _) in zip(found, found[1:], strict=False))  # disjoint, not touching
-
-
 def test_a_box_at_the_edge_is_clipped_and_a_sliver_is_dropped():
     assert synthetic.clip((-10.0, 20.0, 30.4, 500.0)) == (0, 20, 30, HEIGHT)
     assert synthetic.clip((-10.0, 20.0, 3.0, 90.0)) is None

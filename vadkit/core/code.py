@@ -66,19 +66,11 @@ def _source(module: str) -> str:
 @cache
 def _imports(module: str) -> tuple[str, ...]:
     """What a module imports when it runs. A package counts only where something of its own is imported."""
-    found = []
+    found, packages = [], (*PACKAGES, module.partition(".")[0])
     for node in _at_run_time(ast.parse(_source(module))):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
-        elif (
-            isinstance(node, ast.ImportFrom)
-            and node.module
-            and node.module.partition(".")[0]
-            in (
-                *PACKAGES,
-                module.partition(".")[0],
-            )
-        ):
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in packages:
             inner = [f"{node.module}.{alias.name}" for alias in node.names]
             found += [name if _path(name) else node.module for name in inner]
     return tuple(dict.fromkeys(found))

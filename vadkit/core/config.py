@@ -10,6 +10,7 @@ import difflib
 import hashlib
 import json
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,6 +24,10 @@ PositiveInt = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
 Weight = Annotated[float, Field(ge=0.0)]
+BelowOne = Annotated[float, Field(ge=0.0, lt=1.0)]
+Share = Annotated[float, Field(gt=0.0, le=1.0)]
+Side = Annotated[int, Field(ge=32, le=512)]
+FlowMethod = Literal["farneback", "dis"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what numpy and torch both take
 
 SAMPLING_PRESETS = {
@@ -32,6 +37,7 @@ SAMPLING_PRESETS = {
     "section_5_3": (10.0, 2.5),  # strides 3 and 12: "1/3" and "less than 1/10", section 5.3
 }
 PLACES = {"output_root", "cache_root", "workers"}
+CORPORA = {"synthetic", "ucf_crime", "folder"}  # `vadkit.corpora.register_corpus` adds others
 
 
 class Config(BaseModel):
@@ -49,21 +55,15 @@ class Config(BaseModel):
     strict: bool = Field(False, description="stop at the first unusable video instead of leaving it out")
 
     # --- the corpus ---
-    corpus: Literal["synthetic", "ucf_crime", "folder"] = Field(
-        "synthetic", description="where videos and labels come from"
-    )
+    corpus: str = Field("synthetic", description="where videos and labels come from")
     data_root: str = Field("", description="folder of the videos; empty for the synthetic corpus")
-    split: Literal["official", "grouped_cv"] = Field(
-        "official", description="split lists, or cross-validation by source"
-    )
+    split: Literal["official", "grouped_cv"] = Field("official", description="split lists, or folds by source")
     folds: PositiveInt = Field(5, description="folds of grouped_cv")
     validation: Literal["train_cut", "test_parity"] = Field(
         "train_cut", description="validation cut from training, or every other line of the test list as the paper does"
     )
     validation_fraction: Fraction = Field(0.2, description="share of the training sources held out by train_cut")
-    annotation_slack_frames: Count = Field(
-        16, description="an annotation may pass the last frame by this many; it is clipped and noted"
-    )
+    annotation_slack_frames: Count = Field(16, description="an annotation may pass the end by so many; it is cut")
     world_seed: Seed = Field(7, description="seed of the synthetic corpus")
     world_train_videos: PositiveInt = Field(96, description="synthetic training videos, half of them anomalous")
     world_test_videos: PositiveInt = Field(72, description="synthetic test videos, half of them anomalous")
@@ -73,22 +73,16 @@ class Config(BaseModel):
     sampling: Literal["released", "section_4_2", "section_5_3", "custom"] = Field(
         "released", description="training frame rates: one of the paper's three readings, or the two below"
     )
-    anomaly_fps: PositiveFloat = Field(
-        3.0, description="training frames per second in hard anomalies (sampling: custom)"
-    )
-    normal_fps: PositiveFloat = Field(1.0, description="training frames per second elsewhere (sampling: custom)")
+    anomaly_fps: PositiveFloat = Field(3.0, description="training frames a second in hard anomalies (sampling: custom)")
+    normal_fps: PositiveFloat = Field(1.0, description="training frames a second elsewhere (sampling: custom)")
     class_rates_by: Literal["change", "seconds"] = Field(
-        "change",
-        description="what 2S-bag-ha-class-rates samples more often: classes whose frames change more, or those with fewer seconds of anomaly",
+        "change", description="2S-bag-ha-class-rates favours classes whose frames change more, or with fewer seconds"
     )
     analysis_fps: PositiveFloat = Field(3.0, description="frames per second at which videos are scored")
-    image_size: Annotated[int, Field(ge=32, le=512)] = Field(160, description="side of the network's input, pixels")
-    flow_method: Literal["farneback", "dis"] = Field(
-        "farneback", description="optical flow: the paper's, or the fast one"
-    )
+    image_size: Side = Field(160, description="side of the network's input, pixels")
+    flow_method: FlowMethod = Field("farneback", description="optical flow: the paper's, or the fast one")
     flow_pair: Literal["grid", "adjacent", "sampled", "gap"] = Field(
-        "grid",
-        description="flow from the previous analysed frame, the previous video frame, the previous training sample (as released), or a fixed time earlier",
+        "grid", description="flow since the previous analysed, video or (released) training frame, or a fixed time"
     )
     flow_gap_seconds: PositiveFloat = Field(0.1, description="that time (flow_pair: gap)")
     flow_scale: Literal["minmax", "fixed"] = Field(
@@ -99,41 +93,25 @@ class Config(BaseModel):
         0.05, description="displacement, as a share of the frame's height, drawn at full brightness (flow_scale: fixed)"
     )
     frame_window: bool = Field(
-        False,
-        description="the frame stream sees the window with the most motion, half as wide and high, not the whole frame",
+        False, description="the frame stream sees the half-size window with the most motion, not the whole frame"
     )
-    frame_stream: bool = Field(
-        True, description="two-stream systems see the frame; false, with speed_stream, leaves them motion alone"
-    )
-    speed_stream: bool = Field(
-        False, description="two-stream systems see motion a second time: three successive speeds in that window"
-    )
-    detector_weights: str = Field(
-        "world", description="'world' (shipped, for the synthetic corpus), a path to .pt or .onnx, or 'none'"
-    )
+    frame_stream: bool = Field(True, description="two-stream systems see the frame; false leaves motion (speed_stream)")
+    speed_stream: bool = Field(False, description="two-stream systems see three successive speeds in that window")
+    detector_weights: str = Field("world", description="'world' (of the synthetic corpus), a .pt or .onnx, or 'none'")
     detector_confidence: Fraction = Field(0.5, description="detections below it are not counted")
-    detector_size: Annotated[int, Field(ge=32, le=2048)] = Field(
-        320, description="side of the detector's input, pixels"
-    )
+    detector_size: Annotated[int, Field(ge=32, le=2048)] = Field(320, description="side of its input, pixels")
 
     # --- the model ---
     backbone: Literal["efficientnet_lite0", "resnet50", "resnet18"] = Field(
         "efficientnet_lite0", description="network of both streams; the paper's is resnet50"
     )
-    backbone_weights: str = Field(
-        "imagenet", description="'imagenet', a path to a state dict, or 'random' (tests only)"
-    )
+    backbone_weights: str = Field("imagenet", description="'imagenet', a state dict's path, or 'random' (tests only)")
     head_width: PositiveInt = Field(512, description="neurons of the two hidden layers; the paper's: 4096")
     dropout: Fraction = Field(0.5, description="after each hidden layer")
-    output: Literal["sigmoid", "softmax"] = Field(
-        "sigmoid", description="one neuron as in the text, or two-way softmax as released"
-    )
-    bag_scale: Literal["raw", "log"] = Field(
-        "raw", description="bag of objects as raw counts (the paper's) or log(1 + count)"
-    )
+    output: Literal["sigmoid", "softmax"] = Field("sigmoid", description="one neuron, or the released two-way softmax")
+    bag_scale: Literal["raw", "log"] = Field("raw", description="bag as raw counts (the paper's) or log(1 + count)")
     feature_scale: Literal["raw", "standard"] = Field(
-        "raw",
-        description="pooled features as they are (the paper's), or their logarithm standardised on the training samples",
+        "raw", description="pooled features as they are (the paper's), or their logarithm standardised in training"
     )
 
     # --- training ---
@@ -141,8 +119,7 @@ class Config(BaseModel):
     hard_mining_alpha: PositiveInt = Field(3, description="candidates drawn per kept sample")
     anomaly_weight: PositiveFloat = Field(2.0, description="class weight of anomaly; normal has 1")
     suspicious_seconds: PositiveFloat = Field(
-        3.0,
-        description="2S-bag-suspicious: how far from a hard anomaly a soft frame is suspicious, less and less until there",
+        3.0, description="2S-bag-suspicious: how far from a hard anomaly soft frames are suspicious, less and less"
     )
     head_epochs: Count = Field(40, description="at most, phase one: the head on frozen features")
     head_lr: PositiveFloat = Field(3e-4, description="Adam, phase one; the paper's: 1e-5")
@@ -150,63 +127,43 @@ class Config(BaseModel):
     finetune_lr: PositiveFloat = Field(1e-5, description="Adam, phase two; the paper's: 1e-6")
     weight_decay: Weight = Field(0.0, description="of Adam; the paper names none")
     early_stopping: bool = Field(
-        True,
-        description="stop by the validation loss; false trains exactly the epochs above, on the validation videos as well",
+        True, description="stop by the validation loss; false trains all epochs above, on the validation videos as well"
     )
     patience: PositiveInt = Field(5, description="epochs without a lower validation loss before stopping")
 
     # --- multiple-instance learning (the second paper) ---
     mil_features: Literal["streams", "resnext3d", "i3d"] = Field(
-        "streams",
-        description="what instances are described by: the two streams' features, or those of clips by 3D ResNeXt-101 (the paper's) or I3D",
+        "streams", description="instances: of the two streams, or of clips by 3D ResNeXt-101 (the paper's) or I3D"
     )
-    mil_resnext3d_weights: str = Field(
-        "world", description="'world', a path to Kinetics weights of 3D ResNeXt-101, or 'random' (tests only)"
-    )
-    mil_resnext3d_size: Annotated[int, Field(ge=32, le=512)] = Field(
-        64, description="side of its input, pixels; the paper's: 112"
-    )
+    mil_resnext3d_weights: str = Field("world", description="'world', a path to Kinetics weights, or 'random' (tests)")
+    mil_resnext3d_size: Side = Field(64, description="side of its input, pixels; the paper's: 112")
     mil_published: str = Field(
-        "",
-        description="a folder of clip features that others publish (.npy, or text of 32 lines), a file a video, in the place of ours",
+        "", description="a folder of clip features that others publish (.npy, or 32 lines of text) instead of ours"
     )
     mil_segments: Count = Field(
-        32,
-        description="instances of a video: equal segments, the last with the remainder; 0 takes every frame of mil_fps as one",
+        32, description="instances of a video: equal segments, the last with the remainder; 0: every frame of mil_fps"
     )
     mil_fps: PositiveFloat = Field(
-        1.5,
-        description="frames per second that segments average over, at most analysis_fps (official split; else analysis_fps)",
+        1.5, description="frames per second that segments average over, up to analysis_fps; of folds, analysis_fps"
     )
-    mil_pairs: PositiveInt = Field(
-        8, description="pairs of an anomalous and a normal video in a batch; Sultani et al.: 30"
-    )
-    mil_epochs: PositiveInt = Field(
-        30, description="passes over the training videos; the best on validation videos is kept"
-    )
+    mil_pairs: PositiveInt = Field(8, description="pairs of anomalous and normal videos in a batch; Sultani et al.: 30")
+    mil_epochs: PositiveInt = Field(30, description="passes over training videos; the best on validation ones is kept")
     mil_optimiser: Literal["adagrad", "adam"] = Field("adagrad", description="Adagrad as Sultani et al., or Adam")
     mil_lr: PositiveFloat = Field(1e-2, description="its learning rate; Sultani et al.: 0.01")
     mil_weight_decay: Weight = Field(1e-3, description="its weight decay")
-    mil_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
-        0.6, description="after each hidden layer of the Learner"
-    )
+    mil_dropout: BelowOne = Field(0.6, description="after each hidden layer of the Learner")
 
     # --- LSTM, attention and joint model (the second paper's first experiment) ---
-    joint_segment_seconds: PositiveFloat = Field(
-        1.0, description="length of a segment: a video has as many as it is long"
-    )
+    joint_segment_seconds: PositiveFloat = Field(1.0, description="segment length: a video has as many as it is long")
     joint_max_segments: PositiveInt = Field(256, description="at most; a longer video's segments are longer")
     joint_top_k: PositiveInt = Field(3, description="the LSTM: segments whose mean score is the video's in training")
     joint_class_weight: Weight = Field(
-        0.1,
-        description="weight of the class's loss beside that of detection, as Majhi et al. 2021 released; 0 leaves it out",
+        0.1, description="weight of the class's loss beside detection's, as Majhi et al. 2021 released; 0 leaves it out"
     )
     joint_width: PositiveInt = Field(64, description="neurons of every layer; the paper names none")
-    joint_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.5, description="before each layer but the first")
+    joint_dropout: BelowOne = Field(0.5, description="before each layer but the first")
     joint_batch: PositiveInt = Field(8, description="videos of a batch, padded to the longest")
-    joint_epochs: PositiveInt = Field(
-        25, description="passes over the training videos; the best on validation videos is kept"
-    )
+    joint_epochs: PositiveInt = Field(25, description="passes over training videos; the best on validation is kept")
     joint_lr: PositiveFloat = Field(5e-4, description="Adam's learning rate")
     joint_weight_decay: Weight = Field(1e-3, description="its weight decay")
 
@@ -215,41 +172,22 @@ class Config(BaseModel):
     clip_fps: PositiveFloat = Field(7.5, description="frames per second within a clip: a quarter of UCF-Crime's 30")
     clip_shift_anomalous: PositiveInt = Field(4, description="clip frames between training clips of anomalous videos")
     clip_shift_normal: PositiveInt = Field(8, description="clip frames between training clips of normal videos")
-    clip_flow_method: Literal["farneback", "dis"] = Field(
-        "dis", description="optical flow of clips, between successive clip frames"
-    )
-    clip_width: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
-        0.25, description="share of the 3D networks' channels; 1 is the papers', 'world' weights have 0.25"
-    )
-    c3d_size: Annotated[int, Field(ge=32, le=512)] = Field(
-        64, description="side of C3D's input, pixels; the paper's: 112"
-    )
+    clip_flow_method: FlowMethod = Field("dis", description="optical flow of clips, between successive clip frames")
+    clip_width: Share = Field(0.25, description="share of 3D networks' channels; the papers': 1, 'world' has 0.25")
+    c3d_size: Side = Field(64, description="side of C3D's input, pixels; the paper's: 112")
     c3d_weights: str = Field(
-        "world",
-        description="'world' (shipped, narrow, pretrained on rendered everyday life), a path to Sports-1M weights, or 'random' (tests only)",
+        "world", description="'world' (shipped, of rendered life), a path to Sports-1M weights, or 'random' (tests)"
     )
-    c3d_bag: bool = Field(
-        False, description="the released optional bag branch: the clip's bags through two convolutions in time"
-    )
-    i3d_size: Annotated[int, Field(ge=32, le=512)] = Field(64, description="side of I3D's input, pixels; usual: 224")
-    i3d_rgb_weights: str = Field(
-        "world", description="'world', a path to Kinetics weights of the RGB stream, or 'random' (tests only)"
-    )
+    c3d_bag: bool = Field(False, description="the released bag branch: a clip's bags through two convolutions in time")
+    i3d_size: Side = Field(64, description="side of I3D's input, pixels; usual: 224")
+    i3d_rgb_weights: str = Field("world", description="'world', a path to Kinetics RGB weights, or 'random' (tests)")
     i3d_flow_weights: str = Field("world", description="the same for the flow stream")
-    i3d_score_every: PositiveInt = Field(
-        4, description="analysed frames that share a clip when I3D systems score; 1 gives each its own"
-    )
-    tube_scale: Annotated[float, Field(ge=1.0)] = Field(
-        1.5, description="side of a tube over the longer side of its annotated box"
-    )
-    tube_windows: PositiveInt = Field(
-        1, description="windows of most motion that a clip offers where tubes are searched for"
-    )
+    i3d_score_every: PositiveInt = Field(4, description="analysed frames that share a clip when I3D systems score")
+    tube_scale: Annotated[float, Field(ge=1.0)] = Field(1.5, description="tube's side over its box's longer side")
+    tube_windows: PositiveInt = Field(1, description="windows of motion that a clip offers where tubes are searched")
 
     # --- the score ---
-    sas_tau: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
-        0.5, description="sensibility threshold of the sigmoidal anomaly score"
-    )
+    sas_tau: BelowOne = Field(0.5, description="sensibility threshold of the sigmoidal anomaly score")
     sas_reactivity: PositiveFloat = Field(2.0, description="v, step factor per analysed frame")
     sas_bound: PositiveFloat = Field(7.0, description="the accumulator stays in [-bound, bound] and starts at -bound")
     sas_variant: Literal["normalised", "as_printed", "as_released"] = Field(
@@ -259,48 +197,48 @@ class Config(BaseModel):
     # --- evaluation ---
     bootstrap_resamples: PositiveInt = Field(1000, description="resamples of videos for each interval")
     interval_over: Literal["videos", "sources"] = Field(
-        "videos",
-        description="what resamples draw: videos, or all videos of a source together where they are cuts of one recording",
+        "videos", description="what resamples draw: videos, or sources, whose videos may be cuts of one recording"
     )
     interval_level: Annotated[float, Field(gt=0.5, lt=1.0)] = Field(0.95, description="coverage of intervals")
-    evaluate_scores: str = Field(
-        "", description="notebook 12: somebody's scores, a CSV or a folder of .npy, instead of our own system's"
-    )
+    evaluate_scores: str = Field("", description="notebook 12: scores (a CSV, a folder of .npy) in the place of ours")
     evaluate_annotations: str = Field("", description="and UCF-Crime's temporal annotation of the same videos")
 
     @model_validator(mode="after")
     def _combinations(self) -> Config:
-        problems = []
-        if not self.seeds:
-            problems.append("seeds is empty; give at least one, for example seeds: [0]")
-        if len(set(self.seeds)) != len(self.seeds):
-            problems.append(f"seeds {self.seeds} repeats a seed; each must be given once")
-        if self.corpus != "synthetic" and not self.data_root:
-            problems.append(f"corpus '{self.corpus}' needs data_root, the folder that holds the videos")
-        if self.corpus == "synthetic" and self.split == "grouped_cv":
-            problems.append("split 'grouped_cv' is for the folder corpus; the synthetic corpus has official lists")
-        if self.corpus == "folder" and self.split == "official":
-            problems.append("the folder corpus has no official lists; use split: grouped_cv")
-        if self.split == "grouped_cv" and self.folds < 2:
-            problems.append(f"folds is {self.folds}; cross-validation needs at least 2")
-        if self.validation == "test_parity" and self.split != "official":
-            problems.append("validation 'test_parity' cuts an official test list; use validation: train_cut")
-        if bool(self.evaluate_scores) != bool(self.evaluate_annotations):
-            problems.append("evaluate_scores and evaluate_annotations belong together; give both, or neither")
-        if not self.frame_stream and not self.speed_stream:
-            problems.append("frame_stream: false leaves two-stream systems one stream; set speed_stream: true")
-        if self.validation == "test_parity" and not self.early_stopping:
-            problems.append(
-                "validation 'test_parity' cuts the test list for early stopping, which is off; use validation: train_cut"
-            )
-        if self.feature_scale == "standard" and self.finetune_epochs:
-            problems.append(
-                "feature_scale 'standard' fixes the features' scale before phase two would change them; set finetune_epochs: 0"
-            )
-        if self.head_epochs + self.finetune_epochs == 0:
-            problems.append("head_epochs and finetune_epochs are both 0; nothing would be trained")
-        if not self.profile or self.profile.startswith(".") or any(c in self.profile for c in "/\\ "):
-            problems.append(f"profile '{self.profile}' must be a plain folder name, such as demo")
+        known = _nearest(self.corpus, CORPORA) or f"; known are {', '.join(sorted(CORPORA))}"
+        folds, parity = self.split == "grouped_cv", self.validation == "test_parity"
+        wrong = {
+            "seeds is empty; give at least one, for example seeds: [0]": not self.seeds,
+            f"seeds {self.seeds} repeats a seed; each must be given once": len(set(self.seeds)) != len(self.seeds),
+            f"unknown corpus '{self.corpus}'{known}": self.corpus not in CORPORA,
+            f"corpus '{self.corpus}' needs data_root, the folder that holds the videos": (
+                self.corpus in ("ucf_crime", "folder") and not self.data_root
+            ),
+            "split 'grouped_cv' is for the folder corpus; the synthetic corpus has official lists": (
+                self.corpus == "synthetic" and folds
+            ),
+            "the folder corpus has no official lists; use split: grouped_cv": self.corpus == "folder" and not folds,
+            f"folds is {self.folds}; cross-validation needs at least 2": folds and self.folds < 2,
+            "validation 'test_parity' cuts an official test list; use validation: train_cut": parity and folds,
+            "evaluate_scores and evaluate_annotations belong together; give both, or neither": (
+                bool(self.evaluate_scores) != bool(self.evaluate_annotations)
+            ),
+            "frame_stream: false leaves two-stream systems one stream; set speed_stream: true": (
+                not self.frame_stream and not self.speed_stream
+            ),
+            "validation 'test_parity' cuts the test list for early stopping, which is off; use validation: train_cut": (
+                parity and not self.early_stopping
+            ),
+            "feature_scale 'standard' fixes the features' scale before phase two would change them; set "
+            "finetune_epochs: 0": self.feature_scale == "standard" and self.finetune_epochs,
+            "head_epochs and finetune_epochs are both 0; nothing would be trained": (
+                self.head_epochs + self.finetune_epochs == 0
+            ),
+            f"profile '{self.profile}' must be a plain folder name, such as demo": (
+                not self.profile or self.profile.startswith(".") or any(c in self.profile for c in "/\\ ")
+            ),
+        }
+        problems = [what for what, is_wrong in wrong.items() if is_wrong]
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -371,9 +309,8 @@ def load_params(path: str | Path, overrides: dict[str, Any] | None = None) -> Co
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     except UnicodeDecodeError as error:
-        raise ConfigError(
-            f"{path} is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8"
-        ) from None
+        where = f"{error.reason} at byte {error.start}"
+        raise ConfigError(f"{path} is not UTF-8 text ({where}); save it as UTF-8") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path} must hold 'name: value' lines, got a {type(values).__name__}")
     return make_config({**values, **(overrides or {})}, where=str(path))
@@ -406,21 +343,22 @@ class _UniqueKeys(yaml.SafeLoader):
         seen = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=deep)
+            line = f"line {key_node.start_mark.line + 1}"
             if not isinstance(key, str):
-                raise yaml.YAMLError(
-                    f"line {key_node.start_mark.line + 1}: a parameter's name must be text, got {key!r}"
-                )
+                raise yaml.YAMLError(f"{line}: a parameter's name must be text, got {key!r}")
             if key in seen:
-                raise yaml.YAMLError(f"'{key}' is given twice, the second time on line {key_node.start_mark.line + 1}")
+                raise yaml.YAMLError(f"'{key}' is given twice, the second time on {line}")
             seen.add(key)
         return super().construct_mapping(node, deep)
 
 
 def _unknown(name: str) -> str:
-    near = difflib.get_close_matches(str(name), Config.model_fields, n=1, cutoff=0.6)
-    return f"unknown parameter '{name}'" + (
-        f"; did you mean '{near[0]}'?" if near else "; `vadkit params` lists them all"
-    )
+    return f"unknown parameter '{name}'{_nearest(name, Config.model_fields) or '; `vadkit params` lists them all'}"
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.6)
+    return f"; did you mean '{near[0]}'?" if near else ""
 
 
 def _int_to_float(name: str, value: Any) -> Any:

@@ -1,20 +1,42 @@
-"""Where videos and labels come from: a reader for each corpus, found by its name in the parameters."""
+"""Where videos and labels come from: a reader for each corpus, found by its name in the parameters.
+
+A corpus of your own needs no change here: `register_corpus("mine", load)`, and `corpus: mine` in a parameter file.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+from vadkit.core import config as parameters
 
 if TYPE_CHECKING:
     from vadkit.core.config import Config
+    from vadkit.core.progress import Progress
     from vadkit.corpora.video import Corpus
 
+Load = Callable[["Config", "Progress | None"], "Corpus"]
+_registered: dict[str, Load] = {}
 
-def load_corpus(config: Config) -> Corpus:
-    """The corpus that `config.corpus` names. Raises DataError where data are missing, with the remedy."""
-    if config.corpus == "synthetic":
-        from vadkit.corpora import synthetic as reader
-    elif config.corpus == "ucf_crime":
-        from vadkit.corpora import ucf_crime as reader
-    else:
-        from vadkit.corpora import folder as reader
-    return reader.load(config)
+
+def register_corpus(name: str, load: Load) -> None:
+    """Make `corpus: <name>` known, in this process. Raises ValueError for a name that is taken by another reader.
+
+    load(config, progress): the corpus of `config.data_root` or of a place of its own; raises DataError, with the
+    remedy, where data are missing.
+    """
+    if _registered.get(name, load) is not load or name in parameters.CORPORA - _registered.keys():
+        raise ValueError(f"there is a corpus '{name}' already; give yours another name")
+    _registered[name] = load
+    parameters.CORPORA.add(name)
+
+
+def load_corpus(config: Config, progress: Progress | None = None) -> Corpus:
+    """The corpus that `config.corpus` names. Raises DataError where data are missing, with the remedy.
+
+    progress: of long steps, as rendering the synthetic world is.
+    """
+    from vadkit.corpora import folder, synthetic, ucf_crime
+
+    readers = {"synthetic": synthetic.load, "ucf_crime": ucf_crime.load, "folder": folder.load, **_registered}
+    return readers[config.corpus](config, progress)

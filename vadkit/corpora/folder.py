@@ -18,33 +18,25 @@ from vadkit.core.config import resolve
 from vadkit.core.errors import DataError
 from vadkit.corpora import vatic
 from vadkit.corpora.ucf_crime import VIDEO_SUFFIXES
-from vadkit.corpora.video import NORMAL, Corpus, Problem, Video
+from vadkit.corpora.video import NORMAL, Corpus, Findings, Video
 
 if TYPE_CHECKING:
     from vadkit.core.config import Config
+    from vadkit.core.progress import Progress
 
 LIST = "clips.csv"
 COLUMNS = ("path", "label", "source", "start", "end", "category")
 NEGATIVE_NAMES = frozenset(
-    {
-        "negative",
-        "negatives",
-        "background",
-        "nonviolent",
-        "nonviolence",
-        "noviolence",
-        "nofight",
-        "nonfight",
-        "noanomaly",
-    }
+    "negative negatives background nonviolent nonviolence noviolence nofight nonfight noanomaly".split()
 )
+BY_CLIP = "each clip is its own source and folds are by clip; cuts of one recording may stand on both sides"
 EXPECTED = f"""expected either
   <data_root>/<class>/<clip>.mp4 with one folder of normal clips (named Normal..., noFight, NonViolence, negative, ...),
   or <data_root>/{LIST} with the columns path,label and, where known, source,start,end,category: label 0 is normal,
   1 anomalous; start,end are frame numbers from 0, end not included; a clip with several spans has several lines"""
 
 
-def load(config: Config) -> Corpus:
+def load(config: Config, progress: Progress | None = None) -> Corpus:
     """The labelled clips below `config.data_root`.
 
     An anomalous clip's `intervals` is None (the whole clip carries its label) unless the CSV gives spans.
@@ -58,7 +50,7 @@ def load(config: Config) -> Corpus:
     listed = root / LIST
     if not clips and not listed.is_file():
         raise DataError(f"{root}: no clips found; {EXPECTED}")
-    reader = _Reader(root, config.strict, [])
+    reader = _Reader(root, config.strict)
     videos = reader.from_csv(listed, clips) if listed.is_file() else reader.from_folders(clips)
     kinds = {v.label for v in videos}
     if len(kinds) < 2:
@@ -110,42 +102,22 @@ class _Row:
     spans: list[tuple[int, int]]
 
 
-@dataclass
-class _Reader:
-    root: Path
-    strict: bool
-    problems: list[Problem]
-
-    def leave_out(self, where: str | Path, what: str) -> None:
-        if self.strict:
-            raise DataError(f"{where}: {what} (strict: true stops here; with strict: false it is left out)")
-        self.problems.append(Problem(str(where), what, left_out=True))
-
-    def note(self, where: str | Path, what: str) -> None:
-        self.problems.append(Problem(str(where), what, left_out=False))
-
+class _Reader(Findings):
     def from_folders(self, clips: list[Path]) -> list[Video]:
         classes = {path.relative_to(self.root).parts[0] for path in clips if path.parent != self.root}
         if not any(is_normal(name, classes) for name in classes):
-            raise DataError(
-                f"{self.root}: none of the class folders ({', '.join(sorted(classes)) or 'there is none'}) is told to be normal; {EXPECTED}"
-            )
+            names = ", ".join(sorted(classes)) or "there is none"
+            raise DataError(f"{self.root}: none of the class folders ({names}) is told to be normal; {EXPECTED}")
         videos: dict[str, Video] = {}
         for path in clips:
             if path.parent == self.root:
                 self.leave_out(path, "expected the clip in its class's folder, got it beside the folders")
                 continue
             folder = path.relative_to(self.root).parts[0]
-            category = NORMAL if is_normal(folder, classes) else folder
-            self._add(
-                videos,
-                str(path),
-                Video(self._name(path), path, category, "all", self._name(path), () if category == NORMAL else None),
-            )
-        self.note(
-            self.root,
-            f"no {LIST} with sources: each clip is its own source and folds are by clip; cuts of one recording may stand on both sides",
-        )
+            name, normal = self._name(path), is_normal(folder, classes)
+            video = Video(name, path, NORMAL if normal else folder, "all", name, () if normal else None)
+            self._add(videos, str(path), video)
+        self.note(self.root, f"no {LIST} with sources: {BY_CLIP}")
         return list(videos.values())
 
     def from_csv(self, listed: Path, clips: list[Path]) -> list[Video]:
@@ -153,38 +125,25 @@ class _Reader:
         folders = {row.path.parent.name for row in rows}
         videos: dict[str, Video] = {}
         for row in rows:
+            folder = row.path.parent.name if row.path.parent != self.root else ""
             if not row.path.is_file():
                 self.leave_out(row.where, f"listed clip {row.path} does not exist; add it, or take its line out")
-            elif (
-                row.label == 1
-                and not row.category
-                and (row.path.parent != self.root and is_normal(row.path.parent.name, folders))
-            ):
-                self.leave_out(
-                    row.where,
-                    f"label 1 contradicts the folder {row.path.parent.name}, whose name says normal; correct one of them, or give a category",
-                )
-            elif row.label == 0 and row.spans:
-                self.leave_out(
-                    row.where, "label 0 contradicts the anomalous span start,end on the same clip; correct one of them"
-                )
+            elif row.label and not row.category and folder and is_normal(folder, folders):
+                contradicted = f"label 1 contradicts the folder {folder}, whose name says normal"
+                self.leave_out(row.where, f"{contradicted}; correct one of them, or give a category")
+            elif not row.label and row.spans:
+                contradicted = "label 0 contradicts the anomalous span start,end on the same clip"
+                self.leave_out(row.where, f"{contradicted}; correct one of them")
             else:
-                category = (
-                    NORMAL
-                    if row.label == 0
-                    else row.category or (row.path.parent.name if row.path.parent != self.root else "Anomaly")
-                )
-                spans = () if row.label == 0 else vatic.merge(row.spans) or None
+                category = (row.category or folder or "Anomaly") if row.label else NORMAL
+                spans = (vatic.merge(row.spans) or None) if row.label else ()
                 name = self._name(row.path)
                 self._add(videos, row.where, Video(name, row.path, category, "all", row.source or name, spans))
         extra = set(clips) - {row.path for row in rows}
         if extra:
             self.note(listed, f"{len(extra)} clips in the folders are not listed and not used, the first: {min(extra)}")
         if not has_sources:
-            self.note(
-                listed,
-                "no column source: each clip is its own source and folds are by clip; cuts of one recording may stand on both sides",
-            )
+            self.note(listed, f"no column source: {BY_CLIP}")
         elif unsourced := sum(not row.source for row in rows):
             self.note(listed, f"{unsourced} clips have no source; each of them is its own")
         return list(videos.values())
@@ -199,9 +158,8 @@ class _Reader:
                 reader.fieldnames = columns
                 unknown = sorted(set(columns) - set(COLUMNS))
                 if not {"path", "label"} <= set(columns) or ("start" in columns) != ("end" in columns):
-                    raise DataError(
-                        f"{listed}, line 1: expected the columns {','.join(COLUMNS)}, the first two at least, got {','.join(columns) or 'nothing'}"
-                    )
+                    expected = f"expected the columns {','.join(COLUMNS)}, the first two at least"
+                    raise DataError(f"{listed}, line 1: {expected}, got {','.join(columns) or 'nothing'}")
                 if unknown:
                     self.note(f"{listed}, line 1", f"the columns {', '.join(unknown)} are not used")
                 for fields in reader:
@@ -220,45 +178,30 @@ class _Reader:
 
     def _row(self, where: str, fields: dict[str, str | None]) -> _Row:
         values = {name: (fields.get(name) or "").strip() for name in COLUMNS}
-        if not values["path"] or None in fields:
-            raise vatic.AnnotationError(
-                where, f"expected a path and one value a column, got {[v for v in fields.values() if v]}"
-            )
-        if values["label"] not in ("0", "1"):
-            raise vatic.AnnotationError(
-                where, f"expected the label 0 (normal) or 1 (anomalous), got {values['label']!r}"
-            )
-        if values["category"] and (values["label"] == "0") != is_normal(values["category"]):
-            raise vatic.AnnotationError(
-                where, f"expected a category that fits label {values['label']}, got {values['category']!r}"
-            )
+        path, label, source, start, end, category = values.values()
+
+        def check(fits: bool, expected: str, got: object) -> None:
+            if not fits:
+                raise vatic.AnnotationError(where, f"expected {expected}, got {got}")
+
+        check(bool(path) and None not in fields, "a path and one value a column", [v for v in fields.values() if v])
+        check(label in ("0", "1"), "the label 0 (normal) or 1 (anomalous)", repr(label))
+        fits = not category or (label == "0") == is_normal(category)
+        check(fits, f"a category that fits label {label}", repr(category))
         spans = []
-        if values["start"] or values["end"]:
-            if not (values["start"].isdecimal() and values["end"].isdecimal()) or int(values["start"]) >= int(
-                values["end"]
-            ):
-                raise vatic.AnnotationError(
-                    where, f"expected frame numbers 0 <= start < end, got {values['start']!r} and {values['end']!r}"
-                )
-            spans = [(int(values["start"]), int(values["end"]))]
-        return _Row(
-            self.root / values["path"].replace("\\", "/"),
-            where,
-            int(values["label"]),
-            values["source"],
-            values["category"],
-            spans,
-        )
+        if start or end:
+            fits = start.isdecimal() and end.isdecimal() and int(start) < int(end)
+            check(fits, "frame numbers 0 <= start < end", f"{start!r} and {end!r}")
+            spans = [(int(start), int(end))]
+        return _Row(self.root / path.replace("\\", "/"), where, int(label), source, category, spans)
 
     def _join(self, before: _Row, row: _Row) -> None:
         if (before.label, before.source, before.category) != (row.label, row.source, row.category):
-            raise vatic.AnnotationError(
-                row.where, f"expected label, source and category as on {before.where} for the same clip, got others"
-            )
+            expected = f"expected label, source and category as on {before.where} for the same clip"
+            raise vatic.AnnotationError(row.where, f"{expected}, got others")
         if not (before.spans and row.spans):
-            raise vatic.AnnotationError(
-                row.where, f"the clip is listed on {before.where} already; a second line must add a span to a first one"
-            )
+            listed = f"the clip is listed on {before.where} already"
+            raise vatic.AnnotationError(row.where, f"{listed}; a second line must add a span to a first one")
         before.spans += row.spans
 
     def _add(self, videos: dict[str, Video], where: str, video: Video) -> None:

@@ -7,20 +7,21 @@ camera stands on both sides of a split.
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import replace
 from pathlib import Path
-
-from joblib import Parallel, delayed
 
 from demo_world import CRF, FPS, HEIGHT, PRESET, WIDTH
 from demo_world.plan import Plan, plan_world, stage_of
 from vadkit.core.code import code_version
+from vadkit.core.compute import each
 from vadkit.core.config import Config
 from vadkit.core.progress import Progress
 from vadkit.core.store import Store
+from vadkit.corpora import vatic
+from vadkit.corpora.ucf_crime import read_tree
 from vadkit.corpora.video import NORMAL, Corpus
+
+Rendered = dict[str, tuple[list[str], list[tuple[int, int]]]]  # by video: Vatic lines, hard spans in frames
 
 
 def load(config: Config, progress: Progress | None = None) -> Corpus:
@@ -29,8 +30,6 @@ def load(config: Config, progress: Progress | None = None) -> Corpus:
     Splits: "train", "val", "test" from UCFCrime2Local's six classes, "unseen" from the other seven.
     progress: called with (done, total, what) while rendering. Raises DataError as the reader does.
     """
-    from vadkit.corpora.ucf_crime import read_tree
-
     return replace(read_tree(world_root(config, progress), config), name="synthetic")
 
 
@@ -49,16 +48,11 @@ def world_root(config: Config, progress: Progress | None = None) -> Path:
 def render_world(folder: Path, config: Config, progress: Progress | None = None) -> None:
     """Render every video into `folder` and write the lists and annotations beside them."""
     plans = plan_world(config.world_seed, config.world_train_videos, config.world_test_videos, config.world_seconds)
-    jobs = [(plan, folder) for plan in plans]
-    found: dict[str, tuple[int, list[str], list[tuple[int, int]]]] = {}
-    # loky starts fresh processes: a fork would inherit the locks of OpenCV's threads and could wait for ever
-    results = Parallel(n_jobs=config.workers, batch_size=1, return_as="generator")(
-        delayed(_render)(job) for job in jobs
-    )
-    for done, (name, *facts) in enumerate(results, 1):
+    found: Rendered = {}
+    for done, (name, *facts) in enumerate(each(_render, [(plan, folder) for plan in plans], config.workers), 1):
         found[name] = tuple(facts)
-        if progress:
-            progress(done, len(jobs), f"rendering {name}")
+        if progress is not None:
+            progress(done, len(plans), f"rendering {name}")
     write_lists(folder, plans, found)
 
 
@@ -70,43 +64,34 @@ def video_path(plan: Plan) -> str:
     return f"{folder}/{plan.name}_x264.mp4"
 
 
-def _render(job: tuple[Plan, Path]) -> tuple[str, int, list[str], list[tuple[int, int]]]:
-    """Draw and encode one video; returns (name, frames, Vatic lines, hard spans in frames)."""
-    import cv2
-
+def _render(plan: Plan, folder: Path) -> tuple[str, list[str], list[tuple[int, int]]]:
+    """Draw and encode one video; returns its name, its Vatic lines and its hard spans in frames."""
     from demo_world.render import Renderer
     from vadkit.core.encode import write_h264
 
-    plan, folder = job
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # one video a process: more threads would only wait for each other
-    try:
-        stage = stage_of(plan)
-        renderer = Renderer(stage, plan.seed)
-        lines: list[tuple[int, int, str]] = []
-        hard_frames: list[int] = []
+    stage = stage_of(plan)
+    renderer = Renderer(stage, plan.seed)
+    lines: list[tuple[int, int, str]] = []
+    hard_frames: list[int] = []
 
-        def frames():
-            for frame in range(renderer.frames):
-                t = frame / FPS
-                image, _, people = renderer.draw(frame)
-                hard = any(a <= t < b for a, b in stage.hard)
-                soft = bool(stage.hard) and stage.soft[0] <= t < stage.soft[1]
-                seen = (
-                    {k: box for k, box in ((k, clip(box)) for k, box in people.items()) if box} if hard or soft else {}
-                )
-                lines.extend(
-                    (k, frame, f'{k} {x1} {y1} {x2} {y2} {frame} {int(not hard)} 0 0 "{plan.category}"')
-                    for k, (x1, y1, x2, y2) in seen.items()
-                )
-                if hard and (seen or plan.split == "unseen"):
-                    hard_frames.append(frame)
-                yield image
+    def frames():
+        for frame in range(renderer.frames):
+            t = frame / FPS
+            image, _, people = renderer.draw(frame)
+            hard = any(a <= t < b for a, b in stage.hard)
+            soft = bool(stage.hard) and stage.soft[0] <= t < stage.soft[1]
+            boxes = {who: clip(box) for who, box in people.items()} if hard or soft else {}
+            seen = {who: box for who, box in boxes.items() if box}
+            for who, (x1, y1, x2, y2) in seen.items():
+                line = f'{who} {x1} {y1} {x2} {y2} {frame} {int(not hard)} 0 0 "{plan.category}"'
+                lines.append((who, frame, line))
+            if hard and (seen or plan.split == "unseen"):
+                hard_frames.append(frame)
+            yield image
 
-        count = write_h264(folder / video_path(plan), frames(), FPS, CRF, PRESET)
-    finally:
-        cv2.setNumThreads(threads)
-    return plan.name, count, [line for _, _, line in sorted(lines)], spans(hard_frames)
+    write_h264(folder / video_path(plan), frames(), FPS, CRF, PRESET)
+    hard_spans = vatic.merge((frame, frame + 1) for frame in hard_frames)
+    return plan.name, [line for _, _, line in sorted(lines)], list(hard_spans)
 
 
 def clip(box: tuple[float, float, float, float]) -> tuple[int, int, int, int] | None:
@@ -115,41 +100,24 @@ def clip(box: tuple[float, float, float, float]) -> tuple[int, int, int, int] | 
     return (x1, y1, x2, y2) if x2 - x1 >= 6 and y2 - y1 >= 6 else None
 
 
-def spans(frames: list[int]) -> list[tuple[int, int]]:
-    """Rising frame numbers as half-open spans."""
-    found: list[tuple[int, int]] = []
-    for frame in frames:
-        if found and found[-1][1] == frame:
-            found[-1] = (found[-1][0], frame + 1)
-        else:
-            found.append((frame, frame + 1))
-    return found
-
-
-def write_lists(root: Path, plans: list[Plan], found: dict[str, tuple[int, list[str], list[tuple[int, int]]]]) -> None:
+def write_lists(root: Path, plans: list[Plan], found: Rendered) -> None:
     """UCFCrime2Local's lists and Vatic files for its six classes; the official lists for all; the cameras."""
     local = root / "UCFCrime2Local"
-    (local / "annotations").mkdir(parents=True)
+    tests = [plan for plan in plans if plan.split != "train"]
+    texts = {
+        local / "Train_split_AD.txt": [plan.name for plan in plans if plan.split == "train"],
+        local / "Test_split_AD.txt": [plan.name for plan in plans if plan.split == "test"],
+        local / "sources.csv": ["name,source", *(f"{plan.name},{plan.source}" for plan in plans)],
+        root / "Anomaly_Train.txt": [_official(plan) for plan in plans if plan.split == "train"],
+        root / "Anomaly_Test.txt": [_official(plan) for plan in tests],
+        root / "Temporal_Anomaly_Annotation.txt": [_temporal(plan, found[plan.name][1]) for plan in tests],
+    }
     for plan in plans:
         if plan.category != NORMAL and plan.split != "unseen":
-            (local / "annotations" / f"{plan.name}.txt").write_text(
-                "".join(line + "\n" for line in found[plan.name][1]), encoding="utf-8"
-            )
-    for split, name in (("train", "Train_split_AD.txt"), ("test", "Test_split_AD.txt")):
-        (local / name).write_text("".join(f"{p.name}\n" for p in plans if p.split == split), encoding="utf-8")
-    (root / "Anomaly_Train.txt").write_text(
-        "".join(f"{_official(p)}\n" for p in plans if p.split == "train"), encoding="utf-8"
-    )
-    tests = [p for p in plans if p.split != "train"]
-    (root / "Anomaly_Test.txt").write_text("".join(f"{_official(p)}\n" for p in tests), encoding="utf-8")
-    (root / "Temporal_Anomaly_Annotation.txt").write_text(
-        "".join(_temporal(p, found[p.name][2]) for p in tests), encoding="utf-8"
-    )
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["name", "source"])
-    writer.writerows((p.name, p.source) for p in plans)
-    (local / "sources.csv").write_text(table.getvalue(), encoding="utf-8")
+            texts[local / "annotations" / f"{plan.name}.txt"] = found[plan.name][0]
+    (local / "annotations").mkdir(parents=True)
+    for path, lines in texts.items():
+        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def _official(plan: Plan) -> str:
@@ -160,4 +128,4 @@ def _temporal(plan: Plan, hard: list[tuple[int, int]]) -> str:
     """A line of the official annotation: frames from 1, both ends included, at most two spans."""
     numbers = [n for start, end in hard[:2] for n in (start + 1, end)]
     numbers += [-1] * (4 - len(numbers))
-    return f"{plan.name}_x264.mp4  {plan.category}  " + "  ".join(map(str, numbers)) + "\n"
+    return f"{plan.name}_x264.mp4  {plan.category}  " + "  ".join(map(str, numbers))

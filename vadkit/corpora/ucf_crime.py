@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING
 from vadkit.core.config import resolve
 from vadkit.core.errors import DataError
 from vadkit.corpora import splits, vatic
-from vadkit.corpora.video import NORMAL, Corpus, Problem, Video
+from vadkit.corpora.video import NORMAL, Corpus, Findings, Video
 
 if TYPE_CHECKING:
     from vadkit.core.config import Config
+    from vadkit.core.progress import Progress
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv", ".flv"})
 LOCAL_TRAIN, LOCAL_TEST = "train_split_ad.txt", "test_split_ad.txt"
@@ -40,23 +41,12 @@ UCFCrime2Local (ImageLab, University of Modena and Reggio Emilia)."""
 
 
 @dataclass
-class _Tree:
-    """What one walk below the root found, and the problems met while reading it."""
+class _Tree(Findings):
+    """What one walk below the root found."""
 
-    root: Path
-    strict: bool
     videos: dict[str, list[Path]] = field(default_factory=dict)  # by name
     texts: dict[str, list[Path]] = field(default_factory=dict)  # by lower-case file name
     vatic: dict[str, list[Path]] = field(default_factory=dict)  # by name
-    problems: list[Problem] = field(default_factory=list)
-
-    def leave_out(self, where: str | Path, what: str) -> None:
-        if self.strict:
-            raise DataError(f"{where}: {what} (strict: true stops here; with strict: false it is left out)")
-        self.problems.append(Problem(str(where), what, left_out=True))
-
-    def note(self, where: str | Path, what: str) -> None:
-        self.problems.append(Problem(str(where), what, left_out=False))
 
     def one(self, found: dict[str, list[Path]], key: str) -> Path | None:
         """The file of that key, the first in sorted order where there are several."""
@@ -74,7 +64,7 @@ class _Entry:
     where: str  # list file and line
 
 
-def load(config: Config) -> Corpus:
+def load(config: Config, progress: Progress | None = None) -> Corpus:
     """The corpus at `config.data_root`. Raises DataError, saying what is expected where, if it is not there."""
     return read_tree(resolve(config.data_root), config)
 
@@ -106,14 +96,12 @@ def read_tree(root: str | Path, config: Config) -> Corpus:
     parity = config.validation == "test_parity"
     videos = [v for e in train if (v := _video(tree, e, "train", spans, sources))]
     for position, entry in enumerate(test):  # parity counts listed lines, so that a missing video moves no other
-        videos += (
-            [v] if (v := _video(tree, entry, "val" if parity and position % 2 else "test", spans, sources)) else []
-        )
+        side = "val" if parity and position % 2 else "test"
+        videos += [v] if (v := _video(tree, entry, side, spans, sources)) else []
     videos += [v for e in unseen if (v := _video(tree, e, "unseen", temporal, sources))]
     if not videos:
-        raise DataError(
-            f"none of the {len(train) + len(test) + len(unseen)} usable listed videos is below {root}; {_first(tree)}{EXPECTED}"
-        )
+        listed = len(train) + len(test) + len(unseen)
+        raise DataError(f"none of the {listed} usable listed videos is below {root}; {_first(tree)}{EXPECTED}")
     if not parity:
         videos = _cut_validation(videos, config)
     _check_sides(tree, videos)
@@ -179,9 +167,8 @@ def _read_list(tree: _Tree, path: Path) -> list[_Entry]:
         where, name = f"{path}, line {number}", video_name(line)
         category = category_of(name)
         if category is None:
-            tree.leave_out(
-                where, f"expected a video's name, a class and a number as in Assault018_x264.mp4, got {line[:80]!r}"
-            )
+            expected = "a video's name, a class and a number as in Assault018_x264.mp4"
+            tree.leave_out(where, f"expected {expected}, got {line[:80]!r}")
         elif name in entries:
             tree.note(where, f"{name} is listed twice; the second line is ignored")
         else:
@@ -211,9 +198,8 @@ def _vatic_spans(tree: _Tree) -> _Finder:
     def find(entry: _Entry) -> tuple[Spans | None, Path | None]:
         path = tree.one(tree.vatic, entry.name)
         if path is None:
-            raise vatic.AnnotationError(
-                entry.where, f"{entry.name} has no Vatic file; expected UCFCrime2Local/annotations/{entry.name}.txt"
-            )
+            expected = f"UCFCrime2Local/annotations/{entry.name}.txt"
+            raise vatic.AnnotationError(entry.where, f"{entry.name} has no Vatic file; expected {expected}")
         return vatic.intervals(path), path
 
     return find
@@ -229,19 +215,16 @@ def _temporal_spans(tree: _Tree, test_names: set[str]) -> _Finder:
         except vatic.AnnotationError as error:
             found[video_name(line.split()[0])] = error
     if path is None:
-        tree.note(
-            tree.root,
-            f"no {TEMPORAL} (any case): anomalous test videos carry their label on every frame, and frame-level figures say little",
-        )
+        means = "anomalous test videos carry their label on every frame, and frame-level figures say little"
+        tree.note(tree.root, f"no {TEMPORAL} (any case): {means}")
 
     def find(entry: _Entry) -> tuple[Spans | None, Path | None]:
         spans = found.get(entry.name)
         if isinstance(spans, vatic.AnnotationError):
             raise spans
         if path and not spans and entry.name in test_names:
-            raise vatic.AnnotationError(
-                str(path), f"expected a line with the spans of the listed test video {entry.name}, got none"
-            )
+            expected = f"a line with the spans of the listed test video {entry.name}"
+            raise vatic.AnnotationError(str(path), f"expected {expected}, got none")
         return spans or None, None
 
     return find
@@ -259,9 +242,8 @@ def temporal_spans(where: str, line: str) -> Spans:
     except ValueError:
         numbers = []
     if len(fields) != 6 or len(numbers) != 4:
-        raise vatic.AnnotationError(
-            where, f"expected six fields, <video> <class> start end start end, got {line[:120]!r}"
-        )
+        expected = "six fields, <video> <class> start end start end"
+        raise vatic.AnnotationError(where, f"expected {expected}, got {line[:120]!r}")
     spans = []
     for start, end in (numbers[:2], numbers[2:]):
         if (start, end) == (-1, -1):
@@ -275,10 +257,8 @@ def temporal_spans(where: str, line: str) -> Spans:
 def _video(tree: _Tree, entry: _Entry, split: str, spans: _Finder | None, sources: dict[str, str]) -> Video | None:
     path = tree.one(tree.videos, entry.name)
     if path is None:
-        tree.leave_out(
-            entry.where,
-            f"listed video {entry.name} is not below {tree.root}; add {entry.name}_x264.mp4, or take it off the list",
-        )
+        remedy = f"add {entry.name}_x264.mp4, or take it off the list"
+        tree.leave_out(entry.where, f"listed video {entry.name} is not below {tree.root}; {remedy}")
         return None
     intervals: Spans | None = ()
     boxes: Path | None = None
@@ -294,17 +274,14 @@ def _video(tree: _Tree, entry: _Entry, split: str, spans: _Finder | None, source
 def _sources(tree: _Tree) -> dict[str, str]:
     path = tree.one(tree.texts, "sources.csv")
     if path is None:
-        tree.note(
-            tree.root,
-            "no sources.csv (name,source): UCF-Crime does not say which videos are cuts of one recording, so each video is its own source",
-        )
+        means = "UCF-Crime does not say which videos are cuts of one recording, so each video is its own source"
+        tree.note(tree.root, f"no sources.csv (name,source): {means}")
         return {}
     with open(path, newline="", encoding="utf-8-sig") as file:
         rows = csv.DictReader(file)
         if not {"name", "source"} <= set(rows.fieldnames or ()):
-            raise DataError(
-                f"{path}: expected the columns name,source; got {','.join(rows.fieldnames or ()) or 'an empty file'}"
-            )
+            got = ",".join(rows.fieldnames or ()) or "an empty file"
+            raise DataError(f"{path}: expected the columns name,source; got {got}")
         return {
             video_name(row["name"].strip()): (row["source"] or "").strip() or row["name"] for row in rows if row["name"]
         }
@@ -330,7 +307,8 @@ def _check_sides(tree: _Tree, videos: list[Video]) -> None:
     if shared:
         tree.note(
             tree.root,
-            f"{len(shared)} sources have videos in training and in evaluation, as the lists say: {', '.join(shared[:5])}",
+            f"{len(shared)} sources have videos in training and in evaluation, as the lists say: "
+            + ", ".join(shared[:5]),
         )
 
 

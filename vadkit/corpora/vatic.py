@@ -10,12 +10,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from vadkit.core.errors import AnnotationError, DataError
-
-if TYPE_CHECKING:
-    from vadkit.corpora.video import Problem, Video
+from vadkit.corpora.video import Problem, Video
 
 FIELDS = 'track xmin ymin xmax ymax frame lost occluded generated "label"'
 # nine integers, a label in quotes or a bare word, then Vatic's optional quoted attributes
@@ -88,8 +85,6 @@ def clip_intervals(video: Video, frames: int, slack: int) -> tuple[Video, Proble
     Raises DataError where they pass it by more, or where nothing is left: then video and annotation do not
     belong together. Our reading: neither paper says what becomes of annotations past the end.
     """
-    from vadkit.corpora.video import Problem
-
     last = max((end for _, end in video.intervals or ()), default=0)
     if last <= frames:
         return video, None
@@ -126,14 +121,11 @@ def _box(path: str | Path, number: int, text: str) -> Box:
         values = [int(field) for field in match[1].split()]
     except ValueError:
         raise AnnotationError(where, f"expected nine integers before the label, {FIELDS}; got {text[:120]!r}") from None
-    track, xmin, ymin, xmax, ymax, frame, *flags = values
+    _, xmin, ymin, xmax, ymax, frame, *flags = values
     if xmin > xmax or ymin > ymax:
         raise AnnotationError(where, f"expected xmin <= xmax and ymin <= ymax, got {xmin} {ymin} {xmax} {ymax}")
     if frame < 0:
         raise AnnotationError(where, f"expected a frame number from 0, got {frame}")
     if not set(flags) <= {0, 1}:
         raise AnnotationError(where, f"expected 0 or 1 for lost, occluded and generated, got {flags}")
-    lost, occluded, generated = map(bool, flags)
-    return Box(
-        track, xmin, ymin, xmax, ymax, frame, lost, occluded, generated, match[2] if match[2] is not None else match[3]
-    )
+    return Box(*values[:6], *map(bool, flags), match[3] if match[2] is None else match[2])

@@ -5,10 +5,12 @@ The number of a video's frames is known once `vadkit.views` has decoded it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+
+from vadkit.core.errors import DataError
 
 NORMAL = "Normal"
 
@@ -54,6 +56,25 @@ class Problem:
     where: str  # the file, and the line where there is one
     what: str
     left_out: bool
+
+
+@dataclass
+class Findings:
+    """What is wrong or odd, gathered while a corpus is read from below a root."""
+
+    root: Path
+    strict: bool
+    problems: list[Problem] = field(default_factory=list)
+
+    def leave_out(self, where: str | Path, what: str) -> None:
+        """Something cannot be used. Raises DataError where `strict`."""
+        if self.strict:
+            raise DataError(f"{where}: {what} (strict: true stops here; with strict: false it is left out)")
+        self.problems.append(Problem(str(where), what, left_out=True))
+
+    def note(self, where: str | Path, what: str) -> None:
+        """Something is odd but usable."""
+        self.problems.append(Problem(str(where), what, left_out=False))
 
 
 @dataclass(frozen=True)
