@@ -55,7 +55,10 @@ def test_a_failed_build_leaves_nothing(tmp_path):
 @pytest.fixture
 def builder(tmp_path):
     """A process that is building an entry, and its unfinished folder."""
-    code = "import sys, time; from vadkit.core.store import Store\nStore(sys.argv[1]).fetch('kind', {'a': 1}, lambda f: ((f / 'half').write_text('x'), print('in', flush=True), time.sleep(60)))"
+    build = "lambda f: ((f / 'half').write_text('x'), print('in', flush=True), time.sleep(60))"
+    code = (
+        f"import sys, time; from vadkit.core.store import Store\nStore(sys.argv[1]).fetch('kind', {{'a': 1}}, {build})"
+    )
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline().strip() == "in"
     (left,) = (tmp_path / "kind").iterdir()

@@ -226,7 +226,10 @@ def test_odd_sizes_decode_whole_and_are_noted(tmp_path):
 
 def test_failures_write_nothing_to_the_terminal(tmp_path):
     (tmp_path / "bad.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + bytes(200))
-    script = "import sys\nfrom vadkit.core.errors import DataError\nfrom vadkit.core.video import inspect\ntry: inspect(sys.argv[1])\nexcept DataError: print('refused')"
+    script = (
+        "import sys\nfrom vadkit.core.errors import DataError\nfrom vadkit.core.video import inspect\n"
+        "try: inspect(sys.argv[1])\nexcept DataError: print('refused')"
+    )
     done = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path / "bad.mp4")],
         capture_output=True,

@@ -440,13 +440,13 @@ def test_the_shipped_detector_finds_what_a_video_holds(tiny):
     from vadkit.views.objects import Detector
 
     found, there, both = np.zeros(80), np.zeros(80), np.zeros(80)
-    with Detector(tiny[0]) as detector:
-        for plan in DEFAULT[100:148:4]:
-            renderer = Renderer(stage_of(plan), plan.seed)
-            for frame in (40, 90):
-                image, boxes, _ = renderer.draw(frame, with_boxes=True)
-                bag = detector.bags([image])[0]
-                truth = np.bincount([kind for kind, *_ in boxes], minlength=80)
-                found, there, both = found + bag, there + truth, both + np.minimum(bag, truth)
+    detector = Detector(tiny[0])
+    for plan in DEFAULT[100:148:4]:
+        renderer = Renderer(stage_of(plan), plan.seed)
+        for frame in (40, 90):
+            image, boxes, _ = renderer.draw(frame, with_boxes=True)
+            bag = detector.bags([image])[0]
+            truth = np.bincount([kind for kind, *_ in boxes], minlength=80)
+            found, there, both = found + bag, there + truth, both + np.minimum(bag, truth)
     assert both[0] > 0.75 * there[0] and both[0] > 0.85 * found[0]
     assert both[1:].sum() > 0.5 * there[1:].sum() and both[1:].sum() > 0.7 * found[1:].sum()

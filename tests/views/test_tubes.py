@@ -103,7 +103,7 @@ def crossing(frames: int, boxes_at: list[tuple[int, int]], width=320, height=240
 
 @pytest.fixture(scope="module")
 def video(tmp_path_factory) -> Video:
-    """30 frames at 15 a second, anomalous in the last 14, in a box at the lower left; all motion is in the upper right."""
+    """30 frames at 15 a second, the last 14 anomalous, in a box at the lower left; all motion is in the upper right."""
     folder = tmp_path_factory.mktemp("tubes")
     path = write_video(folder / "Assault001.mp4", crossing(30, [(180, 40)]), fps=15)
     vatic = folder / "Assault001.txt"

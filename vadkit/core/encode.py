@@ -60,9 +60,8 @@ def _encode(partial: str, path: Path, frames: Iterable[np.ndarray], fps: float, 
                 stream.options = {"crf": str(crf), "preset": preset, "x264-params": "mbtree=0:weightp=0"}
                 stream.codec_context.thread_count = 1
             elif frame.shape != size:
-                raise DataError(
-                    f"{path}: frame {count} is {frame.shape[1]}x{frame.shape[0]}, the first was {size[1]}x{size[0]}; all must be of one size"
-                )
+                now, first = f"{frame.shape[1]}x{frame.shape[0]}", f"{size[1]}x{size[0]}"
+                raise DataError(f"{path}: frame {count} is {now}, the first was {first}; all must be of one size")
             if size[0] % 2 or size[1] % 2:
                 frame = cv2.copyMakeBorder(frame, 0, size[0] % 2, 0, size[1] % 2, cv2.BORDER_REPLICATE)
             planes = cv2.cvtColor(frame, cv2.COLOR_BGR2YUV_I420)

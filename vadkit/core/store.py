@@ -14,7 +14,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -46,9 +46,8 @@ class Store:
             return final
         final.parent.mkdir(parents=True, exist_ok=True)
         self._sweep(final.parent)
-        scratch = (
-            final.parent / f".building-{os.getpid()}-{secrets.token_hex(4)}"
-        )  # not mkdtemp: others may read an entry
+        # not mkdtemp: others may read an entry
+        scratch = final.parent / f".building-{os.getpid()}-{secrets.token_hex(4)}"
         scratch.mkdir()
         lock = _locked(scratch)
         try:
@@ -76,7 +75,8 @@ class Store:
     def _sweep(folder: Path) -> None:
         """Remove what killed processes left, once it is a day old.
 
-        A folder's owner holds a lock on it as long as it lives, also in another container: a training may take longer than a day.
+        A folder's owner holds a lock on it as long as it lives, also in another container: a training may take longer
+        than a day.
         """
         for left in folder.glob(".building-*"):
             try:
@@ -115,9 +115,8 @@ def write_atomic(path: str | Path, data: bytes | str) -> None:
     """Write a whole file or nothing."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(
-        f".{path.name}-{os.getpid()}-{secrets.token_hex(4)}"
-    )  # not mkstemp: others may read the file
+    # not mkstemp: others may read the file
+    scratch = path.with_name(f".{path.name}-{os.getpid()}-{secrets.token_hex(4)}")
     try:
         with open(scratch, "xb") as file:
             file.write(data.encode() if isinstance(data, str) else data)
@@ -149,7 +148,7 @@ def _locked(folder: Path) -> int | None:
 
 def _sync(folder: Path) -> None:
     """Push an entry's files to the disk before its rename, so that a power cut keeps the promise."""
-    paths: Iterable[Path] = (p for p in folder.rglob("*") if p.is_file())
-    for path in paths:
-        with open(path, "rb") as file:
-            os.fsync(file.fileno())
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with open(path, "rb") as file:
+                os.fsync(file.fileno())

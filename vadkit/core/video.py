@@ -102,7 +102,7 @@ class Frames:
         finally:
             self._capture.release()
         _check_complete(self.path, self.probe, times)
-        notes = _size_notes(self.probe, size) + _notes(self.probe, times) + _flat_note(flat, level, number)
+        notes = _notes(self.probe, size, times) + _flat_note(flat, level, number)
         self._decoded = Decoded(number, self.probe.fps, *size, notes)
 
     def _retrieve(self, number: int) -> np.ndarray:
@@ -216,19 +216,11 @@ def _check_complete(path: Path, says: Probe, times: list[float]) -> None:
         )
 
 
-def _size_notes(says: Probe, size: tuple[int, int]) -> tuple[str, ...]:
+def _notes(says: Probe, size: tuple[int, int], times: list[float]) -> tuple[str, ...]:
     width, height = size
-    odd = (f"odd size {width}x{height}",) if width % 2 or height % 2 else ()
-    turned = (
-        (f"the container says {says.width}x{says.height}, frames are {width}x{height}",)
-        if size != (says.width, says.height)
-        else ()
-    )
-    return odd + turned
-
-
-def _notes(says: Probe, times: list[float]) -> tuple[str, ...]:
-    notes = []
+    notes = [f"odd size {width}x{height}"] if width % 2 or height % 2 else []
+    if size != (says.width, says.height):
+        notes.append(f"the container says {says.width}x{says.height}, frames are {width}x{height}")
     if says.frames and says.frames != len(times):
         notes.append(f"the container says {says.frames} frames, {len(times)} decode")
     steps = np.diff(times)
@@ -237,7 +229,8 @@ def _notes(says: Probe, times: list[float]) -> tuple[str, ...]:
         uneven = int(np.sum(np.abs(steps - typical) > 0.5 * typical))
         if uneven:
             notes.append(
-                f"variable frame rate: {steps.min():.0f} to {steps.max():.0f} ms between frames, {uneven} of {len(steps)} steps off the typical {typical:.0f} ms"
+                f"variable frame rate: {steps.min():.0f} to {steps.max():.0f} ms between frames, {uneven} of "
+                f"{len(steps)} steps off the typical {typical:.0f} ms"
             )
         mean_fps = 1000 * len(steps) / (times[-1] - times[0])
         if len(steps) >= 10 and abs(mean_fps / says.fps - 1) > 0.05:
@@ -276,9 +269,8 @@ def _what_instead(path: Path) -> str:
     if head[4:8] == b"ftyp" and not _has_moov(path):
         return "an MP4 that broke off: its index (the moov box) is missing"
     if b"\0" not in head and all(byte >= 32 or byte in b"\t\r\n\f" for byte in head):
-        return (
-            f"text, perhaps a web page or a pointer to the video, which begins {head[:40].decode(errors='replace')!r}"
-        )
+        begins = head[:40].decode(errors="replace")
+        return f"text, perhaps a web page or a pointer to the video, which begins {begins!r}"
     return "something that FFmpeg does not open"
 
 

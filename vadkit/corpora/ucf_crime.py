@@ -32,7 +32,8 @@ NAME = re.compile(r"([A-Za-z]+(?:_[A-Za-z]+)*)_?\d+")  # class, then a number: A
 Spans = tuple[tuple[int, int], ...]
 
 EXPECTED = """expected below it
-  videos, any folders:  Anomaly-Videos/<Class>/<Name>_x264.mp4, Training_Normal_Videos_Anomaly/, Testing_Normal_Videos_Anomaly/
+  videos, any folders:  Anomaly-Videos/<Class>/<Name>_x264.mp4, Training_Normal_Videos_Anomaly/,
+                        Testing_Normal_Videos_Anomaly/
   and either            UCFCrime2Local/Train_split_AD.txt, Test_split_AD.txt, annotations/<Name>.txt
   or                    Anomaly_Train.txt, Anomaly_Test.txt, Temporal_Anomaly_Annotation.txt
 The videos and the official lists are on the page of UCF-Crime, "Real-world Anomaly Detection in Surveillance Videos"

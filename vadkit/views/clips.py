@@ -1,7 +1,7 @@
 """Clips for 3D networks: sixteen frames, a quarter of a video's 30 a second, cut along the video (section 4.5).
 
-A video's frames are kept at `config.clip_fps`, small; a clip is a run of them, named by its last one, for a decision that is
-taken on the last frame looks back only. Positions count these kept frames, from 0.
+A video's frames are kept at `config.clip_fps`, small; a clip is a run of them, named by its last one, for a decision
+that is taken on the last frame looks back only. Positions count these kept frames, from 0.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Clips(View):
 
 
 def positions_of(ends: np.ndarray, clip_frames: int) -> np.ndarray:
-    """The positions of each clip's frames, the first frame repeated where a clip starts before it. Shape: (n,) -> (n, T)."""
+    """Positions of each clip's frames, the first repeated where a clip starts before it. Shape: (n,) -> (n, T)."""
     return np.maximum(np.asarray(ends)[:, None] + np.arange(1 - clip_frames, 1), 0)
 
 

@@ -35,7 +35,7 @@ def backbone_of(config: Config) -> Network:
 
 
 def pooled(samples: View, stream: str, config: Config, flip: bool = False) -> np.ndarray:
-    """Features of samples by the two-stream systems' backbone, average-pooled over space (paper 3.2); see `features_of`."""
+    """Features of samples by the two-stream systems' backbone, pooled over space (paper 3.2); see `features_of`."""
     return features_of(samples, stream, backbone_of(config), config, flip)
 
 

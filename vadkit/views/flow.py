@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 STREAMS = ("frame", "flow", "speed")
 
 FLOW_WIDTH, FLOW_HEIGHT = 320, 240
+RELEASED_FARNEBACK = dict(pyr_scale=0.5, levels=3, winsize=15, iterations=3, poly_n=5, poly_sigma=1.2, flags=0)
 WINDOW_GRID = 4  # pixels between the places a motion window may take
 
 
@@ -56,22 +57,10 @@ def flow(previous_gray: np.ndarray, gray: np.ndarray, method: str = "farneback")
     on adjacent ones). Raises ValueError for another method, or frames that differ in size or are not grey.
     """
     if previous_gray.shape != gray.shape or gray.ndim != 2 or previous_gray.dtype != np.uint8 or gray.dtype != np.uint8:
-        raise ValueError(
-            f"expected two grey uint8 frames of one size, got {previous_gray.shape} {previous_gray.dtype} and {gray.shape} {gray.dtype}"
-        )
+        got = " and ".join(f"{one.shape} {one.dtype}" for one in (previous_gray, gray))
+        raise ValueError(f"expected two grey uint8 frames of one size, got {got}")
     if method == "farneback":
-        return cv2.calcOpticalFlowFarneback(
-            previous_gray,
-            gray,
-            None,
-            pyr_scale=0.5,
-            levels=3,
-            winsize=15,
-            iterations=3,
-            poly_n=5,
-            poly_sigma=1.2,
-            flags=0,
-        )
+        return cv2.calcOpticalFlowFarneback(previous_gray, gray, None, **RELEASED_FARNEBACK)
     if method == "dis":
         return _dis().calc(previous_gray, gray, None)
     raise ValueError(f"flow method must be 'farneback' or 'dis', got '{method}'")
@@ -85,10 +74,9 @@ def flow_image(
     Shape: (H, W, 2) float32 -> (H, W, 3) uint8 RGB, or (size, size, 3) resized. Hue is the angle in
     degrees / 2 (OpenCV's range): motion to the right is red, downwards yellow-green (y points down). scale
     "minmax": the frame's magnitudes from smallest to largest over 0..255, as released, so that absolute speed is
-    lost and noise fills the range in a still scene (two equal frames: a fifth of a pixel, Farneback's, at the borders); a
-    frame of one magnitude is black. "fixed": min(1,
-    magnitude / (full_scale * H)) * 255, which keeps speed. Raises ValueError for another scale or shape, and for
-    values that are not finite.
+    lost and noise fills the range in a still scene (two equal frames: a fifth of a pixel, Farneback's, at the
+    borders); a frame of one magnitude is black. "fixed": min(1, magnitude / (full_scale * H)) * 255, which keeps
+    speed. Raises ValueError for another scale or shape, and for values that are not finite.
 
     The released code turns HSV into BGR and hands it on as if it were RGB, red and blue exchanged; here the
     image is RGB throughout, and the hues are what they say (our reading: a network sees the same information).
@@ -112,11 +100,11 @@ def flow_image(
 
 
 def speed_image(flows: list[np.ndarray], full_scale: float, size: int, window: Window | None = None) -> np.ndarray:
-    """Three successive speeds as red, green and blue, the latest blue: a motion that goes on is grey, a sudden one coloured.
+    """Three successive speeds as red, green and blue: a motion that goes on is grey, a sudden one blue.
 
-    Shape: one to three flows (H, W, 2) in order -> (size, size, 3) uint8. Each channel is the fixed scale of
-    `flow_image`, without direction; where there are fewer than three, the earliest stands for those before it. Our own
-    addition, in neither paper.
+    Shape: one to three flows (H, W, 2) in order -> (size, size, 3) uint8, the latest in blue. Each channel is the fixed
+    scale of `flow_image`, without direction; where there are fewer than three, the earliest stands for those before it.
+    Our own addition, in neither paper.
     """
     if not flows:
         return no_flow(size)

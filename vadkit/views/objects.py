@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 BATCH = 8  # frames handed to the detector at once
 
 class Detector:
-    """A loaded object detector; also a context manager, which drops the network at its end.
+    """A loaded object detector.
 
     threads: of the ONNX session; 1 where several processes detect at once. Raises ConfigError for
     detector_weights "none", WeightsError for weights that are missing, damaged, or not of COCO's 80 classes.
@@ -41,17 +41,10 @@ class Detector:
         side = self._check_onnx(session) if self._onnx else self._check_pt()
         self.batched = side is None  # a static model takes one image of its own size
         self.input_size = side or config.detector_size
-        self._device = (
-            "cpu" if self._onnx else device_of(config)
-        )  # the onnxruntime that the project asks for has no CUDA
+        # the onnxruntime that the project asks for has no CUDA
+        self._device = "cpu" if self._onnx else device_of(config)
         if session is not None:
             self._limit_threads(session)
-
-    def __enter__(self) -> Detector:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._model = None
 
     def bags(self, frames: Sequence[np.ndarray]) -> np.ndarray:
         """Detections of each class in each frame, raw counts at detector_confidence or above.
@@ -64,15 +57,16 @@ class Detector:
         return counts
 
     def detect(self, frame: np.ndarray) -> np.ndarray:
-        """Boxes of one frame: (H, W, 3) uint8 BGR -> (k, 6) float32 x1, y1, x2, y2 in the frame's pixels, confidence, class."""
+        """Boxes of one frame: x1, y1, x2, y2 in the frame's pixels, confidence, class.
+
+        Shape: (H, W, 3) uint8 BGR -> (k, 6) float32.
+        """
         return self._boxes([frame])[0]
 
     def _boxes(self, frames: Sequence[np.ndarray]) -> list[np.ndarray]:
         for frame in frames:
             if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
                 raise ValueError(f"expected (H, W, 3) uint8 BGR frames, got {frame.shape} {frame.dtype}")
-        if self._model is None:
-            raise RuntimeError("this Detector was closed at the end of its `with` block; make another")
         one_shape = len({frame.shape for frame in frames}) == 1
         groups = [list(frames)] if self.batched and one_shape else [[frame] for frame in frames]
         return [result.boxes.data.cpu().numpy() for group in groups for result in self._predict(group)]

@@ -19,7 +19,7 @@ PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_F
 
 
 class PictureWriter:
-    """Appends images to `<name>.bin`; closed, it writes `<name>.npy`: where each starts, and where the last one ends."""
+    """Appends images to `<name>.bin`; at its end writes `<name>.npy`: where each starts, and where the last ends."""
 
     def __init__(self, path: Path):
         self.path = path

@@ -29,10 +29,10 @@ def gap_frames(fps: float, config: Config) -> int:
 
 
 def flows_of(start: int, number: int, count: int) -> list[tuple[int, int]]:
-    """The last `count` successive flows up to a row's own, which goes from `start` to `number`: pairs of frames, rising.
+    """The last `count` successive flows up to a row's own, which goes from `start` to `number`.
 
-    All span the row's own gap; those that would start before the video are left out. Empty for a row
-    without flow.
+    Pairs of frames, rising. All span the row's own gap; those that would start before the video are left out. Empty for
+    a row without flow.
     """
     gap = number - start
     if gap == 0:
@@ -46,8 +46,8 @@ def plan(video: Video, frames: int, fps: float, config: Config, purpose: str) ->
     Shape: -> (n,) int64 and (n,) int64, ordered. "score": every stride-th frame from 0. "train": inside each hard
     anomaly every stride-th frame from its first, elsewhere likewise with the other stride, so that no span goes
     unseen (paper 3.3; counting from a span's start is our reading). "both": the union. Flow: by config.flow_pair, the
-    frame one scoring stride earlier ("grid"), the frame before ("adjacent"), config.flow_gap_seconds earlier ("gap"), or
-    the previous frame of the same plan ("sampled", as released: the gap then differs between anomalous and normal
+    frame one scoring stride earlier ("grid"), the frame before ("adjacent"), config.flow_gap_seconds earlier ("gap"),
+    or the previous frame of the same plan ("sampled", as released: the gap then differs between anomalous and normal
     frames, and gives the class away).
     Never before frame 0; frame 0 itself has no flow. The plan of a shorter video is the head of a longer one's.
     """

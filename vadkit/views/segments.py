@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from vadkit.corpora.video import Video
 
 TEXT_SEGMENTS = 32  # lines of a file of Sultani et al.
-SUFFIXES = re.compile(
-    r"(\.mp4|_x264|_c3d|_i3d|_rgb|_flow|_c)+$", re.IGNORECASE
-)  # what publishers add to a video's name
+# what publishers add to a video's name
+SUFFIXES = re.compile(r"(\.mp4|_x264|_c3d|_i3d|_rgb|_flow|_c)+$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,9 +47,8 @@ def cut(index: np.ndarray, features: np.ndarray, frames: int, segments: int, nam
     if segments == 0:
         return Bag(np.asarray(index, np.int64), features)
     if frames < segments:
-        raise TooShortError(
-            f"{name} has {frames} frames, too few for {segments} segments; set mil_segments to {frames} or fewer, or to 0"
-        )
+        remedy = f"set mil_segments to {frames} or fewer, or to 0"
+        raise TooShortError(f"{name} has {frames} frames, too few for {segments} segments; {remedy}")
     starts = segment_starts(frames, segments)
     first, last = np.searchsorted(index, starts), np.searchsorted(index, np.append(starts[1:], frames))
     means = [features[a:b].mean(axis=0) if b > a else features[max(a - 1, 0)] for a, b in zip(first, last, strict=True)]
@@ -58,9 +56,9 @@ def cut(index: np.ndarray, features: np.ndarray, frames: int, segments: int, nam
 
 
 def even_rows(index: np.ndarray, stride: int) -> np.ndarray:
-    """Of rows at the given frames, those nearest to every stride-th frame, each once. Shape: (n,) -> (k,) int64, rising.
+    """Of rows at the given frames, those nearest to every stride-th frame, each once.
 
-    Raises ValueError for no row.
+    Shape: (n,) -> (k,) int64, rising. Raises ValueError for no row.
     """
     index = np.asarray(index)
     if len(index) == 0:
@@ -77,11 +75,11 @@ def even_rows(index: np.ndarray, stride: int) -> np.ndarray:
 def read_published(folder: str | Path, videos: Sequence[Video]) -> tuple[dict[str, np.ndarray], list[Problem]]:
     """Clip features from a folder of `.npy` files or of the 32-line text files of Sultani et al., by video name.
 
-    A file is a video's where its name is, with or without what publishers add (`_x264`, `_i3d`, `.mp4` and the
-    like). `.npy`: (clips, D), or (clips, crops, D), of which the mean over crops is taken; text: 32 lines of
-    D numbers. -> ({name: (clips, D) float32}, problems): files of no video and videos without a file are named there.
-    Raises DataError for a missing or empty folder, two files of one video, a shape that does not fit, widths that differ
-    and numbers that are not finite.
+    A file is a video's where its name is, with or without what publishers add (`_x264`, `_i3d`, `.mp4` and the like).
+    `.npy`: (clips, D), or (clips, crops, D), of which the mean over crops is taken; text: 32 lines of D numbers. ->
+    ({name: (clips, D) float32}, problems): files of no video and videos without a file are named there. Raises
+    DataError for a missing or empty folder, two files of one video, a shape that does not fit, widths that differ and
+    numbers that are not finite.
     """
     files = feature_files(folder)
     names = {_plain(v.name): v.name for v in videos}
@@ -97,14 +95,12 @@ def read_published(folder: str | Path, videos: Sequence[Video]) -> tuple[dict[st
             raise DataError(f"{origin[name]} and {path} are both features of {name}; keep one of them in the folder")
         features, origin[name] = (_npy if path.suffix == ".npy" else _text)(path), path
         if not np.isfinite(features).all():
-            raise DataError(
-                f"{path}: {np.count_nonzero(~np.isfinite(features))} of {features.size} numbers are not finite; get the file again"
-            )
+            broken = f"{np.count_nonzero(~np.isfinite(features))} of {features.size} numbers are not finite"
+            raise DataError(f"{path}: {broken}; get the file again")
         first = next(iter(found), name)
         if found and features.shape[1] != found[first].shape[1]:
-            raise DataError(
-                f"{path} has features of width {features.shape[1]}, {origin[first]} of {found[first].shape[1]}; a folder must hold one kind"
-            )
+            widths = f"width {features.shape[1]}, {origin[first]} of {found[first].shape[1]}"
+            raise DataError(f"{path} has features of {widths}; a folder must hold one kind")
         found[name] = features
     problems += [Problem(v.name, f"no features in {folder}", left_out=True) for v in videos if v.name not in found]
     return {v.name: found[v.name] for v in videos if v.name in found}, problems
@@ -113,13 +109,10 @@ def read_published(folder: str | Path, videos: Sequence[Video]) -> tuple[dict[st
 def feature_files(folder: str | Path) -> list[Path]:
     """The `.npy` and `.txt` files in and below a folder. Raises DataError where there is none."""
     folder = Path(folder)
-    files = (
-        sorted(p for p in folder.rglob("*") if p.suffix in (".npy", ".txt") and p.is_file()) if folder.is_dir() else []
-    )
+    files = sorted(path for path in folder.rglob("*") if path.suffix in (".npy", ".txt") and path.is_file())
     if not files:
-        raise DataError(
-            f"no features in {folder}: expected a folder of .npy files, or of .txt files with {TEXT_SEGMENTS} lines each"
-        )
+        expected = f"a folder of .npy files, or of .txt files with {TEXT_SEGMENTS} lines each"
+        raise DataError(f"no features in {folder}: expected {expected}")
     return files
 
 
@@ -127,12 +120,12 @@ def published_bag(features: np.ndarray, frames: int, segments: int, name: str = 
     """A bag of published clip features, whose clips are equal parts of the video; segments as for `cut`.
 
     Shape: (clips, D) -> segments instances. As many clips as segments are taken as they are; of other numbers each
-    segment takes the mean of the clips that start in it. Raises DataError where frames are fewer than clips or segments.
+    segment takes the mean of the clips that start in it. Raises DataError where frames are fewer than clips or
+    segments.
     """
     if frames < len(features):
-        raise DataError(
-            f"{name} has {frames} frames and features of {len(features)} clips; these features are of another video"
-        )
+        clips = f"features of {len(features)} clips"
+        raise DataError(f"{name} has {frames} frames and {clips}; these features are of another video")
     return cut(segment_starts(frames, len(features)), features, frames, segments, name)
 
 
@@ -146,9 +139,8 @@ def _npy(path: Path) -> np.ndarray:
     except (ValueError, OSError, EOFError) as error:
         raise DataError(f"{path} is not a .npy file of numbers ({error})") from None
     if features.dtype.kind not in "fiu" or features.ndim not in (2, 3) or 0 in features.shape:
-        raise DataError(
-            f"{path}: expected numbers of shape (clips, D) or (clips, crops, D), got {features.dtype} of {features.shape}"
-        )
+        expected = "numbers of shape (clips, D) or (clips, crops, D)"
+        raise DataError(f"{path}: expected {expected}, got {features.dtype} of {features.shape}")
     features = features.astype(np.float32)
     return features.mean(axis=1) if features.ndim == 3 else features
 

@@ -1,4 +1,4 @@
-"""Tubes: clips of a part of the frame, along an annotated box or where most moves (section 4.6, after Landi et al. 2019).
+"""Tubes: clips of a part of the frame, along an annotated box or where most moves (section 4.6; Landi et al. 2019).
 
 All frames of a clip share its window (`vadkit.views.windows`), so that what moves in a crop moved before the camera.
 Each clip has its own pictures, for hardly two share a window.
@@ -40,9 +40,10 @@ KINDS = ("boxes", "normal", "search", "score")
 class Cut:
     """What to cut from one video.
 
-    kind: "boxes", the clips of its hard anomalies along the annotated boxes; "normal", training clips of a normal video, each
-    with a side drawn from `sides`; "search", clips all along a video of which only the label is used; "score", the clips of the
-    analysed frames. All but the first are cut where most moves; the last two take the one side in `sides`.
+    kind: "boxes", the clips of its hard anomalies along the annotated boxes; "normal", training clips of a normal
+    video, each with a side drawn from `sides`; "search", clips all along a video of which only the label is used;
+    "score", the clips of the analysed frames. All but the first are cut where most moves; the last two take the one
+    side in `sides`.
     """
 
     video: Video
@@ -55,9 +56,8 @@ class Cut:
         if self.kind == "boxes" and self.video.boxes_path is None:
             raise ValueError(f"{self.video.name} has no boxes to cut along")
         if self.kind != "boxes" and (not self.sides or self.kind != "normal" and len(self.sides) != 1):
-            raise ValueError(
-                f"{self.video.name}: '{self.kind}' takes {'sides to draw from' if self.kind == 'normal' else 'one side'}, got {len(self.sides)}"
-            )
+            takes = "sides to draw from" if self.kind == "normal" else "one side"
+            raise ValueError(f"{self.video.name}: '{self.kind}' takes {takes}, got {len(self.sides)}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +102,7 @@ class Tubes(View):
 def extract_tubes(
     cuts: Sequence[Cut], config: Config, size: int, progress: Progress | None = None
 ) -> tuple[list[Tubes], list[Problem]]:
-    """Tubes of many videos, and what was wrong with them; see `view.extract_views`. size: side of the crops in pixels."""
+    """Tubes of many videos, and what was wrong with them; see `view.extract_views`. size: of the crops, in pixels."""
 
     def entries_of(n: int) -> list:
         return [(_key(cuts[n], size, config), partial(_build, cuts[n], size, config))]
@@ -144,7 +144,7 @@ def _key(cut: Cut, size: int, config: Config) -> dict:
 
 
 def _build(cut: Cut, size: int, config: Config, folder: Path) -> None:
-    """Count the video's frames, then one pass over it that holds the frames of one clip; whole frames are kept as well."""
+    """Count the video's frames, then one pass that holds the frames of one clip; whole frames are kept as well."""
     found = inspect(cut.video.path)
     ends, index = _plan(cut, found.frames, found.fps, config)
     windows_at = _finder(
@@ -194,9 +194,8 @@ def _plan(cut: Cut, frames: int, fps: float, config: Config) -> Pairs:
     ends, index = plan_clips(video, frames, fps, config, "train")
     hard = video.frame_labels(frames)[index] == 1
     if not hard.any():
-        raise DataError(
-            f"{cut.video.boxes_path}: no frame of {cut.video.name} counts as a hard anomaly, so there is no clip to cut; mend the file, or take the video off the lists"
-        )
+        what = f"no frame of {cut.video.name} counts as a hard anomaly, so there is no clip to cut"
+        raise DataError(f"{cut.video.boxes_path}: {what}; mend the file, or take the video off the lists")
     return ends[hard], index[hard]
 
 

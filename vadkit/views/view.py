@@ -46,7 +46,7 @@ class View:
         return len(self.index)
 
     def images(self, stream: str, rows: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Images of the given rows, in their order, from the cache. Shape: (k, S, S, 3), clips (k, T, S, S, 3), uint8 RGB.
+        """Images of the given rows, in their order. Shape: (k, S, S, 3), of clips (k, T, S, S, 3), uint8 RGB.
 
         Raises ValueError for a stream that is not there or no rows, IndexError for a row out of range, DataError where
         the cache entry is damaged.
@@ -75,8 +75,8 @@ class View:
             found = [where[pair] for pair in zip(*(one.tolist() for one in planned), strict=True)]
         except KeyError as error:
             raise ValueError(
-                f"{self.video.name}: the row of frames {error.args[0]} is wanted for '{purpose}' but was not extracted; "
-                f"extract with purpose '{purpose}' or 'both', and with the same sampling and rates"
+                f"{self.video.name}: row {error.args[0]} is wanted for '{purpose}' but was not extracted; extract with "
+                f"purpose '{purpose}' or 'both', and with the same sampling and rates"
             ) from None
         rows = np.array(found, np.int64)
         return rows[self.labels[rows] == 1] if purpose == "train" and hard_only and self.video.label else rows
