@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from vadkit.core.errors import DataError
 from vadkit.corpora.video import Video
-from vadkit.views.segments import cut, even_rows, published_bag, read_published
+from vadkit.views.segments import even_rows, published_bag, read_published, segment_bag
 
 
 def videos(*names: str) -> list[Video]:
@@ -22,32 +22,35 @@ def videos(*names: str) -> list[Video]:
 
 
 def test_a_segment_is_the_mean_of_its_rows_and_the_last_takes_the_remainder():
-    bag = cut(np.array([0, 2, 4, 6, 8, 10]), np.arange(6.0)[:, None], 11, 2)
+    bag = segment_bag(np.array([0, 2, 4, 6, 8, 10]), np.arange(6.0)[:, None], 11, 2)
     assert bag.starts.tolist() == [0, 5] and bag.features.dtype == np.float32
     assert bag.features[:, 0].tolist() == [1.0, 4.0]
 
 
 def test_a_segment_without_a_row_takes_the_row_before():
-    bag = cut(np.array([1, 7]), np.array([[1.0], [2.0]]), 10, 5)
+    bag = segment_bag(np.array([1, 7]), np.array([[1.0], [2.0]]), 10, 5)
     assert bag.features[:, 0].tolist() == [1.0, 1.0, 1.0, 2.0, 2.0]
-    assert cut(np.array([3]), np.array([[5.0]]), 4, 2).features[:, 0].tolist() == [5.0, 5.0]  # none before: the first
+    assert segment_bag(np.array([3]), np.array([[5.0]]), 4, 2).features[:, 0].tolist() == [
+        5.0,
+        5.0,
+    ]  # none before: the first
 
 
 def test_zero_segments_take_every_row():
-    bag = cut(np.array([0, 3, 9]), np.eye(3), 10, 0)
+    bag = segment_bag(np.array([0, 3, 9]), np.eye(3), 10, 0)
     assert bag.starts.tolist() == [0, 3, 9] and np.array_equal(bag.features, np.eye(3))
 
 
 def test_a_video_shorter_than_its_segments_is_named():
     with pytest.raises(DataError, match="clip7 has 20 frames, too few for 32 segments; set mil_segments to 20"):
-        cut(np.array([0]), np.zeros((1, 2)), 20, 32, "clip7")
+        segment_bag(np.array([0]), np.zeros((1, 2)), 20, 32, "clip7")
 
 
 @given(st.data())
 def test_segments_of_a_constant_video_are_that_constant(data):
     frames, segments = data.draw(st.integers(40, 300)), data.draw(st.integers(1, 40))
     index = np.array(sorted(data.draw(st.sets(st.integers(0, frames - 1), min_size=1))))
-    bag = cut(index, np.full((len(index), 3), 7.0), frames, segments)
+    bag = segment_bag(index, np.full((len(index), 3), 7.0), frames, segments)
     assert bag.features.shape == (segments, 3) and (bag.features == 7.0).all()
 
 

@@ -15,9 +15,9 @@ from vadkit.core.errors import DataError
 from vadkit.corpora.video import Video
 
 ATTEMPTS = 50  # shuffles tried for folds in which every side has both classes
-CLASSES = {0: "normal", 1: "anomalous"}
+LABELS = {0: "normal", 1: "anomalous"}
 
-Fold = tuple[tuple[Video, ...], tuple[Video, ...], tuple[Video, ...]]
+Sides = tuple[tuple[Video, ...], tuple[Video, ...], tuple[Video, ...]]  # training, validation, test
 
 
 def train_cut(videos: Sequence[Video], fraction: float, seed: int = 0) -> tuple[tuple[Video, ...], tuple[Video, ...]]:
@@ -33,7 +33,7 @@ def train_cut(videos: Sequence[Video], fraction: float, seed: int = 0) -> tuple[
     return tuple(v for v in videos if v.source not in held), tuple(v for v in videos if v.source in held)
 
 
-def grouped_folds(videos: Sequence[Video], folds: int, seed: int, validation_fraction: float = 0.2) -> list[Fold]:
+def grouped_folds(videos: Sequence[Video], folds: int, seed: int, validation_fraction: float = 0.2) -> list[Sides]:
     """Cross-validation by source: `folds` triples (train, validation, test), stratified by label.
 
     Every video is tested exactly once, no source stands on two sides of a fold, and every side has both
@@ -56,7 +56,7 @@ def grouped_folds(videos: Sequence[Video], folds: int, seed: int, validation_fra
         reason = _one_class_side(dealt)
         if not reason:
             return dealt
-    counts = ", ".join(f"{n} sources with {CLASSES[label]} videos" for label, n in _sources_of(videos).items())
+    counts = ", ".join(f"{n} sources with {LABELS[label]} videos" for label, n in _sources_of(videos).items())
     raise DataError(
         f"no {folds} folds by source with both classes on every side in {ATTEMPTS} shuffles: {reason}; "
         f"there are {counts}; use fewer folds, or give more sources"
@@ -111,7 +111,7 @@ def _deal(videos: Sequence[Video], folds: int, state: int) -> list[tuple[tuple[V
 
 
 def _sources_of(videos: Sequence[Video]) -> dict[int, int]:
-    return {label: len({v.source for v in videos if v.label == label}) for label in CLASSES}
+    return {label: len({v.source for v in videos if v.label == label}) for label in LABELS}
 
 
 def _check_sources(videos: Sequence[Video], folds: int) -> None:
@@ -119,15 +119,15 @@ def _check_sources(videos: Sequence[Video], folds: int) -> None:
     for label, count in _sources_of(videos).items():
         if count < needed:
             raise DataError(
-                f"{folds} folds by source need at least {needed} sources with {CLASSES[label]} videos, got {count}; "
+                f"{folds} folds by source need at least {needed} sources with {LABELS[label]} videos, got {count}; "
                 "use fewer folds, or give more sources"
             )
 
 
-def _one_class_side(folds: list[Fold]) -> str:
+def _one_class_side(folds: list[Sides]) -> str:
     for number, fold in enumerate(folds, 1):
         for side, videos in zip(("training", "validation", "test"), fold, strict=True):
-            for label, name in CLASSES.items():
+            for label, name in LABELS.items():
                 if not any(v.label == label for v in videos):
                     return f"the {side} side of fold {number} has no {name} video"
     return ""

@@ -33,7 +33,7 @@ from vadkit.systems.runner import Fold, prepare
 from vadkit.views.clips import Clips
 from vadkit.views.frames import Samples, extract
 from vadkit.views.sampling import stride_frames
-from vadkit.views.segments import Bag, TooShortError, cut, even_rows, published_bag, read_published
+from vadkit.views.segments import Bag, TooShortError, even_rows, published_bag, read_published, segment_bag
 from vadkit.views.view import extract_views, write_facts
 
 Segments = Callable[
@@ -179,7 +179,7 @@ def _own_item(samples: Samples | Clips, rows: np.ndarray, inputs: Inputs, segmen
         samples.video,
         samples.frames,
         samples.fps,
-        cut(samples.index[rows], features, samples.frames, count, samples.video.name),
+        segment_bag(samples.index[rows], features, samples.frames, count, samples.video.name),
         identity,
     )
 

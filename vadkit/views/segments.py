@@ -36,7 +36,7 @@ class Bag:
         return len(self.starts)
 
 
-def cut(index: np.ndarray, features: np.ndarray, frames: int, segments: int, name: str = "the video") -> Bag:
+def segment_bag(index: np.ndarray, features: np.ndarray, frames: int, segments: int, name: str = "the video") -> Bag:
     """Mean features of equal segments, the last with the remainder.
 
     Shape: index (n,) rising frame numbers, features (n, D) -> a bag of `segments` instances. A segment in which no
@@ -117,7 +117,7 @@ def feature_files(folder: str | Path) -> list[Path]:
 
 
 def published_bag(features: np.ndarray, frames: int, segments: int, name: str = "the video") -> Bag:
-    """A bag of published clip features, whose clips are equal parts of the video; segments as for `cut`.
+    """A bag of published clip features, whose clips are equal parts of the video; segments as for `segment_bag`.
 
     Shape: (clips, D) -> segments instances. As many clips as segments are taken as they are; of other numbers each
     segment takes the mean of the clips that start in it. Raises DataError where frames are fewer than clips or
@@ -126,7 +126,7 @@ def published_bag(features: np.ndarray, frames: int, segments: int, name: str = 
     if frames < len(features):
         clips = f"features of {len(features)} clips"
         raise DataError(f"{name} has {frames} frames and {clips}; these features are of another video")
-    return cut(segment_starts(frames, len(features)), features, frames, segments, name)
+    return segment_bag(segment_starts(frames, len(features)), features, frames, segments, name)
 
 
 def _plain(name: str) -> str:

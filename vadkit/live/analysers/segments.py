@@ -33,7 +33,7 @@ from vadkit.systems import joint, mil
 from vadkit.systems.bags import at_bag_rate, rows_per_second
 from vadkit.systems.record import TrainedModel
 from vadkit.views.sampling import stride_frames
-from vadkit.views.segments import Bag, cut, even_rows
+from vadkit.views.segments import Bag, even_rows, segment_bag
 
 
 @dataclass
@@ -74,7 +74,7 @@ class Sequence:
 
     def see(self, number: int, features: np.ndarray) -> np.ndarray:
         segment = int(number / self._length)
-        if self._rows and segment > self._segment:  # those without a row repeat, as in `segments.cut`
+        if self._rows and segment > self._segment:  # those without a row repeat, as in `segments.segment_bag`
             self._before.extend([_mean(self._rows)] * min(segment - self._segment, self._most))
             self._rows = []
         self._segment = segment
@@ -190,7 +190,7 @@ class FileAnalyser(_SegmentAnalyser):
             grid = np.arange(0, frames, self._stride)
             kept = np.isin(index, grid[even_rows(grid, stride_frames(self.fps, rate))])
             index, features = index[kept], features[kept]
-        self._bag = cut(index, features, frames, count, name)
+        self._bag = segment_bag(index, features, frames, count, name)
         self._values, self.notes = self._scores(self._bag.features), ()
         if count:
             ahead = "a segment's score stands from its first frame on, so it looks ahead"
