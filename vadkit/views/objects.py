@@ -1,8 +1,8 @@
 """Bag of objects: how many of each COCO class a detector sees in a frame (paper 3.1).
 
-The detector runs through ultralytics, kept offline and quiet: nothing is installed, reported, or written outside the cache
-while a workbook runs. Weights are ONNX files, which hold data only, or ultralytics' own `.pt` files, which are pickles:
-loading one runs what its author put in it, so give only `.pt` files that you trust.
+The detector runs through ultralytics, kept offline and quiet: nothing is installed, reported, or written outside the
+cache while a workbook runs. Weights are ONNX files, which hold data only, or ultralytics' own `.pt` files, which are
+pickles: loading one runs what its author put in it, so give only `.pt` files that you trust.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from vadkit.core.config import Config
 
 BATCH = 8  # frames handed to the detector at once
+EXPORT = "yolo export model=yolov8n.pt format=onnx"
+
 
 class Detector:
     """A loaded object detector.
@@ -82,9 +84,8 @@ class Detector:
         try:
             names, task = ast.literal_eval(facts["names"]), facts["task"]
         except (KeyError, ValueError, SyntaxError):
-            raise WeightsError(
-                f"{self.path} does not say which classes it detects; export it with ultralytics: yolo export model=yolov8n.pt format=onnx"
-            ) from None
+            what = f"{self.path} does not say which classes it detects"
+            raise WeightsError(f"{what}; export it with ultralytics: {EXPORT}") from None
         _check_classes(names, task, self.path)
         shape = session.get_inputs()[0].shape
         return tuple(shape[2:]) if all(isinstance(side, int) for side in shape) else None
@@ -134,8 +135,8 @@ class BagCounter:
 def detector_key(config: Config) -> dict | None:
     """What bags depend on, for a cache key: the weights' content and the detector's parameters; None for "none".
 
-    A published name that is not in the cache yet is fetched: what bags were counted with is known by its content, never by its
-    name alone. Raises WeightsError where a weights file is missing.
+    A published name that is not in the cache yet is fetched: what bags were counted with is known by its content, never
+    by its name alone. Raises WeightsError where a weights file is missing.
     """
     if config.detector_weights == "none":
         return None
@@ -151,9 +152,8 @@ def detector_key(config: Config) -> dict | None:
 
 def _fetch(config: Config) -> Path:
     if config.detector_weights == "none":
-        raise ConfigError(
-            "detector_weights is 'none', so there is no bag of objects; give 'world' or a path, or take a system without a bag"
-        )
+        remedy = "give 'world' or a path, or take a system without a bag"
+        raise ConfigError(f"detector_weights is 'none', so there is no bag of objects; {remedy}")
     path = detector_file(config)
     if path.is_file():
         return path
@@ -161,14 +161,13 @@ def _fetch(config: Config) -> Path:
     from ultralytics.utils.downloads import attempt_download_asset
 
     path.parent.mkdir(parents=True, exist_ok=True)
+    why = ""
     try:
         attempt_download_asset(str(path))
     except Exception as error:  # ultralytics raises many types for a failed download
-        raise WeightsError(
-            f"{path.name} could not be fetched ({type(error).__name__}: {error}); download it from {RELEASES} and put it at {path}"
-        ) from None
-    if not path.is_file():
-        raise WeightsError(f"{path.name} could not be fetched; download it from {RELEASES} and put it at {path}")
+        why = f" ({type(error).__name__}: {error})"
+    if why or not path.is_file():
+        raise WeightsError(f"{path.name} could not be fetched{why}; download it from {RELEASES} and put it at {path}")
     return path
 
 
@@ -176,9 +175,8 @@ def _quiet_ultralytics(cache_dir: Path) -> None:
     """Keep ultralytics and onnxruntime from installing, reporting, and writing under the user's home."""
     os.environ["YOLO_AUTOINSTALL"] = "false"
     os.environ["YOLO_VERBOSE"] = "false"
-    os.environ["YOLO_OFFLINE"] = (
-        "true"  # no look-ups; a named download still works, for it only matters after a failure
-    )
+    # no look-ups; a named download still works, for it only matters after a failure
+    os.environ["YOLO_OFFLINE"] = "true"
     os.environ["YOLO_CONFIG_DIR"] = str(cache_dir / "ultralytics")
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # onnxruntime >= 1.29 reports each session, and keeps an id in the home
     (cache_dir / "ultralytics").mkdir(parents=True, exist_ok=True)
@@ -203,9 +201,8 @@ def _onnx_session(path: Path, threads: int | None):
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions have no common public base
-        raise WeightsError(
-            f"{path} is not a model that onnxruntime loads ({type(error).__name__}); export it again: yolo export model=yolov8n.pt format=onnx"
-        ) from None
+        what = f"{path} is not a model that onnxruntime loads ({type(error).__name__})"
+        raise WeightsError(f"{what}; export it again: {EXPORT}") from None
 
 
 def _load(path: Path, cache_dir: Path):
@@ -215,9 +212,8 @@ def _load(path: Path, cache_dir: Path):
     try:
         return YOLO(str(path), task="detect" if path.suffix == ".onnx" else None, verbose=False)
     except Exception as error:  # ultralytics raises many types for files that are no model
-        raise WeightsError(
-            f"{path} is not a YOLO model that ultralytics loads ({type(error).__name__}: {str(error).splitlines()[0]})"
-        ) from None
+        why = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        raise WeightsError(f"{path} is not a YOLO model that ultralytics loads ({why})") from None
 
 
 def _check_classes(names: dict[int, str] | list[str], task: str, path: Path) -> None:
@@ -225,14 +221,8 @@ def _check_classes(names: dict[int, str] | list[str], task: str, path: Path) -> 
     if task != "detect":
         raise WeightsError(f"{path} is a model for '{task}'; a bag of objects needs a detector (task 'detect')")
     if given != COCO_CLASSES:
-        first = next(
-            (
-                f"class {n} is '{one}', expected '{coco}'"
-                for n, (one, coco) in enumerate(zip(given, COCO_CLASSES, strict=False))
-                if one != coco
-            ),
-            "the rest is missing",
-        )
-        raise WeightsError(
-            f"{path} detects {len(given)} classes, expected COCO's 80 in their order ({first}); give a detector trained on COCO"
-        )
+        pairs = enumerate(zip(given, COCO_CLASSES, strict=False))
+        others = [f"class {n} is '{one}', expected '{coco}'" for n, (one, coco) in pairs if one != coco]
+        first = others[0] if others else "the rest is missing"
+        expected = f"expected COCO's 80 in their order ({first})"
+        raise WeightsError(f"{path} detects {len(given)} classes, {expected}; give a detector trained on COCO")
