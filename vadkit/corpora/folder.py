@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vadkit.core.config import resolve
-from vadkit.core.errors import DataError
+from vadkit.core.errors import AnnotationError, DataError
 from vadkit.corpora import vatic
 from vadkit.corpora.ucf_crime import VIDEO_SUFFIXES
 from vadkit.corpora.video import NORMAL, Corpus, Findings, Video
@@ -169,7 +169,7 @@ class _Reader(Findings):
                         before = rows.setdefault(row.path, row)
                         if before is not row:
                             self._join(before, row)
-                    except vatic.AnnotationError as error:
+                    except AnnotationError as error:
                         broken.add(self.root / (fields.get("path") or "").strip())
                         self.leave_out(error.where, error.what)
         except UnicodeDecodeError:
@@ -182,7 +182,7 @@ class _Reader(Findings):
 
         def check(fits: bool, expected: str, got: object) -> None:
             if not fits:
-                raise vatic.AnnotationError(where, f"expected {expected}, got {got}")
+                raise AnnotationError(where, f"expected {expected}, got {got}")
 
         check(bool(path) and None not in fields, "a path and one value a column", [v for v in fields.values() if v])
         check(label in ("0", "1"), "the label 0 (normal) or 1 (anomalous)", repr(label))
@@ -198,10 +198,10 @@ class _Reader(Findings):
     def _join(self, before: _Row, row: _Row) -> None:
         if (before.label, before.source, before.category) != (row.label, row.source, row.category):
             expected = f"expected label, source and category as on {before.where} for the same clip"
-            raise vatic.AnnotationError(row.where, f"{expected}, got others")
+            raise AnnotationError(row.where, f"{expected}, got others")
         if not (before.spans and row.spans):
             listed = f"the clip is listed on {before.where} already"
-            raise vatic.AnnotationError(row.where, f"{listed}; a second line must add a span to a first one")
+            raise AnnotationError(row.where, f"{listed}; a second line must add a span to a first one")
         before.spans += row.spans
 
     def _add(self, videos: dict[str, Video], where: str, video: Video) -> None:

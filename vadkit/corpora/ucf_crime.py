@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vadkit.core.config import resolve
-from vadkit.core.errors import DataError
+from vadkit.core.errors import AnnotationError, DataError
 from vadkit.corpora import splits, vatic
 from vadkit.corpora.video import NORMAL, Corpus, Findings, Video
 
@@ -200,7 +200,7 @@ def _vatic_spans(tree: _Tree) -> _Finder:
         path = tree.one(tree.vatic, entry.name)
         if path is None:
             expected = f"UCFCrime2Local/annotations/{entry.name}.txt"
-            raise vatic.AnnotationError(entry.where, f"{entry.name} has no Vatic file; expected {expected}")
+            raise AnnotationError(entry.where, f"{entry.name} has no Vatic file; expected {expected}")
         return vatic.intervals(path), path
 
     return find
@@ -209,11 +209,11 @@ def _vatic_spans(tree: _Tree) -> _Finder:
 def _temporal_spans(tree: _Tree, test_names: set[str]) -> _Finder:
     """Spans of the official temporal annotation; None for a video outside it that is not in `test_names`."""
     path = tree.one(tree.texts, TEMPORAL)
-    found: dict[str, Spans | vatic.AnnotationError] = {}
+    found: dict[str, Spans | AnnotationError] = {}
     for number, line in vatic.numbered_lines(path) if path else []:
         try:
             found[video_name(line.split()[0])] = temporal_spans(f"{path}, line {number}", line)
-        except vatic.AnnotationError as error:
+        except AnnotationError as error:
             found[video_name(line.split()[0])] = error
     if path is None:
         means = "anomalous test videos carry their label on every frame, and frame-level figures say little"
@@ -221,11 +221,11 @@ def _temporal_spans(tree: _Tree, test_names: set[str]) -> _Finder:
 
     def find(entry: _Entry) -> tuple[Spans | None, Path | None]:
         spans = found.get(entry.name)
-        if isinstance(spans, vatic.AnnotationError):
+        if isinstance(spans, AnnotationError):
             raise spans
         if path and not spans and entry.name in test_names:
             expected = f"a line with the spans of the listed test video {entry.name}"
-            raise vatic.AnnotationError(str(path), f"expected {expected}, got none")
+            raise AnnotationError(str(path), f"expected {expected}, got none")
         return spans or None, None
 
     return find
@@ -244,13 +244,13 @@ def temporal_spans(where: str, line: str) -> Spans:
         numbers = []
     if len(fields) != 6 or len(numbers) != 4:
         expected = "six fields, <video> <class> start end start end"
-        raise vatic.AnnotationError(where, f"expected {expected}, got {line[:120]!r}")
+        raise AnnotationError(where, f"expected {expected}, got {line[:120]!r}")
     spans = []
     for start, end in (numbers[:2], numbers[2:]):
         if (start, end) == (-1, -1):
             continue
         if start < 0 or end < start:
-            raise vatic.AnnotationError(where, f"expected -1 -1 or frames with 0 <= start <= end, got {start} {end}")
+            raise AnnotationError(where, f"expected -1 -1 or frames with 0 <= start <= end, got {start} {end}")
         spans.append((max(start - 1, 0), end))
     return vatic.merge(spans)
 
@@ -266,7 +266,7 @@ def _video(tree: _Tree, entry: _Entry, split: str, spans: _Finder | None, source
     if entry.category != NORMAL and spans is not None:
         try:
             intervals, boxes = spans(entry)
-        except vatic.AnnotationError as error:
+        except AnnotationError as error:
             tree.leave_out(error.where, f"{error.what} ({entry.name})")
             return None
     return Video(entry.name, path, entry.category, split, sources.get(entry.name, entry.name), intervals, boxes)
