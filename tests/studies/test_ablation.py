@@ -11,9 +11,9 @@ from tiny import tiny_corpus
 
 from vadkit.core.config import Config
 from vadkit.corpora.video import Problem
-from vadkit.evaluation import evaluate as evaluation
+from vadkit.evaluation.evaluate import compare
 from vadkit.studies import ablation
-from vadkit.systems import runner as experiment
+from vadkit.systems.runner import plan_folds, prepare
 from vadkit.views.objects import COCO_CLASSES
 
 
@@ -34,16 +34,14 @@ def make(tmp_path, **changes) -> Config:
 
 @pytest.fixture
 def world(monkeypatch):
-    found = fake_world(monkeypatch)
-    monkeypatch.setattr(ablation, "pooled", lambda samples, stream, config: samples.features(stream))
-    return found
+    return fake_world(monkeypatch)
 
 
 def test_a_study_compares_systems_as_the_evaluator_does_and_under_the_papers_claims(tmp_path, world):
     config = make(tmp_path)
     study = ablation.run(config, fake_corpus(), ["2S-bag", "2S-no-bag"])
     changes = study.changes({"The bag": ("2S-bag", "2S-no-bag")}, ["fl_auc", "ap"])
-    expected = evaluation.compare(study.runs["2S-bag"].by_seed(), study.runs["2S-no-bag"].by_seed(), config, "fl_auc")
+    expected = compare(study.runs["2S-bag"].by_seed(), study.runs["2S-no-bag"].by_seed(), config, "fl_auc")
     assert changes.comparisons[0] == expected
     by_name = {row.metric: row for row in changes.rows}
     assert by_name["fl_auc_difference"].value == pytest.approx(100 * expected.difference)
@@ -94,8 +92,8 @@ def test_a_video_that_was_left_out_makes_other_data(tmp_path, world, the_papers)
 def test_training_videos_are_those_that_a_system_is_trained_on(tmp_path, world, changes):
     """With the papers' validation, the validation side is a half of the test list."""
     config, corpus = make(tmp_path, seeds=[0], **changes), fake_corpus(official="split" not in changes)
-    fold = experiment.plan_folds(config, corpus, 0)[0]
-    found = [one.video.name for one in ablation.trained_on(config, corpus, experiment.prepare(config, corpus))]
+    fold = plan_folds(config, corpus, 0)[0]
+    found = [one.video.name for one in ablation.trained_on(config, corpus, prepare(config, corpus))]
     assert found and tuple(found) == fold.train and not set(found) & {*fold.val, *fold.test}
 
 
@@ -219,7 +217,7 @@ def test_counts_need_both_sides(tmp_path):
 
 
 def test_the_figures_hold_what_they_are_given(tmp_path, world):
-    from vadkit.report import figures as plots
+    from vadkit.report.figures import learning_curves
     from vadkit.studies import ablation_plots
 
     config, corpus = make(tmp_path), fake_corpus()
@@ -228,11 +226,11 @@ def test_the_figures_hold_what_they_are_given(tmp_path, world):
     assert [t.get_text() for t in shares.axes[0].get_yticklabels()] == list(ablation.KINDS)
     counts = ablation_plots.object_counts(ablation.object_counts(config, [Counted(v, 0.0) for v in corpus.of("train")]))
     assert [t.get_text() for t in counts.axes[0].get_yticklabels()] == ["person", "dog"]
-    curves = plots.learning_curves(study.histories(), against="samples")
+    curves = learning_curves(study.histories(), against="samples")
     history = study.histories()["2S-bag"][0]
     assert curves.axes[0].lines[0].get_xdata()[-1] == pytest.approx(sum(e.samples for e in history))
     for draw in (ablation_plots.mined_shares, ablation_plots.object_counts):
         with pytest.raises(ValueError):
             draw([])
     with pytest.raises(ValueError, match="epochs"):
-        plots.learning_curves(study.histories(), against="hours")
+        learning_curves(study.histories(), against="hours")

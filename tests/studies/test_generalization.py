@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from vadkit.core.config import make_config
 from vadkit.corpora.video import Corpus
 from vadkit.evaluation import metrics
-from vadkit.evaluation.evaluate import compare, compare_sets
+from vadkit.evaluation.evaluate import compare, compare_sets, video_sas
 from vadkit.evaluation.scores import VideoScores
 from vadkit.studies import generalization
 
@@ -92,7 +92,7 @@ def test_the_unseen_list_is_scored_with_its_own_normal_videos(trained):
     assert abuse.value is None and abuse.reason == "no video of class Abuse"
     tpr = np.mean(
         [
-            metrics.video_tpr([1, 1], [generalization.evaluation.video_sas(v, config).max() for v in videos[:2]])
+            metrics.video_tpr([1, 1], [video_sas(v, config).max() for v in videos[:2]])
             for videos in study.unseen.values()
         ]
     )

@@ -4,8 +4,8 @@
     study.rows("table 1")
     study.changes({"The bag of objects": ("2S-bag", "2S-no-bag")}, ["fl_auc", "vl_f1"])
 
-Beside the numbers, two looks inside: which objects stand in hard frames (`object_counts`), and which samples hard
-mining keeps (`mined`).
+Beside the numbers, looks inside: which objects stand in hard frames (`object_counts`), which samples hard mining keeps
+(`mined`), and what each class is sampled at (`class_rates`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,23 +21,20 @@ import torch
 from vadkit.core.compute import device_of
 from vadkit.core.config import Config
 from vadkit.core.progress import Progress
-from vadkit.corpora.video import Corpus
-from vadkit.evaluation import bootstrap as intervals
-from vadkit.evaluation import evaluate as evaluation
-from vadkit.evaluation.evaluate import Comparison, Metric
+from vadkit.corpora.video import Corpus, Problem
+from vadkit.evaluation import bootstrap
+from vadkit.evaluation.evaluate import Comparison, Metric, compare, evaluate, resamples
 from vadkit.evaluation.scores import VideoScores
 from vadkit.models.two_stream import sample_losses
 from vadkit.report import comparable, published, tables
-from vadkit.report import rows as report
-from vadkit.report.rows import ResultRow
-from vadkit.systems import runner as experiment
+from vadkit.report.rows import ResultRow, change_rows, result_rows
 from vadkit.systems.base import system_for
 from vadkit.systems.hard_mining import draw_batches, hardest
+from vadkit.systems.inputs import inputs_of
 from vadkit.systems.rates import ClassRate, plan_rates
-from vadkit.systems.runner import Material, SystemRun
-from vadkit.systems.scorer import load_model
-from vadkit.systems.trainer import EVALUATION_ROWS, Epoch, derived_seed, make_head
-from vadkit.views.features import pooled
+from vadkit.systems.runner import Material, SystemRun, plan_folds, prepare, run_system, sides_of
+from vadkit.systems.scorer import confidences, load_model
+from vadkit.systems.trainer import Epoch, derived_seed, make_head
 from vadkit.views.frames import Samples
 from vadkit.views.objects import COCO_CLASSES
 
@@ -67,7 +65,7 @@ class Study:
     @cached_property
     def found(self) -> dict[str, list[Metric]]:
         """Every metric of every system, with its interval."""
-        return {name: evaluation.evaluate(scores, self.config) for name, scores in self.scores.items()}
+        return {name: evaluate(scores, self.config) for name, scores in self.scores.items()}
 
     @property
     def paper(self) -> str:
@@ -75,7 +73,7 @@ class Study:
         return "" if comparable.other_data(self.config, PAPER) else PAPER
 
     @property
-    def problems(self) -> tuple:
+    def problems(self) -> tuple[Problem, ...]:
         return tuple(dict.fromkeys(problem for one in self.runs.values() for problem in one.problems))
 
     def histories(self) -> dict[str, list[tuple[Epoch, ...]]]:
@@ -84,18 +82,15 @@ class Study:
 
     def training_samples(self) -> dict[str, int]:
         """By system, the samples to train on: mean over seeds and folds, rounded."""
-        return {
-            name: round(np.mean([n for seed in one.seeds for n in seed.training_samples]))
-            for name, one in self.runs.items()
-        }
+        counts = {name: [seed.training_samples for seed in one.seeds] for name, one in self.runs.items()}
+        return {name: round(np.mean(np.concatenate(of))) for name, of in counts.items()}
 
     def rows(self, item: str) -> list[ResultRow]:
         """Every metric of every system as a row of a table of the paper ("table 1")."""
-        return [
-            row
-            for name, metrics in self.found.items()
-            for row in report.result_rows(self.config, metrics, PAPER, item, name, self.problems)
-        ]
+        found = []
+        for name, metrics in self.found.items():
+            found += result_rows(self.config, metrics, PAPER, item, name, self.problems)
+        return found
 
     def changes(self, pairs: Mapping[str, tuple[str, str]], metrics: Sequence[str]) -> Changes:
         """What each part does: paired differences, under the paper's claim where it makes one.
@@ -106,17 +101,11 @@ class Study:
         comparisons, rows, sentences = [], [], []
         for subject, (a, b) in pairs.items():
             for metric in metrics:
-                change = evaluation.compare(self.scores[a], self.scores[b], self.config, metric)
-                item = next(
-                    (
-                        claims[key]
-                        for kind in ("relative_change", "difference")
-                        if (key := (f"{a} / {b}", f"{metric}_{kind}")) in claims
-                    ),
-                    "ablation",
-                )
+                change = compare(self.scores[a], self.scores[b], self.config, metric)
+                named = (claims.get((f"{a} / {b}", f"{metric}_{kind}")) for kind in ("relative_change", "difference"))
+                item = next(filter(None, named), "ablation")
                 comparisons.append(change)
-                rows += report.change_rows(self.config, change, PAPER, item, f"{a} / {b}", self.problems)
+                rows += change_rows(self.config, change, PAPER, item, f"{a} / {b}", self.problems)
                 sentences.append(tables.sentence(subject, change))
         return Changes(tuple(comparisons), tuple(rows), tuple(sentences))
 
@@ -126,15 +115,15 @@ def run(config: Config, corpus: Corpus, names: Sequence[str], progress: Progress
 
     Raises as `vadkit.systems.runner.run_system` does.
     """
-    return Study(config, {name: experiment.run_system(config, corpus, name, progress) for name in names})
+    return Study(config, {name: run_system(config, corpus, name, progress) for name in names})
 
 
 def class_rates(config: Config, corpus: Corpus, progress: Progress | None = None) -> list[ClassRate]:
     """What 2S-bag-ha-class-rates samples each class at, in the first seed's first fold. Raises as `prepare` does."""
     system = system_for(config, "2S-bag-ha-class-rates")
-    material = experiment.prepare(config, corpus, progress, system)
-    fold = experiment.plan_folds(config, corpus, config.seeds[0], system.early_stopping)[0]
-    return plan_rates(experiment.sides_of(fold, material)[0], config, progress)
+    material = prepare(config, corpus, progress, system)
+    fold = plan_folds(config, corpus, config.seeds[0], system.early_stopping)[0]
+    return plan_rates(sides_of(fold, material)[0], config, progress)
 
 
 # --- objects -----------------------------------------------------------------------------------------------------
@@ -142,19 +131,21 @@ def class_rates(config: Config, corpus: Corpus, progress: Progress | None = None
 
 @dataclass(frozen=True)
 class ObjectCount:
-    """How often the detector sees one class of object, mean per sampled frame; `effect`: the difference in standard
-    deviations of that count."""
+    """How often the detector sees one class of object: its mean per sampled hard frame, and per other one.
+
+    effect: the difference in standard deviations of that count.
+    """
 
     name: str
     hard: float
     rest: float
-    difference: intervals.Interval
+    difference: bootstrap.Interval
     effect: float
 
 
 def trained_on(config: Config, corpus: Corpus, material: Material) -> list[Samples]:
-    """The samples of training videos, no validation or test video among them: of the first fold, where there are several."""
-    fold = experiment.plan_folds(config, corpus, config.seeds[0])[0]
+    """The samples of the first fold's training videos, no validation or test video among them."""
+    fold = plan_folds(config, corpus, config.seeds[0])[0]
     return [material.samples[name] for name in fold.train if name in material.samples]
 
 
@@ -164,24 +155,24 @@ def object_counts(config: Config, samples: Sequence[Samples]) -> list[ObjectCoun
     samples: of training videos. Classes that are never seen are left out; intervals are over videos or sources,
     as config.interval_over says. Raises ValueError where there is no hard frame, or nothing else.
     """
-    rows = [one.rows("train", config) for one in samples]
-    labels = [one.labels[r] == 1 for one, r in zip(samples, rows, strict=True)]
-    bags = [one.bags[r].astype(np.float64) for one, r in zip(samples, rows, strict=True)]
-    frames = np.array([[hard.sum(), (~hard).sum()] for hard in labels], float)  # (videos, 2)
-    if not frames.sum(axis=0).all():
-        raise ValueError(
-            f"expected hard frames and others to compare, got {int(frames[:, 0].sum())} and {int(frames[:, 1].sum())}"
-        )
-    sums = np.array(
-        [[bag[hard].sum(axis=0), bag[~hard].sum(axis=0)] for bag, hard in zip(bags, labels, strict=True)]
-    )  # (videos, 2, 80)
+    frames, sums, bags = [], [], []  # (videos, 2), (videos, 2, 80) for (hard, other) frames; bags of all
+    for one in samples:
+        rows = one.rows("train", config)
+        hard, bag = one.labels[rows] == 1, one.bags[rows].astype(np.float64)
+        frames.append([hard.sum(), (~hard).sum()])
+        sums.append([bag[hard].sum(axis=0), bag[~hard].sum(axis=0)])
+        bags.append(bag)
+    frames, sums = np.array(frames, float), np.array(sums)
+    total, others = frames.sum(axis=0).astype(int).tolist()
+    if not (total and others):
+        raise ValueError(f"expected hard frames and others to compare, got {total} and {others}")
     spread = np.concatenate(bags).std(axis=0)
-    counts = evaluation.resamples([one.video for one in samples], config)
+    counts = resamples([one.video for one in samples], config)
     found = []
     for number in np.flatnonzero(spread):
-        means = [intervals.ratio(sums[:, side, number], frames[:, side]) for side in (0, 1)]
+        means = [bootstrap.ratio(sums[:, side, number], frames[:, side]) for side in (0, 1)]
         hard, rest = (float(mean(np.ones((1, len(samples))))[0]) for mean in means)
-        interval = intervals.interval(hard - rest, means[0](counts) - means[1](counts), config.interval_level)
+        interval = bootstrap.interval(hard - rest, means[0](counts) - means[1](counts), config.interval_level)
         found.append(ObjectCount(COCO_CLASSES[number], hard, rest, interval, (hard - rest) / spread[number]))
     return sorted(found, key=lambda one: -abs(one.effect))
 
@@ -205,73 +196,50 @@ def mined(config: Config, corpus: Corpus, run: SystemRun, progress: Progress | N
     One epoch's draw of candidates, as training draws it (section 3.3), ranked by the weighted loss without dropout.
     Which weights training passes through in between is not stored. Raises ConfigError or DataError as `prepare` does.
     """
-    material = experiment.prepare(config, corpus, progress)
-    shares: dict[tuple[str, str], list[tuple[float, float]]] = {}
-    total = sum(len(seed.model_paths) for seed in run.seeds)
-    done = 0
+    material = prepare(config, corpus, progress)
+    offered: dict[tuple[str, str], list[float]] = {}
+    kept: dict[tuple[str, str], list[float]] = {}
+    done, total = 0, sum(len(seed.model_paths) for seed in run.seeds)
     for seed in run.seeds:
-        folds = experiment.plan_folds(config, corpus, seed.seed, run.system.early_stopping)
+        folds = plan_folds(config, corpus, seed.seed, run.system.early_stopping)
         for fold, path in zip(folds, seed.model_paths, strict=True):
-            videos = experiment.sides_of(fold, material)[0]
-            labels, kinds, moments = _losses(config, run, seed.seed, videos, path)
+            labels, kinds, moments = _losses(config, run, seed.seed, sides_of(fold, material)[0], path)
             weights = torch.where(labels == 1, config.anomaly_weight, 1.0)
             for moment, losses in moments.items():
                 generator = torch.Generator().manual_seed(derived_seed(seed.seed, 1, 1))
                 batches = draw_batches(len(labels), config.batch_size, config.hard_mining_alpha, generator)
-                kept = torch.cat([rows[hardest((losses * weights)[rows], keep)] for rows, keep in batches]).numpy()
+                hard = torch.cat([rows[hardest((losses * weights)[rows], keep)] for rows, keep in batches]).numpy()
                 for number, kind in enumerate(KINDS):
-                    shares.setdefault((moment, kind), []).append(
-                        (float(np.mean(kinds == number)), float(np.mean(kinds[kept] == number)))
-                    )
+                    offered.setdefault((moment, kind), []).append(float(np.mean(kinds == number)))
+                    kept.setdefault((moment, kind), []).append(float(np.mean(kinds[hard] == number)))
             done += 1
             if progress is not None:
                 progress(done, total, "what mining keeps")
-    return [
-        Mined(moment, kind, *(tuple(side) for side in zip(*found, strict=True)))
-        for (moment, kind), found in shares.items()
-    ]
+    return [Mined(*key, tuple(offered[key]), tuple(kept[key])) for key in offered]
 
 
 def _losses(
-    config: Config, run: SystemRun, seed: int, videos: Sequence[Samples], path
+    config: Config, run: SystemRun, seed: int, videos: Sequence[Samples], path: Path
 ) -> tuple[torch.Tensor, np.ndarray, dict[str, torch.Tensor]]:
     """(labels, kind of each training sample, its loss by moment)."""
-    rows = [one.rows("train", config, run.system.hard_only) for one in videos]
-    labels = np.concatenate([one.labels[r] for one, r in zip(videos, rows, strict=True)])
-    anomalous = np.repeat([one.video.label for one in videos], [len(r) for r in rows])
+    inputs = inputs_of(config, run.system)
+    parts = [(one, one.rows("train", config, run.system.hard_only)) for one in videos]
+    labels = torch.from_numpy(np.concatenate([one.labels[rows] for one, rows in parts]))
+    anomalous = np.repeat([one.video.label for one in videos], [len(rows) for _, rows in parts])
     kinds = np.where(labels == 1, 0, np.where(anomalous == 1, 1, 2))
-    scorer = load_model(path, device_of(config))
-    features = torch.from_numpy(
-        np.concatenate(
-            [
-                np.concatenate([pooled(one, s, config)[r] for s in scorer.streams], axis=1)
-                for one, r in zip(videos, rows, strict=True)
-            ]
-        )
-    )
-    bags = torch.from_numpy(np.concatenate([one.bags[r] for one, r in zip(videos, rows, strict=True)]))
-    targets = torch.from_numpy(labels)
+    features = torch.from_numpy(np.concatenate([inputs.features(one, rows) for one, rows in parts]))
+    bags = torch.from_numpy(np.concatenate([one.bags[rows] for one, rows in parts]))
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(derived_seed(seed, 0, 0))  # the head as training makes it
         start = make_head(config, run.system, features.shape[1], bags.shape[1]).eval()
         start.fit(features, bags)
-        moments = {"before training": sample_losses(start(features, bags), targets)}
+        moments = {"before training": sample_losses(start(features, bags), labels)}
         if config.finetune_epochs:  # the streams have changed: from images
-            parts = [
-                (one, part)
-                for one, r in zip(videos, rows, strict=True)
-                for part in np.split(r, range(EVALUATION_ROWS[2], len(r), EVALUATION_ROWS[2]))
-            ]
-            ends = np.concatenate(
-                [
-                    scorer.confidence({s: one.images(s, part) for s in scorer.streams}, one.bags[part])
-                    for one, part in parts
-                    if len(part)
-                ]
-            )
+            confident = confidences(inputs, path)
+            ends = np.concatenate([confident(one, rows) for one, rows in parts if len(rows)])
             right = torch.from_numpy(np.where(labels == 1, ends, 1 - ends)).double()
             moments["after training"] = -torch.log(right.clamp(min=1e-12)).float()
         else:
-            head = scorer.model.head.cpu()
-            moments["after training"] = sample_losses(head(features, bags), targets)
-    return targets, kinds, moments
+            head = load_model(path, device_of(config)).model.head.cpu()
+            moments["after training"] = sample_losses(head(features, bags), labels)
+    return labels, kinds, moments
