@@ -15,8 +15,7 @@ from pathlib import Path
 from vadkit.core.config import Config, load_params
 from vadkit.corpora import load_corpus
 from vadkit.evaluation import evaluate as evaluation
-from vadkit.systems import baselines
-from vadkit.systems import runner as experiment
+from vadkit.systems import runner
 
 PARAMS = Path(__file__).resolve().parents[1] / "params" / "fights.yaml"
 SYSTEM = "2S-bag"  # clips have no soft frames: 2S-bag-ha is the same system
@@ -61,19 +60,25 @@ def main() -> None:
 
     config = config_of({})
     corpus = load_corpus(config)
-    full = experiment.run_system(config, corpus, SYSTEM).by_seed()
+    full = runner.run(config, corpus, SYSTEM).by_seed()
     lines = [line_of(f"{SYSTEM}, params/fights.yaml", full, config)]
-    lines.append(line_of("container facts, forest", baselines.metadata_baseline(config, corpus), config, full))
+    lines.append(
+        line_of("container facts, forest", runner.run(config, corpus, "container facts").by_seed(), config, full)
+    )
+
+    def probe(name: str) -> evaluation.SeedScores:
+        return runner.run(config, corpus, name).by_seed()
+
     lines += [
-        line_of(f"linear probe of six frames, {what}", baselines.linear_probe(config, corpus, what), config, full)
-        for what in baselines.PROBES
+        line_of(f"linear probe of six frames, {what}", probe(f"video probe, {what}"), config, full)
+        for what in ("frame", "flow", "both", "both+std")
     ]
     lines += [
-        line_of(f"linear probe of single frames, {what}", baselines.frame_probe(config, corpus, what), config, full)
+        line_of(f"linear probe of single frames, {what}", probe(f"frame probe, {what}"), config, full)
         for what in ("frame", "flow", "both")
     ]
     for what, system, changed in VARIANTS + (IMAGE_VARIANTS if options.images else []):
-        lines.append(line_of(what, experiment.run_system(config_of(changed), corpus, system).by_seed(), config, full))
+        lines.append(line_of(what, runner.run(config_of(changed), corpus, system).by_seed(), config, full))
     print(json.dumps({"clips": len(corpus.videos), "results": lines}))
 
 

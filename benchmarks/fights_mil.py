@@ -17,9 +17,8 @@ from fights import PARAMS, SYSTEM, line_of
 
 from vadkit.core.config import load_params
 from vadkit.corpora import load_corpus
-from vadkit.studies import mil_groups
-from vadkit.systems import mil as mil_training
-from vadkit.systems import runner as experiment
+from vadkit.systems import runner
+from vadkit.systems.mil import clips_in_groups
 
 SIZES = (1, 4, 8)
 
@@ -48,19 +47,15 @@ def main() -> None:
     print(
         f"{len(corpus.videos)} clips; sources with fights and other clips: {labels[frozenset((0, 1))]}, with one kind: {labels[frozenset((0,))] + labels[frozenset((1,))]}"
     )
-    full = experiment.run_system(config, corpus, SYSTEM).by_seed()
+    full = runner.run(config, corpus, SYSTEM).by_seed()
     lines = [line_of(f"{SYSTEM}, params/fights.yaml", full, config)]
-    for what, changed in (
-        ("a clip as a bag of half seconds, the largest", {}),
-        ("the same, the mean of three", {"top_k": 3}),
-    ):
-        lines.append(line_of(what, mil_training.run(config, corpus, **changed).by_seed(), config, full))
-    for size in SIZES:
-        lines.append(
-            line_of(
-                f"clips as instances of groups of {size}", mil_groups.run(config, corpus, size).by_seed(), config, full
-            )
-        )
+    systems = {
+        "a clip as a bag of half seconds, the largest": "MIL learner",
+        "the same, the mean of three": "MIL, top-3",
+        **{f"clips as instances of groups of {size}": clips_in_groups(size) for size in SIZES},
+    }
+    for what, system in systems.items():
+        lines.append(line_of(what, runner.run(config, corpus, system).by_seed(), config, full))
     print(json.dumps({"clips": len(corpus.videos), "results": lines}))
 
 

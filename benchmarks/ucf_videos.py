@@ -27,9 +27,7 @@ from vadkit.corpora import load_corpus
 from vadkit.corpora.vatic import merge
 from vadkit.evaluation import evaluate as evaluation
 from vadkit.evaluation.scores import VideoScores
-from vadkit.systems import mil as mil_training
-from vadkit.systems import record as trained
-from vadkit.systems import runner as experiment
+from vadkit.systems import record, runner
 
 CHANGES = {
     "profile": "ucf_videos", "folds": 3, "mil_segments": 32, "mil_pairs": 4, "detector_weights": "none", "interval_over": "videos",
@@ -102,16 +100,15 @@ def main(arguments: list[str] | None = None) -> list[dict]:
         f"{count} videos, {sum(not v.label for v in corpus.videos)} of them normal; {config.folds} folds, seeds {config.seeds}"
     )
     print(f"{'':<28}" + "  ".join(f"{name:<20}" for name in METRICS))
-    runs = {"MIL learner": mil_training.run(config, corpus), "MIL, top-3": mil_training.run(config, corpus, top_k=3)}
-    supervised = experiment.run_system(config, corpus, SUPERVISED)
-    trained.save_models(config, corpus, supervised)
-    record = trained.save_on_segments(config, corpus, runs["MIL learner"])
+    runs = {name: runner.run(config, corpus, name) for name in ("MIL learner", "MIL, top-3")}
+    supervised = runner.run(config, corpus, SUPERVISED)
+    _, recorded = record.save_models(supervised, runs["MIL learner"])
     lines = [lines_of(what, run.by_seed(), config) for what, run in runs.items()]
     lines.append(lines_of(f"{SUPERVISED}, labels of moments", supervised.by_seed(), config))
     lines.append(
         lines_of("how far into the video", by_position(runs["MIL learner"].by_seed()), config, METRICS[:2])
     )  # whole videos are all alike to it
-    print(f"recorded: {record}")
+    print(f"recorded: {recorded}")
     print(json.dumps({"videos": count, "results": lines}))
     return lines
 

@@ -92,9 +92,7 @@ def fake_corpus(official: bool = True, videos: int = 24) -> Corpus:
 
 def fake_world(monkeypatch: pytest.MonkeyPatch, signal: float = 2.0) -> dict:
     """Put the stand-ins in the place of extraction and features; returns counters and knobs of the world."""
-    from vadkit.systems import baselines, inputs, rates
-    from vadkit.systems import runner as experiment
-    from vadkit.systems import trainer as training
+    from vadkit.systems import inputs, material, trainer
 
     world = {
         "signal": signal,
@@ -112,22 +110,21 @@ def fake_world(monkeypatch: pytest.MonkeyPatch, signal: float = 2.0) -> dict:
     def pooled(samples, stream, config):
         return samples.features(stream)
 
+    train = trainer.train
+
     def count(*args, **kwargs):
         world["trained"] += 1
-        return training.train(*args, **kwargs)
+        return train(*args, **kwargs)
 
     monkeypatch.setattr(inputs, "extract", extract)
-    monkeypatch.setattr(inputs, "pooled", pooled)
-    monkeypatch.setattr(baselines, "pooled", pooled)
     monkeypatch.setattr(inputs, "extract_features", lambda *args: None)
     monkeypatch.setattr(inputs, "extract_clips", extract_clips)
     monkeypatch.setattr(inputs, "features_of", lambda samples, stream, network, config: samples.features(stream))
-    monkeypatch.setattr(baselines, "extract_features", lambda *args: None)
-    monkeypatch.setattr(rates, "extract", extract)
-    monkeypatch.setattr(rates, "pooled", pooled)
-    monkeypatch.setattr(rates, "extract_features", lambda *args: None)
-    monkeypatch.setattr(rates, "rated", lambda one, rate: one)
-    monkeypatch.setattr(experiment, "train", count)
+    monkeypatch.setattr(material, "extract", extract)
+    monkeypatch.setattr(material, "pooled", pooled)
+    monkeypatch.setattr(material, "extract_features", lambda *args: None)
+    monkeypatch.setattr(material, "rated", lambda one, rate: one)
+    monkeypatch.setattr(trainer, "train", count)
     return world
 
 

@@ -21,11 +21,13 @@ from vadkit.evaluation.scores import hold
 from vadkit.live.analysers import make_analyser, networks
 from vadkit.live.analysers.rows import Grid
 from vadkit.live.score import describe, score
+from vadkit.models.joint import NAMES
 from vadkit.models.network import build_network
-from vadkit.systems import joint, mil
+from vadkit.systems import runner
 from vadkit.systems.base import find_system
-from vadkit.systems.record import find_model, save_models, save_on_segments
-from vadkit.systems.runner import run_system
+from vadkit.systems.joint import SequenceSystem
+from vadkit.systems.mil import LearnerSystem
+from vadkit.systems.record import find_model, save_models
 from vadkit.views.sampling import stride_frames
 from vadkit.views.segments import even_rows
 from vadkit.workbook import cli
@@ -90,8 +92,8 @@ def learners(corpus, weights) -> dict:
             if config.split == "official"
             else Corpus("tiny", tuple(replace(v, split="all") for v in corpus.videos))
         )
-        run = mil.run(config, videos)
-        save_on_segments(config, videos, run)
+        run = runner.run(config, videos, "MIL learner")
+        save_models(run)
         found[profile] = {one.name: one for one in run.seeds[0].scores}
     return found
 
@@ -124,8 +126,8 @@ def test_a_3d_networks_scores_are_the_experiments(corpus, weights, tmp_path, sys
         **CLIPS | {"clip_frames": 16, "clip_fps": 5.0},
         **changes,
     )
-    run = run_system(config, corpus, system)
-    save_models(config, corpus, run)
+    run = runner.run(config, corpus, system)
+    save_models(run)
     model = find_model(root / "outputs" / "clips", system)
     for one in run.seeds[0].scores:
         score(root / f"{one.name}.mp4", model, table=tmp_path / "a.csv")
@@ -138,7 +140,7 @@ def test_a_system_on_tubes_is_refused_by_name(monkeypatch):
     loaded = SimpleNamespace(system=find_system("oracle-I3D"))
     monkeypatch.setattr(networks.scorer, "load_model", lambda path, device: loaded)
     with pytest.raises(ConfigError, match="oracle-I3D sees windows .* full-I3D"):
-        networks.analyser_of(SimpleNamespace(path=Path("."), system="oracle-I3D"), Config(), 30.0)
+        networks.analyser_of(SimpleNamespace(path=Path("."), name="oracle-I3D"), Config(), 30.0)
 
 
 # --- a Learner's segments ---------------------------------------------------------------------------------------------
@@ -149,7 +151,7 @@ def test_a_learners_scores_are_the_experiments(corpus, learners, tmp_path, profi
     assert len(learners[profile]) == (8 if profile == "folds" else 2)
     for name, one in list(learners[profile].items())[-2:]:
         model = learner_of(corpus, profile, name)
-        assert model.is_learner and model.held_out == (profile == "folds")
+        assert isinstance(model.system, LearnerSystem) and model.held_out == (profile == "folds")
         verdict = score(corpus.videos[0].path.parent / f"{name}.mp4", model, table=tmp_path / "a.csv")
         found, one = rows(tmp_path / "a.csv"), one.stepped
         assert np.array_equal(found[:, 0], one.index) and verdict.frames == one.frames
@@ -218,7 +220,7 @@ def test_published_features_cannot_be_made_of_a_video(corpus, tmp_path):
         tmp_path / "features", {v.name: np.random.default_rng(n).random((4, 5)) for n, v in enumerate(corpus.videos)}
     )
     config = live_config(root, "published", mil_segments=4, mil_published=str(features))
-    save_on_segments(config, corpus, mil.run(config, corpus))
+    save_models(runner.run(config, corpus, "MIL learner"))
     with pytest.raises(DataError, match="features that others publish"):
         score(corpus.videos[6].path, learner_of(corpus, "published"))
 
@@ -274,9 +276,9 @@ def sequences(corpus) -> dict:
             if config.split == "official"
             else Corpus("tiny", tuple(replace(v, split="all") for v in corpus.videos))
         )
-        for name in joint.NAMES:
-            found[profile, name] = (run := joint.run(config, videos, name)).seeds[0]
-            save_on_segments(config, videos, run, f"{name} model")
+        for name in NAMES:
+            found[profile, name] = run = runner.run(config, videos, f"{name} model")
+            save_models(run)
     return found
 
 
@@ -285,13 +287,13 @@ def sequence_of(corpus: Corpus, name: str, profile: str = "sequences", video: st
 
 
 @pytest.mark.parametrize("profile", list(SEQUENCES))
-@pytest.mark.parametrize("name", joint.NAMES)
+@pytest.mark.parametrize("name", NAMES)
 def test_scores_on_segments_in_order_are_the_experiments(corpus, sequences, tmp_path, profile, name):
     one = sequences[profile, name]
-    assert len(one.scores) == (2 if profile == "sequences" else 8)
-    for video in (video.stepped for video in one.scores[-2:]):
+    assert len(one.seeds[0].scores) == (2 if profile == "sequences" else 8)
+    for video in (video.stepped for video in one.seeds[0].scores[-2:]):
         model = sequence_of(corpus, name, profile, video.name)
-        assert model.on_segments and not model.is_learner and model.held_out == (profile != "sequences")
+        assert isinstance(model.system, SequenceSystem) and model.held_out == (profile != "sequences")
         verdict = score(corpus.videos[0].path.parent / f"{video.name}.mp4", model, table=tmp_path / "a.csv")
         found = rows(tmp_path / "a.csv")
         assert np.array_equal(found[:, 0], video.index) and verdict.frames == video.frames
@@ -300,13 +302,13 @@ def test_scores_on_segments_in_order_are_the_experiments(corpus, sequences, tmp_
 
 
 def test_the_class_that_is_named_is_the_experiments(corpus, sequences):
-    for one in sequences["sequences", "joint"].recognised:
+    for one in sequences["sequences", "joint"].recognised()[0]:
         verdict = score(corpus.videos[0].path.parent / f"{one.name}.mp4", sequence_of(corpus, "joint"))
         best = int(np.argmax(one.probabilities))
         assert f"as the model sees it: {one.classes[best]} ({100 * one.probabilities[best]:.0f} %)" in verdict.notes[-1]
 
 
-@pytest.mark.parametrize("name", joint.NAMES)
+@pytest.mark.parametrize("name", NAMES)
 def test_of_a_stream_the_segment_that_goes_on_is_scored(corpus, sequences, name):
     """Looking back only; at a segment's last row it is the whole segment, so the score is the file's."""
     model, path = (
@@ -332,7 +334,9 @@ def test_of_a_stream_the_segment_that_goes_on_is_scored(corpus, sequences, name)
     )  # which has no memory
     of_file = dict(
         zip(
-            (one := sequences["sequences", name].scores[0].stepped).index.tolist(), one.confidence.tolist(), strict=True
+            (one := sequences["sequences", name].seeds[0].scores[0].stepped).index.tolist(),
+            one.confidence.tolist(),
+            strict=True,
         )
     )
     assert found[1].confidence == pytest.approx(of_file[0], abs=1e-3)
@@ -358,7 +362,7 @@ def test_a_sequence_model_of_published_features_is_refused(corpus, tmp_path):
     config = live_config(
         corpus.videos[0].path.parent, "published-sequences", joint_epochs=1, mil_published=str(features)
     )
-    save_on_segments(config, corpus, joint.run(config, corpus, "LSTM"), "LSTM model")
+    save_models(runner.run(config, corpus, "LSTM model"))
     with pytest.raises(DataError, match="features that others publish"):
         score(corpus.videos[6].path, sequence_of(corpus, "LSTM", "published-sequences"))
 

@@ -24,8 +24,8 @@ from vadkit.evaluation import sas
 from vadkit.live.analysers import make_analyser
 from vadkit.live.analysers.rows import Grid
 from vadkit.live.score import Shot, changed, describe, score
+from vadkit.systems import runner
 from vadkit.systems.record import find_model, save_models
-from vadkit.systems.runner import run_system
 from vadkit.views.sampling import Walk, plan
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -52,8 +52,8 @@ def trained(one_thread, tmp_path_factory):
         ("tuned", "1S-no-bag", {"finetune_epochs": 1, "finetune_lr": 1e-3}),
     ):
         config = live_config(root, profile, **changes)
-        run = run_system(config, corpus, system)
-        save_models(config, corpus, run)
+        run = runner.run(config, corpus, system)
+        save_models(run)
         scores[profile] = (
             find_model(root / "outputs" / profile, system),
             {one.name: one for one in run.seeds[0].scores},

@@ -177,10 +177,10 @@ def test_the_papers_systems_differ_in_what_their_names_say():
         "2S-bag-ha-no-es",
     } <= set(two_stream)
     assert (
-        SYSTEMS["C3D-ha"].hard_only
-        and SYSTEMS["C3D-ha"].hard_mining
-        and SYSTEMS["C3D-ha"].early_stopping
-        and not SYSTEMS["C3D-ha"].bag
+        find_system("C3D-ha").hard_only
+        and find_system("C3D-ha").hard_mining
+        and find_system("C3D-ha").early_stopping
+        and not find_system("C3D-ha").bag
     )
     for name, system in two_stream.items():
         assert system.streams == int(name[0])
@@ -192,7 +192,7 @@ def test_the_papers_systems_differ_in_what_their_names_say():
         assert system.hard_only == ("-ha" in name)
         assert system.early_stopping == ("no-es" not in name)
         assert system.suspicious == ("suspicious" in name) and system.class_rates == ("class-rates" in name)
-    assert SYSTEMS["2S-bag-ha-no-es"].fixed_epochs == (5, 2)
+    assert find_system("2S-bag-ha-no-es").fixed_epochs == (5, 2)
 
 
 @pytest.mark.parametrize(

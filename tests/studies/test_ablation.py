@@ -13,7 +13,7 @@ from vadkit.core.config import Config
 from vadkit.corpora.video import Problem
 from vadkit.evaluation.evaluate import compare
 from vadkit.studies import ablation
-from vadkit.systems.runner import plan_folds, prepare
+from vadkit.systems.base import find_system, plan_folds
 from vadkit.views.objects import COCO_CLASSES
 
 
@@ -93,7 +93,9 @@ def test_training_videos_are_those_that_a_system_is_trained_on(tmp_path, world, 
     """With the papers' validation, the validation side is a half of the test list."""
     config, corpus = make(tmp_path, seeds=[0], **changes), fake_corpus(official="split" not in changes)
     fold = plan_folds(config, corpus, 0)[0]
-    found = [one.video.name for one in ablation.trained_on(config, corpus, prepare(config, corpus))]
+    found = [
+        one.video.name for one in ablation.trained_on(config, corpus, find_system("2S-no-bag").material(config, corpus))
+    ]
     assert found and tuple(found) == fold.train and not set(found) & {*fold.val, *fold.test}
 
 
@@ -112,7 +114,7 @@ def test_mining_keeps_a_third_and_the_samples_that_the_model_gets_wrong(tmp_path
     config = make(tmp_path, anomaly_weight=1.0, batch_size=8)
     corpus = fake_corpus()
     study = ablation.run(config, corpus, ["2S-bag"])
-    found = ablation.mined(config, corpus, study.runs["2S-bag"])
+    found = ablation.mined(config, study.runs["2S-bag"])
     assert {(m.moment, m.kind) for m in found} == {
         (moment, kind) for moment in ("before training", "after training") for kind in ablation.KINDS
     }
@@ -133,7 +135,7 @@ def test_a_heavy_weight_on_anomalies_makes_mining_keep_them(tmp_path, world):
         study = ablation.run(config, corpus, ["2S-bag"])
         return next(
             m.kept[0]
-            for m in ablation.mined(config, corpus, study.runs["2S-bag"])
+            for m in ablation.mined(config, study.runs["2S-bag"])
             if m.kind == "hard anomaly" and m.moment == "before training"
         )
 
@@ -155,7 +157,7 @@ def test_streams_that_were_trained_too_are_asked_from_images(tmp_path):
     )
     corpus = tiny_corpus(tmp_path)
     study = ablation.run(config, corpus, ["2S-no-bag"])
-    found = ablation.mined(config, corpus, study.runs["2S-no-bag"])
+    found = ablation.mined(config, study.runs["2S-no-bag"])
     for moment in ("before training", "after training"):
         assert sum(m.kept[0] for m in found if m.moment == moment) == pytest.approx(1)
 
@@ -222,7 +224,7 @@ def test_the_figures_hold_what_they_are_given(tmp_path, world):
 
     config, corpus = make(tmp_path), fake_corpus()
     study = ablation.run(config, corpus, ["2S-bag", "2S-bag-no-hm"])
-    shares = ablation_plots.mined_shares(ablation.mined(config, corpus, study.runs["2S-bag"]))
+    shares = ablation_plots.mined_shares(ablation.mined(config, study.runs["2S-bag"]))
     assert [t.get_text() for t in shares.axes[0].get_yticklabels()] == list(ablation.KINDS)
     counts = ablation_plots.object_counts(ablation.object_counts(config, [Counted(v, 0.0) for v in corpus.of("train")]))
     assert [t.get_text() for t in counts.axes[0].get_yticklabels()] == ["person", "dog"]

@@ -23,8 +23,8 @@ from vadkit.report import figures as plots
 from vadkit.studies import gradcam, gradcam_checks
 from vadkit.studies.gradcam import Explained, explain_video, heat_maps, in_frame
 from vadkit.studies.gradcam_checks import agreement, peak, pointing_game, points_at, randomised
-from vadkit.systems.base import SYSTEMS
-from vadkit.systems.runner import prepare, run_system
+from vadkit.systems import runner
+from vadkit.systems.base import find_system
 from vadkit.systems.scorer import Scorer, load_model
 from vadkit.views.clips import clip_picture, extract_clips
 
@@ -67,7 +67,7 @@ def toy_scorer(output: str = "sigmoid") -> Scorer:
         head.layers[3].weight[:] = torch.eye(2)
         head.layers[6].weight[-1] = 1.0
     model = TwoStream([RedFinder(), RedFinder()], head).eval()
-    return Scorer(model, SYSTEMS["2S-no-bag"], NETWORKS)
+    return Scorer(model, find_system("2S-no-bag"), NETWORKS)
 
 
 def red_at(*places: tuple[int, int]) -> np.ndarray:
@@ -152,7 +152,7 @@ def test_a_stream_without_images_is_named():
 
 def test_a_network_that_takes_a_bag_is_explained_with_it():
     head = Head(2 * DIM, width=4, dropout=0.0)
-    scorer = Scorer(TwoStream([RedFinder(), RedFinder()], head).eval(), SYSTEMS["2S-bag"], NETWORKS)
+    scorer = Scorer(TwoStream([RedFinder(), RedFinder()], head).eval(), find_system("2S-bag"), NETWORKS)
     images = {"frame": red_at((12, 20)), "flow": red_at((52, 12))}
     with pytest.raises(ValueError, match="bags"):
         heat_maps(scorer, images)
@@ -199,7 +199,7 @@ def test_of_a_clip_the_map_is_that_of_its_last_moment():
         if isinstance(own, nn.Linear):
             own.weight.data, own.bias.data = given.weight.data[:, : own.in_features].clone(), given.bias.data.clone()
     model = TwoStream([RedClipFinder(RedFinder())], head).eval()
-    scorer = Scorer(model, SYSTEMS["C3D-ha"], {"rgb": Network("c3d", "random", "random-0", 0.0625, SIZE)})
+    scorer = Scorer(model, find_system("C3D-ha"), {"rgb": Network("c3d", "random", "random-0", 0.0625, SIZE)})
     first, last = (12, 20), (44, 52)
     clips = np.stack([np.concatenate([np.repeat(red_at(place), 8, axis=0) for place in (first, last)])])
     heat, confidences = heat_maps(scorer, {"rgb": clips})
@@ -363,7 +363,7 @@ def trained(tmp_path_factory):
         bootstrap_resamples=20,
     )  # fmt: skip
     corpus = tiny_corpus(folder)
-    return config, corpus, run_system(config, corpus, "2S-no-bag")
+    return config, corpus, runner.run(config, corpus, "2S-no-bag")
 
 
 def test_test_videos_are_explained_at_their_boxed_frames(trained):
@@ -386,7 +386,7 @@ def test_test_videos_are_explained_at_their_boxed_frames(trained):
 def test_panels_are_figure_4s(trained):
     config, corpus, run = trained
     one = gradcam.explain_run(config, corpus, run, per_video=1)[0]
-    samples = prepare(config, corpus).samples[one.video.name]
+    samples = find_system("2S-no-bag").material(config, corpus).views[one.video.name]
     pictures, titles = zip(*gradcam.panels(one, samples), strict=True)
     assert [p.shape for p in pictures] == [(240, 320, 3)] * 4 and all(p.dtype == np.uint8 for p in pictures)
     assert (pictures[2][60, 80:240] == 255).all()  # the box's upper edge
@@ -401,7 +401,7 @@ def test_panels_are_figure_4s(trained):
 def test_a_video_that_has_become_too_short_is_named_with_the_frame(trained, monkeypatch):
     config, corpus, run = trained
     one = gradcam.explain_run(config, corpus, run, per_video=1)[0]
-    samples = prepare(config, corpus).samples[one.video.name]
+    samples = find_system("2S-no-bag").material(config, corpus).views[one.video.name]
     said = rf"{one.video.path.name}: expected a frame 999, the video ends after {samples.frames}"
     with pytest.raises(DataError, match=said):
         gradcam.panels(replace(one, frame=999), samples)
@@ -413,8 +413,8 @@ def test_a_video_that_has_become_too_short_is_named_with_the_frame(trained, monk
 def test_panels_follow_the_streams_where_motion_takes_the_frames_place(trained):
     config, corpus, _ = trained
     config = config.model_copy(update={"speed_stream": True, "frame_stream": False})
-    one = gradcam.explain_run(config, corpus, run_system(config, corpus, "2S-no-bag"), per_video=1)[0]
-    samples = prepare(config, corpus).samples[one.video.name]
+    one = gradcam.explain_run(config, corpus, runner.run(config, corpus, "2S-no-bag"), per_video=1)[0]
+    samples = find_system("2S-no-bag").material(config, corpus).views[one.video.name]
     pictures, titles = zip(*gradcam.panels(one, samples), strict=True)
     assert [t.split("; ")[-1] for t in titles] == ["flow", "Grad-CAM, flow", "speed, motion window", "Grad-CAM, speed"]
     bare, _ = gradcam.panels(replace(one, boxes=np.empty((0, 4))), samples)[2]
@@ -431,21 +431,21 @@ def test_panels_follow_the_streams_where_motion_takes_the_frames_place(trained):
 
 def test_panels_of_one_stream_are_two(trained):
     config, corpus, _ = trained
-    one = gradcam.explain_run(config, corpus, run_system(config, corpus, "1S-no-bag"), per_video=1)[0]
-    found = gradcam.panels(one, prepare(config, corpus).samples[one.video.name])
+    one = gradcam.explain_run(config, corpus, runner.run(config, corpus, "1S-no-bag"), per_video=1)[0]
+    found = gradcam.panels(one, find_system("2S-no-bag").material(config, corpus).views[one.video.name])
     assert [title.split("; ")[-1] for _, title in found] == ["frame", "Grad-CAM, frame"]
 
 
 def test_c3d_is_explained_by_the_same_steps(trained):
     config, corpus, _ = trained
     config = config.model_copy(update={"c3d_weights": "random", "c3d_size": 64, "clip_width": 0.0625})
-    run = run_system(config, corpus, "C3D-ha")
+    run = runner.run(config, corpus, "C3D-ha")
     found = gradcam.explain_run(config, corpus, run, per_video=2)
     assert [(one.video.name, one.frame) for one in found] == [("Assault004", 20), ("Assault004", 40)]
     assert all(one.heat["rgb"].shape == (4, 4) and one.seen["rgb"] == gradcam.WHOLE for one in found)
     scores = run.seeds[0].scores[0]
     assert found[0].confidence == pytest.approx(scores.confidence[list(scores.index).index(20)], abs=5e-3)
-    samples = prepare(config, corpus, system=run.system).samples
+    samples = run.system.material(config, corpus).views
     pictures, titles = zip(*gradcam.panels(found[0], samples["Assault004"]), strict=True)
     assert [p.shape for p in pictures] == [(240, 320, 3)] * 2 and titles[1] == "Grad-CAM, rgb"
     forgot = gradcam.explain_run(config, corpus, run, per_video=2, change=lambda scorer: randomised(scorer, "streams"))
@@ -466,7 +466,7 @@ def test_of_clips_the_frame_is_the_one_that_the_clip_ends_with(trained, monkeypa
         return {"rgb": np.zeros((len(images["rgb"]), 4, 4), np.float32)}, np.zeros(len(images["rgb"]))
 
     monkeypatch.setattr(gradcam, "heat_maps", maps)
-    found = explain_video(config, SimpleNamespace(streams=("rgb",), system=SYSTEMS["full-I3D"]), clips)
+    found = explain_video(config, SimpleNamespace(streams=("rgb",), system=find_system("full-I3D")), clips)
     assert not problems and [one.frame for one in found] == frames and all(len(one.boxes) == 1 for one in found)
     decoded = dict(read_frames(clips.video.path, frames.__contains__))
     for one, clip in zip(found, asked, strict=True):
@@ -478,7 +478,7 @@ def test_of_clips_the_frame_is_the_one_that_the_clip_ends_with(trained, monkeypa
 
 def test_a_normal_video_has_nothing_to_explain(trained, monkeypatch):
     config, corpus, run = trained
-    samples = prepare(config, corpus).samples["Normal005"]
+    samples = find_system("2S-no-bag").material(config, corpus).views["Normal005"]
     assert explain_video(config, load_model(run.seeds[0].model_paths[0]), samples) == []
     monkeypatch.setattr(gradcam, "explain_video", lambda *args: [])
     with pytest.raises(DataError, match="none of 2 test videos"):

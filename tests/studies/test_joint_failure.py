@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from vadkit.core.config import Config
 from vadkit.core.errors import DataError
 from vadkit.corpora.video import Corpus, Video
+from vadkit.models.network import Network
 from vadkit.studies import joint_failure
-from vadkit.studies.joint_failure import BY_SOURCE, RANDOM, WAYS, WHOLE, held_out, metrics_of, run
-from vadkit.systems.bags import Bags, Item
+from vadkit.studies.joint_failure import BY_SOURCE, RANDOM, WAYS, WHOLE, HeldOut, held_out, metrics_of, run
+from vadkit.systems.bags import Item
+from vadkit.systems.base import Material
 from vadkit.views.segments import Bag
 
 DIM, FRAMES = 24, 64
@@ -46,18 +48,17 @@ def config(cache):
     return Config(cache_root=cache, workers=1, seeds=[0, 1], joint_width=32, bootstrap_resamples=50)
 
 
+def put(monkeypatch, items):
+    """These bags, of two streams, whatever is asked for."""
+    monkeypatch.setattr(HeldOut, "material", lambda *args: Material(items, ()))
+    monkeypatch.setattr(
+        HeldOut, "networks", lambda *args: {s: Network("resnet18", "random", "") for s in ("frame", "flow")}
+    )
+
+
 def fail(monkeypatch, config, signal=0.0):
     corpus, items = world(signal=signal)
-    monkeypatch.setattr(
-        joint_failure,
-        "load_bags",
-        lambda config, corpus, progress, count: Bags(items, (), dict.fromkeys(("frame", "flow"))),
-    )
-    monkeypatch.setattr(
-        joint_failure,
-        "load_sequences",
-        lambda config, corpus, progress: Bags(items, (), dict.fromkeys(("frame", "flow"))),
-    )
+    put(monkeypatch, items)
     return corpus, run(config, corpus)
 
 
@@ -100,7 +101,7 @@ def test_counts_intervals_and_test_videos(config, monkeypatch):
 
 def test_a_resumed_cache_gives_the_same(config, monkeypatch):
     _, first = fail(monkeypatch, config)
-    monkeypatch.setattr(joint_failure, "_build", None)  # nothing is trained again
+    monkeypatch.setattr(HeldOut, "fit", None)  # nothing is trained again
     _, again = fail(monkeypatch, config)
     assert [t.held for t in again.trials] == [t.held for t in first.trials] and again.trials[0].train == first.trials[
         0
@@ -128,9 +129,6 @@ def test_what_cannot_be_split_is_refused(config, monkeypatch):
     with pytest.raises(DataError, match="2 videos cannot be held apart"):
         held_out(BY_SOURCE, np.array(["a", "b"]), np.array(["s", "t"]), np.array([True, False]), 0)
     corpus, items = world()
-    monkeypatch.setattr(joint_failure, "load_bags", lambda *args: Bags({}, (), {}))
-    monkeypatch.setattr(
-        joint_failure, "load_sequences", lambda *args: Bags(items, (), dict.fromkeys(("frame", "flow")))
-    )
+    put(monkeypatch, {})
     with pytest.raises(DataError, match="0 videos are not enough"):
         run(config, corpus)

@@ -7,7 +7,7 @@ from doubles import fake_corpus, fake_world
 
 from vadkit.core.config import Config
 from vadkit.studies.suspicious_class import KINDS, beliefs
-from vadkit.systems.runner import run_system
+from vadkit.systems import runner
 
 
 def config_in(folder, **changes) -> Config:
@@ -27,8 +27,8 @@ def config_in(folder, **changes) -> Config:
 def test_beliefs_are_shares_of_every_test_frame_and_know_the_hard_ones(tmp_path, monkeypatch):
     fake_world(monkeypatch, signal=8.0)
     config, corpus = config_in(tmp_path), fake_corpus()
-    run = run_system(config, corpus, "2S-bag-suspicious")
-    found = beliefs(config, corpus, run)
+    run = runner.run(config, corpus, "2S-bag-suspicious")
+    found = beliefs(config, run)
     anomalous = sum(v.label for v in corpus.of("test"))
     normal = len(corpus.of("test")) - anomalous
     # 20 rows a video, every third frame at 10 a second: 7 hard ones; 3 before and 3 after are less than a second away
@@ -36,9 +36,9 @@ def test_beliefs_are_shares_of_every_test_frame_and_know_the_hard_ones(tmp_path,
     assert found.frames.tolist() == [7 * anomalous, 6 * anomalous, 7 * anomalous, 20 * normal]
     assert found[["normal", "suspicious", "hard"]].sum(axis=1).tolist() == pytest.approx([1] * 4, abs=1e-5)
     assert found.hard.iloc[0] > 0.5 > found.hard.iloc[1:].max()
-    plain = run_system(config.model_copy(update={"head_epochs": 1}), corpus, "2S-bag")
+    plain = runner.run(config.model_copy(update={"head_epochs": 1}), corpus, "2S-bag")
     with pytest.raises(ValueError, match="2S-bag has no suspicious class; give the run of 2S-bag-suspicious"):
-        beliefs(config, corpus, plain)
+        beliefs(config, plain)
 
 
 def test_streams_that_were_trained_too_are_asked_from_images(tmp_path, monkeypatch):
@@ -49,7 +49,7 @@ def test_streams_that_were_trained_too_are_asked_from_images(tmp_path, monkeypat
     from vadkit.systems import base as systems
 
     monkeypatch.setitem(
-        systems.SYSTEMS,
+        systems.REGISTERED,
         "bagless",
         replace(systems.find_system("2S-bag-suspicious"), name="bagless", streams=1, bag=False),
     )
@@ -57,8 +57,8 @@ def test_streams_that_were_trained_too_are_asked_from_images(tmp_path, monkeypat
         live_corpus(tmp_path),
         live_config(tmp_path, "tuned", head_epochs=1, finetune_epochs=1, finetune_lr=1e-2),
     )
-    run = run_system(config, corpus, "bagless")
-    hard = beliefs(config, corpus, run).loc["hard anomaly"]
+    run = runner.run(config, corpus, "bagless")
+    hard = beliefs(config, run).loc["hard anomaly"]
     scores = {one.name: one for one in run.seeds[0].scores}
     expected = scores["v7"].confidence[(scores["v7"].index >= 12) & (scores["v7"].index < 36)]
     assert hard.frames == len(expected) and hard.hard == pytest.approx(expected.mean(), abs=1e-5)

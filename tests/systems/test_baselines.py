@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 from doubles import fake_corpus, fake_world
 
+from vadkit.core import video
 from vadkit.core.config import Config
 from vadkit.core.errors import ConfigError, DataError
-from vadkit.core.video import Probe
 from vadkit.corpora.video import Corpus
 from vadkit.evaluation.metrics import frame_auc, pool
-from vadkit.systems import baselines
-from vadkit.systems.baselines import frame_probe, linear_probe, metadata_baseline, spread_rows
-from vadkit.systems.runner import run_system
+from vadkit.systems import runner
+from vadkit.systems.baselines import ContainerFacts, Probe, spread_rows
 
 
 def folder_config(tmp_path: Path, **changes) -> Config:
@@ -36,6 +35,18 @@ def folder_config(tmp_path: Path, **changes) -> Config:
     )
 
 
+def metadata_baseline(config, corpus, model="forest"):
+    return runner.run(config, corpus, ContainerFacts("container facts", model=model)).by_seed()
+
+
+def linear_probe(config, corpus, what="both"):
+    return runner.run(config, corpus, f"video probe, {what}").by_seed()
+
+
+def frame_probe(config, corpus, what):
+    return runner.run(config, corpus, f"frame probe, {what}").by_seed()
+
+
 def by_video(scores) -> float:
     return frame_auc([one.label for one in scores], [float(one.confidence[0]) for one in scores])
 
@@ -46,7 +57,7 @@ def world(monkeypatch):
 
 
 def containers(monkeypatch, width_of) -> None:
-    monkeypatch.setattr(baselines, "probe", lambda path: Probe(width_of(path.stem), 240, 30.0, 300))
+    monkeypatch.setattr(video, "probe", lambda path: video.Probe(width_of(path.stem), 240, 30.0, 300))
 
 
 @pytest.mark.parametrize("model", ["forest", "logistic"])
@@ -90,8 +101,7 @@ def test_the_frame_probe_scores_every_analysed_frame(tmp_path, world, what):
 
 
 def test_frames_of_the_test_set_are_not_trained_on(tmp_path, world, monkeypatch):
-    seen = []
-    monkeypatch.setattr(baselines, "_by_seed", wrap(baselines._by_seed, seen))
+    seen = spy_on_training(monkeypatch)
     linear_probe(folder_config(tmp_path), fake_corpus(official=False))
     assert len(seen) == 6
     for train, test in seen:
@@ -99,25 +109,24 @@ def test_frames_of_the_test_set_are_not_trained_on(tmp_path, world, monkeypatch)
         assert len(train) + len(test) == 24  # validation videos are trained on: nothing is stopped early
 
 
-def wrap(by_seed, seen):
-    def spy(config, corpus, predict, *rest):
-        return by_seed(
-            config, corpus, lambda train, test, seed: seen.append((train, test)) or predict(train, test, seed), *rest
-        )
-
-    return spy
+def spy_on_training(monkeypatch) -> list:
+    """What the probes are fitted on and then tested on, as they come."""
+    seen, fit = [], Probe.fit
+    monkeypatch.setattr(
+        Probe, "fit", lambda self, task, progress=None: seen.append((task.train, task.test)) or fit(self, task)
+    )
+    return seen
 
 
 def test_under_test_parity_the_test_lists_half_is_not_trained_on(tmp_path, world, monkeypatch):
-    seen = []
-    monkeypatch.setattr(baselines, "_by_seed", wrap(baselines._by_seed, seen))
+    seen = spy_on_training(monkeypatch)
     linear_probe(Config(cache_root=str(tmp_path), workers=1, seeds=[0], validation="test_parity"), fake_corpus())
     assert {one.video.split for one in seen[0][0]} == {"train"}
 
 
 def test_baselines_and_systems_are_tested_on_the_same_videos(tmp_path, world):
     corpus, config = fake_corpus(official=False), folder_config(tmp_path)
-    ours = run_system(config, corpus, "1S-no-bag").by_seed()
+    ours = runner.run(config, corpus, "1S-no-bag").by_seed()
     theirs = linear_probe(config, corpus, "frame")
     for seed in (0, 1):
         assert [one.name for one in ours[seed]] == [one.name for one in theirs[seed]]
@@ -132,12 +141,8 @@ def test_rows_are_spread_over_time_however_dense_they_are():
 
 def test_unknown_baselines_and_single_classes_are_refused(tmp_path, world):
     config = folder_config(tmp_path)
-    with pytest.raises(ConfigError, match="one of frame, flow, both, both\\+std, got 'sound'"):
+    with pytest.raises(ConfigError, match="unknown system 'video probe, sound'; did you mean"):
         linear_probe(config, fake_corpus(official=False), "sound")
-    with pytest.raises(ConfigError, match="no deviation over time"):
-        frame_probe(config, fake_corpus(official=False), "both+std")
-    with pytest.raises(ConfigError, match="'forest' or 'logistic'"):
-        metadata_baseline(config, fake_corpus(official=False), "tree")
     official = Config(cache_root=str(tmp_path), workers=1)
     normal = Corpus(
         "n",

@@ -17,12 +17,11 @@ from vadkit.core.config import Config
 from vadkit.core.errors import ConfigError, WeightsError
 from vadkit.corpora.video import Corpus, Video
 from vadkit.evaluation.metrics import frame_auc, pool
-from vadkit.models import network as networks
-from vadkit.systems import inputs
-from vadkit.systems import runner as experiment
-from vadkit.systems.runner import plan_folds, run_system
+from vadkit.models import network
+from vadkit.systems import inputs, runner, trainer
+from vadkit.systems.base import find_system, plan_folds
 from vadkit.systems.scorer import load_model
-from vadkit.views import clips
+from vadkit.views import objects
 from vadkit.views.clips import BAGS, extract_clips, plan_clips
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -70,7 +69,7 @@ def cache(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(corpus, cache):
-    return run_system(make(cache, seeds=[0, 1]), corpus, "C3D-ha")
+    return runner.run(make(cache, seeds=[0, 1]), corpus, "C3D-ha")
 
 
 def test_clips_are_trained_on_and_every_analysed_frame_is_scored(run, corpus, cache):
@@ -79,7 +78,9 @@ def test_clips_are_trained_on_and_every_analysed_frame_is_scored(run, corpus, ca
     for video in corpus.of("train"):
         _, index = plan_clips(video, FRAMES, 15.0, config, "train")
         expected += sum(not video.label or SPAN[0] <= i < SPAN[1] for i in index)  # hard anomalies only
-    assert run.system.name == "C3D-ha" and [seed.training_samples for seed in run.seeds] == [(expected,), (expected,)]
+    assert run.system.name == "C3D-ha" and [
+        [fold.facts["training_samples"] for fold in seed.folds] for seed in run.seeds
+    ] == [[expected], [expected]]
     for scores in run.seeds[0].scores:
         assert (
             np.array_equal(scores.index, np.arange(0, FRAMES, 3))
@@ -108,10 +109,8 @@ def test_a_trained_network_scores_clips_as_its_run_did(run, corpus, cache):
 
 def test_the_cache_trains_again_for_what_matters_only(run, corpus, cache, monkeypatch):
     trained = []
-    monkeypatch.setattr(
-        experiment, "train", lambda *args, **options: trained.append(args) or pytest.fail("trained again")
-    )
-    again = run_system(make(cache, seeds=[0], image_size=64, i3d_size=48, mil_lr=0.5), corpus, "C3D-ha")
+    monkeypatch.setattr(trainer, "train", lambda *args, **options: trained.append(args) or pytest.fail("trained again"))
+    again = runner.run(make(cache, seeds=[0], image_size=64, i3d_size=48, mil_lr=0.5), corpus, "C3D-ha")
     assert again.seeds[0].model_paths == run.seeds[0].model_paths[:1] and not trained
     for change in (
         {"clip_shift_normal": 5},
@@ -121,13 +120,13 @@ def test_the_cache_trains_again_for_what_matters_only(run, corpus, cache, monkey
         {"clip_fps": 5.0},
     ):
         with pytest.raises(pytest.fail.Exception, match="trained again"):
-            run_system(make(cache, **change), corpus, "C3D-ha")
+            runner.run(make(cache, **change), corpus, "C3D-ha")
 
 
 def test_cross_validation_scores_every_video_by_a_model_that_did_not_see_it(corpus, cache):
     config = make(cache, corpus="folder", data_root=".", split="grouped_cv", folds=3, head_epochs=1)
     everything = Corpus("tiny", tuple(replace(v, split="all") for v in corpus.videos))
-    found = run_system(config, everything, "C3D-ha").seeds[0]
+    found = runner.run(config, everything, "C3D-ha").seeds[0]
     assert [one.name for one in found.scores] == [v.name for v in corpus.videos] and len(found.model_paths) == 3
     for fold in plan_folds(config, everything, 0):
         assert not set(fold.test) & {*fold.train, *fold.val}
@@ -138,20 +137,20 @@ def test_cross_validation_scores_every_video_by_a_model_that_did_not_see_it(corp
 
 def finetuned(corpus, root, **changes):
     config = make(root, head_epochs=1, finetune_epochs=1, finetune_lr=1e-3, dropout=0.0, **changes)
-    found = run_system(config, corpus, "C3D-ha").seeds[0]
+    found = runner.run(config, corpus, "C3D-ha").seeds[0]
     return found, torch.load(found.model_paths[0] / "model.pt", weights_only=True)
 
 
 def test_fine_tuning_changes_the_convolutions_within_bounded_memory(corpus, tmp_path, monkeypatch):
     """Parts of a batch give the batch's gradient, and never more than fits is held at once."""
     held = []
-    preprocess = networks.Network.preprocess
+    preprocess = network.Network.preprocess
     monkeypatch.setattr(
-        networks.Network, "preprocess", lambda self, images: held.append(len(images)) or preprocess(self, images)
+        network.Network, "preprocess", lambda self, images: held.append(len(images)) or preprocess(self, images)
     )
     root = tmp_path / "whole"
     before = load_model(
-        run_system(make(root, head_epochs=1), corpus, "C3D-ha").seeds[0].model_paths[0]
+        runner.run(make(root, head_epochs=1), corpus, "C3D-ha").seeds[0].model_paths[0]
     ).model.state_dict()
     held.clear()
     whole, state = finetuned(corpus, root)
@@ -173,12 +172,9 @@ def test_fine_tuning_changes_the_convolutions_within_bounded_memory(corpus, tmp_
 
 
 def test_as_many_clips_are_held_as_have_the_pixels_of_a_batch_of_frames():
-    rows = {size: inputs.inputs_of(Config(c3d_size=size), inputs_system()).image_rows for size in (64, 112, 224, 512)}
+    system = find_system("C3D-ha")
+    rows = {size: system.inputs(Config(c3d_size=size)).image_rows for size in (64, 112, 224, 512)}
     assert rows == {64: 49, 112: 16, 224: 4, 512: 1}
-
-
-def inputs_system():
-    return experiment.find_system("C3D-ha")
 
 
 # --- the bag branch ---
@@ -197,25 +193,25 @@ class Counter:
 
 
 def test_the_bag_branch_sees_the_objects_of_every_frame_of_a_clip(corpus, cache, monkeypatch):
-    monkeypatch.setattr(clips, "Detector", Counter)
-    clips._DETECTORS.clear()
+    monkeypatch.setattr(objects, "Detector", Counter)
+    objects.BagCounter._loaded.clear()
     config = make(cache, c3d_bag=True, detector_weights="world", seeds=[0])
     plain = make(cache)
     (one,), _ = extract_clips([corpus.of("test")[1]], config, 32, ("rgb", BAGS), purpose="score")
     assert one.bags.shape == (len(one), 16, 80) and one.bags.dtype == np.float32
-    clips._DETECTORS.clear()
+    objects.BagCounter._loaded.clear()
     bright = one.images("rgb", [len(one) - 1])[0].mean(axis=(1, 2, 3)) // 10
     assert np.abs(one.bags[-1, :, 0] - bright).max() <= 1  # the same frames, in the same order
     with pytest.raises(ValueError, match="stream must be one of rgb, got 'bags'"):
         one.images(BAGS, [0])
-    found = run_system(config, corpus, "C3D-ha")
-    assert found.system.bag and found.seeds[0].model_paths != run_system(plain, corpus, "C3D-ha").seeds[0].model_paths
-    facts = json.loads((found.seeds[0].model_paths[0] / "model.json").read_text())
+    found = runner.run(config, corpus, "C3D-ha")
+    assert found.system.bag and found.seeds[0].model_paths != runner.run(plain, corpus, "C3D-ha").seeds[0].model_paths
+    facts = json.loads((found.seeds[0].model_paths[0] / "system.json").read_text())
     assert facts["head"]["bag_frames"] == 16 and facts["head"]["use_bag"]
     scorer, rows = load_model(found.seeds[0].model_paths[0]), one.rows("score", config)
     again = scorer.confidence({"rgb": one.images("rgb", rows)}, one.bags[rows])
     assert np.allclose(again, found.seeds[0].scores[1].confidence, atol=5e-3)
-    clips._DETECTORS.clear()
+    objects.BagCounter._loaded.clear()
 
 
 def test_without_the_branch_nothing_is_detected(corpus, cache):
@@ -228,11 +224,11 @@ def test_without_the_branch_nothing_is_detected(corpus, cache):
 
 def test_what_cannot_work_is_said_before_a_video_is_read(corpus, tmp_path):
     with pytest.raises(ConfigError, match="C3D takes clips of 16 frames, clip_frames is 8"):
-        run_system(make(tmp_path, clip_frames=8), corpus, "C3D-ha")
+        runner.run(make(tmp_path, clip_frames=8), corpus, "C3D-ha")
     with pytest.raises(ConfigError, match="C3D-ha needs a bag of objects but detector_weights is 'none'"):
-        run_system(make(tmp_path, c3d_bag=True), corpus, "C3D-ha")
+        runner.run(make(tmp_path, c3d_bag=True), corpus, "C3D-ha")
     with pytest.raises(WeightsError, match=r"c3d_weights: no file .*sports1m\.pth.*obtain"):
-        run_system(make(tmp_path, c3d_weights=str(tmp_path / "sports1m.pth")), corpus, "C3D-ha")
+        runner.run(make(tmp_path, c3d_weights=str(tmp_path / "sports1m.pth")), corpus, "C3D-ha")
     assert not (tmp_path / "cache" / "clips").exists()
 
 
@@ -252,7 +248,7 @@ def test_features_that_know_the_label_are_found_and_shuffled_labels_give_a_half(
         batch_size=16,
     )
     plain = fake_corpus(official=False, videos=96)
-    shown = run_system(config, plain, "C3D-ha")
+    shown = runner.run(config, plain, "C3D-ha")
     assert frame_auc(*pool(shown.by_seed()[0])) > 0.8
     labels = np.random.default_rng(0).permutation([v.label for v in plain.videos])
     features = {v.name: world["samples"](v).features("rgb") for v in plain.videos}  # the pixels keep the true label
@@ -264,5 +260,5 @@ def test_features_that_know_the_label_are_found_and_shuffled_labels_give_a_half(
             for v, s in zip(plain.videos, labels, strict=True)
         ),
     )
-    hidden = run_system(config, shuffled, "C3D-ha")
+    hidden = runner.run(config, shuffled, "C3D-ha")
     assert frame_auc(*pool(hidden.by_seed()[0])) == pytest.approx(0.5, abs=0.1)

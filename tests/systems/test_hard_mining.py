@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vadkit.systems.hard_mining import draw_batches, hardest
+from vadkit.systems.trainer import draw_batches, hardest
 
 
 @given(count=st.integers(1, 400), batch=st.integers(1, 20), alpha=st.integers(1, 5))

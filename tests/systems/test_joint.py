@@ -12,13 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vadkit.core.config import Config
-from vadkit.core.errors import DataError, VadkitError
+from vadkit.core.errors import ConfigError, DataError, VadkitError
 from vadkit.corpora.video import NORMAL, Corpus
 from vadkit.evaluation.metrics import frame_auc, pool
 from vadkit.models.joint import NAMES, Output, build_model
-from vadkit.systems import bags
-from vadkit.systems import joint as joint_training
-from vadkit.systems.joint import classes_of, load_model, run, segment_count, train_model, video_loss
+from vadkit.systems import bag_trainer, bags, runner
+from vadkit.systems.bag_trainer import train_sequences, video_loss
+from vadkit.systems.base import find_system
+from vadkit.systems.joint import classes_of, segment_count
 from vadkit.views.segments import Bag
 
 DIM = 6
@@ -200,7 +201,7 @@ TOY = {
 @pytest.mark.parametrize("name", NAMES)
 def test_a_planted_segment_is_found(name):
     (train, labels, _), (val, val_labels, _), (test, test_labels, places) = toy(80, 0), toy(20, 1), toy(40, 2)
-    model, history = train_model(Config(**TOY), name, train, labels, val, val_labels, 3, seed=0)
+    model, history = train_sequences(Config(**TOY), name, train, labels, val, val_labels, 3, seed=0)
     hits, right = [], []
     with torch.no_grad():
         for bag, label, place in zip(test, test_labels, places, strict=True):
@@ -220,7 +221,7 @@ def test_shuffled_labels_give_chance():
         val, val_labels, _ = toy(16, 50 + seed)
         test, test_labels, _ = toy(60, 90 + seed)
         shuffled = np.random.default_rng(seed).permutation(labels).tolist()
-        model, _ = train_model(
+        model, _ = train_sequences(
             Config(**TOY | {"joint_epochs": 4}),
             "joint",
             train,
@@ -242,7 +243,7 @@ def test_a_loss_that_is_not_finite_is_an_error():
     with pytest.raises(
         VadkitError, match="LSTM model, seed 3, epoch 1: the loss is nan, expected a finite number; lower joint_lr"
     ):
-        train_model(Config(**TOY), "LSTM", train, labels, train, labels, 3, seed=3)
+        train_sequences(Config(**TOY), "LSTM", train, labels, train, labels, 3, seed=3)
 
 
 class Shown(Blind):
@@ -259,7 +260,7 @@ class Shown(Blind):
 
 @pytest.fixture
 def world(monkeypatch):
-    return blind_world(monkeypatch, 6.0, joint_training, "train_model", Shown)
+    return blind_world(monkeypatch, 6.0, bag_trainer, "train_sequences", Shown)
 
 
 def make(tmp_path, **changes) -> Config:
@@ -276,6 +277,10 @@ def make(tmp_path, **changes) -> Config:
     return Config(**{**values, **changes})
 
 
+def run(config, corpus, model="joint"):
+    return runner.run(config, corpus, f"{model} model")
+
+
 def test_the_segment_is_found_from_video_labels(tmp_path, world):
     made = fake_corpus(videos=80).videos  # whose splits have one class of anomaly each
     corpus = Corpus(
@@ -285,10 +290,14 @@ def test_the_segment_is_found_from_video_labels(tmp_path, world):
     found = run(make(tmp_path, **TOY), corpus)
     assert frame_auc(*pool(found.by_seed()[0])) > 0.8
     (seed,) = found.seeds
-    assert [r.category for r in seed.recognised] == [v.category for v in corpus.of("test")]
+    assert [r.category for r in found.recognised()[seed.seed]] == [v.category for v in corpus.of("test")]
     assert (
         np.mean(
-            [r.classes[1 + r.probabilities[1:].argmax()] == r.category for r in seed.recognised if r.category != NORMAL]
+            [
+                r.classes[1 + r.probabilities[1:].argmax()] == r.category
+                for r in found.recognised()[seed.seed]
+                if r.category != NORMAL
+            ]
         )
         > 0.8
     )
@@ -319,7 +328,7 @@ def test_the_cache_the_seed_and_the_model(tmp_path, world):
     )
     assert not np.allclose(confidences(first), confidences(other))
     plain = run(make(tmp_path), fake_corpus(), "LSTM")
-    assert not plain.seeds[0].recognised and world["trained"] == 4
+    assert not plain.recognised()[0] and world["trained"] == 4
 
 
 def test_cross_validation_tests_every_video_once(tmp_path, world):
@@ -328,11 +337,11 @@ def test_cross_validation_tests_every_video_once(tmp_path, world):
     found = run(config, corpus)
     assert (
         [v.name for v in found.seeds[0].scores]
-        == [r.name for r in found.seeds[0].recognised]
+        == [r.name for r in found.recognised()[0]]
         == [v.name for v in corpus.videos]
     )
     assert len(found.seeds[0].histories) == len(found.seeds[0].model_paths) == 3
-    assert found.classes == ("Normal", "Fighting", "Robbery")
+    assert found.system.classes == ("Normal", "Fighting", "Robbery")
 
 
 def test_segments_follow_the_length_of_the_video():
@@ -347,9 +356,9 @@ def test_classes_and_what_is_refused(tmp_path, world):
     assert classes_of(
         Corpus("fake", tuple(v for v in corpus.videos if v.category != "Robbery" or v.split == "test"))
     ) == ("Normal", "Fighting")
-    with pytest.raises(ValueError, match="model must be one of"):
+    with pytest.raises(ConfigError, match="unknown system 'deep model'"):
         run(make(tmp_path), corpus, "deep")
     with pytest.raises(DataError, match="normal and anomalous training videos, got 6 and 0"):
         run(make(tmp_path), Corpus("fake", tuple(v for v in corpus.videos if v.split != "train" or not v.label)))
-    with pytest.raises(DataError, match="joint.json is missing"):
-        load_model(tmp_path)
+    with pytest.raises(DataError, match="system.json is missing"):
+        find_system("joint model").load(tmp_path)

@@ -19,13 +19,10 @@ from vadkit.evaluation.metrics import frame_auc, pool, video_auc
 from vadkit.evaluation.scores import expand_segments
 from vadkit.evaluation.thresholds import above, choose_threshold
 from vadkit.models.mil import Learner, bag_scores, ranking_loss
-from vadkit.studies import mil_groups
-from vadkit.systems import bags, inputs
-from vadkit.systems import mil as mil_training
-from vadkit.systems import runner as experiment
+from vadkit.systems import bag_trainer, bags, inputs, runner
 from vadkit.systems.bags import Item
-from vadkit.systems.base import find_system
-from vadkit.systems.mil import load_learner, run
+from vadkit.systems.base import find_system, plan_folds
+from vadkit.systems.mil import clips_in_groups, groups
 from vadkit.views.sampling import stride_frames
 from vadkit.views.segments import Bag
 
@@ -145,7 +142,7 @@ def test_the_learner_is_the_papers():
 
 @pytest.fixture
 def world(monkeypatch):
-    return blind_world(monkeypatch, 4.0, mil_training, "train_learner")
+    return blind_world(monkeypatch, 4.0, bag_trainer, "train_learner")
 
 
 def make(tmp_path, **changes) -> Config:
@@ -161,6 +158,14 @@ def make(tmp_path, **changes) -> Config:
         "backbone_weights": "random",
     }
     return Config(**{**values, **changes})
+
+
+def run(config, corpus, **fields):
+    return runner.run(config, corpus, replace(find_system("MIL learner"), **fields))
+
+
+def load_learner(path):
+    return find_system("MIL learner").load(path)
 
 
 def auc(result, seed: int = 0) -> float:
@@ -205,15 +210,13 @@ def test_shuffled_labels_give_a_half(tmp_path, world):
             "fake", tuple(v if v.split == "test" else replace(v, category=next(categories)) for v in corpus.videos)
         )
 
-        def told_otherwise(config, given, progress, act=act):
-            found = bags.load_bags(
-                config, Corpus("fake", tuple(replace(v, category=act[v.name]) for v in given.videos)), progress
-            )
+        def told_otherwise(config, given, *rest, act=act, load=bags.load_bags):
+            found = load(config, Corpus("fake", tuple(replace(v, category=act[v.name]) for v in given.videos)), *rest)
             videos = {v.name: v for v in given.videos}
-            return replace(found, items={name: replace(item, video=videos[name]) for name, item in found.items.items()})
+            return replace(found, views={name: replace(item, video=videos[name]) for name, item in found.views.items()})
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(mil_training, "load_bags", told_otherwise)
+            patch.setattr(bags, "load_bags", told_otherwise)
             values.append(auc(run(make(tmp_path, seeds=[seed], mil_epochs=10), shuffled), seed))
     assert np.mean(values) == pytest.approx(0.5, abs=0.15)
 
@@ -256,7 +259,7 @@ def test_processes_give_what_one_gives(tmp_path, world):
 def test_scores_are_those_of_segments_spread_over_frames(tmp_path, world):
     """And the anomaly score steps at the frames that every system analyses."""
     config = make(tmp_path, mil_epochs=1)
-    result, items = run(config, fake_corpus()), bags.load_bags(config, fake_corpus()).items
+    result, items = run(config, fake_corpus()), bags.load_bags(config, fake_corpus()).views
     assert [v.name for v in result.seeds[0].scores] == [v.name for v in fake_corpus().of("test")]
     learner = load_learner(result.seeds[0].model_paths[0])
     for video in result.seeds[0].scores:
@@ -283,7 +286,7 @@ def test_cross_validation_tests_every_video_once(tmp_path, world):
 def test_a_folds_threshold_comes_from_its_own_validation_videos(tmp_path, world):
     config = make(tmp_path, corpus="folder", data_root=".", split="grouped_cv", folds=3, mil_epochs=1)
     corpus = fake_corpus(official=False)
-    seed, plan = run(config, corpus).seeds[0], experiment.plan_folds(config, corpus, 0)
+    seed, plan = run(config, corpus).seeds[0], plan_folds(config, corpus, 0)
     for side, names in ((seed.tested, [f.test for f in plan]), (seed.validation, [f.val for f in plan])):
         assert [tuple(v.name for v in videos) for videos in side] == names
     assert set(plan[0].val) & set(
@@ -293,9 +296,7 @@ def test_a_folds_threshold_comes_from_its_own_validation_videos(tmp_path, world)
     counted = {v.name: v.confidence.max() > 0 for v in above(seed.tested, at_own)}
     for videos, threshold in zip(seed.tested, at_own, strict=True):
         assert all(counted[v.name] == (v.confidence.max() > threshold) for v in videos)
-    without = experiment.plan_folds(
-        config.model_copy(update={"early_stopping": False}), corpus, 0, early_stopping=False
-    )
+    without = plan_folds(config.model_copy(update={"early_stopping": False}), corpus, 0, early_stopping=False)
     assert [f.test for f in without] == [
         f.test for f in plan
     ]  # systems without early stopping are tested on the same videos
@@ -367,8 +368,8 @@ def test_the_validation_loss_is_that_of_each_pair_on_its_own(lengths, seed, vari
     bags_made = [Bag(np.arange(n), rng.random((n, 4)).astype(np.float32)) for n in lengths]
     labels = np.arange(len(lengths)) % 2
     with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mil_training, "INSTANCES_AT_ONCE", 5)
-        loss, auc = mil_training._validate(learner, bags_made, labels, variant, top_k)
+        patch.setattr(bag_trainer, "INSTANCES_AT_ONCE", 5)
+        loss, auc = bag_trainer._ranked(learner, bags_made, labels, variant, top_k)
         alone = [learner(torch.from_numpy(bag.features))[None] for bag in bags_made]
         pairs = [ranking_loss(a, n, variant=variant, top_k=top_k).item() for a in alone[1::2] for n in alone[::2]]
     assert loss == pytest.approx(np.mean(pairs), abs=1e-5)
@@ -383,7 +384,7 @@ def test_a_group_holds_one_anomaly_at_most_and_no_clip_twice():
         Item(v, 60, 10.0, Bag(np.array([0]), np.full((1, 3), float(n), np.float32)), v.name)
         for n, v in enumerate(fake_corpus(False).videos)
     ]
-    made = mil_groups.groups(items, 5, np.random.default_rng(0))
+    made = groups(items, 5, np.random.default_rng(0))
     assert [group.video for group in made] == [item.video for item in items]
     for number, group in enumerate(made):
         members = group.bag.features[:, 0].astype(int).tolist()
@@ -395,7 +396,7 @@ def test_a_group_holds_one_anomaly_at_most_and_no_clip_twice():
     assert len({tuple(sorted(group.bag.features[:, 0])) for group in made}) > 20 and len(
         {group.identity for group in made}
     ) == len(items)
-    assert {len(group.bag) for group in mil_groups.groups(items, 20, np.random.default_rng(0))} == {
+    assert {len(group.bag) for group in groups(items, 20, np.random.default_rng(0))} == {
         12,
         13,
     }  # 12 are normal
@@ -416,12 +417,12 @@ def test_single_clips_are_told_apart_by_labels_of_groups(tmp_path, world):
         ),
         fake_corpus(False, 40),
     )
-    run = mil_groups.run(config, corpus, 3)
+    run = runner.run(config, corpus, clips_in_groups(3))
     scores = run.by_seed()[0]
     assert (
         run.seeds[0].model_paths
-        == mil_groups.run(config, corpus, 3).seeds[0].model_paths
-        != mil_groups.run(config, corpus, 2).seeds[0].model_paths
+        == runner.run(config, corpus, clips_in_groups(3)).seeds[0].model_paths
+        != runner.run(config, corpus, clips_in_groups(2)).seeds[0].model_paths
     )
     assert [v.name for v in scores] == [v.name for v in corpus.videos] and all(
         len(set(v.confidence.tolist())) == 1 for v in scores

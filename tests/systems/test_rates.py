@@ -15,8 +15,9 @@ from tiny import live_config, live_corpus, tiny_corpus
 from vadkit.core.config import Config
 from vadkit.core.errors import DataError
 from vadkit.corpora.video import Video
-from vadkit.systems import rates
-from vadkit.systems.rates import ClassRate, at_class_rates, at_rate, class_rates, plan_rates
+from vadkit.systems import material as rates
+from vadkit.systems import runner
+from vadkit.systems.material import ClassRate, at_class_rates, at_rate, class_rates, plan_rates
 from vadkit.views.frames import Samples, extract
 from vadkit.views.sampling import plan
 
@@ -208,18 +209,17 @@ def test_a_video_that_is_gone_is_named(real, monkeypatch):
 
 def test_a_system_with_class_rates_trains_on_more_of_the_class_and_scores_the_same_frames(tmp_path, monkeypatch):
     from vadkit.systems import base as systems
-    from vadkit.systems.runner import run_system
 
     for name, class_rates_too in (("common", False), ("own", True)):
         system = replace(
             systems.find_system("2S-bag-ha-class-rates"), name=name, bag=False, class_rates=class_rates_too
         )
-        monkeypatch.setitem(systems.SYSTEMS, name, system)
+        monkeypatch.setitem(systems.REGISTERED, name, system)
     monkeypatch.setattr(rates, "plan_rates", lambda *args: [ClassRate("Fighting", 2, 4.0, 1.0, 12.0, 16, 48)])
     corpus, config = live_corpus(tmp_path), live_config(tmp_path, "rates", head_epochs=1, finetune_epochs=0)
-    common, own = (run_system(config, corpus, name).seeds[0] for name in ("common", "own"))
+    common, own = (runner.run(config, corpus, name).seeds[0] for name in ("common", "own"))
     normal = sum(not v.label for v in corpus.of("train"))
-    assert normal == 2 and own.training_samples[0] - common.training_samples[0] == 2 * (
+    assert normal == 2 and own.folds[0].facts["training_samples"] - common.folds[0].facts["training_samples"] == 2 * (
         24 - 8
     )  # frames 12 to 36 of two videos, all of them instead of each third
     assert [one.index.tolist() for one in own.scores] == [one.index.tolist() for one in common.scores]

@@ -11,8 +11,8 @@ from doubles import fake_corpus, fake_world
 
 from vadkit.core.config import Config
 from vadkit.core.errors import ConfigError, DataError, WeightsError
+from vadkit.systems import runner
 from vadkit.systems.record import find_model, save_models
-from vadkit.systems.runner import run_system
 
 
 def make(root: Path, **changes) -> Config:
@@ -42,13 +42,13 @@ def run(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "toy.onnx").write_text("only its content's digest counts")
     config, corpus = make(tmp_path), fake_corpus()
-    save_models(config, corpus, *(run_system(config, corpus, name) for name in ("2S-bag-ha", "1S-no-bag")))
+    save_models(*(runner.run(config, corpus, name) for name in ("2S-bag-ha", "1S-no-bag")))
     return tmp_path / "outputs" / "toy"
 
 
 def test_a_recorded_model_is_found_with_the_parameters_of_its_training(run, tmp_path):
     found = find_model(run, "1S-no-bag", 4)
-    assert (found.system, found.seed, found.fold, found.folds, found.held_out) == ("1S-no-bag", 4, 0, 1, False)
+    assert (found.name, found.seed, found.fold, found.folds, found.held_out) == ("1S-no-bag", 4, 0, 1, False)
     assert found.config == make(tmp_path)
     assert json.loads((found.path / "key.json").read_text())["seed"] == 4
     assert find_model(run).path != found.path
@@ -71,7 +71,7 @@ def test_relative_parameters_count_from_the_projects_root(tmp_path, monkeypatch)
         make(tmp_path, cache_root="cache", output_root="outputs", detector_weights="weights/toy.onnx"),
         fake_corpus(),
     )
-    save_models(config, corpus, run_system(config, corpus, "2S-bag"))
+    save_models(runner.run(config, corpus, "2S-bag"))
     (tmp_path / "below").mkdir()
     monkeypatch.chdir(tmp_path / "below")
     found = find_model(tmp_path / "outputs" / "toy", "2S-bag").config
@@ -86,7 +86,7 @@ def test_of_a_cross_validation_the_fold_that_tests_the_video_is_taken(tmp_path, 
         make(tmp_path, corpus="folder", data_root=".", split="grouped_cv", folds=3, seeds=[0]),
         fake_corpus(official=False),
     )
-    save_models(config, corpus, run := run_system(config, corpus, "2S-no-bag"))
+    save_models(run := runner.run(config, corpus, "2S-no-bag"))
     folder, folds = tmp_path / "outputs" / "toy", set()
     for video in corpus.videos:
         found = find_model(folder, "2S-no-bag", video=f"/somewhere/{video.name}.mp4")

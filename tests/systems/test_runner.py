@@ -17,10 +17,9 @@ from vadkit.core.config import Config
 from vadkit.core.errors import ConfigError, DataError
 from vadkit.corpora.video import Corpus, Problem, Video
 from vadkit.evaluation.metrics import frame_auc, pool
-from vadkit.systems import inputs
-from vadkit.systems import runner as experiment
-from vadkit.systems.base import SYSTEMS
-from vadkit.systems.runner import plan_folds, run_system, score_videos
+from vadkit.systems import inputs, runner, trainer, two_stream
+from vadkit.systems.base import Task, all_systems, find_system, plan_folds
+from vadkit.systems.runner import score_videos
 from vadkit.systems.scorer import load_model
 from vadkit.systems.trainer import CHECKPOINT
 from vadkit.views.frames import extract
@@ -52,11 +51,11 @@ def world(monkeypatch):
     return fake_world(monkeypatch)
 
 
-@pytest.mark.parametrize("name", [name for name, system in SYSTEMS.items() if system.network == "two_stream"])
+@pytest.mark.parametrize("name", [system.name for system in two_stream.SYSTEMS])
 def test_every_system_scores_the_test_videos(tmp_path, world, name):
     world["signal"] = 6.0
     corpus = fake_corpus()
-    run = run_system(make(tmp_path, head_epochs=15, patience=15), corpus, name)
+    run = runner.run(make(tmp_path, head_epochs=15, patience=15), corpus, name)
     (seed,) = run.seeds
     assert [one.name for one in seed.scores] == [v.name for v in corpus.of("test")]
     for one in seed.scores:
@@ -68,7 +67,8 @@ def test_every_system_scores_the_test_videos(tmp_path, world, name):
 
 def test_hard_only_training_leaves_out_the_soft_frames(tmp_path, world):
     soft, hard = (
-        run_system(make(tmp_path), fake_corpus(), name).seeds[0].training_samples[0] for name in ("2S-bag", "2S-bag-ha")
+        runner.run(make(tmp_path), fake_corpus(), name).seeds[0].folds[0].facts["training_samples"]
+        for name in ("2S-bag", "2S-bag-ha")
     )
     anomalous = sum(v.label for v in fake_corpus().of("train"))
     assert soft == 12 * 20 and hard == soft - 13 * anomalous  # 7 of an anomalous video's 20 rows are hard anomalies
@@ -88,7 +88,7 @@ def test_without_early_stopping_the_validation_videos_return(tmp_path):
 def test_cross_validation_tests_every_video_once_on_a_model_that_did_not_see_its_source(tmp_path, world):
     corpus = fake_corpus(official=False)
     config = folder_config(tmp_path, seeds=[0, 1])
-    run = run_system(config, corpus, "1S-bag")
+    run = runner.run(config, corpus, "1S-bag")
     sources = {v.name: v.source for v in corpus.videos}
     for seed in run.seeds:
         assert [one.name for one in seed.scores] == [v.name for v in corpus.videos]
@@ -103,10 +103,10 @@ def test_cross_validation_tests_every_video_once_on_a_model_that_did_not_see_its
 
 def test_a_second_run_trains_nothing_and_gives_the_same(tmp_path, world):
     config = make(tmp_path, seeds=[0, 1])
-    first = run_system(config, fake_corpus(), "2S-bag")
+    first = runner.run(config, fake_corpus(), "2S-bag")
     assert world["trained"] == 2
     started = time.perf_counter()
-    second = run_system(config, fake_corpus(), "2S-bag")
+    second = runner.run(config, fake_corpus(), "2S-bag")
     assert world["trained"] == 2 and time.perf_counter() - started < 2
     for a, b in zip(first.seeds, second.seeds, strict=True):
         assert a.histories == b.histories and a.model_paths == b.model_paths
@@ -126,46 +126,51 @@ def test_a_second_run_trains_nothing_and_gives_the_same(tmp_path, world):
     ],
 )
 def test_only_what_matters_trains_again(tmp_path, world, change, trains):
-    run_system(make(tmp_path), fake_corpus(), "2S-bag")
-    run_system(make(tmp_path, **change), fake_corpus(), "2S-bag")
+    runner.run(make(tmp_path), fake_corpus(), "2S-bag")
+    runner.run(make(tmp_path, **change), fake_corpus(), "2S-bag")
     assert world["trained"] == 1 + trains
 
 
 def test_other_samples_or_labels_train_again_and_other_test_videos_do_not(tmp_path, world):
     config, corpus = make(tmp_path), fake_corpus()
-    run_system(config, corpus, "2S-bag")
+    runner.run(config, corpus, "2S-bag")
     fewer = Corpus("fake", tuple(v for v in corpus.videos if v.split != "test" or v.name != corpus.of("test")[0].name))
-    assert len(run_system(config, fewer, "2S-bag").seeds[0].scores) == len(corpus.of("test")) - 1
+    assert len(runner.run(config, fewer, "2S-bag").seeds[0].scores) == len(corpus.of("test")) - 1
     assert world["trained"] == 1
     first = next(v for v in corpus.of("train") if v.label)
     relabelled = Corpus("fake", tuple(replace(v, intervals=((0, 10),)) if v is first else v for v in corpus.videos))
-    run_system(config, relabelled, "2S-bag")
+    runner.run(config, relabelled, "2S-bag")
     assert world["trained"] == 2
     world["signal"] = 1.0
-    run_system(config, corpus, "2S-bag")
+    runner.run(config, corpus, "2S-bag")
     assert world["trained"] == 3
 
 
-def test_the_fields_that_do_not_train_exist():
-    assert set(Config.model_fields) >= experiment.NOT_OF_TRAINING
-    assert {"head_lr", "dropout", "patience", "output", "hard_mining_alpha"}.isdisjoint(experiment.NOT_OF_TRAINING)
+@pytest.mark.parametrize("name", all_systems())
+def test_training_reads_no_parameter_that_is_not_in_its_key(name):
+    system = find_system(name)
+    assert set(system.parameters) <= set(Config.model_fields)
+    settings = Task(Config(), system, 0, (), (), ()).settings()
+    assert vars(settings) == {name: getattr(Config(), name) for name in system.parameters}
+    with pytest.raises(AttributeError, match="bootstrap_resamples, which is not in its cache key"):
+        _ = settings.bootstrap_resamples
 
 
 def test_other_seeds_give_other_numbers(tmp_path, world):
-    run = run_system(make(tmp_path, seeds=[0, 1]), fake_corpus(), "2S-bag")
+    run = runner.run(make(tmp_path, seeds=[0, 1]), fake_corpus(), "2S-bag")
     assert auc(run, 0) != auc(run, 1)
 
 
 def test_an_oracle_feature_gives_one(tmp_path, world):
     world["signal"] = 60.0
-    assert auc(run_system(make(tmp_path, head_epochs=15), fake_corpus(), "2S-no-bag")) == pytest.approx(1.0, abs=1e-4)
+    assert auc(runner.run(make(tmp_path, head_epochs=15), fake_corpus(), "2S-no-bag")) == pytest.approx(1.0, abs=1e-4)
 
 
 def test_features_without_the_label_give_a_half(tmp_path, world):
     """What a leak of test labels into training would break: 96 videos of pure noise, frames independent."""
     world["signal"] = 0.0
     config = folder_config(tmp_path, seeds=[0, 1])
-    run = run_system(config, fake_corpus(official=False, videos=96), "2S-bag")
+    run = runner.run(config, fake_corpus(official=False, videos=96), "2S-bag")
     # the deviation of an AUC on 336 anomalous and 1584 normal rows is about 0.017; two seeds share their videos
     assert np.mean([auc(run, 0), auc(run, 1)]) == pytest.approx(0.5, abs=0.07)
 
@@ -181,56 +186,56 @@ def test_shuffled_labels_give_a_half(tmp_path, world, monkeypatch):
         ),
     )
     plain = {v.name: FakeSamples(v, 3.0).features("frame") for v in corpus.videos}  # the pixels keep the true label
-    monkeypatch.setattr(inputs, "pooled", lambda samples, stream, config: plain[samples.video.name])
-    shown = run_system(folder_config(tmp_path), corpus, "1S-no-bag")
-    hidden = run_system(folder_config(tmp_path), shuffled, "1S-no-bag")
+    monkeypatch.setattr(inputs, "features_of", lambda view, *rest: plain[view.video.name])
+    shown = runner.run(folder_config(tmp_path), corpus, "1S-no-bag")
+    hidden = runner.run(folder_config(tmp_path), shuffled, "1S-no-bag")
     assert auc(shown) > 0.8
     assert auc(hidden) == pytest.approx(0.5, abs=0.1)
 
 
 def test_scores_beyond_the_test_set(tmp_path, world):
     config = make(tmp_path, seeds=[0, 1])
-    run = run_system(config, fake_corpus(), "2S-bag-ha")
+    run = runner.run(config, fake_corpus(), "2S-bag-ha")
     world["problems"] = [Problem("c.mp4", "no frame decodes", left_out=True)]
     unseen = [Video(f"Arson{n:03d}", Path("a.mp4"), "Arson", "unseen", f"a{n}", ((21, 42),)) for n in range(6)]
-    scored, problems = score_videos(config, run, unseen)
+    scored, problems = score_videos(run, unseen)
     assert problems == world["problems"]
     assert list(scored) == [0, 1] and [one.name for one in scored[1]] == [v.name for v in unseen]
     assert frame_auc(*pool(scored[0])) > 0.6
-    again, _ = score_videos(config, run, list(fake_corpus().of("test")))
+    again, _ = score_videos(run, list(fake_corpus().of("test")))
     assert all(np.array_equal(a.confidence, b.confidence) for a, b in zip(again[0], run.seeds[0].scores, strict=True))
 
 
 def test_a_cross_validated_run_does_not_score_other_videos(tmp_path, world):
     config = folder_config(tmp_path)
-    run = run_system(config, fake_corpus(official=False), "1S-bag")
+    run = runner.run(config, fake_corpus(official=False), "1S-bag")
     with pytest.raises(ConfigError, match="one a fold"):
-        score_videos(config, run, list(fake_corpus().of("test")))
+        score_videos(run, list(fake_corpus().of("test")))
 
 
 def test_a_bag_without_a_detector_is_refused_and_a_system_without_a_bag_is_not(tmp_path, world):
     config = make(tmp_path, detector_weights="none")
     with pytest.raises(ConfigError, match="2S-bag needs a bag of objects but detector_weights is 'none'"):
-        run_system(config, fake_corpus(), "2S-bag")
-    assert run_system(config, fake_corpus(), "2S-no-bag").seeds
+        runner.run(config, fake_corpus(), "2S-bag")
+    assert runner.run(config, fake_corpus(), "2S-no-bag").seeds
 
 
 def test_an_unknown_system_is_refused_before_anything_is_read(tmp_path):
     with pytest.raises(ConfigError, match="did you mean '2S-bag-ha'"):
-        run_system(make(tmp_path), Corpus("none", ()), "2s-bag-ha")
+        runner.run(make(tmp_path), Corpus("none", ()), "2s-bag-ha")
 
 
 def test_missing_sides_are_refused_with_the_first_problem(tmp_path, world):
     corpus = fake_corpus()
     world["problems"] = [Problem("a.mp4", "the file is empty", left_out=True)]
     with pytest.raises(DataError, match="the test side has no usable video.*a.mp4: the file is empty"):
-        run_system(make(tmp_path), Corpus("fake", corpus.of("train", "val")), "2S-bag")
+        runner.run(make(tmp_path), Corpus("fake", corpus.of("train", "val")), "2S-bag")
     with pytest.raises(DataError, match="no usable video"):
-        run_system(make(tmp_path), Corpus("fake", ()), "2S-bag")
+        runner.run(make(tmp_path), Corpus("fake", ()), "2S-bag")
     with pytest.raises(DataError, match="early stopping needs validation samples"):
-        run_system(make(tmp_path), Corpus("fake", corpus.of("train", "test")), "2S-bag")
+        runner.run(make(tmp_path), Corpus("fake", corpus.of("train", "test")), "2S-bag")
     with pytest.raises(DataError, match="all normal"):
-        run_system(
+        runner.run(
             make(tmp_path),
             Corpus("fake", tuple(v for v in corpus.videos if not (v.split == "train" and v.label))),
             "2S-bag",
@@ -239,26 +244,26 @@ def test_missing_sides_are_refused_with_the_first_problem(tmp_path, world):
 
 def test_problems_of_the_videos_come_with_the_run(tmp_path, world):
     world["problems"] = [Problem("b.mp4", "grey start", left_out=False)]
-    assert world["problems"][0] in run_system(make(tmp_path), fake_corpus(), "1S-bag").problems
+    assert world["problems"][0] in runner.run(make(tmp_path), fake_corpus(), "1S-bag").problems
 
 
 def test_an_interrupted_experiment_resumes_at_its_checkpoint(tmp_path, world, monkeypatch):
     """Killed within training: the next call takes up the checkpoint and ends as an undisturbed one does."""
     config = make(tmp_path / "a", head_epochs=5, patience=5)
-    train = experiment.train
-    monkeypatch.setattr(experiment, "train", lambda *args, **options: train(*args, **options, checkpoint_seconds=0))
+    train = trainer.train
+    monkeypatch.setattr(trainer, "train", lambda *args, **options: train(*args, **options, checkpoint_seconds=0))
 
     def killed(done, total, what):
         if "phase 1" in what and done == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_system(config, fake_corpus(), "2S-bag", killed)
+        runner.run(config, fake_corpus(), "2S-bag", killed)
     assert len(list((tmp_path / "a").rglob(CHECKPOINT))) == 1 and not list((tmp_path / "a" / "models").glob("*"))
     epochs = []
-    resumed = run_system(config, fake_corpus(), "2S-bag", lambda done, total, what: epochs.append(done))
+    resumed = runner.run(config, fake_corpus(), "2S-bag", lambda done, total, what: epochs.append(done))
     assert epochs[0] == 4
-    whole = run_system(make(tmp_path / "b", head_epochs=5, patience=5), fake_corpus(), "2S-bag")
+    whole = runner.run(make(tmp_path / "b", head_epochs=5, patience=5), fake_corpus(), "2S-bag")
     assert [
         np.array_equal(a.confidence, b.confidence)
         for a, b in zip(resumed.seeds[0].scores, whole.seeds[0].scores, strict=True)
@@ -268,8 +273,8 @@ def test_an_interrupted_experiment_resumes_at_its_checkpoint(tmp_path, world, mo
 
 def test_a_model_that_cannot_be_kept_costs_no_training(tmp_path, world, monkeypatch):
     """A full disk while the trained model is written: the checkpoint is still there, and no epoch runs again."""
-    config, epochs, train = make(tmp_path), [], experiment.train
-    monkeypatch.setattr(experiment, "train", lambda *args, **options: train(*args, **options, checkpoint_seconds=0))
+    config, epochs, train = make(tmp_path), [], trainer.train
+    monkeypatch.setattr(trainer, "train", lambda *args, **options: train(*args, **options, checkpoint_seconds=0))
 
     def trained(done, total, what):
         epochs.extend([done] * ("phase 1" in what))
@@ -279,11 +284,11 @@ def test_a_model_that_cannot_be_kept_costs_no_training(tmp_path, world, monkeypa
 
     with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
         patch.setattr(store, "_sync", full)
-        run_system(config, fake_corpus(), "2S-bag", trained)
+        runner.run(config, fake_corpus(), "2S-bag", trained)
     assert len(list(tmp_path.rglob(CHECKPOINT))) == 1 and not list((tmp_path / "models").iterdir())
     assert epochs == list(range(1, len(epochs) + 1)) and epochs
     before = list(epochs)
-    run = run_system(config, fake_corpus(), "2S-bag", trained)
+    run = runner.run(config, fake_corpus(), "2S-bag", trained)
     assert epochs == before and len(run.seeds[0].histories[0]) == len(before)
     assert not list(tmp_path.rglob(CHECKPOINT))
 
@@ -329,11 +334,11 @@ def real_config(root: Path, **changes) -> Config:
 
 def test_real_modules_in_processes_and_in_one_agree(real):
     corpus, root = real
-    experiment.prepare(real_config(root), corpus)  # so that the two processes start once, to train
+    find_system("2S-no-bag").material(real_config(root), corpus)  # so that the two processes start once, to train
     config = real_config(root, seeds=[0, 1], workers=2)
-    run = run_system(config, corpus, "2S-no-bag")
+    run = runner.run(config, corpus, "2S-no-bag")
     assert [one.name for one in run.seeds[0].scores] == ["v06", "v07"]
-    alone = run_system(real_config(root / "alone", seeds=[1]), corpus, "2S-no-bag").seeds[0]
+    alone = runner.run(real_config(root / "alone", seeds=[1]), corpus, "2S-no-bag").seeds[0]
     assert alone.model_paths[0].name == run.seeds[1].model_paths[0].name
     assert all(
         np.array_equal(a.confidence, b.confidence) for a, b in zip(alone.scores, run.seeds[1].scores, strict=True)
@@ -350,7 +355,7 @@ def test_real_modules_in_processes_and_in_one_agree(real):
 def test_real_fine_tuning_changes_the_streams_and_scores_from_images(real):
     corpus, root = real
     config = real_config(root, head_epochs=1, finetune_epochs=1, finetune_lr=1e-3)
-    run = run_system(config, corpus, "1S-no-bag")
+    run = runner.run(config, corpus, "1S-no-bag")
     assert [line.phase for line in run.seeds[0].histories[0]] == [1, 2]
     path = run.seeds[0].model_paths[0]
     state = torch.load(path / "model.pt", weights_only=True)

@@ -10,7 +10,7 @@ from doubles import fake_corpus, fake_world
 
 from vadkit.core.config import Config
 from vadkit.core.errors import DataError, WeightsError
-from vadkit.systems.runner import run_system
+from vadkit.systems import runner
 from vadkit.systems.scorer import load_model
 
 
@@ -21,7 +21,7 @@ def folder(tmp_path, monkeypatch) -> Path:
     config = Config(
         cache_root=str(tmp_path), workers=1, seeds=[0], head_width=16, head_epochs=1, backbone_weights="random"
     )
-    return run_system(config, fake_corpus(), "2S-bag").seeds[0].model_paths[0]
+    return runner.run(config, fake_corpus(), "2S-bag").seeds[0].model_paths[0]
 
 
 def test_damaged_model_folders_are_named(tmp_path, folder):
@@ -33,9 +33,9 @@ def test_damaged_model_folders_are_named(tmp_path, folder):
 
 
 def test_other_backbone_weights_than_those_of_the_training_are_refused(folder):
-    facts = json.loads((folder / "model.json").read_text())
+    facts = json.loads((folder / "system.json").read_text())
     facts["networks"][0]["digest"] = "else"
-    (folder / "model.json").write_text(json.dumps(facts))
+    (folder / "system.json").write_text(json.dumps(facts))
     with pytest.raises(
         WeightsError, match="efficientnet_lite0 weights of the training were else, 'random' now gives random-0"
     ):

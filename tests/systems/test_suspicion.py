@@ -13,10 +13,10 @@ from torch.nn import functional
 
 from vadkit.core.config import Config
 from vadkit.models.two_stream import Head, confidence, fuzzy_targets, sample_losses, two_way
-from vadkit.systems.base import find_system
-from vadkit.systems.hard_mining import hardest
-from vadkit.systems.suspicion import membership
-from vadkit.systems.trainer import Examples, derived_seed, make_head, train
+from vadkit.systems import runner
+from vadkit.systems.base import derived_seed, find_system
+from vadkit.systems.material import membership
+from vadkit.systems.trainer import Examples, hardest, make_head, train
 
 CONFIG = Config(head_width=32, head_epochs=6, head_lr=1e-2)
 PLAIN = find_system("2S-bag")
@@ -214,21 +214,19 @@ def test_a_suspicious_system_comes_back_from_its_file_and_scores_live_as_in_the_
     from vadkit.live.score import score
     from vadkit.systems import base as systems
     from vadkit.systems.record import find_model, save_models
-    from vadkit.systems.runner import prepare, run_system
     from vadkit.systems.scorer import load_model
 
-    monkeypatch.setitem(
-        systems.SYSTEMS, "bagless", replace(find_system("2S-bag-suspicious"), name="bagless", bag=False)
-    )
+    bagless = replace(find_system("2S-bag-suspicious"), name="bagless", bag=False)
+    monkeypatch.setitem(systems.REGISTERED, "bagless", bagless)
     corpus, config = live_corpus(tmp_path), live_config(tmp_path, "suspicious", suspicious_seconds=0.5)
-    run = run_system(config, corpus, "bagless")
-    save_models(config, corpus, run)
+    run = runner.run(config, corpus, "bagless")
+    save_models(run)
     (path,) = run.seeds[0].model_paths
     scorer = load_model(path)
     assert scorer.system == run.system and scorer.model.head.layers[-1].out_features == 3
-    material = prepare(config, corpus, system=run.system)
+    material = run.system.material(config, corpus)
     for one in run.seeds[0].scores:
-        samples = material.samples[one.name]
+        samples = material.views[one.name]
         again = scorer.confidence({stream: samples.images(stream, range(len(samples))) for stream in scorer.streams})
         assert np.allclose(again, one.confidence, atol=5e-3)  # float32 from images against float16 features
         score(
@@ -244,8 +242,6 @@ def test_a_suspicious_system_comes_back_from_its_file_and_scores_live_as_in_the_
 def test_another_width_trains_a_suspicious_system_anew_and_no_other(tmp_path, monkeypatch):
     from doubles import fake_corpus, fake_world
 
-    from vadkit.systems.runner import run_system
-
     world = fake_world(monkeypatch)
     base = {
         "cache_root": str(tmp_path),
@@ -257,5 +253,5 @@ def test_another_width_trains_a_suspicious_system_anew_and_no_other(tmp_path, mo
     }
     for seconds in (0.6, 1.2):
         for name in ("2S-bag", "2S-bag-suspicious"):
-            run_system(Config(**base, suspicious_seconds=seconds), fake_corpus(), name)
+            runner.run(Config(**base, suspicious_seconds=seconds), fake_corpus(), name)
     assert world["trained"] == 1 + 2

@@ -17,9 +17,10 @@ from torch import nn
 from vadkit.core.config import Config
 from vadkit.core.errors import DataError, VadkitError
 from vadkit.models.two_stream import TwoStream, confidence, sample_losses
+from vadkit.systems import runner
 from vadkit.systems import trainer as module
-from vadkit.systems.base import find_system
-from vadkit.systems.trainer import Examples, derived_seed, make_head, rank_auc, train
+from vadkit.systems.base import derived_seed, find_system
+from vadkit.systems.trainer import Examples, make_head, rank_auc, train
 
 DIM = 12
 CONFIG = Config(head_width=32, head_epochs=4, head_lr=3e-3)
@@ -207,7 +208,7 @@ def test_a_checkpoint_is_forgotten_with_its_folder_where_nothing_else_is_in_it(t
         (folder / module.CHECKPOINT).write_text("x")
     (folders[1] / "checkpoint.123").write_text("of another process")
     for folder in folders:
-        module.forget_checkpoint(folder)
+        runner.forget(folder)
     assert not folders[0].exists() and [p.name for p in folders[1].iterdir()] == ["checkpoint.123"]
 
 

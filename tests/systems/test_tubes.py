@@ -12,11 +12,10 @@ from conftest import write_video
 from vadkit.core.config import Config
 from vadkit.core.errors import ConfigError, DataError
 from vadkit.corpora.video import Corpus, Video
-from vadkit.systems import runner as experiment
-from vadkit.systems import tubes as tube_systems
-from vadkit.systems.base import find_system
-from vadkit.systems.runner import prepare, run_system, score_videos
-from vadkit.systems.tubes import halves_of, lacking, taken
+from vadkit.systems import runner, trainer
+from vadkit.systems.base import find_system, plan_folds, sides_of
+from vadkit.systems.runner import score_videos
+from vadkit.systems.tubes import halves_of, taken
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -99,7 +98,7 @@ def names_of(samples) -> set[str]:
 def test_each_system_scores_the_whole_test_list(corpus, root, name):
     """With weights of no training, so what is shown is that everything fits together."""
     config = make(root)
-    run = run_system(config, corpus, name)
+    run = runner.run(config, corpus, name)
     (seed,) = run.seeds
     assert [one.name for one in seed.scores] == [v.name for v in corpus.of("test")] and not [
         p for p in run.problems if p.left_out
@@ -107,11 +106,11 @@ def test_each_system_scores_the_whole_test_list(corpus, root, name):
     assert all(
         len(one.index) == 8 and len(set(one.confidence[:4])) == len(set(one.confidence[4:])) == 1 for one in seed.scores
     )  # a clip for four analysed frames
-    assert len(seed.histories[0]) == 5 and seed.training_samples[0] > 10  # the epochs of 2S-bag-ha-no-es
+    assert len(seed.histories[0]) == 5 and seed.folds[0].facts["training_samples"] > 10  # the epochs of 2S-bag-ha-no-es
     trained = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiment, "train", lambda *a, **k: trained.append(1))
-        again = run_system(config, corpus, name)
+        patch.setattr(trainer, "train", lambda *a, **k: trained.append(1))
+        again = runner.run(config, corpus, name)
     assert not trained and all(
         np.array_equal(a.confidence, b.confidence) for a, b in zip(seed.scores, again.seeds[0].scores, strict=True)
     )
@@ -121,7 +120,7 @@ def test_each_system_scores_the_whole_test_list(corpus, root, name):
 def test_boxes_of_test_videos_change_nothing(corpus, root, tmp_path, name):
     config = make(root)
     other = changed(corpus, {v.name for v in corpus.of("test") if v.label}, tmp_path)
-    a, b = (run_system(config, videos, name).seeds[0] for videos in (corpus, other))
+    a, b = (runner.run(config, videos, name).seeds[0] for videos in (corpus, other))
     assert a.model_paths == b.model_paths and all(
         np.array_equal(x.confidence, y.confidence) for x, y in zip(a.scores, b.scores, strict=True)
     )
@@ -132,7 +131,7 @@ def test_boxes_of_test_videos_change_nothing(corpus, root, tmp_path, name):
             for v in corpus.videos
         ),
     )
-    c = run_system(config, without, name).seeds[0]
+    c = runner.run(config, without, name).seeds[0]
     assert a.model_paths == c.model_paths and all(
         np.array_equal(x.confidence, y.confidence) for x, y in zip(a.scores, c.scores, strict=True)
     )
@@ -141,14 +140,17 @@ def test_boxes_of_test_videos_change_nothing(corpus, root, tmp_path, name):
 def test_no_oracle_sees_the_half_that_it_searches(corpus, root, monkeypatch):
     asked = []
 
-    def fit(config, system, seed, sides, progress=None):
-        asked.extend((system.name, sides[half]) for half in (0, 1))
-        return experiment.fit(config, system, seed, sides, progress)
+    train = runner.train
 
-    monkeypatch.setattr(tube_systems, "fit", fit)
-    run_system(make(root), corpus, "ws-I3D")
+    def spy(tasks, progress=None):
+        asked.extend((task.system.name, (task.train, task.val, task.test)) for task in tasks)
+        return train(tasks, progress)
+
+    monkeypatch.setattr(runner, "train", spy)
+    runner.run(make(root), corpus, "ws-I3D")
     sources = [[{one.video.source for one in side} for side in sides] for _, sides in asked]
-    assert [name for name, _ in asked] == ["oracle-I3D", "oracle-I3D"]
+    assert [name for name, _ in asked] == ["oracle-I3D", "oracle-I3D", "ws-I3D"]
+    asked.pop(), sources.pop()
     for (train, _, searched), (_, sides) in zip(sources, asked, strict=True):
         assert searched and not train & searched
         assert {one.kind for one in sides[0]} == {"boxes", "normal"} and {one.kind for one in sides[2]} == {"search"}
@@ -168,10 +170,9 @@ def test_boxes_of_a_video_do_not_decide_what_is_found_in_it(corpus, root, tmp_pa
         mine = {v.name for v in training if halves[v.name] == half and v.label}
         found = []
         for videos in (corpus, changed(corpus, mine, tmp_path)):
-            (fold,) = experiment.plan_folds(config, videos, 0, early_stopping=False)
-            sides = tube_systems.with_found(
-                config, videos, 0, experiment.sides_of(fold, prepare(config, videos, system=system))
-            )
+            (fold,) = plan_folds(config, videos, 0, early_stopping=False)
+            sides = sides_of(fold, system.material(config, videos).views)
+            sides = system.sides(sides, config, videos, 0, 0, None)
             found.append({one.video.name: one for one in sides[0] if one.video.label})
         for name in mine:
             a, b = (one[name] for one in found)
@@ -182,8 +183,8 @@ def test_boxes_of_a_video_do_not_decide_what_is_found_in_it(corpus, root, tmp_pa
 
 def test_found_are_the_surest_clips_each_with_its_best_window(corpus, root):
     config = make(root, tube_windows=2)
-    material = prepare(config, corpus, system=find_system("ws-I3D"))
-    one = material.samples["Assault001"]
+    material = find_system("ws-I3D").material(config, corpus)
+    one = material.views["Assault001"]
     assert one.kind == "search" and len(one) > len(set(one.ends))
     confidence = np.linspace(0.1, 0.6, len(one))
     found = taken(one, confidence, 0.5)
@@ -199,61 +200,63 @@ def test_found_are_the_surest_clips_each_with_its_best_window(corpus, root):
 
 
 def test_normal_tubes_have_the_sizes_of_the_annotated_ones_of_their_half(corpus, root):
-    material = prepare(make(root), corpus, system=find_system("oracle-I3D"))
+    material = find_system("oracle-I3D").material(make(root), corpus)
     halves = halves_of(corpus.of("train", "val"))
 
     def sides(label: int, half: int) -> set[int]:
         return {
             int(max(w[2] - w[0], w[3] - w[1]))
             for name, half_of in halves.items()
-            for w in material.samples[name].windows
-            if half_of == half and material.samples[name].video.label == label
+            for w in material.views[name].windows
+            if half_of == half and material.views[name].video.label == label
         }
 
     for half in (0, 1):
         assert sides(0, half) <= sides(1, half)
-    tested = {int(max(w[2] - w[0], w[3] - w[1])) for v in corpus.of("test") for w in material.samples[v.name].windows}
+    tested = {int(max(w[2] - w[0], w[3] - w[1])) for v in corpus.of("test") for w in material.views[v.name].windows}
     assert len(tested) == 1 and min(sides(1, 0) | sides(1, 1)) <= tested.pop() <= max(sides(1, 0) | sides(1, 1))
 
 
 def test_videos_without_boxes_are_named_or_searched(corpus, tmp_path, root):
     some = Corpus("tiny", tuple(replace(v, boxes_path=None) if v.name == "Assault003" else v for v in corpus.videos))
     config = make(root)
-    material = prepare(config, some, system=find_system("oracle-I3D"))
+    material = find_system("oracle-I3D").material(config, some)
     (problem,) = [p for p in material.problems if p.left_out]
     assert (
         "Assault003 has no boxes" in problem.what
         and "Assault003.txt" in problem.what
-        and "Assault003" not in material.samples
+        and "Assault003" not in material.views
     )
-    weak = prepare(config, some, system=find_system("ws-I3D"))
-    assert weak.samples["Assault003"].kind == "search" and not [p for p in weak.problems if p.left_out]
+    weak = find_system("ws-I3D").material(config, some)
+    assert weak.views["Assault003"].kind == "search" and not [p for p in weak.problems if p.left_out]
     with pytest.raises(DataError, match="Assault003 has no boxes"):
-        prepare(config.model_copy(update={"strict": True}), some, system=find_system("oracle-I3D"))
+        find_system("oracle-I3D").material(config.model_copy(update={"strict": True}), some)
 
 
 def test_a_corpus_without_boxes_says_so(corpus, tmp_path):
     none = Corpus("bare", tuple(replace(v, boxes_path=None) for v in corpus.videos))
     config = make(tmp_path)
-    assert not lacking(
+    assert not find_system("oracle-I3D").lacking(
         config, corpus
-    ) and "none of the 5 anomalous training videos of bare has a Vatic file" in lacking(config, none)
+    ) and "none of the 5 anomalous training videos of bare has a Vatic file" in find_system("oracle-I3D").lacking(
+        config, none
+    )
     for name in ("oracle-I3D", "ws-I3D"):
         with pytest.raises(DataError, match=rf"{name}: .*boxes"):
-            run_system(config, none, name)
+            runner.run(config, none, name)
     folds = make(tmp_path, corpus="folder", data_root=".", split="grouped_cv", folds=2)
-    assert "labels of whole clips" in lacking(folds, none)
+    assert "labels of whole clips" in find_system("oracle-I3D").lacking(folds, none)
     with pytest.raises(DataError, match="leave oracle-I3D out"):
-        run_system(folds, none, "oracle-I3D")
+        runner.run(folds, none, "oracle-I3D")
 
 
 def test_a_half_that_cannot_train_an_oracle_is_an_error(corpus, root):
     one_source = Corpus("tiny", tuple(v for v in corpus.videos if v.split == "test" or v.source == "camera0"))
     with pytest.raises(DataError, match="half 2 has no normal video and no anomalous video with boxes"):
-        run_system(make(root), one_source, "ws-I3D")
+        runner.run(make(root), one_source, "ws-I3D")
 
 
 def test_other_videos_are_scored_by_systems_on_whole_frames_only(corpus, root):
-    run = run_system(make(root), corpus, "oracle-I3D")
+    run = runner.run(make(root), corpus, "oracle-I3D")
     with pytest.raises(ConfigError, match="Score other videos with full-I3D"):
-        score_videos(make(root), run, corpus.of("test"))
+        score_videos(run, corpus.of("test"))

@@ -21,8 +21,8 @@ from vadkit.workbook.run import run_profile
 @pytest.fixture
 def project(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(toy_project(tmp_path))
-    working_notebook(tmp_path, "05_clips", 'systems = ["2S-bag-ha", "C3D-ha"]')
-    working_notebook(tmp_path, "10_learner", "from vadkit.systems import mil as mil_training")
+    working_notebook(tmp_path, "05_clips")
+    working_notebook(tmp_path, "10_learner")
     return tmp_path
 
 

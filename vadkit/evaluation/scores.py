@@ -31,6 +31,13 @@ class VideoScores:
     labels: np.ndarray
     steps: np.ndarray | None = None
 
+    @classmethod
+    def of(cls, view, index: np.ndarray, confidence: np.ndarray) -> VideoScores:
+        """Scores of a video at frames of it; its facts and labels come from what is seen of it (video, frames, fps)."""
+        video = view.video
+        labels = video.frame_labels(view.frames)
+        return cls(video.name, video.category, video.source, view.fps, index, confidence, labels)
+
     @property
     def stepped(self) -> VideoScores:
         """The video as the anomaly score sees it, its confidences at the frames where that steps. One between two steps is not seen."""

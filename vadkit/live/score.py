@@ -136,7 +136,7 @@ def score(
                 for _ in session.shots(write):
                     pass
             else:
-                write_h264(overlay, _film(session, write, f"{trained.system} seed {trained.seed}"), source.probe.fps)
+                write_h264(overlay, _film(session, write, f"{trained.name} seed {trained.seed}"), source.probe.fps)
             if session.reading is None:
                 raise DataError(session.broken or f"{video}: no frame came")
         if live:
@@ -166,7 +166,7 @@ def describe(
     spent = ", ".join(f"{stage} {1000 * seconds / verdict.analysed:.1f}" for stage, seconds in verdict.seconds.items())
     share = f"{100 * verdict.share:.1f} % of {verdict.frames} frames"
     return [
-        f"{trained.system} seed {trained.seed}{fold}",
+        f"{trained.name} seed {trained.seed}{fold}",
         *(f"note: {note}" for note in verdict.notes),
         *(f"written: {path}" for path in (overlay, table) if path is not None),
         f"{verdict.frames} frames, {verdict.analysed} of them analysed, at {speed}",

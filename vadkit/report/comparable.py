@@ -16,27 +16,12 @@ from vadkit.core.config import Config
 from vadkit.core.errors import VadkitError
 from vadkit.corpora import load_corpus
 from vadkit.corpora.video import Corpus, Problem
-from vadkit.models import pretrained
 from vadkit.report import published
 from vadkit.report.published import Published
-from vadkit.systems.base import SYSTEMS, System
+from vadkit.systems.base import all_systems
 
 OTHER_VIDEOS = "not the paper's videos"
 FIRST, SECOND = published.PAPERS
-
-# The published networks, by what a system is built on. Training rates, learning rates and the like are not among them:
-# they have rows of their own beside the printed settings.
-TWO_LAYERS = {"head_width": 4096}
-WEIGHTS = {"backbone": "resnet50", "backbone_weights": "imagenet", "image_size": 224}
-FLOW = {"flow_method": "farneback", "flow_scale": "minmax"}
-STREAMS = {"frame_stream": True, "frame_window": False, "speed_stream": False, "feature_scale": "raw"}
-NETWORKS = {
-    "two_stream": TWO_LAYERS | WEIGHTS | FLOW | STREAMS,
-    "c3d": TWO_LAYERS | {"clip_width": 1.0, "c3d_size": 112, "c3d_bag": False},
-    "i3d": TWO_LAYERS | {"clip_width": 1.0, "i3d_size": 224},
-    "mil": {"mil_features": "resnext3d", "clip_width": 1.0, "mil_resnext3d_size": 112},
-}
-SECOND_PAPERS = ("MIL learner", "joint model")
 
 
 def why_not(config: Config, printed: Published, problems: Iterable[Problem] = ()) -> str:
@@ -86,43 +71,21 @@ def other_data(config: Config, paper: str) -> str:
 
 
 def other_network(config: Config, name: str) -> str:
-    """How the run's network of that name differs from the published one; empty where it does not or is no network."""
-    system = SYSTEMS.get(name)
-    if system is None and name not in SECOND_PAPERS:
-        return ""
-    kind = system.network if system else "mil"
-    fetched = _weights(kind)
-    ours = {key: getattr(config, key) for key in (*NETWORKS[kind], *fetched)}
-    differs = [f"{key} is {ours[key]}, the paper's {its}" for key, its in NETWORKS[kind].items() if ours[key] != its]
-    own = ("world", "random")
-    differs += [f"{k} is '{ours[k]}', not a file of published weights" for k in fetched if ours[k] in own]
-    return "; ".join([*differs, *_other_parts(config, system)])
-
-
-def _weights(kind: str) -> list[str]:
-    """The parameters of weights that somebody has to fetch; the loader refuses other files (docs/reproduction.md)."""
-    networks = pretrained.clip_networks(NETWORKS[kind].get("mil_features", kind))
-    return [pretrained.NETWORKS[name].weights for name in networks.values()]
-
-
-def _other_parts(config: Config, system: System | None) -> list[str]:
-    if system is None:
-        return ["mil_published names features of a network that is not known"] if config.mil_published else []
-    differs = [] if config.finetune_epochs else ["phase two is left out (finetune_epochs: 0)"]
-    if system.bag and system.network == "two_stream":
-        if config.detector_weights in ("world", "none"):
-            differs.append(f"detector_weights is '{config.detector_weights}', not a detector trained on COCO")
-        if config.bag_scale != "raw":
-            differs.append(f"bag_scale is {config.bag_scale}, the paper's raw")
-    return differs
+    """How the run's network of that name differs from the published one; empty where it does not, and for what is no
+    network."""
+    system = all_systems().get(name)
+    return "; ".join(system.other_network(config)) if system else ""
 
 
 def _other_list(config: Config, printed: Published) -> str:
     """Which of the lists the number is of, where that is not the paper's choice."""
     if printed.paper != FIRST:
         return ""
-    systems = [SYSTEMS[name] for name in _names(printed) if name in SYSTEMS]
-    whole = bool(systems) and all(s.fixed_epochs for s in systems)  # section 4.6: no validation set, the whole lists
+    known = all_systems()
+    systems = [known[name] for name in _names(printed) if name in known]
+    whole = bool(systems) and all(
+        not s.early_stopping for s in systems
+    )  # section 4.6: no validation set, the whole lists
     if config.validation != "test_parity" and not whole:
         return f"validation is {config.validation}, the paper's every other video of the test list (test_parity)"
     if printed.ours == "notebook 07":  # the unseen classes

@@ -28,13 +28,12 @@ from vadkit.evaluation.scores import VideoScores
 from vadkit.models.two_stream import sample_losses
 from vadkit.report import comparable, published, tables
 from vadkit.report.rows import ResultRow, change_rows, result_rows
-from vadkit.systems.base import system_for
-from vadkit.systems.hard_mining import draw_batches, hardest
-from vadkit.systems.inputs import inputs_of
-from vadkit.systems.rates import ClassRate, plan_rates
-from vadkit.systems.runner import Material, SystemRun, plan_folds, prepare, run_system, sides_of
+from vadkit.systems import runner
+from vadkit.systems.base import Epoch, Material, derived_seed, find_system, plan_folds, sides_of
+from vadkit.systems.material import ClassRate, plan_rates
+from vadkit.systems.runner import Run
 from vadkit.systems.scorer import confidences, load_model
-from vadkit.systems.trainer import Epoch, derived_seed, make_head
+from vadkit.systems.trainer import draw_batches, hardest, make_head
 from vadkit.views.frames import Samples
 from vadkit.views.objects import COCO_CLASSES
 
@@ -56,7 +55,7 @@ class Study:
     """Systems of the first paper, trained and scored on the same test videos."""
 
     config: Config
-    runs: Mapping[str, SystemRun]
+    runs: Mapping[str, Run]
 
     @cached_property
     def scores(self) -> dict[str, dict[int, list[VideoScores]]]:
@@ -78,12 +77,12 @@ class Study:
 
     def histories(self) -> dict[str, list[tuple[Epoch, ...]]]:
         """By system, the epochs of each seed and fold."""
-        return {name: [history for seed in one.seeds for history in seed.histories] for name, one in self.runs.items()}
+        return {name: one.histories() for name, one in self.runs.items()}
 
     def training_samples(self) -> dict[str, int]:
         """By system, the samples to train on: mean over seeds and folds, rounded."""
-        counts = {name: [seed.training_samples for seed in one.seeds] for name, one in self.runs.items()}
-        return {name: round(np.mean(np.concatenate(of))) for name, of in counts.items()}
+        folds = {name: [fold for seed in one.seeds for fold in seed.folds] for name, one in self.runs.items()}
+        return {name: round(np.mean([fold.facts["training_samples"] for fold in of])) for name, of in folds.items()}
 
     def rows(self, item: str) -> list[ResultRow]:
         """Every metric of every system as a row of a table of the paper ("table 1")."""
@@ -113,17 +112,17 @@ class Study:
 def run(config: Config, corpus: Corpus, names: Sequence[str], progress: Progress | None = None) -> Study:
     """Train and score the named systems; what an earlier notebook trained is found in the cache.
 
-    Raises as `vadkit.systems.runner.run_system` does.
+    Raises as `vadkit.systems.runner.run` does.
     """
-    return Study(config, {name: run_system(config, corpus, name, progress) for name in names})
+    return Study(config, {name: runner.run(config, corpus, name, progress) for name in names})
 
 
 def class_rates(config: Config, corpus: Corpus, progress: Progress | None = None) -> list[ClassRate]:
-    """What 2S-bag-ha-class-rates samples each class at, in the first seed's first fold. Raises as `prepare` does."""
-    system = system_for(config, "2S-bag-ha-class-rates")
-    material = prepare(config, corpus, progress, system)
+    """What 2S-bag-ha-class-rates samples each class at, in the first seed's first fold. Raises as `System.material`."""
+    system = find_system("2S-bag-ha-class-rates", config)
+    material = system.material(config, corpus, progress)
     fold = plan_folds(config, corpus, config.seeds[0], system.early_stopping)[0]
-    return plan_rates(sides_of(fold, material)[0], config, progress)
+    return plan_rates(sides_of(fold, material.views).train, config, progress)
 
 
 # --- objects -----------------------------------------------------------------------------------------------------
@@ -146,7 +145,7 @@ class ObjectCount:
 def trained_on(config: Config, corpus: Corpus, material: Material) -> list[Samples]:
     """The samples of the first fold's training videos, no validation or test video among them."""
     fold = plan_folds(config, corpus, config.seeds[0])[0]
-    return [material.samples[name] for name in fold.train if name in material.samples]
+    return [material.views[name] for name in fold.train if name in material.views]
 
 
 def object_counts(config: Config, samples: Sequence[Samples]) -> list[ObjectCount]:
@@ -190,20 +189,18 @@ class Mined:
     kept: tuple[float, ...]
 
 
-def mined(config: Config, corpus: Corpus, run: SystemRun, progress: Progress | None = None) -> list[Mined]:
+def mined(config: Config, run: Run, progress: Progress | None = None) -> list[Mined]:
     """Which samples hard mining keeps: with the weights that training starts from, and with those that it ends with.
 
     One epoch's draw of candidates, as training draws it (section 3.3), ranked by the weighted loss without dropout.
-    Which weights training passes through in between is not stored. Raises ConfigError or DataError as `prepare` does.
+    Which weights training passes through in between is not stored. Raises as `vadkit.systems.runner.run` does.
     """
-    material = prepare(config, corpus, progress)
     offered: dict[tuple[str, str], list[float]] = {}
     kept: dict[tuple[str, str], list[float]] = {}
-    done, total = 0, sum(len(seed.model_paths) for seed in run.seeds)
+    done, total = 0, sum(len(seed.folds) for seed in run.seeds)
     for seed in run.seeds:
-        folds = plan_folds(config, corpus, seed.seed, run.system.early_stopping)
-        for fold, path in zip(folds, seed.model_paths, strict=True):
-            labels, kinds, moments = _losses(config, run, seed.seed, sides_of(fold, material)[0], path)
+        for fold in seed.folds:
+            labels, kinds, moments = _losses(config, run, seed.seed, fold.sides.train, fold.path)
             weights = torch.where(labels == 1, config.anomaly_weight, 1.0)
             for moment, losses in moments.items():
                 generator = torch.Generator().manual_seed(derived_seed(seed.seed, 1, 1))
@@ -219,10 +216,10 @@ def mined(config: Config, corpus: Corpus, run: SystemRun, progress: Progress | N
 
 
 def _losses(
-    config: Config, run: SystemRun, seed: int, videos: Sequence[Samples], path: Path
+    config: Config, run: Run, seed: int, videos: Sequence[Samples], path: Path
 ) -> tuple[torch.Tensor, np.ndarray, dict[str, torch.Tensor]]:
     """(labels, kind of each training sample, its loss by moment)."""
-    inputs = inputs_of(config, run.system)
+    inputs = run.system.inputs(config)
     parts = [(one, one.rows("train", config, run.system.hard_only)) for one in videos]
     labels = torch.from_numpy(np.concatenate([one.labels[rows] for one, rows in parts]))
     anomalous = np.repeat([one.video.label for one in videos], [len(rows) for _, rows in parts])

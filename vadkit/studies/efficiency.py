@@ -33,8 +33,9 @@ from vadkit.core.config import SAMPLING_PRESETS, Config, make_config
 from vadkit.core.errors import VadkitError
 from vadkit.core.progress import Progress
 from vadkit.report.rows import ResultRow, number_row
-from vadkit.systems.base import SYSTEMS, system_for
+from vadkit.systems.base import all_systems, find_system
 from vadkit.systems.record import FOLDER
+from vadkit.systems.two_stream import TwoStreamSystem
 from vadkit.views.clips import plan_clips, positions_of
 from vadkit.views.sampling import plan, stride_frames
 
@@ -108,8 +109,8 @@ def measure(config: Config, names: Sequence[str], progress: Progress | None = No
     """
     alike: dict[str, list[str]] = {}
     for name in names:
-        system = system_for(config, name)
-        network = json.dumps([system.network, system.stream_names(config), system.bag, system.suspicious])
+        system = find_system(name, config)
+        network = json.dumps([system.needs(config), system.bag, system.suspicious])
         alike.setdefault(network, []).append(name)
     if not alike:
         return {}
@@ -150,12 +151,11 @@ def cost_of(config: Config, name: str) -> Cost:
     from vadkit.models.backbones import fused
     from vadkit.models.network import as_tensors
     from vadkit.models.two_stream import TwoStream
-    from vadkit.systems.inputs import inputs_of
     from vadkit.systems.trainer import make_head
 
     before = psutil.Process().memory_info().rss
-    system = system_for(config, name)
-    inputs = inputs_of(config, system)
+    system = find_system(name, config)
+    inputs = system.inputs(config)
     modules = [network.build("cpu") for network in inputs.networks.values()]
     model = TwoStream(modules, make_head(config, system, sum(module.feature_dim for module in modules))).eval()
     parameters = sum(p.numel() for p in model.parameters())
@@ -169,14 +169,14 @@ def cost_of(config: Config, name: str) -> Cost:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
         with FlopCounterMode(display=False) as counter:
             model(as_tensors(inputs.networks, images, "cpu"), bags)
-        if system.network == "two_stream" and not config.finetune_epochs:  # as frozen streams are run
+        if not system.on_clips and not config.finetune_epochs:  # as frozen streams are run
             model = TwoStream([fused(module) for module in modules], model.head).eval()
         seconds, until = [], time.monotonic() + SECONDS
         while len(seconds) < LEAST_REPEATS or (len(seconds) < REPEATS and time.monotonic() < until):
             started = time.process_time()  # of this one thread, so that other work on the machine does not count
             model(as_tensors(inputs.networks, images, "cpu"), bags)
             seconds.append(time.process_time() - started)
-    shared = getattr(inputs, "every", 1)  # analysed frames that one pass serves
+    shared = inputs.every  # analysed frames that one pass serves
     flops, ms = counter.get_total_flops() / shared, 1000 * statistics.median(seconds) / shared
     return Cost(name, parameters, flops, ms, max(peak - before, 0) / MIB, len(seconds))
 
@@ -215,7 +215,11 @@ def main() -> None:
 def trained_systems(config: Config) -> list[str]:
     """The first paper's systems that this profile has trained, by their records (`vadkit.systems.record`)."""
     folder = config.output_dir / FOLDER
-    return [name for name in SYSTEMS if (folder / f"{name}.json").is_file()]
+    return [
+        name
+        for name, system in all_systems().items()
+        if isinstance(system, TwoStreamSystem) and (folder / f"{name}.json").is_file()
+    ]
 
 
 def training_use(config: Config, name: str) -> Use | None:
@@ -224,8 +228,8 @@ def training_use(config: Config, name: str) -> Use | None:
     facts = []
     for model in json.loads((folder / f"{name}.json").read_text())["models"]:
         path = folder / model["path"]
-        if (path / "model.json").is_file():
-            one, history = (json.loads((path / f"{part}.json").read_text()) for part in ("model", "history"))
+        if (path / "system.json").is_file():
+            one, history = (json.loads((path / f"{part}.json").read_text()) for part in ("system", "history"))
             facts.append((one["training_samples"], one["training_anomalous"], history[0]["samples"]))
     return Use(*np.mean(facts, axis=0).tolist()) if facts else None
 

@@ -21,7 +21,7 @@ from vadkit.corpora.video import NORMAL, Corpus, Problem
 from vadkit.evaluation.evaluate import Comparison, Metric, compare_sets, evaluate
 from vadkit.evaluation.scores import VideoScores
 from vadkit.report.rows import ResultRow, change_rows, number_row, result_rows
-from vadkit.systems.runner import run_system, score_videos
+from vadkit.systems import runner
 
 Scores = Mapping[int, Sequence[VideoScores]]
 
@@ -100,7 +100,7 @@ def run(config: Config, corpus: Corpus, name: str, progress: Progress | None = N
 
     Normal videos: those of the unseen list, which no system has met in training or testing; where it has none, those of
     the test list, which the study then shares with the seen side (our reading; the paper has 150 that training did not
-    use). Raises as `run_system` does.
+    use). Raises as `runner.run` does.
     """
     if config.split == "grouped_cv":
         why = "cross-validation trains on every class in turn: this corpus has none that a system never saw"
@@ -110,9 +110,9 @@ def run(config: Config, corpus: Corpus, name: str, progress: Progress | None = N
         why = f"corpus {corpus.name} has no video of a class that is not trained on; "
         why += "UCF-Crime has, with UCFCrime2Local's lists beside its own"
         return Study(config, name, reason=why)
-    trained = run_system(config, corpus, name, progress)
+    trained = runner.run(config, corpus, name, progress)
     seen = trained.by_seed()
-    unseen, noted = score_videos(config, trained, videos, progress)
+    unseen, noted = runner.score_videos(trained, videos, progress)
     problems = tuple(dict.fromkeys((*trained.problems, *noted)))
     labels = {v.label for scores in unseen.values() for v in scores}
     if 1 not in labels:

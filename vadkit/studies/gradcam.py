@@ -24,7 +24,7 @@ from vadkit.corpora import vatic
 from vadkit.corpora.video import Corpus, Video
 from vadkit.models.network import as_tensors
 from vadkit.models.two_stream import TwoStream, confidence, two_way
-from vadkit.systems.runner import SystemRun, plan_folds, prepare, sides_of
+from vadkit.systems.runner import Run
 from vadkit.systems.scorer import Scorer, load_model
 from vadkit.views.clips import Clips
 from vadkit.views.flow import Streams
@@ -128,7 +128,7 @@ def heat_maps(
 def explain_run(
     config: Config,
     corpus: Corpus,
-    run: SystemRun,
+    run: Run,
     per_video: int = 4,
     seed: int = 0,
     change: Callable[[Scorer], Scorer] | None = None,
@@ -141,18 +141,16 @@ def explain_run(
     each model first (`gradcam_checks.randomised`). Raises DataError where no test video has a hard frame among the
     analysed ones, or one has become shorter.
     """
-    material = prepare(config, corpus, system=run.system)
     one = run.seeds[seed]
-    folds = plan_folds(config, corpus, one.seed, run.system.early_stopping)
-    found, total = {}, sum(len(fold.test) for fold in folds)
-    for fold, path in zip(folds, one.model_paths, strict=True):
-        scorer = load_model(path, device_of(config))
+    found, total = {}, sum(len(fold.sides.test) for fold in one.folds)
+    for fold in one.folds:
+        scorer = load_model(fold.path, device_of(config))
         scorer = change(scorer) if change else scorer
-        for samples in sides_of(fold, material)[2]:
+        for samples in fold.sides.test:
             found[samples.video.name] = explain_video(config, scorer, samples, per_video)
             if progress is not None:
                 progress(len(found), total, f"Grad-CAM, seed {one.seed}")
-    frames = [frame for name in material.samples for frame in found.get(name, ())]
+    frames = [frame for name in (video.name for video in one.scores) for frame in found.get(name, ())]
     if not frames:
         raise DataError(
             f"none of {total} test videos has an analysed frame inside a hard anomaly: there is nothing to explain; "

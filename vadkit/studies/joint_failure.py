@@ -15,34 +15,31 @@ overfit as they do. Held out of the training and validation side; the corpus's t
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from vadkit.core.code import code_version
-from vadkit.core.compute import each, one_thread
+from vadkit.core.compute import one_thread
 from vadkit.core.errors import DataError
 from vadkit.core.progress import Progress
-from vadkit.core.store import Store
 from vadkit.evaluation import bootstrap as intervals
 from vadkit.evaluation.evaluate import Metric, resamples
 from vadkit.evaluation.scores import VideoScores
-from vadkit.systems import joint as joint_training
-from vadkit.systems.bags import Item, load_bags, padded, rows_per_second, video_scores
-from vadkit.systems.joint import classes_of, load_sequences, new_model, train_epoch
-from vadkit.systems.trainer import derived_seed
+from vadkit.systems import runner
+from vadkit.systems.bag_trainer import class_weights, new_model, sequence_options, train_epoch
+from vadkit.systems.bags import Item, padded, rows_per_second, video_scores
+from vadkit.systems.base import Fitted, Sides, Task, derived_seed
+from vadkit.systems.joint import SequenceSystem
 from vadkit.views.segments import Bag
 
 if TYPE_CHECKING:
     from vadkit.core.config import Config
-    from vadkit.corpora.video import Corpus, Video
+    from vadkit.corpora.video import Corpus, Problem, Video
 
 RANDOM, BY_SOURCE, WHOLE = "segments at random", "segments by source", "videos by source"
 WAYS = (RANDOM, BY_SOURCE, WHOLE)
@@ -125,54 +122,112 @@ class _Samples:
     sources: np.ndarray
 
 
+@dataclass(frozen=True)
+class HeldOut(SequenceSystem):
+    """The joint model trained without restraint, on what one way leaves for training; what the cache has is not done again."""
+
+    way: str = RANDOM
+
+    parameters = ("joint_width", "joint_top_k", "joint_class_weight", "joint_batch", "joint_epochs")
+    scores_validation = False
+
+    def segments(self, config: Config) -> Callable[[int, float], int]:
+        if self.way == WHOLE:
+            return super().segments(config)
+        rate = rows_per_second(config) or config.analysis_fps
+        return lambda frames, fps: max(1, min(SEGMENTS, int(rate * frames / fps)))
+
+    def folds(self, config: Config, corpus: Corpus, seed: int) -> list[Sides]:
+        """Training and validation videos in one pool, of which `fit` holds some out."""
+        pool, test = corpus.of("train", "val", "all"), corpus.of("test")
+        return [Sides(tuple(v.name for v in pool), (), tuple(v.name for v in test))]
+
+    def check(self, sides: Sides, problems: Sequence[Problem]) -> None:
+        if len({item.video.source for item in sides.train}) < 2 or len({item.video.label for item in sides.train}) < 2:
+            raise DataError(
+                f"{len(sides.train)} videos are not enough: expected two sources, and normal and anomalous videos; "
+                "give more videos"
+            )
+
+    def identity(self, config: Config, view: Item, side: str) -> list:
+        return [view.identity, len(view.bag), view.video.category, view.video.source]
+
+    def samples(self, items: Sequence[Item]) -> _Samples:
+        made = [
+            (bag, self.classes.index(item.video.category), item.video.name, item.video.source)
+            for item in items
+            for bag in self._cut(item.bag)
+        ]
+        bags, numbers, names, sources = zip(*made, strict=True)
+        return _Samples(bags, np.array(numbers), np.array(names), np.array(sources))
+
+    def fit(self, task: Task, progress: Progress | None = None) -> Fitted:
+        seed, classes, samples = task.seed, len(self.classes), self.samples(task.train)
+        held = held_out(self.way, samples.names, samples.sources, samples.classes > 0, seed)
+        sides = [[samples.bags[k] for k in np.flatnonzero(side)] for side in (~held, held)]
+        labels = [torch.as_tensor(samples.classes[side]) for side in (~held, held)]
+        settings, curves = task.settings(), ([], [])
+        settings.__dict__.update(FREE)
+        settings.joint_batch *= 1 if self.way == WHOLE else PER_VIDEO
+        weights, streams = class_weights(labels[0], classes), max(1, len(self.networks(task.config)))
+        with one_thread(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derived_seed(seed, PHASE, 0))
+            dim = samples.bags[0].features.shape[1]
+            model, optimiser = new_model(settings, "joint", dim, classes, streams)
+            for epoch in range(1, min(EPOCHS, settings.joint_epochs) + 1):
+                torch.manual_seed(derived_seed(seed, PHASE, epoch))
+                for _ in range(PASSES if self.way == WHOLE else 1):
+                    what = f"{self.way}, seed {seed}, epoch {epoch}"
+                    train_epoch(model, optimiser, sides[0], labels[0], settings, weights, what)
+                for curve, bags, its in zip(curves, sides, labels, strict=True):
+                    curve.append(asdict(_accuracy(*_predicted(model, bags), its)))
+            videos, given = _predicted(model, sides[1])
+        right = ((videos > 0.5) == (labels[1] > 0)).numpy(), (given.argmax(dim=1) == labels[1]).numpy()
+        counts = {}
+        for name in np.unique(samples.names[held]):
+            mine = samples.names[held] == name
+            counts[str(name)] = [int(mine.sum()), *(int(part[mine].sum()) for part in right)]
+        built = {"name": "joint", "feature_dim": dim, "classes": classes, "streams": streams}
+        facts = {"model": built | sequence_options(settings), "train": curves[0], "held_out": curves[1], "held": counts}
+        return Fitted(model.state_dict(), facts)
+
+    def score(self, config: Config, path: Path, views: Sequence[Item]) -> list[VideoScores]:
+        model, found = self.load(path), []
+        with one_thread(), torch.no_grad():
+            for item in views:
+                inputs, mask = padded(self._cut(item.bag))
+                found.append(video_scores(item, model(inputs, mask).scores[mask].numpy(), config))
+        return found
+
+    def recognise(self, config: Config, path: Path, views: Sequence[Item]) -> list:
+        return []
+
+    def _cut(self, bag: Bag) -> list[Bag]:
+        """A video's samples."""
+        if self.way == WHOLE:
+            return [bag]
+        return [Bag(bag.starts[k : k + 1], bag.features[k : k + 1]) for k in range(len(bag))]
+
+
 def run(config: Config, corpus: Corpus, progress: Progress | None = None) -> Failure:
     """Train the joint model in the three ways, with every seed; what the cache has is not done again.
 
     Raises DataError where fewer than two sources can be used, or all usable videos are of one class.
     """
-    classes, pool = classes_of(corpus), {v.name: v for v in corpus.of("train", "val", "all")}
-    rate = rows_per_second(config) or config.analysis_fps
-    bags = load_bags(config, corpus, progress, lambda frames, fps: max(1, min(SEGMENTS, int(rate * frames / fps))))
-    fixed, free = bags.items, load_sequences(config, corpus, progress).items
-    usable = [fixed[name] for name in pool if name in fixed]
-    if len({item.video.source for item in usable}) < 2 or len({item.video.label for item in usable}) < 2:
-        raise DataError(
-            f"{len(usable)} videos are not enough: expected two sources, and normal and anomalous videos; give more videos"
-        )
-    parts, wholes = (
-        _samples(usable, classes, _cut),
-        _samples([free[item.video.name] for item in usable], classes, _whole),
-    )
-    streams, test = bags.streams, [v.name for v in corpus.of("test") if v.name in fixed]
-    tasks = []
-    for way in WAYS:
-        samples, items, cut = (wholes, free, _whole) if way == WHOLE else (parts, fixed, _cut)
-        tasks += [
-            _Task(
-                config,
-                way,
-                seed,
-                samples,
-                classes,
-                streams,
-                tuple(items[v.video.name] for v in usable),
-                tuple(items[name] for name in test),
-                cut,
-            )
-            for seed in config.seeds
-        ]
-    missing = [task for task in tasks if not task.path.is_dir()]
-    for done, what in enumerate(each(_train, [(task,) for task in missing], config.workers), 1):
-        if progress is not None:
-            progress(done, len(missing), what)
-    trials = [_read(task) for task in tasks]
+    runs = {way: runner.run(config, corpus, HeldOut(f"joint model, {way}", way=way), progress) for way in WAYS}
+    trials = []
+    for way, one in runs.items():
+        for seed in one.seeds:
+            facts = seed.folds[0].facts
+            curves = [tuple(Accuracy(**line) for line in facts[side]) for side in ("train", "held_out")]
+            held = {name: tuple(counts) for name, counts in facts["held"].items()}
+            trials.append(Trial(way, seed.seed, *curves, held, seed.scores))
+    system, items = runs[RANDOM].system, runs[RANDOM].seeds[0].folds[0].sides.train
+    parts = system.samples(items)
     held = held_out(RANDOM, parts.names, parts.sources, parts.classes > 0, config.seeds[0])
-    return Failure(
-        classes,
-        tuple(item.video for item in usable),
-        tuple(trials),
-        Segments(len(parts.bags), _same_video(parts, held), _mislabelled(usable, pool)),
-    )
+    pool = {v.name: v for v in corpus.videos}
+    segments = Segments(len(parts.bags), _same_video(parts, held), _mislabelled(items, pool))
+    return Failure(system.classes, tuple(item.video for item in items), tuple(trials), segments)
 
 
 def held_out(way: str, names: np.ndarray, sources: np.ndarray, anomalous: np.ndarray, seed: int) -> np.ndarray:
@@ -233,24 +288,6 @@ def metrics_of(failure: Failure, config: Config, way: str) -> list[Metric]:
 # --- samples -----------------------------------------------------------------------------------------------------
 
 
-def _cut(bag: Bag) -> list[Bag]:
-    return [Bag(bag.starts[k : k + 1], bag.features[k : k + 1]) for k in range(len(bag))]
-
-
-def _whole(bag: Bag) -> list[Bag]:
-    return [bag]
-
-
-def _samples(items: Sequence[Item], classes: tuple[str, ...], cut: Callable[[Bag], list[Bag]]) -> _Samples:
-    made = [
-        (bag, classes.index(item.video.category), item.video.name, item.video.source)
-        for item in items
-        for bag in cut(item.bag)
-    ]
-    bags, numbers, names, sources = zip(*made, strict=True)
-    return _Samples(bags, np.array(numbers), np.array(names), np.array(sources))
-
-
 def _same_video(parts: _Samples, held: np.ndarray) -> float:
     """Share of held-out segments whose nearest one in training, by cosine, is of the same video."""
     unit = np.concatenate([bag.features for bag in parts.bags])
@@ -273,100 +310,12 @@ def _mislabelled(items: Sequence[Item], videos: Mapping[str, Video]) -> float | 
     return float(np.mean(empty)) if empty else None
 
 
-# --- trials ------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class _Task:
-    """One trial to run. videos: those of the samples; cut: a video's bag into samples."""
-
-    config: Config
-    way: str
-    seed: int
-    samples: _Samples
-    classes: tuple[str, ...]
-    streams: int
-    videos: tuple[Item, ...]
-    test: tuple[Item, ...]
-    cut: Callable[[Bag], list[Bag]]
-
-    @cached_property
-    def key(self) -> dict:
-        return {
-            "way": [self.way, SEGMENTS, FOLDS, EPOCHS, PASSES, PER_VIDEO, FREE],
-            "seed": self.seed,
-            "parameters": {k: v for k, v in self.config.model_dump().items() if k.startswith("joint_")},
-            "classes": self.classes,
-            "videos": [[item.identity, len(item.bag), item.video.category, item.video.source] for item in self.videos],
-            "test": [[item.identity, len(item.bag)] for item in self.test],
-            "torch": torch.__version__,
-            "code": code_version(__name__),
-        }
-
-    @property
-    def path(self) -> Path:
-        return Store(self.config.cache_dir).path("joint_failure", self.key)
-
-
-def _train(task: _Task) -> str:
-    Store(task.config.cache_dir).fetch("joint_failure", task.key, lambda folder: _build(folder, task))
-    return f"{task.way}, seed {task.seed}"
-
-
-def _read(task: _Task) -> Trial:
-    facts = json.loads((task.path / "trial.json").read_text())
-    with np.load(task.path / "tested.npz") as scores:
-        tested = tuple(video_scores(item, scores[str(k)], task.config) for k, item in enumerate(task.test))
-    curves = [tuple(Accuracy(**line) for line in facts[side]) for side in ("train", "held_out")]
-    return Trial(task.way, task.seed, *curves, {name: tuple(counts) for name, counts in facts["held"].items()}, tested)
-
-
-def _build(folder: Path, task: _Task) -> None:
-    way, seed, samples, classes = task.way, task.seed, task.samples, len(task.classes)
-    held = held_out(way, samples.names, samples.sources, samples.classes > 0, seed)
-    sides = [[samples.bags[k] for k in np.flatnonzero(side)] for side in (~held, held)]
-    labels = [torch.as_tensor(samples.classes[side]) for side in (~held, held)]
-    batch = task.config.joint_batch * (1 if way == WHOLE else PER_VIDEO)
-    config = task.config.model_copy(update={**FREE, "joint_batch": batch})
-    weights, curves = joint_training.class_weights(labels[0], classes), ([], [])
-    with one_thread(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derived_seed(seed, PHASE, 0))
-        model, optimiser = new_model(config, "joint", samples.bags[0].features.shape[1], classes, task.streams)
-        for epoch in range(1, min(EPOCHS, config.joint_epochs) + 1):
-            torch.manual_seed(derived_seed(seed, PHASE, epoch))
-            for _ in range(PASSES if way == WHOLE else 1):
-                train_epoch(
-                    model, optimiser, sides[0], labels[0], config, weights, f"{way}, seed {seed}, epoch {epoch}"
-                )
-            for curve, bags, its in zip(curves, sides, labels, strict=True):
-                curve.append(asdict(_accuracy(*_predicted(model, bags), its)))
-        videos, given = _predicted(model, sides[1])
-        scores = {str(k): _segment_scores(model, task.cut(item.bag)) for k, item in enumerate(task.test)}
-    detected, classified = ((videos > 0.5) == (labels[1] > 0)).numpy(), (given.argmax(dim=1) == labels[1]).numpy()
-    names = samples.names[held]
-    counts = {
-        str(n): [int((names == n).sum()), int(detected[names == n].sum()), int(classified[names == n].sum())]
-        for n in np.unique(names)
-    }
-    (folder / "trial.json").write_text(
-        json.dumps({"train": curves[0], "held_out": curves[1], "held": counts}, indent=1, allow_nan=False)
-    )
-    np.savez(folder / "tested.npz", **scores)
-
-
 def _predicted(model, bags: Sequence[Bag]) -> tuple[torch.Tensor, torch.Tensor]:
     """Scores of samples (n,), and probabilities of their classes (n, classes)."""
     model.eval()
     with torch.no_grad():
         outs = [model(*padded(bags[k : k + EVALUATION])) for k in range(0, len(bags), EVALUATION)]
     return torch.cat([out.videos for out in outs]), torch.cat([out.classes for out in outs]).softmax(dim=1)
-
-
-def _segment_scores(model, bags: Sequence[Bag]) -> np.ndarray:
-    """Scores of all segments of the bags, which are a video's, in order."""
-    inputs, mask = padded(bags)
-    with torch.no_grad():
-        return model(inputs, mask).scores[mask].numpy()
 
 
 def _accuracy(videos: torch.Tensor, classes: torch.Tensor, labels: torch.Tensor) -> Accuracy:

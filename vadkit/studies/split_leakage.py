@@ -18,8 +18,8 @@ from vadkit.core.config import Config
 from vadkit.core.progress import Progress
 from vadkit.corpora.video import Corpus
 from vadkit.evaluation import metrics
+from vadkit.systems.base import find_system
 from vadkit.systems.baselines import spread_rows
-from vadkit.systems.runner import prepare
 from vadkit.views.features import backbone_of, extract_features, pooled
 
 REPEATS = 5
@@ -75,7 +75,8 @@ def own_clips(
     where no video can be used.
     """
     wanted = {v.name for v in corpus.of("all", "train")}
-    samples = [one for name, one in prepare(config, corpus, progress).samples.items() if name in wanted]
+    views = find_system("2S-no-bag").material(config, corpus, progress).views
+    samples = [one for name, one in views.items() if name in wanted]
     extract_features(samples, {"frame": backbone_of(config)}, config, progress)
     features = []
     for one in samples:

@@ -8,19 +8,17 @@ import torch
 
 from vadkit.core.compute import device_of
 from vadkit.core.config import Config
-from vadkit.core.progress import Progress
-from vadkit.corpora.video import Corpus
 from vadkit.models.network import as_tensors
-from vadkit.systems.inputs import Inputs, inputs_of
-from vadkit.systems.runner import SystemRun, plan_folds, prepare, sides_of
+from vadkit.systems.inputs import FrameInputs
+from vadkit.systems.material import suspicion_of
+from vadkit.systems.runner import Run
 from vadkit.systems.scorer import Scorer, load_model
-from vadkit.systems.suspicion import suspicion_of
 from vadkit.views.frames import Samples
 
 KINDS = ("hard anomaly", "soft, near a hard one", "anomalous video, further off", "normal video")
 
 
-def beliefs(config: Config, corpus: Corpus, run: SystemRun, progress: Progress | None = None) -> pd.DataFrame:
+def beliefs(config: Config, run: Run) -> pd.DataFrame:
     """The three classes' probabilities on each kind of analysed test frame, means over frames and models.
 
     Columns: frames (how many, of one model), normal, suspicious, hard; a line for each of KINDS that has a frame.
@@ -29,19 +27,17 @@ def beliefs(config: Config, corpus: Corpus, run: SystemRun, progress: Progress |
     """
     if not run.system.suspicious:
         raise ValueError(f"{run.system.name} has no suspicious class; give the run of 2S-bag-suspicious")
-    inputs = inputs_of(config, run.system)
-    material = prepare(config, corpus, progress, run.system)
+    inputs = run.system.inputs(config)
     kinds, found = [], []
     for seed in run.seeds:
-        folds = plan_folds(config, corpus, seed.seed, run.system.early_stopping)
-        for fold, path in zip(folds, seed.model_paths, strict=True):
-            scorer = load_model(path, device_of(config))
-            for one in sides_of(fold, material)[2]:
+        for fold in seed.folds:
+            scorer = load_model(fold.path, device_of(config))
+            for one in fold.sides.test:
                 rows = one.rows("score", config)
                 near = suspicion_of(one, rows, config.suspicious_seconds) > 0
                 kinds.append(np.where(one.labels[rows] == 1, 0, np.where(near, 1, 2 if one.video.label else 3)))
                 found.append(_probabilities(scorer, inputs, one, rows))
-    models = sum(len(seed.model_paths) for seed in run.seeds) if config.split == "official" else len(run.seeds)
+    models = sum(len(seed.folds) for seed in run.seeds) if config.split == "official" else len(run.seeds)
     table = pd.DataFrame(np.concatenate(found).astype(float), columns=["normal", "suspicious", "hard"])
     by_kind = table.groupby(np.concatenate(kinds))
     means = by_kind.mean()
@@ -49,7 +45,7 @@ def beliefs(config: Config, corpus: Corpus, run: SystemRun, progress: Progress |
     return means.rename(index=dict(enumerate(KINDS))).rename_axis("kind")
 
 
-def _probabilities(scorer: Scorer, inputs: Inputs, one: Samples, rows: np.ndarray) -> np.ndarray:
+def _probabilities(scorer: Scorer, inputs: FrameInputs, one: Samples, rows: np.ndarray) -> np.ndarray:
     """Of (normal, suspicious, hard anomaly). Shape: (k, 3)."""
     device = next(scorer.model.parameters()).device
     bags = torch.from_numpy(one.bags[rows]).to(device)

@@ -10,12 +10,12 @@ import pandas as pd
 
 from vadkit.core.config import Config
 from vadkit.core.errors import DataError
+from vadkit.core.progress import Progress
 from vadkit.core.video import frames_at, probe
 from vadkit.corpora import vatic
 from vadkit.corpora.video import Corpus
 from vadkit.systems.base import find_system
-from vadkit.systems.runner import plan_folds, prepare, sides_of
-from vadkit.systems.tubes import Progress, with_found
+from vadkit.systems.runner import Run
 from vadkit.views.flow import FLOW_HEIGHT, FLOW_WIDTH, standard_size
 from vadkit.views.tubes import Tubes
 from vadkit.views.windows import box_of
@@ -60,12 +60,10 @@ def picture(one: Tubes, row: int) -> np.ndarray:
     return image
 
 
-def found_tubes(config: Config, corpus: Corpus, seed: int, progress: Progress | None = None) -> list[Tubes]:
-    """The tubes that ws-I3D is trained on as anomalous with this seed, by video; in the cache once it has been."""
-    material = prepare(config, corpus, progress, find_system("ws-I3D"))
-    (fold,) = plan_folds(config, corpus, seed, early_stopping=False)
-    training = with_found(config, corpus, seed, sides_of(fold, material), progress)[0]
-    return [one for one in training if one.taken is not None]
+def found_tubes(run: Run, seed: int) -> list[Tubes]:
+    """The tubes that a run of ws-I3D trained on as anomalous with this seed, by video."""
+    (fold,) = next(one for one in run.seeds if one.seed == seed).folds
+    return [one for one in fold.sides.train if one.taken is not None]
 
 
 def localized(found: Sequence[Tubes]) -> pd.DataFrame:
@@ -89,7 +87,7 @@ def tested_share(config: Config, corpus: Corpus, progress: Progress | None = Non
 
     None where no test video has boxes.
     """
-    samples = prepare(config, corpus, progress, find_system("oracle-I3D")).samples.values()
+    samples = find_system("oracle-I3D").material(config, corpus, progress).views.values()
     tested = [one for one in samples if one.kind == "score" and one.video.label and one.video.boxes_path]
     return _mean(np.array([_mean(share_inside(one, np.flatnonzero(one.labels))) for one in tested], float))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,26 +20,24 @@ from torch import Tensor
 from vadkit.core.code import code_version
 from vadkit.core.compute import device_of
 from vadkit.core.config import Config, resolve
-from vadkit.core.errors import DataError
 from vadkit.core.progress import Progress
 from vadkit.core.store import file_digest
 from vadkit.core.video import inspect
 from vadkit.corpora.video import Corpus, Problem, Video
 from vadkit.evaluation.scores import VideoScores, on_clock
-from vadkit.models.network import Network
-from vadkit.systems.base import System, find_system
-from vadkit.systems.inputs import ClipInputs, FrameInputs, Inputs
-from vadkit.systems.runner import Fold, prepare
+from vadkit.models.network import network_of, remembered
+from vadkit.models.pretrained import clip_networks
+from vadkit.systems.base import Material
+from vadkit.systems.inputs import ClipInputs, FrameInputs
+from vadkit.systems.mil import SAME_STREAMS
 from vadkit.views.clips import Clips
 from vadkit.views.frames import Samples, extract
 from vadkit.views.sampling import stride_frames
 from vadkit.views.segments import Bag, TooShortError, even_rows, published_bag, read_published, segment_bag
 from vadkit.views.view import extract_views, write_facts
 
-Segments = Callable[
-    [int, float], int
-]  # (frames, fps) -> into how many segments a video is cut; 0: every row of features is one
-SAME_STREAMS = "2S-bag-ha"  # the system that models on bags are compared with: they see what it sees
+# (frames, fps) -> into how many segments a video is cut; 0: every row of features is one
+Segments = Callable[[int, float], int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,33 +51,16 @@ class Item:
     identity: str
 
 
-@dataclass(frozen=True)
-class Bags:
-    """What a corpus gives to training. items: by video name; networks: that made the features, by stream, none for published ones."""
-
-    items: Mapping[str, Item]
-    problems: tuple[Problem, ...]
-    networks: Mapping[str, Network]
-
-    @property
-    def streams(self) -> int:
-        """Parts of a feature vector that are each of one network."""
-        return max(1, len(self.networks))
-
-
 def load_bags(
     config: Config, corpus: Corpus, progress: Progress | None = None, segments: Segments | None = None
-) -> Bags:
+) -> Material:
     """Bags of our features, or of published ones where config.mil_published names a folder of them.
 
-    segments: config.mil_segments for every video where it is None. A video that cannot be used, as one with fewer frames than
-    segments, is left out and named in the problems, or with config.strict raises DataError.
+    segments: config.mil_segments for every video where it is None. A video that cannot be used, as one with fewer
+    frames than segments, is left out and named in the problems, or with config.strict raises DataError.
     """
-    if config.mil_published:
-        items, problems = published_items(config, corpus, progress, segments)
-        return Bags(items, tuple(problems), {})
-    items, problems = own_items(config, corpus, progress, segments)
-    return Bags(items, tuple(problems), bag_inputs(config).networks)
+    items, problems = (published_items if config.mil_published else own_items)(config, corpus, progress, segments)
+    return Material(items, tuple(problems))
 
 
 def own_items(
@@ -87,7 +68,7 @@ def own_items(
 ) -> tuple[dict[str, Item], list[Problem]]:
     """Bags of our features, by video name: of an even grid of frames or clips, the same for every video whatever is annotated in it."""
     inputs = bag_inputs(config)
-    gather = _frame_rows if isinstance(inputs, FrameInputs) else _clip_rows
+    gather = _clip_rows if isinstance(inputs, ClipInputs) else _frame_rows
     found, rows, problems = gather(config, corpus, progress)
     inputs.extract_features(found, progress)
     items = {}
@@ -101,16 +82,16 @@ def own_items(
     return items, problems
 
 
-def bag_inputs(config: Config) -> Inputs:
+def bag_inputs(config: Config) -> FrameInputs:
     """What an instance's features are of, by config.mil_features, with the networks that make them.
 
-    "streams": the streams of SAME_STREAMS; "i3d": both streams of I3D, and "resnext3d": 3D ResNeXt-101 (Raqeeb, section IV.B), on
-    clips of config.clip_frames frames.
+    "streams": those of `SAME_STREAMS`; "i3d": both streams of I3D, and "resnext3d": 3D ResNeXt-101 (Raqeeb,
+    section IV.B), on clips of config.clip_frames frames.
     """
     if config.mil_features == "streams":
-        return FrameInputs(config, find_system(SAME_STREAMS))
-    kind = ClipInputs if config.mil_features == "i3d" else ResNeXtInputs
-    return kind(at_bag_rate(config), System("features of bags", "", network=config.mil_features, bag=False))
+        return SAME_STREAMS.inputs(config)
+    networks = {stream: network_of(config, name) for stream, name in clip_networks(config.mil_features).items()}
+    return ClipInputs(at_bag_rate(config), networks)
 
 
 def at_bag_rate(config: Config) -> Config:
@@ -128,20 +109,12 @@ def rows_per_second(config: Config) -> float | None:
     return None if config.split == "grouped_cv" else min(config.mil_fps, config.analysis_fps)
 
 
-class ResNeXtInputs(ClipInputs):
-    """Clips of the frame alone, for 3D ResNeXt-101."""
-
-    @property
-    def size(self) -> int:
-        return self.config.mil_resnext3d_size
-
-
 def _frame_rows(
     config: Config, corpus: Corpus, progress: Progress | None
 ) -> tuple[list[Samples], list[np.ndarray], list[Problem]]:
     if config.split == "grouped_cv":
-        material = prepare(config, corpus, progress)
-        found = list(material.samples.values())
+        material = SAME_STREAMS.material(config, corpus, progress)
+        found = list(material.views.values())
         return found, [one.rows("score", config) for one in found], list(material.problems)
     rate = rows_per_second(config)
     even = config.model_copy(
@@ -166,12 +139,8 @@ def _clip_rows(
     return found, [one.rows("score", inputs.config) for one in found], problems
 
 
-def _own_item(samples: Samples | Clips, rows: np.ndarray, inputs: Inputs, segments: Segments | None) -> Item:
-    networks = [
-        [stream, network.name, network.digest, network.width, network.size]
-        for stream, network in inputs.networks.items()
-    ]
-    made_of = [samples.digest, rows.tolist(), networks, device_of(inputs.config)]
+def _own_item(samples: Samples | Clips, rows: np.ndarray, inputs: FrameInputs, segments: Segments | None) -> Item:
+    made_of = [samples.digest, rows.tolist(), remembered(inputs.networks), device_of(inputs.config)]
     identity = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:20]
     count = inputs.config.mil_segments if segments is None else segments(samples.frames, samples.fps)
     features = inputs.features(samples, rows).astype(np.float32)
@@ -219,30 +188,9 @@ def _weak(video: Video) -> Video:
     return replace(video, intervals=None) if video.split in ("train", "val") else video
 
 
-def sides_of(fold: Fold, items: Mapping[str, Item]) -> list[tuple[Item, ...]]:
-    """The usable bags of the (training, validation, test) side.
-
-    Raises DataError where training or validation has videos of one class only, or a side has none.
-    """
-    sides = [tuple(items[name] for name in side if name in items) for side in (fold.train, fold.val, fold.test)]
-    for side, what in zip(sides, ("training", "validation", "test"), strict=True):
-        labels = [item.video.label for item in side]
-        if not labels or (what != "test" and len(set(labels)) < 2):
-            raise DataError(
-                f"multiple-instance learning needs normal and anomalous {what} videos, got {len(labels) - sum(labels)} and {sum(labels)}; give more videos, or raise validation_fraction"
-            )
-    return sides
-
-
 def video_scores(item: Item, scores: np.ndarray, config: Config) -> VideoScores:
     """A video's segment scores, to be held over its frames; one clock for all anomaly scores. Shape: (segments,) in [0, 1]."""
-    video = item.video
-    return on_clock(
-        VideoScores(
-            video.name, video.category, video.source, item.fps, item.bag.starts, scores, video.frame_labels(item.frames)
-        ),
-        config.analysis_fps,
-    )
+    return on_clock(VideoScores.of(item, item.bag.starts, scores), config.analysis_fps)
 
 
 def padded(bags: Sequence[Bag]) -> tuple[Tensor, Tensor]:

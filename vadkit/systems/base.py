@@ -1,126 +1,271 @@
-"""The systems of the first paper: one row each; most are the same network with parts switched on or off."""
+"""What a system is, and the list of them: what it sees of a corpus, what its training reads, how it is trained and scores.
+
+    system = find_system("2S-bag-ha", config)
+    run = runner.run(config, corpus, system)
+
+A family of systems is a subclass of `System` in a module of its own; a system is an object of it. One from outside the
+package is handed to `register`, and is trained, cached, recorded and checked like all others. What a system *is* needs
+neither torch nor OpenCV: methods import what they work with.
+"""
 
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, replace
+import hashlib
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from vadkit.core.config import Config
-from vadkit.core.errors import ConfigError
+from vadkit.core.errors import ConfigError, DataError
+from vadkit.corpora.splits import grouped_folds
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vadkit.core.config import Config
+    from vadkit.core.progress import Progress
+    from vadkit.corpora.video import Corpus, Problem, Video
+    from vadkit.evaluation.recognition import Recognised
+    from vadkit.evaluation.scores import VideoScores
+    from vadkit.models.network import Network
+
+FAMILIES = ("two_stream", "clips", "tubes", "mil", "joint", "baselines")
+REGISTERED: dict[str, System] = {}
+
+
+class Sides(NamedTuple):
+    """Who trains, validates and tests: names of videos, or what is seen of them."""
+
+    train: tuple
+    val: tuple
+    test: tuple
 
 
 @dataclass(frozen=True)
-class System:
-    """What distinguishes one row of the paper's table 1 or 2; all else is a parameter of the run.
+class Material:
+    """views: what is seen of each usable video, by name, in the corpus's order; problems: of the others."""
 
-    fixed_epochs: epochs of (phase one, phase two) where early stopping is off. suspicious: soft anomalies are a third class with
-    fuzzy targets (`vadkit.systems.suspicion`). class_rates: each class of anomaly has its own sampling rate in training (`vadkit.systems.rates`).
-    view: what clips show, the "full" frame, or windows of it: "tubes" along annotated boxes, or those "found" by systems so trained
-    in videos of which only the label is used (`vadkit.systems.tubes`).
-    """
+    views: Mapping[str, Any]
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One line of a learning history; None where there was no validation set, or one class in it."""
+
+    phase: int
+    epoch: int  # from 1 in each phase
+    train_loss: float  # weighted, mean over the samples trained on
+    validation_loss: float | None  # unweighted
+    validation_auc: float | None
+    samples: int  # trained on in this epoch
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained model: its weights, the facts that it is built from again (JSON), and how training went."""
+
+    state: dict[str, Tensor]
+    facts: dict[str, Any]
+    history: tuple[Epoch, ...] = ()
+
+
+@dataclass(frozen=True)
+class Task:
+    """One model to train: a system, a seed, a fold, and what is seen of its videos. checkpoint: a folder that survives a kill."""
+
+    config: Config
+    system: System
+    seed: int
+    train: tuple
+    val: tuple
+    test: tuple = ()
+    checkpoint: Path | None = None
+
+    def settings(self) -> SimpleNamespace:
+        """The parameters that training may read: those of its key."""
+        return _Settings(**{name: getattr(self.config, name) for name in self.system.parameters})
+
+
+class _Settings(SimpleNamespace):
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"training reads {name}, which is not in its cache key; add it to the system's `parameters`"
+        )
+
+
+@dataclass(frozen=True)
+class System(ABC):
+    """One system. notebooks: the numbers of those that run it; the first records it."""
 
     name: str
-    description: str
-    network: str = "two_stream"
-    streams: int = 2
-    bag: bool = True
-    hard_mining: bool = True
-    hard_only: bool = False
-    fixed_epochs: tuple[int, int] | None = None
-    suspicious: bool = False
-    class_rates: bool = False
-    view: str = "full"
+    description: str = ""
+    notebooks: tuple[str, ...] = ()
 
-    @property
-    def early_stopping(self) -> bool:
-        return self.fixed_epochs is None
+    parameters: ClassVar[tuple[str, ...]] = ()  # what training reads, beside what the views are made by
+    early_stopping: ClassVar[bool] = True  # whether it is trained with a validation set
+    in_processes: ClassVar[bool] = True  # whether several models may be trained side by side
+    scores_validation: ClassVar[bool] = False  # whether what it sees of validation videos can be scored, for thresholds
+    counts_objects: ClassVar[bool] = False
 
-    def stream_names(self, config: Config) -> tuple[str, ...]:
-        """What its streams see: the frame; with two, the frame and its flow, as in the paper.
+    def configured(self, config: Config) -> System:
+        """The system as a run with these parameters trains it."""
+        return self
 
-        config.speed_stream shows two-stream systems motion a second time; config.frame_stream off takes the frame from them.
-        """
-        if self.network != "two_stream":
-            return ("rgb",) if self.network == "c3d" else ("rgb", "flow")
-        if self.streams == 1:
-            return ("frame",)
-        from vadkit.views.flow import stream_names
+    def of_corpus(self, corpus: Corpus) -> System:
+        """The system as it is trained on this corpus."""
+        return self
 
-        return tuple(name for name in stream_names(config) if config.frame_stream or name != "frame")
+    def adapted(self, config: Config) -> Config:
+        """The parameters as this system takes them."""
+        return config
+
+    def lacking(self, config: Config, corpus: Corpus) -> str:
+        """Why a corpus cannot train it, in a sentence; empty where it can."""
+        return ""
+
+    def needs(self, config: Config) -> Mapping[str, str]:
+        """The pretrained networks that see for it, rows of `vadkit.models.pretrained`, by stream."""
+        return {}
+
+    def networks(self, config: Config) -> dict[str, Network]:
+        """The same with their weights. Raises as `vadkit.models.network.network_of` does."""
+        from vadkit.models.network import network_of
+
+        return {stream: network_of(config, name) for stream, name in self.needs(config).items()}
+
+    def other_network(self, config: Config) -> list[str]:
+        """How its network differs from the published one; empty where it does not, or none is published."""
+        return []
+
+    # --- what it sees
+
+    @abstractmethod
+    def material(self, config: Config, corpus: Corpus, progress: Progress | None = None) -> Material:
+        """What it sees of all videos that training and testing use. Raises DataError where no video can be used."""
+
+    def folds(self, config: Config, corpus: Corpus, seed: int) -> list[Sides]:
+        """Names of the videos on each side: one fold by the official lists, else config.folds by source."""
+        return plan_folds(config, corpus, seed, self.early_stopping)
+
+    def sides(
+        self, sides: Sides, config: Config, corpus: Corpus, seed: int, fold: int, progress: Progress | None
+    ) -> Sides:
+        """The sides of a fold as training takes them: the same, unless a system samples or groups its videos anew."""
+        return sides
+
+    def check(self, sides: Sides, problems: Sequence[Problem]) -> None:
+        """Raise DataError where the sides cannot train or test it."""
+        for side in ("train", "test"):
+            if not getattr(sides, side):
+                lost = [p for p in problems if p.left_out]
+                why = f"; {len(lost)} were left out, the first: {lost[0].where}: {lost[0].what}" if lost else ""
+                raise DataError(f"the {side.replace('train', 'training')} side has no usable video{why}")
+
+    # --- training
+
+    @abstractmethod
+    def identity(self, config: Config, view: Any, side: str) -> Any:
+        """What a video gives to training, JSON-able: it is in the model's cache key. side: "train" or "val"."""
+
+    def extras(self, task: Task) -> Any:
+        """What else a model depends on, JSON-able."""
+        return None
+
+    def ready(self, config: Config, views: Sequence[Any], progress: Progress | None) -> None:  # noqa: B027
+        """Make what all models share, such as features, before several are trained in processes."""
+
+    @abstractmethod
+    def fit(self, task: Task, progress: Progress | None = None) -> Fitted:
+        """Train one model. The same seed gives the same weights."""
+
+    # --- scoring
+
+    @abstractmethod
+    def score(self, config: Config, path: Path, views: Sequence[Any]) -> list[VideoScores]:
+        """Scores of videos by the model in a folder."""
+
+    def recognise(self, config: Config, path: Path, views: Sequence[Any]) -> list[Recognised]:
+        """The classes that it gives to videos; none where it tells no classes apart."""
+        return []
+
+    def see(
+        self, config: Config, videos: Sequence[Video], purpose: str, progress: Progress | None = None
+    ) -> tuple[list, list[Problem]]:
+        """What it sees of videos beyond the corpus's lists. Raises ConfigError where it cannot see any."""
+        raise ConfigError(f"{self.name} scores the corpus's own videos only; score others with 2S-bag-ha or full-I3D")
+
+    def facts(self) -> dict[str, Any]:
+        """What makes it this system: its fields, but for words about it."""
+        return {k: v for k, v in asdict(self).items() if k not in ("name", "description", "notebooks")}
 
 
-# Section 4.6. The published comparison has neither hard mining nor a bag of objects; epochs and training frames are those of 2S-bag-ha-no-es, so that
-# the rows of table 2 differ by network and by what it looks at (our reading).
-_I3D = {"network": "i3d", "bag": False, "hard_mining": False, "hard_only": True, "fixed_epochs": (5, 2)}
-
-SYSTEMS: dict[str, System] = {
-    system.name: system
-    for system in (
-        System("2S-bag", "frame and flow streams with the bag of objects"),
-        System("2S-no-bag", "frame and flow streams alone", bag=False),
-        System("2S-bag-no-hm", "2S-bag trained on every sample, without hard mining", hard_mining=False),
-        System("2S-bag-ha", "2S-bag trained without the soft frames of anomalous videos", hard_only=True),
-        System("1S-bag", "frame stream with the bag of objects", streams=1),
-        System("1S-no-bag", "frame stream alone", streams=1, bag=False),
-        System("1S-bag-ha", "1S-bag trained without the soft frames of anomalous videos", streams=1, hard_only=True),
-        System(
-            "C3D-ha",
-            "C3D on clips of the frame, trained on hard anomalies only",
-            network="c3d",
-            streams=1,
-            bag=False,
-            hard_only=True,
-        ),
-        System(
-            "2S-bag-ha-no-es",
-            "2S-bag-ha for 5 and 2 epochs, no early stopping, no validation set",
-            hard_only=True,
-            fixed_epochs=(5, 2),
-        ),
-        System("full-I3D", "two-stream I3D on clips of whole frames", **_I3D),
-        System(
-            "oracle-I3D",
-            "two-stream I3D on tubes: cut along annotated boxes for training, where most moves elsewhere",
-            **_I3D,
-            view="tubes",
-        ),
-        System(
-            "ws-I3D",
-            "two-stream I3D trained on tubes that systems like oracle-I3D found in videos of which only the label is used",
-            **_I3D,
-            view="found",
-        ),
-        System(
-            "2S-bag-suspicious",
-            "2S-bag with soft anomalies as a third, suspicious class (beyond the paper)",
-            suspicious=True,
-        ),
-        System(
-            "2S-bag-ha-class-rates",
-            "2S-bag-ha with a sampling rate for each class of anomaly (beyond the paper)",
-            hard_only=True,
-            class_rates=True,
-        ),
-    )
-}
+def register(*systems: System) -> None:
+    """Make systems from outside the package known by their names. Raises ConfigError for a name of the package's."""
+    for system in systems:
+        if system.name in _own():
+            raise ConfigError(f"there is a system '{system.name}' already; give yours another name")
+        REGISTERED[system.name] = system
 
 
-def system_for(config: Config, name: str) -> System:
-    """The system of that name as a run trains it: for exactly the run's epochs where config.early_stopping is off, C3D with its bag
-    branch where config.c3d_bag asks for it."""
+def all_systems() -> dict[str, System]:
+    """Every system by name: those of the package, then those registered."""
+    return _own() | REGISTERED
+
+
+def find_system(name: str, config: Config | None = None) -> System:
+    """The system of that name, as a run with these parameters trains it. Raises ConfigError with the nearest name."""
+    known = all_systems()
+    if name not in known:
+        lower = {one.lower(): one for one in known}
+        near = difflib.get_close_matches(str(name).lower(), lower, n=1, cutoff=0.4)
+        hint = f"did you mean '{lower[near[0]]}'?" if near else f"the systems are {', '.join(known)}"
+        raise ConfigError(f"unknown system '{name}'; {hint}")
+    return known[name] if config is None else known[name].configured(config)
+
+
+def recalled(name: str, facts: Mapping[str, Any]) -> System:
+    """A system as a trained model remembers it by `System.facts`. Raises ConfigError for one that is not known here."""
     system = find_system(name)
-    if system.network == "c3d":
-        system = replace(system, bag=config.c3d_bag)
-    if config.early_stopping or system.fixed_epochs is not None:
-        return system
-    return replace(system, fixed_epochs=(config.head_epochs, config.finetune_epochs))
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in facts.items()}
+    return replace(system, **{one.name: values[one.name] for one in fields(system) if one.name in values})
 
 
-def find_system(name: str) -> System:
-    """The paper's system of that name (sections 4.2 to 4.6). Raises ConfigError with the nearest name."""
-    if name in SYSTEMS:
-        return SYSTEMS[name]
-    lower = {known.lower(): known for known in SYSTEMS}
-    near = difflib.get_close_matches(str(name).lower(), lower, n=1, cutoff=0.4)
-    hint = f"did you mean '{lower[near[0]]}'?" if near else f"the systems are {', '.join(SYSTEMS)}"
-    raise ConfigError(f"unknown system '{name}'; {hint}")
+def _own() -> dict[str, System]:
+    modules = [importlib.import_module(f"vadkit.systems.{family}") for family in FAMILIES]  # they import this one
+    return {system.name: system for module in modules for system in module.SYSTEMS}
+
+
+def plan_folds(config: Config, corpus: Corpus, seed: int, early_stopping: bool = True) -> list[Sides]:
+    """Names on each side: one fold by the official lists, or config.folds by source.
+
+    Without early stopping the validation videos return to the list they were cut from, so that training and
+    test lists are whole (section 4.6). The official lists do not depend on the seed.
+    """
+    if config.split == "grouped_cv":
+        sides = grouped_folds(corpus.of("all"), config.folds, seed, config.validation_fraction)
+    else:
+        sides = [(corpus.of("train"), corpus.of("val"), corpus.of("test"))]
+    folds = []
+    for train, val, test in sides:
+        if not early_stopping and config.validation == "test_parity":
+            val, test = (), (*val, *test)
+        elif not early_stopping:
+            train, val = (*train, *val), ()
+        folds.append(Sides(*(tuple(v.name for v in side) for side in (train, val, test))))
+    return folds
+
+
+def sides_of(fold: Sides, views: Mapping[str, Any]) -> Sides:
+    """What is seen of the videos on each side, without those that cannot be used."""
+    return Sides(*(tuple(views[name] for name in side if name in views) for side in fold))
+
+
+def derived_seed(seed: int, phase: int, epoch: int) -> int:
+    """The random seed of one epoch of a phase of training, in [0, 2**63)."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{phase}/{epoch}".encode()).digest()[:8], "big") >> 1

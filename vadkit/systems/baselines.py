@@ -1,134 +1,165 @@
 """What a system must beat: the container's facts alone, and linear probes on the same frozen features.
 
-Same folds, lists and seeds as the systems; results are `{seed: [VideoScores]}`, so that the one evaluator serves
-them too. No early stopping here: validation videos that were cut from training join it again.
+Same folds, lists and seeds as the systems. No early stopping here: validation videos that were cut from training join
+it again. Our own checks, in neither paper.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from vadkit.core.compute import one_thread
-from vadkit.core.config import Config
-from vadkit.core.errors import ConfigError, DataError
-from vadkit.core.progress import Progress
-from vadkit.core.video import probe
-from vadkit.corpora.video import Corpus
-from vadkit.evaluation.scores import VideoScores
-from vadkit.systems.runner import plan_folds, prepare, sides_of
-from vadkit.views.features import backbone_of, extract_features, pooled
-from vadkit.views.frames import Samples
+from vadkit.core.errors import DataError
+from vadkit.systems.base import Fitted, Material, Sides, System, Task
+from vadkit.systems.two_stream import TwoStreamSystem
 
-Predict = Callable[[Sequence[Samples], Sequence[Samples], int], list[VideoScores]]
+if TYPE_CHECKING:
+    from vadkit.core.config import Config
+    from vadkit.core.progress import Progress
+    from vadkit.corpora.video import Corpus
+    from vadkit.evaluation.scores import VideoScores
+    from vadkit.systems.inputs import FrameInputs
+    from vadkit.views.frames import Samples
 
 PROBED_FRAMES = 6
-PROBES = {  # name: (streams, with the deviation over time beside the mean)
-    "frame": (("frame",), False),
-    "flow": (("flow",), False),
-    "both": (("frame", "flow"), False),
-    "both+std": (("frame", "flow"), True),
-}
 METADATA = ("width", "height", "fps", "frames", "seconds")
+SEES = TwoStreamSystem("2S-no-bag", bag=False)  # the samples of the paper's own systems
 
 
-def metadata_baseline(
-    config: Config, corpus: Corpus, model: str = "forest", progress: Progress | None = None
-) -> dict[int, list[VideoScores]]:
+class Baseline(System):
+    """Fitted by scikit-learn on one thread, and kept by the numbers that it is made of."""
+
+    def material(self, config: Config, corpus: Corpus, progress: Progress | None = None) -> Material:
+        return SEES.material(config, corpus, progress)
+
+    def sides(
+        self, sides: Sides, config: Config, corpus: Corpus, seed: int, fold: int, progress: Progress | None
+    ) -> Sides:
+        train = (*sides.train, *sides.val) if config.validation == "train_cut" else sides.train
+        if len({one.video.label for one in train}) < 2:
+            raise DataError(
+                f"{self.name}: training needs normal and anomalous videos, got {len(train)} of one kind; "
+                "give videos of both kinds"
+            )
+        return Sides(train, (), sides.test)
+
+    def identity(self, config: Config, view: Samples, side: str) -> list:
+        rows = view.rows("train", config)
+        return [view.digest, view.video.label, rows.tolist(), view.labels[rows].tolist()]
+
+
+@dataclass(frozen=True)
+class ContainerFacts(Baseline):
     """Tell videos apart by their container's width, height, frame rate and length: no pixel is looked at.
 
-    model: "forest" (200 trees) or "logistic". Where this beats chance, the corpus has a shortcut that a network can
-    take as well. Every frame of a video has the same confidence. Our own check, in neither paper.
+    Where this beats chance, the corpus has a shortcut that a network can take as well. Every frame of a video has the
+    same confidence. model: "forest" (200 trees) or "logistic".
     """
-    if model not in ("forest", "logistic"):
-        raise ConfigError(f"the metadata baseline is 'forest' or 'logistic', got '{model}'")
 
-    def predict(train: Sequence[Samples], test: Sequence[Samples], seed: int) -> list[VideoScores]:
+    model: str = "forest"
+
+    def fit(self, task: Task, progress: Progress | None = None) -> Fitted:
+        import torch
+
+        table = torch.from_numpy(_metadata(task.train))  # fitted anew where it scores: a forest of five columns
+        labels = torch.tensor([one.video.label for one in task.train])
+        return Fitted({"table": table, "labels": labels}, {"baseline": self.model, "seed": task.seed})
+
+    def score(self, config: Config, path: Path, views: Sequence[Samples]) -> list[VideoScores]:
         from sklearn.ensemble import RandomForestClassifier
 
-        forest = RandomForestClassifier(200, min_samples_leaf=2, class_weight="balanced", random_state=seed)
-        fitted = (forest if model == "forest" else _logistic()).fit(_metadata(train), _video_labels(train))
-        return _constant(test, fitted.predict_proba(_metadata(test))[:, 1])
+        from vadkit.core.compute import one_thread
+        from vadkit.systems.record import read_facts, read_state
 
-    return _by_seed(config, corpus, predict, progress, "container facts")
+        facts, state = read_facts(path, "baseline"), read_state(path)
+        options = {"min_samples_leaf": 2, "class_weight": "balanced", "random_state": facts["seed"]}
+        model = RandomForestClassifier(200, **options) if self.model == "forest" else _logistic()
+        with one_thread():
+            fitted = model.fit(state["table"].numpy(), state["labels"].numpy())
+            return _constant(views, fitted.predict_proba(_metadata(views))[:, 1])
 
 
-def linear_probe(
-    config: Config, corpus: Corpus, what: str = "both", progress: Progress | None = None
-) -> dict[int, list[VideoScores]]:
-    """Logistic regression on frozen features of six evenly spaced analysed frames of a video, averaged.
+@dataclass(frozen=True)
+class Probe(Baseline):
+    """Logistic regression on standardised frozen features.
 
-    what: "frame", "flow", "both", or "both+std", which adds the deviation over the six. Standardised; trained on
-    videos' labels, so every frame of a video has the same confidence. Our own check, in neither paper.
+    streams: which; deviation: adds that over time to the mean. Of videos: six evenly spaced analysed frames, averaged;
+    trained on videos' labels, so every frame of a video has the same confidence. of_frames: single frames, trained on
+    the systems' training rows with their class weights: the systems without head, mining and bag.
     """
-    _check_probe(what)
 
-    def predict(train: Sequence[Samples], test: Sequence[Samples], seed: int) -> list[VideoScores]:
-        fitted = _logistic().fit(_clip_features(train, what, config), _video_labels(train))
-        return _constant(test, fitted.predict_proba(_clip_features(test, what, config))[:, 1])
+    streams: tuple[str, ...] = ("frame",)
+    deviation: bool = False
+    of_frames: bool = False
 
-    return _by_seed(config, corpus, predict, progress, f"linear probe, {what}", PROBES[what][0])
+    parameters: ClassVar[tuple[str, ...]] = ("anomaly_weight",)
 
+    def needs(self, config: Config) -> dict[str, str]:
+        return dict.fromkeys(self.streams, config.backbone)
 
-def frame_probe(
-    config: Config, corpus: Corpus, what: str = "both", progress: Progress | None = None
-) -> dict[int, list[VideoScores]]:
-    """Logistic regression on the frozen features of single frames: the systems without head, mining and bag.
+    def ready(self, config: Config, views: Sequence[Samples], progress: Progress | None) -> None:
+        self._inputs(config).extract_features(list({one.digest: one for one in views}.values()), progress)
 
-    what: "frame", "flow" or "both". Standardised; trained on the systems' training rows with their class weights.
-    Our own check, in neither paper.
-    """
-    _check_probe(what)
-    if PROBES[what][1]:
-        raise ConfigError(
-            f"a single frame has no deviation over time; the frame probe is 'frame', 'flow' or 'both', got '{what}'"
-        )
+    def fit(self, task: Task, progress: Progress | None = None) -> Fitted:
+        import torch
 
-    def predict(train: Sequence[Samples], test: Sequence[Samples], seed: int) -> list[VideoScores]:
-        rows = [one.rows("train", config) for one in train]
-        labels = np.concatenate([one.labels[r] for one, r in zip(train, rows, strict=True)])
-        features = np.concatenate([_features(one, r, what, config) for one, r in zip(train, rows, strict=True)])
-        if len(set(labels.tolist())) < 2:
-            raise DataError(
-                f"the frame probe needs normal and anomalous training frames, got {len(labels)} of one kind; give it videos of both kinds"
-            )
-        fitted = _logistic().fit(
-            features, labels, logisticregression__sample_weight=np.where(labels == 1, config.anomaly_weight, 1.0)
-        )
-        scores = []
-        for one in test:
-            r = one.rows("score", config)
-            scores.append(_scores(one, one.index[r], fitted.predict_proba(_features(one, r, what, config))[:, 1]))
-        return scores
+        from vadkit.core.compute import one_thread
 
-    return _by_seed(config, corpus, predict, progress, f"frame probe, {what}", PROBES[what][0])
-
-
-def _by_seed(
-    config: Config, corpus: Corpus, predict: Predict, progress: Progress | None, what: str, streams: Sequence[str] = ()
-) -> dict[int, list[VideoScores]]:
-    """Out-of-fold or test scores of every seed, in the corpus's order."""
-    material = prepare(config, corpus, progress)
-    networks = dict.fromkeys(streams, backbone_of(config))
-    extract_features(list(material.samples.values()), networks, config, progress)  # in parallel; found below
-    results = {}
-    for done, seed in enumerate(config.seeds, 1):
-        scored: dict[str, VideoScores] = {}
-        for fold in plan_folds(config, corpus, seed):
-            train, val, test = sides_of(fold, material)
-            if config.validation == "train_cut":
-                train = (*train, *val)
-            if len({one.video.label for one in train}) < 2:
+        config, settings, weights = task.config, task.settings(), None
+        if self.of_frames:
+            rows = [one.rows("train", config) for one in task.train]
+            pairs = list(zip(task.train, rows, strict=True))
+            labels = np.concatenate([one.labels[r] for one, r in pairs])
+            features = np.concatenate([self._features(one, r, config) for one, r in pairs])
+            weights = np.where(labels == 1, settings.anomaly_weight, 1.0)
+            if len(set(labels.tolist())) < 2:
                 raise DataError(
-                    f"{what}: training needs normal and anomalous videos, got {len(train)} of one kind; give videos of both kinds"
+                    f"the frame probe needs normal and anomalous training frames, got {len(labels)} of one kind; "
+                    "give it videos of both kinds"
                 )
-            with one_thread():
-                scored |= {one.name: one for one in predict(train, test, seed)}
-        results[seed] = [scored[name] for name in material.samples if name in scored]
-        if progress is not None:
-            progress(done, len(config.seeds), f"{what}, seed {seed}")
-    return results
+        else:
+            labels = np.array([one.video.label for one in task.train])
+            features = self._of_videos(task.train, config)
+        with one_thread():
+            scaler, regression = _logistic().fit(features, labels, logisticregression__sample_weight=weights)
+        parts = {"mean": scaler.mean_, "scale": scaler.scale_, "coef": regression.coef_, "bias": regression.intercept_}
+        return Fitted({name: torch.from_numpy(part) for name, part in parts.items()}, {"baseline": "probe"})
+
+    def score(self, config: Config, path: Path, views: Sequence[Samples]) -> list[VideoScores]:
+        from vadkit.core.compute import one_thread
+        from vadkit.evaluation.scores import VideoScores
+        from vadkit.systems.record import read_state
+
+        fitted = _logistic_of({name: part.numpy() for name, part in read_state(path).items()})
+        with one_thread():
+            if not self.of_frames:
+                return _constant(views, fitted.predict_proba(self._of_videos(views, config))[:, 1])
+            scores = []
+            for one in views:
+                rows = one.rows("score", config)
+                confidence = fitted.predict_proba(self._features(one, rows, config))[:, 1]
+                scores.append(VideoScores.of(one, one.index[rows], confidence.astype(np.float32)))
+            return scores
+
+    def _inputs(self, config: Config) -> FrameInputs:
+        from vadkit.systems.inputs import FrameInputs
+
+        return FrameInputs(config, self.networks(config))
+
+    def _features(self, view: Samples, rows: np.ndarray, config: Config) -> np.ndarray:
+        return self._inputs(config).features(view, rows).astype(np.float32)
+
+    def _of_videos(self, views: Sequence[Samples], config: Config) -> np.ndarray:
+        found = []
+        for one in views:
+            features = self._features(one, spread_rows(one.index, one.frames), config)
+            mean = features.mean(0)
+            found.append(np.concatenate([mean, features.std(0)]) if self.deviation else mean)
+        return np.stack(found)
 
 
 def spread_rows(index: np.ndarray, frames: int, count: int = PROBED_FRAMES) -> np.ndarray:
@@ -140,49 +171,21 @@ def spread_rows(index: np.ndarray, frames: int, count: int = PROBED_FRAMES) -> n
     return np.abs(np.asarray(index)[None, :] - middles[:, None]).argmin(axis=1)
 
 
-def _clip_features(samples: Sequence[Samples], what: str, config: Config) -> np.ndarray:
-    rows = []
-    for one in samples:
-        features = _features(one, spread_rows(one.index, one.frames), what, config)
-        rows.append(np.concatenate([features.mean(0), features.std(0)]) if PROBES[what][1] else features.mean(0))
-    return np.stack(rows)
+def _metadata(views: Sequence[Samples]) -> np.ndarray:
+    from vadkit.core import video
+
+    found = [video.probe(one.video.path) for one in views]
+    return np.array([[getattr(facts, name) for name in METADATA] for facts in found], np.float64)
 
 
-def _features(samples: Samples, rows: np.ndarray, what: str, config: Config) -> np.ndarray:
-    return np.concatenate([pooled(samples, stream, config)[rows] for stream in PROBES[what][0]], axis=1).astype(
-        np.float32
-    )
+def _constant(views: Sequence[Samples], probabilities: np.ndarray) -> list[VideoScores]:
+    from vadkit.evaluation.scores import VideoScores
+
+    first = np.zeros(1, np.int64)
+    return [VideoScores.of(one, first, np.array([p], np.float32)) for one, p in zip(views, probabilities, strict=True)]
 
 
-def _metadata(samples: Sequence[Samples]) -> np.ndarray:
-    return np.array(
-        [[getattr(facts, name) for name in METADATA] for facts in (probe(one.video.path) for one in samples)],
-        np.float64,
-    )
-
-
-def _video_labels(samples: Sequence[Samples]) -> np.ndarray:
-    return np.array([one.video.label for one in samples])
-
-
-def _constant(samples: Sequence[Samples], probabilities: np.ndarray) -> list[VideoScores]:
-    return [_scores(one, np.zeros(1, np.int64), np.array([p])) for one, p in zip(samples, probabilities, strict=True)]
-
-
-def _scores(samples: Samples, index: np.ndarray, confidences: np.ndarray) -> VideoScores:
-    video = samples.video
-    return VideoScores(
-        video.name,
-        video.category,
-        video.source,
-        samples.fps,
-        index,
-        confidences.astype(np.float32),
-        video.frame_labels(samples.frames),
-    )
-
-
-def _logistic():
+def _logistic() -> Any:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -190,6 +193,22 @@ def _logistic():
     return make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
 
 
-def _check_probe(what: str) -> None:
-    if what not in PROBES:
-        raise ConfigError(f"a probe is one of {', '.join(PROBES)}, got '{what}'")
+def _logistic_of(parts: dict[str, np.ndarray]) -> Any:
+    """A fitted `_logistic()` by its numbers."""
+    fitted = _logistic()
+    scaler, regression = fitted[0], fitted[1]
+    scaler.mean_, scaler.scale_, scaler.n_features_in_ = parts["mean"], parts["scale"], len(parts["mean"])
+    regression.coef_, regression.intercept_, regression.classes_ = parts["coef"], parts["bias"], np.array([0, 1])
+    return fitted
+
+
+SYSTEMS = (
+    ContainerFacts("container facts", "width, height, frame rate and length: no pixel", ("01", "12")),
+    Probe("video probe, frame", "logistic regression on a video's mean features", ("01", "04"), ("frame",)),
+    Probe("video probe, flow", "the same of the flow image", ("01", "04"), ("flow",)),
+    Probe("video probe, both", "the same of both", ("01",), ("frame", "flow")),
+    Probe("video probe, both+std", "with their deviation over time", ("01", "04"), ("frame", "flow"), deviation=True),
+    Probe("frame probe, frame", "logistic regression on single frames", ("01", "04"), ("frame",), of_frames=True),
+    Probe("frame probe, flow", "the same of the flow image", ("01", "04"), ("flow",), of_frames=True),
+    Probe("frame probe, both", "the same of both", ("01", "04"), ("frame", "flow"), of_frames=True),
+)

@@ -1,7 +1,6 @@
-"""Train the second paper's Learner from video-level labels alone, and score test videos segment by segment.
+"""The second paper's Learner: multiple-instance ranking from video-level labels alone, test videos scored by segments.
 
-    run = mil_training.run(config, load_corpus(config))
-    run.by_seed()  # {seed: [VideoScores, ...]}, what vadkit.evaluation.evaluate takes
+    run = runner.run(config, load_corpus(config), "MIL learner")
 
 Weak labels: training and validation videos are stripped of their annotated spans before anything is sampled, so
 that neither which frames are taken nor which epoch is kept can depend on them. The epoch kept is the one with the highest
@@ -13,325 +12,187 @@ the first paper's systems train on them as well; the test videos are the same.
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
-from vadkit.core.code import code_version
-from vadkit.core.compute import each, one_thread
-from vadkit.core.config import Config
-from vadkit.core.errors import DataError, VadkitError
-from vadkit.core.progress import Progress
-from vadkit.core.store import Store
-from vadkit.corpora.video import Corpus, Problem
-from vadkit.evaluation.scores import VideoScores
-from vadkit.models.mil import Learner, ranking_loss
-from vadkit.models.network import Network, recalled, remembered
-from vadkit.systems.bags import Item, load_bags, padded, sides_of, video_scores
-from vadkit.systems.runner import plan_folds
-from vadkit.systems.trainer import Epoch, derived_seed, rank_auc
-from vadkit.views.segments import Bag
+from vadkit.core.errors import DataError
+from vadkit.models.pretrained import clip_networks
+from vadkit.systems import two_stream
+from vadkit.systems.base import Fitted, Material, Sides, System, Task
 
-Regroup = Callable[[Sequence[Item], np.random.Generator], tuple[Item, ...]]
-INSTANCES_AT_ONCE = 4096
-PHASE = 10  # of `derived_seed`: other random numbers than the first paper's phases
+if TYPE_CHECKING:
+    from vadkit.core.config import Config
+    from vadkit.core.progress import Progress
+    from vadkit.corpora.video import Corpus, Problem
+    from vadkit.evaluation.scores import VideoScores
+    from vadkit.models.mil import Learner
+    from vadkit.systems.bags import Item, Segments
+
+# Models on bags see what the system sees that they are compared with, but no objects.
+SAME_STREAMS = replace(next(system for system in two_stream.SYSTEMS if system.name == "2S-bag-ha"), bag=False)
 
 
-@dataclass(frozen=True)
-class MilSeed:
-    """One seed: scores of the test videos, and of the validation videos by the models that were chosen on them.
+class BagSystem(System):
+    """What learns from bags: videos cut into segments, with a label for the whole (`vadkit.systems.bags`)."""
 
-    With cross-validation each test video's scores come from the fold that did not train on it. tested, validation,
-    histories and model_paths: one a fold. A threshold chosen on a fold's validation videos is for that fold's test
-    videos alone: to another fold those validation videos are test videos.
-    """
+    scores_validation = True
 
-    seed: int
-    scores: tuple[VideoScores, ...]
-    tested: tuple[tuple[VideoScores, ...], ...]
-    validation: tuple[tuple[VideoScores, ...], ...]
-    histories: tuple[tuple[Epoch, ...], ...]
-    model_paths: tuple[Path, ...]
+    def segments(self, config: Config) -> Segments | None:
+        """Into how many segments a video is cut, where that is not config.mil_segments."""
+        return None
 
+    def material(self, config: Config, corpus: Corpus, progress: Progress | None = None) -> Material:
+        from vadkit.systems.bags import load_bags
 
-@dataclass(frozen=True)
-class MilRun:
-    seeds: tuple[MilSeed, ...]
-    problems: tuple[Problem, ...]
+        return load_bags(config, corpus, progress, self.segments(config))
 
-    def by_seed(self) -> dict[int, list[VideoScores]]:
-        return {run.seed: list(run.scores) for run in self.seeds}
+    def needs(self, config: Config) -> dict[str, str]:
+        """Of our features; none where config.mil_published gives others'."""
+        if config.mil_published:
+            return {}
+        return SAME_STREAMS.needs(config) if config.mil_features == "streams" else clip_networks(config.mil_features)
 
-
-def run(
-    config: Config,
-    corpus: Corpus,
-    variant: str = "sultani",
-    top_k: int = 1,
-    regroup: Regroup | None = None,
-    progress: Progress | None = None,
-) -> MilRun:
-    """Train with every seed (and fold) and score the test videos; what the cache has is not done again.
-
-    variant, top_k: of `ranking_loss`. regroup: makes other bags to train and to validate on out of a side's own. Videos
-    without features are left out, as are those with fewer frames than segments. Raises DataError where a side has no video of both classes.
-    """
-    bags, tasks = load_bags(config, corpus, progress), []
-    for seed in config.seeds:
-        for number, fold in enumerate(plan_folds(config, corpus, seed)):
-            train, val, test = sides_of(fold, bags.items)
-            if regroup is not None:
-                rng = np.random.default_rng([seed, number])
-                train, val = regroup(train, rng), regroup(val, rng)
-            tasks.append(_Task(config, variant, top_k, seed, bags.networks, train, val, test))
-    train_missing(tasks, _train_task, progress)
-    seeds = []
-    for seed in config.seeds:
-        mine = [task for task in tasks if task.seed == seed]
-        learners = [load_learner(task.path) for task in mine]
-        tested, validation = (
-            tuple(
-                tuple(_score(learner, getattr(task, side), config))
-                for task, learner in zip(mine, learners, strict=True)
+    def other_network(self, config: Config) -> list[str]:
+        published = {"mil_features": "resnext3d", "clip_width": 1.0, "mil_resnext3d_size": 112}
+        differs = [
+            f"{key} is {getattr(config, key)}, the paper's {value}"
+            for key, value in published.items()
+            if getattr(config, key) != value
+        ]
+        if config.mil_resnext3d_weights in ("world", "random"):
+            differs.append(
+                f"mil_resnext3d_weights is '{config.mil_resnext3d_weights}', not a file of published weights"
             )
-            for side in ("test", "val")
-        )
-        scored = {one.name: one for fold in tested for one in fold}
-        histories = tuple(
-            tuple(Epoch(**line) for line in json.loads((task.path / "history.json").read_text())) for task in mine
-        )
-        seeds.append(
-            MilSeed(
-                seed,
-                tuple(scored[v.name] for v in corpus.videos if v.name in scored),
-                tested,
-                validation,
-                histories,
-                tuple(t.path for t in mine),
-            )
-        )
-    return MilRun(tuple(seeds), bags.problems)
+        if config.mil_published:
+            differs.append("mil_published names features of a network that is not known")
+        return differs
 
-
-@dataclass(frozen=True)
-class LearnerFacts:
-    """What a trained Learner's features are. networks: by stream, empty for published features; segment_seconds: the median of training."""
-
-    learner: Mapping[str, Any]
-    networks: Mapping[str, Network]
-    segment_seconds: float
-
-
-def learner_facts(path: str | Path) -> LearnerFacts:
-    """Of a run's model folder. Raises DataError where it holds no Learner."""
-    path = Path(path)
-    if not (path / "mil.json").is_file():
-        raise DataError(
-            f"{path} holds no Learner (mil.json is missing); take a path from MilSeed.model_paths, or run it again"
-        )
-    facts = json.loads((path / "mil.json").read_text())
-    return LearnerFacts(facts["learner"], recalled(facts["networks"]), facts["segment_seconds"])
-
-
-def load_learner(path: str | Path) -> Learner:
-    """A trained Learner from a run's model folder, in evaluation mode. Raises DataError where there is none."""
-    learner = Learner(**learner_facts(path).learner)
-    learner.load_state_dict(torch.load(Path(path) / "model.pt", map_location="cpu", weights_only=True))
-    return learner.eval()
-
-
-def train_learner(
-    config: Config, anomalous: Sequence[Bag], normal: Sequence[Bag], validation: Sequence[Bag], labels: Sequence[int], seed: int,
-    variant: str = "sultani", top_k: int = 1, streams: int = 1, progress: Progress | None = None,
-) -> tuple[Learner, tuple[Epoch, ...]]:  # fmt: skip
-    """Train on pairs of an anomalous and a normal bag; the Learner of the best epoch, and the history.
-
-    labels: of the validation bags, 0 or 1, both present. An epoch pairs each bag of the larger class once, those of
-    the smaller as often as needed. The same seed gives the same weights. Raises VadkitError where the loss is no longer finite.
-    """
-    with one_thread(), torch.random.fork_rng(devices=[]):  # steps too short to share
-        return _train(
-            config, anomalous, normal, validation, np.asarray(labels), seed, variant, top_k, streams, progress
-        )
-
-
-def _train(
-    config, anomalous, normal, validation, labels, seed, variant, top_k, streams, progress
-) -> tuple[Learner, tuple[Epoch, ...]]:
-    torch.manual_seed(derived_seed(seed, PHASE, 0))
-    learner = Learner(anomalous[0].features.shape[1], streams=streams, dropout=config.mil_dropout)
-    method = {"adagrad": torch.optim.Adagrad, "adam": torch.optim.Adam}[config.mil_optimiser]
-    optimiser = method(learner.parameters(), lr=config.mil_lr, weight_decay=config.mil_weight_decay)
-    history, best, kept = [], (-1.0, 0.0), learner.state_dict()
-    for epoch in range(1, config.mil_epochs + 1):
-        started, total, pairs = time.monotonic(), 0.0, 0
-        torch.manual_seed(derived_seed(seed, PHASE, epoch))  # the draw and dropout
-        learner.train()
-        count = max(len(anomalous), len(normal))
-        for a, n in zip(
-            _draw(len(anomalous), count).split(config.mil_pairs),
-            _draw(len(normal), count).split(config.mil_pairs),
-            strict=True,
-        ):
-            inputs, mask = padded([anomalous[i] for i in a] + [normal[i] for i in n])
-            scores = learner(inputs)
-            loss = ranking_loss(
-                scores[: len(a)],
-                scores[len(a) :],
-                variant=variant,
-                top_k=top_k,
-                anomaly_mask=mask[: len(a)],
-                normal_mask=mask[len(a) :],
-            )
-            if not torch.isfinite(loss):
-                raise VadkitError(
-                    f"multiple-instance learning, seed {seed}: the loss is {loss.item()} in epoch {epoch}, expected a finite number; lower mil_lr (now {config.mil_lr:g})"
+    def check(self, sides: Sides, problems: Sequence[Problem]) -> None:
+        for side, what in zip(sides, ("training", "validation", "test"), strict=True):
+            labels = [item.video.label for item in side]
+            if not labels or (what != "test" and len(set(labels)) < 2):
+                raise DataError(
+                    f"multiple-instance learning needs normal and anomalous {what} videos, got "
+                    f"{len(labels) - sum(labels)} and {sum(labels)}; give more videos, or raise validation_fraction"
                 )
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            total, pairs = total + loss.item() * len(a), pairs + len(a)
-        loss, auc = _validate(learner, validation, labels, variant, top_k)
-        history.append(Epoch(1, epoch, total / pairs, loss, auc, 2 * pairs, round(time.monotonic() - started, 3)))
-        if (auc, -loss) > best or epoch == 1:
-            best, kept = (auc, -loss), {name: value.clone() for name, value in learner.state_dict().items()}
-        if progress is not None:
-            progress(epoch, config.mil_epochs, f"MIL learner seed {seed}")
-    learner.load_state_dict(kept)
-    return learner.eval(), tuple(history)
 
 
-def _validate(
-    learner: Learner, bags: Sequence[Bag], labels: np.ndarray, variant: str, top_k: int
-) -> tuple[float, float]:
-    """Ranking loss over all pairs of validation videos, and the AUC of their largest scores. Video labels only."""
-    learner.eval()
-    with torch.no_grad():
-        scores = _scores_of(learner, bags)
-    best = np.array([one.max().item() for one in scores])
-    longest = max(map(len, scores))
-    held = torch.stack([nn.functional.pad(one, (0, longest - len(one))) for one in scores])
-    real = torch.arange(longest) < torch.tensor([len(one) for one in scores])[:, None]
-    anomalous, normal = (torch.from_numpy(np.flatnonzero(labels == label)) for label in (1, 0))
-    losses = []
-    for number in anomalous:  # beside every normal one
-        one, mask = (rows[number].expand(len(normal), -1) for rows in (held, real))
-        losses.append(
-            ranking_loss(one, held[normal], variant=variant, top_k=top_k, anomaly_mask=mask, normal_mask=real[normal])
-        )
-    return torch.stack(losses).mean().item(), rank_auc(labels, best)
+@dataclass(frozen=True)
+class LearnerSystem(BagSystem):
+    """variant, top_k: of `vadkit.models.mil.ranking_loss`.
 
+    group: clips in a bag, where a clip is one moment. A corpus of short clips labels each as a whole, so a bag that is
+    one clip knows all that a supervised system knows. In groups the label is weak: a group is anomalous where one of
+    its clips is, and which one is not said. What is tested is the single clip, as for every other system. The groups
+    are ours: recordings cannot be the bags where nearly all of them hold both kinds. 0: a video is a bag of segments.
+    """
 
-def _scores_of(learner: Learner, bags: Sequence[Bag]) -> list[Tensor]:
-    """Instance scores of each bag: as many bags at once as hold some thousand instances."""
-    found, waiting = [], []
-    for number, bag in enumerate(bags, 1):
-        waiting.append(torch.from_numpy(bag.features))
-        if number == len(bags) or sum(map(len, waiting)) >= INSTANCES_AT_ONCE:
-            found += learner(torch.cat(waiting)).split([len(one) for one in waiting])
-            waiting = []
-    return found
+    variant: str = "sultani"
+    top_k: int = 1
+    group: int = 0
 
-
-def _draw(bags: int, count: int) -> Tensor:
-    """`count` bag numbers in random order, each as often as any other, give or take one."""
-    return torch.cat([torch.randperm(bags) for _ in range(-(-count // bags))])[:count]
-
-
-def _score(learner: Learner, items: Sequence[Item], config: Config) -> list[VideoScores]:
-    with torch.no_grad():
-        scores = [learner(torch.from_numpy(item.bag.features)).numpy() for item in items]
-    return [video_scores(item, s, config) for item, s in zip(items, scores, strict=True)]
-
-
-@dataclass(frozen=True, eq=False)
-class _Task:
-    """One Learner to train: a seed, a fold."""
-
-    config: Config
-    variant: str
-    top_k: int
-    seed: int
-    networks: Mapping[str, Network]  # by stream; none where features are published ones
-    train: tuple[Item, ...]
-    val: tuple[Item, ...]
-    test: tuple[Item, ...]
-
-    @property
-    def segment_seconds(self) -> float:
-        """How long an instance is in the middle one of the training videos; 0 where each row is one."""
-        return (
-            float(np.median([item.frames / item.fps / self.config.mil_segments for item in self.train]))
-            if self.config.mil_segments
-            else 0.0
-        )
-
-    @cached_property
-    def key(self) -> dict:
-        return {
-            "parameters": {k: v for k, v in self.config.model_dump().items() if k.startswith("mil_")},
-            "loss": [self.variant, self.top_k],
-            "seed": self.seed,
-            "networks": remembered(self.networks),
-            "train": [[item.identity, item.video.label] for item in self.train],
-            "val": [[item.identity, item.video.label] for item in self.val],
-            "torch": torch.__version__,
-            "code": code_version(__name__),
-        }
-
-    @cached_property
-    def path(self) -> Path:
-        return Store(self.config.cache_dir).path("mil_models", self.key)
-
-
-def train_missing(tasks: Sequence, train: Callable[[Any, Progress | None], str], progress: Progress | None) -> None:
-    """Train what the cache lacks, in config.workers processes. tasks: dataclasses with `config`, `path` and `test`, which `train` does not need."""
-    missing = [task for task in tasks if not task.path.is_dir()]
-    if len(missing) < 2 or missing[0].config.workers == 1:
-        for task in missing:
-            train(task, progress)
-        return
-    for done, what in enumerate(
-        each(train, [(replace(task, test=()), None) for task in missing], missing[0].config.workers), 1
-    ):
-        if progress is not None:
-            progress(done, len(missing), what)
-
-
-def _train_task(task: _Task, progress: Progress | None) -> str:
-    Store(task.config.cache_dir).fetch("mil_models", task.key, lambda folder: _build(task, folder, progress))
-    return "MIL learner"
-
-
-def _build(task: _Task, folder: Path, progress: Progress | None) -> None:
-    bags = [[item.bag for item in task.train if item.video.label == label] for label in (1, 0)]
-    labels = [item.video.label for item in task.val]
-    streams = max(1, len(task.networks))
-    learner, history = train_learner(
-        task.config,
-        *bags,
-        [item.bag for item in task.val],
-        labels,
-        task.seed,
-        task.variant,
-        task.top_k,
-        streams,
-        progress,
+    parameters: ClassVar[tuple[str, ...]] = (
+        *("mil_segments", "mil_pairs", "mil_epochs", "mil_optimiser", "mil_lr", "mil_weight_decay", "mil_dropout"),
     )
-    torch.save(learner.state_dict(), folder / "model.pt")
-    facts = {
-        "learner": {"feature_dim": learner.feature_dim, "streams": learner.streams, "dropout": task.config.mil_dropout},
-        "networks": remembered(task.networks),
-        "segments": task.config.mil_segments,
-        "segment_seconds": task.segment_seconds,
-    }
-    (folder / "mil.json").write_text(json.dumps(facts, indent=1))
-    (folder / "history.json").write_text(json.dumps([asdict(line) for line in history], indent=1, allow_nan=False))
+
+    def adapted(self, config: Config) -> Config:
+        """A clip in a group is one instance, described by its mean over time."""
+        return config.model_copy(update={"mil_segments": 1}) if self.group else config
+
+    def sides(
+        self, sides: Sides, config: Config, corpus: Corpus, seed: int, fold: int, progress: Progress | None
+    ) -> Sides:
+        if not self.group:
+            return sides
+        rng = np.random.default_rng([seed, fold])
+        return sides._replace(
+            train=groups(sides.train, self.group, rng),
+            val=groups(sides.val, self.group, rng),
+        )
+
+    def identity(self, config: Config, view: Item, side: str) -> list:
+        return [view.identity, view.video.label]
+
+    def fit(self, task: Task, progress: Progress | None = None) -> Fitted:
+        from vadkit.systems.bag_trainer import train_learner
+
+        settings, streams = task.settings(), max(1, len(self.networks(task.config)))
+        bags = [[item.bag for item in task.train if item.video.label == label] for label in (1, 0)]
+        learner, history = train_learner(
+            settings,
+            *bags,
+            [item.bag for item in task.val],
+            [item.video.label for item in task.val],
+            task.seed,
+            self.variant,
+            self.top_k,
+            streams,
+            progress,
+        )
+        facts = {
+            "learner": {"feature_dim": learner.feature_dim, "streams": streams, "dropout": settings.mil_dropout},
+            "segment_seconds": segment_seconds(task.train, settings.mil_segments),
+        }
+        return Fitted(learner.state_dict(), facts, history)
+
+    def load(self, path: str | Path) -> Learner:
+        """A trained Learner from a model's folder, in evaluation mode. Raises DataError where there is none."""
+        from vadkit.models.mil import Learner
+        from vadkit.systems.record import read_facts, read_state
+
+        learner = Learner(**read_facts(path, "learner")["learner"])
+        learner.load_state_dict(read_state(path))
+        return learner.eval()
+
+    def score(self, config: Config, path: Path, views: Sequence[Item]) -> list[VideoScores]:
+        import torch
+
+        from vadkit.systems.bags import video_scores
+
+        learner = self.load(path)
+        with torch.no_grad():
+            scores = [learner(torch.from_numpy(item.bag.features)).numpy() for item in views]
+        return [video_scores(item, one, config) for item, one in zip(views, scores, strict=True)]
+
+
+def segment_seconds(items: Sequence[Item], segments: int) -> float:
+    """How long an instance is in the middle one of the videos; 0 where each row is one."""
+    return float(np.median([item.frames / item.fps / segments for item in items])) if segments else 0.0
+
+
+def groups(items: Sequence[Item], size: int, rng: np.random.Generator) -> tuple[Item, ...]:
+    """Bags of `size` clips: around each anomalous clip a group of normal ones, and around each normal clip as well.
+
+    items: each with one instance; a group stands in the place of its clip, with the clip's label. The companions are
+    drawn without replacement among the other normal clips, the order within a bag at random; where there are fewer, as
+    among the validation clips of a fold, the groups are smaller.
+    """
+    from vadkit.views.segments import Bag
+
+    normal = [n for n, item in enumerate(items) if not item.video.label]
+    made = []
+    for number, item in enumerate(items):
+        others = [n for n in normal if n != number]
+        drawn = rng.permutation([number, *rng.choice(others, min(size - 1, len(others)), replace=False)]).astype(int)
+        members = [items[n] for n in drawn]
+        identity = hashlib.sha256(" ".join(one.identity for one in members).encode()).hexdigest()[:20]
+        bag = Bag(np.arange(len(members)), np.concatenate([one.bag.features for one in members]))
+        made.append(replace(item, bag=bag, identity=identity))
+    return tuple(made)
+
+
+def clips_in_groups(size: int) -> LearnerSystem:
+    """The Learner that saw labels of groups of `size` clips alone; see `LearnerSystem`."""
+    return LearnerSystem(f"MIL, clips in groups of {size}", "the Learner on groups of clips", ("10",), group=size)
+
+
+SYSTEMS = (
+    LearnerSystem("MIL learner", "the Learner, trained by the ranking loss of Sultani et al.", ("10", "11")),
+    LearnerSystem("MIL, top-3", "the Learner, a bag's score the mean of its three largest", ("10",), top_k=3),
+    LearnerSystem("MIL, loss as printed", "the Learner, trained by the loss as printed", ("10",), variant="as_printed"),
+)

@@ -9,107 +9,94 @@ from __future__ import annotations
 import difflib
 import json
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vadkit.core.config import Config, make_config, project_root
 from vadkit.core.errors import ConfigError, DataError, WeightsError
 from vadkit.core.store import write_atomic
 from vadkit.models.pretrained import WEIGHTS
+from vadkit.systems.base import System, all_systems, recalled
 from vadkit.views.objects import detector_key
 
 if TYPE_CHECKING:
-    from vadkit.corpora.video import Corpus
-    from vadkit.systems.joint import JointRun, JointSeed
-    from vadkit.systems.mil import MilRun, MilSeed
-    from vadkit.systems.runner import SeedRun, SystemRun
+    from torch import Tensor
+
+    from vadkit.systems.runner import Run
 
 FOLDER = "models"
-LEARNER = "MIL learner"  # the system's name in results and records
-FACTS = (
-    "model.json",
-    "mil.json",
-    "joint.json",
-)  # of a model's folder: a network of the first paper, a Learner, or an LSTM, attention or joint model
-NOTEBOOKS = {
-    "MIL": "10",
-    "LSTM": "11",
-    "attention": "11",
-    "joint": "11",
-    "C3D": "05",
-    "I3D": "06",
-}  # that train a system, by a part of its name; all others: 04
+FACTS, STATE = "system.json", "model.pt"  # of a model's folder
 PATHS = ("cache_root", *WEIGHTS)  # parameters that can be paths from the project's root
+
+
+def read_facts(path: str | Path, kind: str = "system") -> dict[str, Any]:
+    """What a model's folder says of it. kind: a key that this kind of model has. Raises DataError where it has no such model."""
+    try:
+        facts = json.loads((Path(path) / FACTS).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        what = f"{FACTS} is missing" if isinstance(error, FileNotFoundError) else f"{FACTS}: {error}"
+        raise DataError(f"{path} holds no model ({what}); take a path from a run's folds, or run it again") from None
+    if kind not in facts:
+        raise DataError(f"{path} holds a model of another kind, {facts.get('name')}; take a path from a run's folds")
+    return facts
+
+
+def read_state(path: str | Path) -> dict[str, Tensor]:
+    """The weights in a model's folder. Raises DataError where they cannot be read."""
+    import torch
+
+    try:
+        return torch.load(Path(path) / STATE, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many types for a file that is cut short
+        raise DataError(
+            f"{path}/{STATE} cannot be read ({type(error).__name__}: {error}); "
+            "delete the folder and run the system again"
+        ) from None
 
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A recorded model. config: that of its training, paths made absolute; held_out: its fold is known to test the video asked for."""
+    """A recorded model. config: that of its training, paths made absolute; held_out: its fold is known to test the video
+    asked for."""
 
     config: Config
     path: Path
-    system: str
+    system: System
     seed: int
     fold: int
     folds: int
     held_out: bool
 
     @property
-    def is_learner(self) -> bool:
-        """Whether it is a Learner, of multiple-instance learning, and no system of the first paper."""
-        return (self.path / FACTS[1]).is_file()
-
-    @property
-    def on_segments(self) -> bool:
-        """Whether it is of the second paper, and scores segments of a video."""
-        return not (self.path / FACTS[0]).is_file()
+    def name(self) -> str:
+        return self.system.name
 
 
-def save_models(config: Config, corpus: Corpus, *runs: SystemRun) -> list[Path]:
+def save_models(*runs: Run) -> list[Path]:
     """Record the models of trained systems, one file a system, each replaced whole.
 
     Of a cross-validation each fold's test videos are recorded as well, so that a video is scored by a model that did
     not train on it.
     """
-    folder = config.output_dir / FOLDER
-    return [
-        _write(
-            config,
-            folder,
-            run.system.name,
-            _models(config, corpus, run.seeds, run.system.early_stopping, folder),
-            detector_key(config) if run.system.bag else None,
-        )
-        for run in runs
-    ]
+    return [_save(run) for run in runs]
 
 
-def save_on_segments(config: Config, corpus: Corpus, run: MilRun | JointRun, name: str = LEARNER) -> Path:
-    """Record the models of a run of the second paper, as `save_models` does. name: of the system."""
-    folder = config.output_dir / FOLDER
-    return _write(config, folder, name, _models(config, corpus, run.seeds, True, folder), None)
-
-
-def _models(
-    config: Config, corpus: Corpus, seeds: Sequence[SeedRun | MilSeed | JointSeed], early_stopping: bool, folder: Path
-) -> list[dict]:
-    from vadkit.systems.runner import plan_folds
-
+def _save(run: Run) -> Path:
+    folder = run.config.output_dir / FOLDER
     models = []
-    for one in seeds:
-        folds = plan_folds(config, corpus, one.seed, early_stopping)
-        for number, (fold, path) in enumerate(zip(folds, one.model_paths, strict=True)):
-            test = list(fold.test) if len(folds) > 1 else []
-            models.append({"seed": one.seed, "fold": number, "path": os.path.relpath(path, folder), "test": test})
-    return models
-
-
-def _write(config: Config, folder: Path, system: str, models: list[dict], detector: dict | None) -> Path:
-    root = os.path.relpath(project_root(), folder)
-    record = {"system": system, "root": root, "detector": detector, "models": models, "parameters": config.model_dump()}
-    path = folder / f"{system}.json"
+    for seed in run.seeds:
+        for number, fold in enumerate(seed.folds):
+            test = [one.video.name for one in fold.sides.test] if len(seed.folds) > 1 else []
+            models.append({"seed": seed.seed, "fold": number, "path": os.path.relpath(fold.path, folder), "test": test})
+    record = {
+        "system": run.system.name,
+        "root": os.path.relpath(project_root(), folder),
+        "detector": detector_key(run.config) if run.system.counts_objects else None,
+        "models": models,
+        "parameters": run.config.model_dump(),
+    }
+    path = folder / f"{run.system.name}.json"
     write_atomic(path, json.dumps(record, indent=1) + "\n")
     return path
 
@@ -123,7 +110,8 @@ def find_model(run: str | Path, system: str = "2S-bag-ha", seed: int = 0, video:
     """
     run = Path(run)
     folder = run / FOLDER
-    notebook = next((number for part, number in NOTEBOOKS.items() if part in system), "04")
+    notebooks = all_systems()[system].notebooks if system in all_systems() else ()
+    notebook = notebooks[0] if notebooks else "04"
     remedy = f"train with `vadkit run params/{run.name}.yaml --only {notebook}`"
     if not run.is_dir():
         others = sorted(str(p.parent) for p in run.parent.glob(f"*/{FOLDER}")) if run.parent.is_dir() else []
@@ -145,11 +133,13 @@ def find_model(run: str | Path, system: str = "2S-bag-ha", seed: int = 0, video:
     tested = [one for one in models if video is not None and _tests(one["test"], video)]
     chosen = (tested or models)[0]
     path = (folder / chosen["path"]).resolve()
-    if not any((path / name).is_file() for name in FACTS):
+    if not (path / FACTS).is_file():
         raise DataError(f"the model of {system}, seed {seed}, is gone from the cache ({path}); {remedy} --force")
     config = _config(record, folder, f"{folder / system}.json")
     _check_detector(record["detector"], config, remedy)
-    return TrainedModel(config, path, system, seed, chosen["fold"], len(models), bool(tested))
+    facts = read_facts(path)
+    found = recalled(facts["name"], facts["system"])
+    return TrainedModel(config, path, found, seed, chosen["fold"], len(models), bool(tested))
 
 
 def _tests(names: list[str], video: str) -> bool:

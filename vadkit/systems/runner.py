@@ -1,7 +1,7 @@
-"""Train and score a system of the paper on a corpus, once per seed and fold; the cache remembers each.
+"""Train and score a system on a corpus, once per seed and fold: the same way for every family; the cache remembers each.
 
-    run = run_system(config, load_corpus(config), "2S-bag-ha")
-    run.by_seed()  # {seed: [VideoScores, ...]}, what vadkit.evaluation.evaluate takes
+    run = run(config, load_corpus(config), "2S-bag-ha")
+    run.by_seed()  # {seed: [VideoScores, ...]}, what vadkit.evaluation takes
 
 Validation samples are drawn as training samples are, soft frames counted as normal, the same for every
 system, so that validation losses can be compared (our reading; section 4.2 only says half of the test set).
@@ -9,14 +9,12 @@ system, so that validation losses can be compared (our reading; section 4.2 only
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from vadkit.core.code import code_version
@@ -25,49 +23,58 @@ from vadkit.core.config import Config
 from vadkit.core.errors import ConfigError, DataError
 from vadkit.core.progress import Progress
 from vadkit.core.store import Store
-from vadkit.corpora.splits import grouped_folds
 from vadkit.corpora.video import Corpus, Problem, Video
+from vadkit.evaluation.recognition import Recognised
 from vadkit.evaluation.scores import VideoScores
 from vadkit.models.network import remembered
-from vadkit.systems import scorer
-from vadkit.systems.base import System, find_system, system_for
-from vadkit.systems.inputs import Inputs, inputs_of
-from vadkit.systems.rates import at_class_rates
-from vadkit.systems.suspicion import suspicion_of
-from vadkit.systems.trainer import Epoch, Examples, Trained, forget_checkpoint, head_options, make_head, train
-from vadkit.views.frames import Samples
+from vadkit.systems.base import Epoch, Sides, System, Task, find_system, sides_of
 
-# Parameters that a trained model does not depend on, or that already count through its samples, their rows and
-# labels, or the backbone's weights. Every other parameter, also one added later, trains anew when it changes.
-OF_OTHER_MODELS = ("mil_", "joint_", "clip_", "c3d_", "i3d_", "tube_")
-NOT_OF_TRAINING = frozenset(
-    """profile output_root cache_root seeds workers device strict
-    corpus data_root split folds validation validation_fraction annotation_slack_frames
-    world_seed world_train_videos world_test_videos world_seconds
-    sampling anomaly_fps normal_fps class_rates_by suspicious_seconds analysis_fps image_size
-    flow_method flow_pair flow_gap_seconds flow_scale flow_full_scale frame_window detector_weights detector_confidence detector_size
-    backbone backbone_weights
-    sas_tau sas_reactivity sas_bound sas_variant bootstrap_resamples interval_over interval_level
-    evaluate_scores evaluate_annotations""".split()
-)
+KIND = "models"
+
+
+@dataclass(frozen=True)
+class FoldRun:
+    """One model. tested, validation: scores of the videos on these sides; validation is empty where views are for training only."""
+
+    sides: Sides
+    path: Path
+    history: tuple[Epoch, ...]
+    facts: dict
+    tested: tuple[VideoScores, ...]
+    validation: tuple[VideoScores, ...]
+    recognised: tuple[Recognised, ...]
 
 
 @dataclass(frozen=True)
 class SeedRun:
-    """One seed: the test videos' scores (with cross-validation, each from the fold that did not train on it).
-
-    histories, model_paths, training_samples: one a fold.
-    """
+    """One seed. scores: of the test videos, in the corpus's order (with cross-validation each from the fold that did not train on it)."""
 
     seed: int
     scores: tuple[VideoScores, ...]
-    histories: tuple[tuple[Epoch, ...], ...]
-    model_paths: tuple[Path, ...]
-    training_samples: tuple[int, ...]
+    folds: tuple[FoldRun, ...]
+
+    @property
+    def model_paths(self) -> tuple[Path, ...]:
+        return tuple(fold.path for fold in self.folds)
+
+    @property
+    def histories(self) -> tuple[tuple[Epoch, ...], ...]:
+        return tuple(fold.history for fold in self.folds)
+
+    @property
+    def tested(self) -> tuple[tuple[VideoScores, ...], ...]:
+        """Test videos' scores by fold. A threshold chosen on a fold's validation videos is for its own test videos alone:
+        to another fold those validation videos are test videos."""
+        return tuple(fold.tested for fold in self.folds)
+
+    @property
+    def validation(self) -> tuple[tuple[VideoScores, ...], ...]:
+        return tuple(fold.validation for fold in self.folds)
 
 
 @dataclass(frozen=True)
-class SystemRun:
+class Run:
+    config: Config
     system: System
     seeds: tuple[SeedRun, ...]
     problems: tuple[Problem, ...]
@@ -75,317 +82,134 @@ class SystemRun:
     def by_seed(self) -> dict[int, list[VideoScores]]:
         return {run.seed: list(run.scores) for run in self.seeds}
 
+    def recognised(self) -> dict[int, list[Recognised]]:
+        """The classes given to test videos, by seed, in the order of the scores."""
+        found = {}
+        for run in self.seeds:
+            named = {one.name: one for fold in run.folds for one in fold.recognised}
+            found[run.seed] = [named[one.name] for one in run.scores if one.name in named]
+        return found
 
-@dataclass(frozen=True)
-class Fold:
-    """Names of the videos on each side; validation is empty for a system without early stopping."""
-
-    train: tuple[str, ...]
-    val: tuple[str, ...]
-    test: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Material:
-    """The samples of a corpus's usable videos, by name in the corpus's order, and what was wrong with the others."""
-
-    samples: dict[str, Samples]
-    problems: tuple[Problem, ...]
+    def histories(self) -> list[tuple[Epoch, ...]]:
+        """The epochs of each seed and fold."""
+        return [history for seed in self.seeds for history in seed.histories]
 
 
-def run_system(config: Config, corpus: Corpus, name: str, progress: Progress | None = None) -> SystemRun:
+def run(config: Config, corpus: Corpus, system: System | str, progress: Progress | None = None) -> Run:
     """Train a system with every seed (and fold) and score its test videos; what the cache has is not done again.
 
-    Raises ConfigError for an unknown system or one whose bag of objects has no detector, DataError where a
-    side of a split has no usable video, or a system on tubes has no boxes to learn from.
+    Raises ConfigError for an unknown system or one that cannot work with these parameters, DataError where a
+    side of a split has no usable video or the corpus lacks what it learns from.
     """
-    system = system_for(config, name)
-    if system.bag and config.detector_weights == "none":
-        raise ConfigError(
-            f"{name} needs a bag of objects but detector_weights is 'none'; give a detector's weights, or run a system without a bag (2S-no-bag, 1S-no-bag)"
-        )
-    material = prepare(config, corpus, progress, system)
-    folds = [(seed, fold) for seed in config.seeds for fold in plan_folds(config, corpus, seed, system.early_stopping)]
-    tasks = [
-        _Task(config, system, seed, *_sampled(config, corpus, system, seed, sides_of(fold, material), progress))
-        for seed, fold in folds
-    ]
-    _train_missing(tasks, progress)
+    system = (find_system(system) if isinstance(system, str) else system).configured(config).of_corpus(corpus)
+    config = system.adapted(config)
+    material = system.material(config, corpus, progress)
+    tasks = []
+    for seed in config.seeds:
+        for number, fold in enumerate(system.folds(config, corpus, seed)):
+            sides = sides_of(fold, material.views)
+            system.check(sides, material.problems)
+            tasks.append(Task(config, system, seed, *system.sides(sides, config, corpus, seed, number, progress)))
+    paths = train(tasks, progress)
     seeds = []
     for seed in config.seeds:
-        mine = [task for task in tasks if task.seed == seed]
-        scored = {one.name: one for task in mine for one in scorer.score(task.inputs, task.path, task.test)}
-        seeds.append(
-            SeedRun(
-                seed,
-                tuple(scored[name] for name in material.samples if name in scored),
-                tuple(
-                    tuple(Epoch(**line) for line in json.loads((task.path / "history.json").read_text()))
-                    for task in mine
-                ),
-                tuple(task.path for task in mine),
-                tuple(json.loads((task.path / "model.json").read_text())["training_samples"] for task in mine),
-            )
-        )
-    return SystemRun(system, tuple(seeds), material.problems)
+        folds = tuple(_fold_run(task, path) for task, path in zip(tasks, paths, strict=True) if task.seed == seed)
+        scored = {one.name: one for fold in folds for one in fold.tested}
+        seeds.append(SeedRun(seed, tuple(scored[v.name] for v in corpus.videos if v.name in scored), folds))
+    return Run(config, system, tuple(seeds), material.problems)
 
 
 def score_videos(
-    config: Config, run: SystemRun, videos: Sequence[Video], progress: Progress | None = None
+    run: Run, videos: Sequence[Video], progress: Progress | None = None
 ) -> tuple[dict[int, list[VideoScores]], list[Problem]]:
-    """Scores of videos beyond a run's test set, such as the classes it never saw (section 4.7), by seed; and what was wrong with any of them.
+    """Scores of videos beyond a run's test set, such as the classes it never saw (section 4.7), by seed; and what was wrong.
 
     Raises ConfigError for a cross-validated run, which has no one model per seed, and DataError without videos.
     """
-    if any(len(seed.model_paths) != 1 for seed in run.seeds):
+    if any(len(seed.folds) != 1 for seed in run.seeds):
         raise ConfigError(
             "other videos are scored by one model a seed, a cross-validated run has one a fold; use split: official"
         )
-    inputs = inputs_of(config, run.system)
-    samples, problems = inputs.extract(videos, "score", progress)
-    if not samples:
+    views, problems = run.system.see(run.config, videos, "score", progress)
+    if not views:
         first = f"; the first problem: {problems[0].where}: {problems[0].what}" if problems else ""
         raise DataError(f"{run.system.name}: none of the {len(videos)} videos to score can be used{first}")
-    if not config.finetune_epochs:
-        inputs.extract_features(samples, progress)
-    return {seed.seed: scorer.score(inputs, seed.model_paths[0], samples) for seed in run.seeds}, problems
+    run.system.ready(run.config, views, progress)
+    return {seed.seed: run.system.score(run.config, seed.folds[0].path, views) for seed in run.seeds}, problems
 
 
-def prepare(config: Config, corpus: Corpus, progress: Progress | None = None, system: System | None = None) -> Material:
-    """Samples of all videos that training and testing use, as the system sees them; without one, as the paper's two-stream systems.
-
-    Validation videos serve training rows; under test_parity scoring rows as well, for the system without a
-    validation set is tested on the whole test list. Raises DataError where no video can be used.
-    """
-    if system is not None and system.view != "full":
-        from vadkit.systems import tubes as tube_systems
-
-        return tube_systems.prepare(config, corpus, system, progress)
-    if config.split == "grouped_cv":
-        wanted = [(corpus.of("all"), "both")]
-    else:
-        wanted = [
-            (corpus.of("train"), "train"),
-            (corpus.of("val"), "both" if config.validation == "test_parity" else "train"),
-            (corpus.of("test"), "score"),
-        ]
-    inputs = inputs_of(config, system or find_system("2S-bag"))
-    found: dict[str, Samples] = {}
-    problems: list[Problem] = []
-    for videos, purpose in wanted:
-        samples, wrong = inputs.extract(videos, purpose, progress)
-        found |= {one.video.name: one for one in samples}
-        problems += wrong
-    if not found:
-        first = f"; the first problem: {problems[0].where}: {problems[0].what}" if problems else ""
-        raise DataError(f"corpus {corpus.name} has no usable video for split '{config.split}'{first}")
-    return Material({v.name: found[v.name] for v in corpus.videos if v.name in found}, tuple(problems))
+def train(tasks: Sequence[Task], progress: Progress | None = None) -> list[Path]:
+    """The folder of each task's model; what the cache lacks is trained, in config.workers processes where that pays."""
+    keyed = [(task, key_of(task)) for task in tasks]
+    stores = [Store(task.config.cache_dir) for task in tasks]
+    paths = [store.path(KIND, key) for store, (_, key) in zip(stores, keyed, strict=True)]
+    missing = [one for one, path in zip(keyed, paths, strict=True) if not path.is_dir()]
+    if missing:
+        config, system = missing[0][0].config, missing[0][0].system
+        views = [view for task, _ in missing for side in (task.train, task.val, task.test) for view in side]
+        system.ready(config, views, progress)  # first, so that every process finds it
+        if len(missing) == 1 or config.workers == 1 or not (system.in_processes and trains_on_cpu(config)):
+            for task, key in missing:
+                _train(task, key, progress)
+        else:
+            jobs = [(replace(task, test=()), key, None) for task, key in missing]
+            for done, what in enumerate(each(_train, jobs, config.workers), 1):
+                if progress is not None:
+                    progress(done, len(missing), what)
+    return paths
 
 
-def plan_folds(config: Config, corpus: Corpus, seed: int, early_stopping: bool = True) -> list[Fold]:
-    """Who trains, validates and tests: one fold by the official lists, or config.folds by source.
-
-    Without early stopping the validation videos return to the list they were cut from, so that training and
-    test lists are whole (section 4.6). The official lists do not depend on the seed.
-    """
-    if config.split == "grouped_cv":
-        sides = grouped_folds(corpus.of("all"), config.folds, seed, config.validation_fraction)
-    else:
-        sides = [(corpus.of("train"), corpus.of("val"), corpus.of("test"))]
-    folds = []
-    for train_videos, val, test in sides:
-        if not early_stopping and config.validation == "test_parity":
-            val, test = (), (*val, *test)
-        elif not early_stopping:
-            train_videos, val = (*train_videos, *val), ()
-        folds.append(Fold(*(tuple(v.name for v in side) for side in (train_videos, val, test))))
-    return folds
+def trains_on_cpu(config: Config) -> bool:
+    return device_of(config) == "cpu" and not config.finetune_epochs
 
 
-def sides_of(fold: Fold, material: Material) -> list[tuple[Samples, ...]]:
-    """Usable samples of the (training, validation, test) side. Raises DataError where training or test has none."""
-    sides = [
-        tuple(material.samples[name] for name in side if name in material.samples)
-        for side in (fold.train, fold.val, fold.test)
-    ]
-    for side, what in ((0, "training"), (2, "test")):
-        if not sides[side]:
-            lost = [p for p in material.problems if p.left_out]
-            why = f"; {len(lost)} were left out, the first: {lost[0].where}: {lost[0].what}" if lost else ""
-            raise DataError(f"the {what} side has no usable video{why}")
-    return sides
-
-
-def _sampled(
-    config: Config,
-    corpus: Corpus,
-    system: System,
-    seed: int,
-    sides: Sequence[tuple[Samples, ...]],
-    progress: Progress | None,
-) -> list[tuple[Samples, ...]]:
-    """The sides with what is trained on sampled as the system wants it; the others as for every system."""
-    if system.view == "found":
-        from vadkit.systems import tubes as tube_systems
-
-        return tube_systems.with_found(config, corpus, seed, sides, progress)
-    training, *others = sides
-    return [tuple(at_class_rates(training, config, progress)) if system.class_rates else training, *others]
-
-
-def fit(
-    config: Config,
-    system: System,
-    seed: int,
-    sides: Sequence[Sequence[tuple[Samples, ...]]],
-    progress: Progress | None = None,
-) -> list[Callable[[Samples, np.ndarray], np.ndarray]]:
-    """Train a model for each (training, validation, test) side, or find it; returns what gives each's confidences: (samples, rows) -> (k,)."""
-    tasks = [_Task(config, system, seed, *map(tuple, one)) for one in sides]
-    _train_missing(tasks, progress)
-    return [scorer.confidences(task.inputs, task.path) for task in tasks]
-
-
-@dataclass(frozen=True)
-class _Task:
-    """One model to train: a system, a seed, a fold."""
-
-    config: Config
-    system: System
-    seed: int
-    train: tuple[Samples, ...]
-    val: tuple[Samples, ...]
-    test: tuple[Samples, ...]
-
-    @cached_property
-    def inputs(self) -> Inputs:
-        return inputs_of(self.config, self.system)
-
-    @cached_property
-    def key(self) -> dict:
-        config, system = self.config, self.system
-        relevant = {
-            k: v
-            for k, v in config.model_dump().items()
-            if k not in NOT_OF_TRAINING and not k.startswith(OF_OTHER_MODELS)
-        }
-        return {
-            "system": {k: v for k, v in asdict(system).items() if k not in ("name", "description")},
-            "parameters": relevant,
-            "seed": self.seed,
-            "train": [_identity(s, s.rows("train", config, system.hard_only), system, config) for s in self.train],
-            "val": [_identity(s, s.rows("train", config), system, config) for s in self.val],
-            "networks": [
-                [stream, network.name, network.digest, network.width, network.size]
-                for stream, network in self.inputs.networks.items()
-            ],
-            "device": device_of(config),
-            "torch": torch.__version__,
-            "code": code_version(__name__),
-        }
-
-    @cached_property
-    def path(self) -> Path:
-        return Store(self.config.cache_dir).path("models", self.key)
-
-
-def _identity(samples: Samples, rows: np.ndarray, system: System, config: Config) -> list[str]:
-    """What a video gives to training: its samples, the rows taken, their labels and, where there is such a class, their suspicion."""
-    suspicion = suspicion_of(samples, rows, config.suspicious_seconds).tobytes() if system.suspicious else b""
-    taken = hashlib.sha256(
-        np.asarray(rows, np.int64).tobytes() + samples.labels[rows].tobytes() + suspicion
-    ).hexdigest()
-    return [samples.digest, taken[:20]]
-
-
-def _train_missing(tasks: Sequence[_Task], progress: Progress | None) -> None:
-    """Train what the cache lacks, in config.workers processes where that pays: a small head leaves cores idle."""
-    missing = [task for task in tasks if not task.path.is_dir()]
-    if not missing:
-        return
-    config, inputs = missing[0].config, missing[0].inputs
-    used = {one.digest: one for task in missing for side in (task.train, task.val, task.test) for one in side}
-    inputs.extract_features(list(used.values()), progress)  # first, so that every process finds them
-    if config.workers == 1 or len(missing) == 1 or config.finetune_epochs or device_of(config) != "cpu":
-        for task in missing:
-            _train_task(task, progress)
-        return
-    for done, what in enumerate(each(_train_task, [(task, None) for task in missing], config.workers), 1):
-        if progress is not None:
-            progress(done, len(missing), what)
-
-
-def _train_task(task: _Task, progress: Progress | None) -> str:
-    store, key = Store(task.config.cache_dir), task.key
-    checkpoints = store.scratch("models", key)
-    store.fetch("models", key, lambda folder: _build(task, folder, checkpoints, progress))
-    forget_checkpoint(
-        checkpoints
-    )  # not before the entry is whole: a full disk or a kill while it is written would cost the training
-    return f"{task.system.name} seed {task.seed}"
-
-
-def _build(task: _Task, folder: Path, checkpoints: Path, progress: Progress | None) -> None:
-    config, system, inputs = task.config, task.system, task.inputs
-    training = _examples(task.train, inputs, system.hard_only)
-    validation = _examples(task.val, inputs, False) if task.val else None
-    device = device_of(config)
-
-    def backbones() -> list[torch.nn.Module]:
-        return [network.build(device) for network in inputs.networks.values()]
-
-    trained: Trained = train(
-        config,
-        system,
-        training,
-        validation,
-        task.seed,
-        backbones=backbones,
-        checkpoint_dir=checkpoints,
-        device=device,
-        progress=progress,
-    )
-    head = make_head(config, system, training.features.shape[1])
-    facts = {
-        "system": asdict(system),
-        "networks": remembered(inputs.networks),
-        "head": {"feature_dim": head.feature_dim, "use_bag": system.bag, **head_options(config, system)},
-        "finetuned": trained.finetuned,
-        "training_samples": len(training),
-        "training_anomalous": int(training.labels.sum()),
+def key_of(task: Task) -> dict:
+    """All that a model depends on."""
+    config, system = task.config, task.system
+    return {
+        "system": system.facts(),
+        "parameters": {name: getattr(config, name) for name in system.parameters},
+        "seed": task.seed,
+        "train": [system.identity(config, view, "train") for view in task.train],
+        "val": [system.identity(config, view, "val") for view in task.val],
+        "extras": system.extras(task),
+        "networks": remembered(system.networks(config)),
+        "device": device_of(config),
+        "torch": torch.__version__,
+        "code": code_version(type(system).__module__),
     }
-    torch.save(trained.state, folder / "model.pt")
-    (folder / "model.json").write_text(json.dumps(facts, indent=1))
-    (folder / "history.json").write_text(
-        json.dumps([asdict(line) for line in trained.history], indent=1, allow_nan=False)
-    )
 
 
-def _examples(samples: Sequence[Samples], inputs: Inputs, hard_only: bool) -> Examples:
-    """The training rows of the given videos, one after the other."""
-    rows = [one.rows("train", inputs.config, hard_only) for one in samples]
-    features = [torch.from_numpy(inputs.features(one, r)) for one, r in zip(samples, rows, strict=True)]
-    owner = np.repeat(np.arange(len(samples)), [len(r) for r in rows])
-    local = np.concatenate(rows)
+def _train(task: Task, key: dict, progress: Progress | None) -> str:
+    store, system = Store(task.config.cache_dir), task.system
+    checkpoint = store.scratch(KIND, key)
 
-    def images(wanted: np.ndarray) -> Iterator[torch.Tensor]:
-        for stream, network in inputs.networks.items():
-            yield network.preprocess(np.concatenate([samples[owner[i]].images(stream, [local[i]]) for i in wanted]))
+    def build(folder: Path) -> None:
+        fitted = system.fit(replace(task, checkpoint=checkpoint), progress)
+        facts = {"name": system.name, "system": system.facts(), "networks": remembered(system.networks(task.config))}
+        torch.save(fitted.state, folder / "model.pt")
+        (folder / "system.json").write_text(json.dumps(facts | fitted.facts, indent=1))
+        history = [asdict(line) for line in fitted.history]
+        (folder / "history.json").write_text(json.dumps(history, indent=1, allow_nan=False))
 
-    bags = np.concatenate([one.bags[r] for one, r in zip(samples, rows, strict=True)])
-    labels = np.concatenate([one.labels[r] for one, r in zip(samples, rows, strict=True)])
-    suspicion = None
-    if inputs.system.suspicious:
-        suspicion = torch.from_numpy(
-            np.concatenate(
-                [suspicion_of(one, r, inputs.config.suspicious_seconds) for one, r in zip(samples, rows, strict=True)]
-            )
-        )
-    return Examples(
-        torch.cat(features),
-        torch.from_numpy(bags),
-        torch.from_numpy(labels),
-        images,
-        suspicion,
-        image_rows=inputs.image_rows,
-    )
+    store.fetch(KIND, key, build)
+    forget(checkpoint)  # not before the entry is whole: a full disk while it is written would cost the training
+    return f"{system.name} seed {task.seed}"
+
+
+def forget(checkpoint: Path) -> None:
+    """Delete the checkpoint of a training whose result is kept, and its folder where nothing else is in it."""
+    for left in checkpoint.glob("*.pt"):
+        left.unlink(missing_ok=True)
+    with suppress(OSError):  # another process may be training the same model
+        checkpoint.rmdir()
+
+
+def _fold_run(task: Task, path: Path) -> FoldRun:
+    config, system = task.config, task.system
+    history = tuple(Epoch(**line) for line in json.loads((path / "history.json").read_text()))
+    facts = json.loads((path / "system.json").read_text())
+    tested = tuple(system.score(config, path, task.test))
+    validation = tuple(system.score(config, path, task.val)) if system.scores_validation else ()
+    recognised = tuple(system.recognise(config, path, task.test))
+    return FoldRun(Sides(task.train, task.val, task.test), path, history, facts, tested, validation, recognised)

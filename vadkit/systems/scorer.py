@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +11,14 @@ import torch
 
 from vadkit.core.code import code_version
 from vadkit.core.compute import device_of
-from vadkit.core.errors import DataError
 from vadkit.core.store import Store, digest
 from vadkit.evaluation.scores import VideoScores
-from vadkit.models.network import Network, as_tensors, recalled
+from vadkit.models.network import Network, as_tensors
+from vadkit.models.network import recalled as remembered_networks
 from vadkit.models.two_stream import Head, TwoStream, confidence
-from vadkit.systems.base import System
-from vadkit.systems.inputs import Inputs
+from vadkit.systems.base import System, recalled
+from vadkit.systems.inputs import FrameInputs
+from vadkit.systems.record import read_facts, read_state
 from vadkit.views.frames import Samples
 
 
@@ -54,21 +54,14 @@ def load_model(path: str | Path, device: str = "cpu") -> Scorer:
     Raises DataError where the folder holds no model, WeightsError where a network's weights are no
     longer those that it was trained with.
     """
-    path = Path(path)
-    facts, state = _facts(path), _state(path)
-    networks = recalled(facts["networks"])
-    system = System(
-        **{
-            **facts["system"],
-            "fixed_epochs": facts["system"]["fixed_epochs"] and tuple(facts["system"]["fixed_epochs"]),
-        }
-    )
+    facts, state = read_facts(path, "head"), read_state(path)
+    networks = remembered_networks(facts["networks"])
     model = TwoStream([network.build() for network in networks.values()], Head(**facts["head"]))
     (model if facts["finetuned"] else model.head).load_state_dict(state)
-    return Scorer(model.to(device).eval(), system, networks)
+    return Scorer(model.to(device).eval(), recalled(facts["name"], facts["system"]), networks)
 
 
-def score(inputs: Inputs, model_path: Path, samples: Sequence[Samples]) -> list[VideoScores]:
+def score(inputs: FrameInputs, model_path: Path, samples: Sequence[Samples]) -> list[VideoScores]:
     """Scores of videos by the model in a run's folder; the confidences are cached, the labels come with the samples.
 
     Raises as `confidences` does where they are not cached yet.
@@ -87,26 +80,16 @@ def score(inputs: Inputs, model_path: Path, samples: Sequence[Samples]) -> list[
 
     with np.load(Store(config.cache_dir).fetch("scores", key, build) / "scores.npz") as arrays:
         found = [arrays[str(n)] for n in range(len(samples))]
-    return [
-        VideoScores(
-            one.video.name,
-            one.video.category,
-            one.video.source,
-            one.fps,
-            one.index[r],
-            c,
-            one.video.frame_labels(one.frames),
-        )
-        for one, r, c in zip(samples, rows, found, strict=True)
-    ]
+    return [VideoScores.of(one, one.index[r], c) for one, r, c in zip(samples, rows, found, strict=True)]
 
 
-def confidences(inputs: Inputs, model_path: Path) -> Callable[[Samples, np.ndarray], np.ndarray]:
+def confidences(inputs: FrameInputs, model_path: Path) -> Callable[[Samples, np.ndarray], np.ndarray]:
     """What gives a model's confidences: (samples, rows) -> (k,) in [0, 1], from cached features where the streams are as pretrained, else from images.
 
     Raises DataError where the folder holds no model, and as `load_model` does where it takes images.
     """
-    if _facts(model_path)["finetuned"]:
+    facts = read_facts(model_path, "head")
+    if facts["finetuned"]:
         scorer = load_model(model_path, device_of(inputs.config))
 
         def from_images(one: Samples, rows: np.ndarray) -> np.ndarray:
@@ -119,8 +102,8 @@ def confidences(inputs: Inputs, model_path: Path) -> Callable[[Samples, np.ndarr
             )
 
         return from_images
-    head = Head(**_facts(model_path)["head"]).eval()
-    head.load_state_dict(_state(model_path))
+    head = Head(**facts["head"]).eval()
+    head.load_state_dict(read_state(model_path))
 
     def from_features(one: Samples, rows: np.ndarray) -> np.ndarray:
         with torch.no_grad():
@@ -129,20 +112,3 @@ def confidences(inputs: Inputs, model_path: Path) -> Callable[[Samples, np.ndarr
             ).numpy()
 
     return from_features
-
-
-def _facts(path: Path) -> dict:
-    if not (path / "model.json").is_file():
-        raise DataError(
-            f"{path} holds no model (model.json is missing); take a path from SeedRun.model_paths, or run the system again"
-        )
-    return json.loads((path / "model.json").read_text())
-
-
-def _state(path: Path) -> dict[str, torch.Tensor]:
-    try:
-        return torch.load(path / "model.pt", map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many types for a file that is cut short
-        raise DataError(
-            f"{path}/model.pt cannot be read ({type(error).__name__}: {error}); delete the folder and run the system again"
-        ) from None

@@ -1,4 +1,4 @@
-"""Training in two phases, with hard mining (`vadkit.systems.hard_mining`), early stopping and checkpoints that resume to the same weights.
+"""Training in two phases, with hard mining, early stopping and checkpoints that resume to the same weights.
 
 Phase one trains the head on frozen features, which are computed once; phase two trains everything but
 batch normalisation from images (section 4.2). Every epoch draws its random numbers from (seed, phase,
@@ -7,18 +7,18 @@ epoch), so that a run that was interrupted ends where an uninterrupted one does,
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from scipy.stats import rankdata
 from torch import Tensor, nn
 
 from vadkit.core.compute import one_thread, reproducible
@@ -26,8 +26,8 @@ from vadkit.core.config import Config
 from vadkit.core.errors import DataError, VadkitError
 from vadkit.core.progress import Progress
 from vadkit.models.two_stream import BAG_DIM, Head, TwoStream, confidence, fuzzy_targets, sample_losses
-from vadkit.systems.base import System
-from vadkit.systems.hard_mining import draw_batches, hardest
+from vadkit.systems.base import Epoch, derived_seed
+from vadkit.systems.two_stream import TwoStreamSystem as System
 
 CHECKPOINT = "checkpoint.pt"
 EVALUATION_ROWS = {1: 4096, 2: 64}  # rows seen at once: of features, of images
@@ -42,9 +42,9 @@ class Examples:
     """Samples ready to train on.
 
     features: (n, D) float16, pooled, streams side by side; bags: (n, 80) float32; labels: (n,) 0 or 1;
-    images: row numbers -> one preprocessed (k, 3, S, S) tensor a stream, wanted by phase two only; image_rows: how many of them fit in
-    memory at once, with gradients. suspicion: (n,) in
-    [0, 1], how far each belongs to the suspicious class, for a system that has one (`vadkit.systems.suspicion`).
+    images: row numbers -> one preprocessed (k, 3, S, S) tensor a stream, wanted by phase two only; image_rows: how
+    many of them fit in memory at once, with gradients. suspicion: (n,) in [0, 1], how far each belongs to the
+    suspicious class, for a system that has one (`vadkit.systems.material`).
     """
 
     features: Tensor
@@ -77,19 +77,6 @@ class Examples:
 
 
 @dataclass(frozen=True)
-class Epoch:
-    """One line of the learning history; None where there was no validation set, or one class in it."""
-
-    phase: int
-    epoch: int  # from 1 in each phase
-    train_loss: float  # weighted, mean over the samples trained on
-    validation_loss: float | None  # unweighted
-    validation_auc: float | None
-    samples: int  # trained on in this epoch
-    seconds: float
-
-
-@dataclass(frozen=True)
 class Trained:
     """state: of the head after phase one alone, of the whole TwoStream where phase two ran (`finetuned`)."""
 
@@ -113,7 +100,7 @@ def head_options(config: Config, system: System | None = None) -> dict[str, Any]
         "bag_scale": config.bag_scale,
         "feature_scale": config.feature_scale,
     }
-    if system is not None and system.bag and system.network != "two_stream":
+    if system is not None and system.bag and system.on_clips:
         options["bag_frames"] = config.clip_frames
     return options
 
@@ -169,11 +156,21 @@ def train(
         return Trained(_cpu(model.state_dict()), True, tuple(run.history))
 
 
-def forget_checkpoint(checkpoint_dir: Path) -> None:
-    """Delete the checkpoint of a run whose result is kept elsewhere, and its folder where that is empty then."""
-    (checkpoint_dir / CHECKPOINT).unlink(missing_ok=True)
-    with suppress(OSError):  # another process may be training the same model
-        checkpoint_dir.rmdir()
+def draw_batches(count: int, batch_size: int, alpha: int, generator: torch.Generator) -> Iterator[tuple[Tensor, int]]:
+    """An epoch's (candidate rows, how many of them to keep), drawn without replacement.
+
+    Each batch of K is kept from alpha * K candidates (section 3.3), so that an epoch trains on
+    1 / alpha of the samples; the last batch keeps 1 / alpha of what is left (our reading).
+    alpha 1 is training without hard mining: every candidate is kept.
+    """
+    order = torch.randperm(count, generator=generator)
+    for candidates in order.split(batch_size * alpha):
+        yield candidates, math.ceil(len(candidates) / alpha)
+
+
+def hardest(losses: Tensor, keep: int) -> Tensor:
+    """Positions of the `keep` largest losses. Shape: (n,) -> (keep,)."""
+    return torch.topk(losses, keep).indices
 
 
 def rank_auc(labels: np.ndarray, scores: np.ndarray) -> float | None:
@@ -182,14 +179,8 @@ def rank_auc(labels: np.ndarray, scores: np.ndarray) -> float | None:
     positives = int(labels.sum())
     if positives in (0, len(labels)):
         return None
-    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]  # ties share their mean rank
-    return float((ranks[labels].sum() - positives * (positives + 1) / 2) / (positives * (len(labels) - positives)))
-
-
-def derived_seed(seed: int, phase: int, epoch: int) -> int:
-    """The random seed of one epoch, in [0, 2**63)."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{phase}/{epoch}".encode()).digest()[:8], "big") >> 1
+    above = rankdata(scores)[labels].sum() - positives * (positives + 1) / 2  # exact: equal areas compare as equal
+    return float(above / (positives * (len(labels) - positives)))
 
 
 class _Run:

@@ -5,7 +5,6 @@ Nothing is rendered, decoded or downloaded here, and torch is imported only to a
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from vadkit.core.config import Config, resolve
 from vadkit.core.errors import ConfigError, VadkitError
 from vadkit.corpora.video import NORMAL, Corpus
 from vadkit.models import pretrained
-from vadkit.workbook.notebooks import Notebook, code_cells
+from vadkit.workbook.notebooks import Notebook
 
 SPLITS = {
     "train": "training",
@@ -130,16 +129,14 @@ def _weights(config: Config, network: str, title: str, remedy: str = "") -> Find
 
 
 def _video_networks(config: Config, notebooks: Sequence[Notebook]) -> Iterator[Finding]:
-    """Weights of the 3D networks, where a notebook names a system that sees clips, or learns from their features."""
-    from vadkit.systems.base import SYSTEMS
+    """Weights of the 3D networks, where a notebook runs a system that sees clips, or learns from their features."""
+    from vadkit.systems.base import all_systems
 
     users: dict[str, list[str]] = {}
     for notebook in notebooks:
-        code = "\n".join(code_cells(notebook.content))
-        kinds = {system.network for name, system in SYSTEMS.items() if re.search(f"[\"']{re.escape(name)}[\"']", code)}
-        if "mil_training" in code and not config.mil_published:
-            kinds.add(config.mil_features)
-        for network in (network for kind in kinds for network in pretrained.clip_networks(kind).values()):
+        systems = [system for system in all_systems().values() if notebook.number in system.notebooks]
+        needed = dict.fromkeys(network for system in systems for network in system.needs(config).values())
+        for network in (network for network in needed if pretrained.NETWORKS[network].kind):
             users.setdefault(network, []).append(notebook.number)
     for network in (name for name in pretrained.NETWORKS if name in users):
         title = f"{network}, for notebook{'s' * (len(users[network]) > 1)} {' and '.join(users[network])}"

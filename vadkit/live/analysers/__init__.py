@@ -10,6 +10,7 @@ networks: the first paper's systems, on frames or on clips; segments: the second
 from vadkit.core.config import Config
 from vadkit.live.analysers import networks, segments
 from vadkit.live.analysers.base import STAGES, Analyser, Reading
+from vadkit.systems.mil import BagSystem
 from vadkit.systems.record import TrainedModel
 
 __all__ = ["STAGES", "Analyser", "Reading", "make_analyser"]
@@ -21,4 +22,5 @@ def make_analyser(trained: TrainedModel, config: Config, fps: float, endless: bo
     endless: a stream or camera, whose length is not known. A file's analyser wants its `look_ahead` called before the
     first frame. Raises as what loads the model does.
     """
-    return (segments if trained.on_segments else networks).analyser_of(trained, config, fps, endless)
+    kind = segments if isinstance(trained.system, BagSystem) else networks
+    return kind.analyser_of(trained, config, fps, endless)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
 
 import numpy as np
@@ -16,8 +15,7 @@ from vadkit.live.analysers.rows import ClipRows, Rows, row_features
 from vadkit.models.backbones import fused
 from vadkit.models.two_stream import confidence
 from vadkit.systems import scorer
-from vadkit.systems.inputs import inputs_of
-from vadkit.systems.record import TrainedModel
+from vadkit.systems.record import TrainedModel, read_facts
 from vadkit.views.clips import filled
 from vadkit.views.objects import COCO_CLASSES, Detector
 
@@ -39,12 +37,12 @@ class NetworkAnalyser(Analyser):
         super().__init__(config, fps)
         self.trained, self.finetuned, self.detector = trained, finetuned, detector
         self._built = trained.model.backbones
-        if trained.system.network == "two_stream":
+        if not trained.system.on_clips:
             self.rows, length = Rows(config, fps), None
             self._built = self._built if finetuned else [fused(one) for one in self._built]
         else:
             sizes = {stream: network.size for stream, network in trained.networks.items()}
-            self.rows = ClipRows(config, fps, sizes, inputs_of(config, trained.system).every)
+            self.rows = ClipRows(config, fps, sizes, trained.system.inputs(config).every)
             length = config.clip_frames
         self._device = next(trained.model.parameters()).device
         self._length, self._bags = length, deque(maxlen=length or 1)  # of a clip's frames
@@ -89,8 +87,8 @@ class NetworkAnalyser(Analyser):
 def analyser_of(trained: TrainedModel, config: Config, fps: float, endless: bool = False) -> NetworkAnalyser:
     """With the model and detector loaded; a file and a stream are seen alike."""
     loaded = scorer.load_model(trained.path, device_of(config))
-    if loaded.system.view != "full":
+    if not loaded.system.whole_frames:
         sees = "sees windows as large as its training tubes, cut for the corpus's own videos"
-        raise ConfigError(f"{trained.system} {sees}; score other videos with full-I3D")
-    finetuned = json.loads((trained.path / "model.json").read_text())["finetuned"]
+        raise ConfigError(f"{trained.name} {sees}; score other videos with full-I3D")
+    finetuned = read_facts(trained.path)["finetuned"]
     return NetworkAnalyser(config, loaded, fps, finetuned, Detector(config) if loaded.system.bag else None)

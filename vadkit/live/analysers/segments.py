@@ -28,10 +28,11 @@ from vadkit.live.analysers.base import Analyser, Reading
 from vadkit.live.analysers.rows import ClipRows, Rows, row_features
 from vadkit.models.backbones import fused
 from vadkit.models.joint import Output
-from vadkit.models.network import Network
-from vadkit.systems import joint, mil
+from vadkit.models.network import Network, recalled
 from vadkit.systems.bags import at_bag_rate, rows_per_second
-from vadkit.systems.record import TrainedModel
+from vadkit.systems.joint import segment_count
+from vadkit.systems.mil import LearnerSystem
+from vadkit.systems.record import TrainedModel, read_facts
 from vadkit.views.sampling import stride_frames
 from vadkit.views.segments import Bag, even_rows, segment_bag
 
@@ -200,31 +201,31 @@ class FileAnalyser(_SegmentAnalyser):
 
 def analyser_of(trained: TrainedModel, config: Config, fps: float, endless: bool = False) -> Analyser:
     """With model and backbones loaded. Raises WeightsError where a backbone's weights are no longer the training's."""
-    load = learner if trained.is_learner else sequence_model
-    model, memory, note = load(config, trained.path, fps)
+    load = learner if isinstance(trained.system, LearnerSystem) else sequence_model
+    model, memory, note = load(config, trained, fps)
     if not model.networks:
         remedy = "a video can be scored where the features are our own (mil_features)"
-        raise DataError(f"{trained.system} was trained on features that others publish; {remedy}")
+        raise DataError(f"{trained.name} was trained on features that others publish; {remedy}")
     return StreamAnalyser(config, model, fps, memory, note) if endless else FileAnalyser(config, model, fps)
 
 
-def learner(config: Config, path: Path, fps: float) -> tuple[SegmentModel, Window, str]:
-    """The Learner of a model's folder, which scores each segment by itself; what a stream's rows go through; a note."""
-    facts, module = mil.learner_facts(path), mil.load_learner(path)
+def learner(config: Config, trained: TrainedModel, fps: float) -> tuple[SegmentModel, Window, str]:
+    """A trained Learner, which scores each segment by itself; what a stream's rows go through; a note."""
+    facts, module = read_facts(trained.path, "learner"), trained.system.load(trained.path)
     model = SegmentModel(
-        facts.networks,
+        recalled(facts["networks"]),
         segments=lambda frames, fps: config.mil_segments,
         scores=lambda features: module(torch.from_numpy(features)).numpy(),
     )
-    window = facts.segment_seconds  # 0 where instances are rows
+    window = facts["segment_seconds"]  # 0 where instances are rows
     why = f"a stream has no length to cut into {config.mil_segments} segments"
     note = f"a score is of the {window:.1f} s up to its frame: {why}" if window else ""
     return model, Window(max(1, round(window * fps))), note
 
 
-def sequence_model(config: Config, path: Path, fps: float) -> tuple[SegmentModel, Sequence, str]:
+def sequence_model(config: Config, trained: TrainedModel, fps: float) -> tuple[SegmentModel, Sequence, str]:
     """LSTM, attention or joint model, as `learner`: all segments of a video at once; the joint model names a class."""
-    facts, module = joint.joint_facts(path), joint.load_model(path)
+    facts, module = read_facts(trained.path, "model"), trained.system.load(trained.path)
 
     @torch.inference_mode()
     def output(features: np.ndarray) -> Output:
@@ -234,13 +235,13 @@ def sequence_model(config: Config, path: Path, fps: float) -> tuple[SegmentModel
         logits = output(features).classes
         if logits is None:
             return ()
-        likely = sorted(zip(logits[0].softmax(dim=0).tolist(), facts.classes, strict=True), reverse=True)[:2]
+        likely = sorted(zip(logits[0].softmax(dim=0).tolist(), trained.system.classes, strict=True), reverse=True)[:2]
         named = (f"{name} ({100 * share:.0f} %)" for share, name in likely)
         return (f"its class, as the model sees it: {', then '.join(named)}",)
 
     model = SegmentModel(
-        facts.networks,
-        segments=lambda frames, fps: joint.segment_count(frames, fps, config),
+        recalled(facts["networks"]),
+        segments=lambda frames, fps: segment_count(frames, fps, config),
         scores=lambda features: output(features).scores[0].numpy(),
         remarks=remarks,
     )

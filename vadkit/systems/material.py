@@ -1,15 +1,18 @@
-"""Sampling rates that adapt to the anomaly's class: more frames a second where a class needs them, the same number in all.
+"""The first paper's two ideas for the future (section 6): how suspicious a soft frame is, and a sampling rate for each class.
 
-Petrocchi et al. name it as future work (section 6): adaptive sampling "can be made even more effective if, for example, the
-adaptivity also considers the different types of anomalies and their characteristics". They say neither which nor how; two
-readings, by config.class_rates_by:
+Suspicion: "the model could be trained to distinguish soft anomalies as a different suspicious class, using for instance,
+a fuzzy assignment". They say neither which membership nor how wide; ours is by the distance in time from the crime.
 
-- "change": a class whose frames change more from one sample to the next loses more between them, and is sampled more often.
-  Change is seen in the frame stream's features: a flow image is a difference itself, scaled anew in every frame;
-- "seconds": a class with fewer seconds of hard anomaly in the training videos is sampled more often, so that classes have
-  about as many samples each.
+Rates: adaptive sampling "can be made even more effective if, for example, the adaptivity also considers the different
+types of anomalies and their characteristics". They say neither which nor how; two readings, by config.class_rates_by:
 
-Rates within hard anomalies only; soft frames, normal videos and all that is validated, tested or scored keep the common one.
+- "change": a class whose frames change more from one sample to the next loses more between them, and is sampled more
+  often. Change is seen in the frame stream's features: a flow image is a difference itself, scaled anew in every frame;
+- "seconds": a class with fewer seconds of hard anomaly in the training videos is sampled more often, so that classes
+  have about as many samples each.
+
+The number of samples in all stays the same. Rates are within hard anomalies only; soft frames, normal videos and all
+that is validated, tested or scored keep the common one.
 """
 
 from __future__ import annotations
@@ -29,6 +32,36 @@ from vadkit.views.sampling import stride_frames
 
 WITHIN = 3.0  # a class's rate lies within this factor of the common one, either way (our reading)
 LEAST_NEED = 1e-3  # of a class whose frames stand still; far beyond what WITHIN lets through
+
+
+def membership(
+    index: np.ndarray, fps: float, intervals: tuple[tuple[int, int], ...] | None, seconds: float
+) -> np.ndarray:
+    """How far frames belong to the suspicious class. Shape: (n,) frame numbers -> (n,) float32 in [0, 1].
+
+    Triangular (our reading): from 1 beside a hard span [start, end) evenly down to 0 at `seconds` from its nearest frame,
+    before as after; 0 within hard spans, which belong to the anomaly wholly, and where there is none: a normal video, or
+    one of which the video-level label alone is known (intervals None), whose frames are all hard. Raises ValueError where
+    fps or seconds is not above 0.
+    """
+    if not fps > 0 or not seconds > 0:
+        raise ValueError(f"expected fps and seconds above 0, got {fps} and {seconds}")
+    index = np.asarray(index, np.int64)
+    if not intervals:
+        return np.zeros(len(index), np.float32)
+    starts, ends = np.array(intervals, np.int64).T[:, :, None]
+    distance = np.maximum(starts - index, index - (ends - 1)).min(
+        axis=0
+    )  # frames to the nearest hard one; 0 or less within
+    return np.where(distance > 0, np.clip(1 - distance / (fps * seconds), 0, 1), 0).astype(np.float32)
+
+
+def suspicion_of(samples: Samples, rows: np.ndarray, seconds: float) -> np.ndarray:
+    """`membership` of a video's rows. Shape: (k,) row numbers -> (k,) float32."""
+    return membership(samples.index[rows], samples.fps, samples.video.intervals, seconds)
+
+
+# --- rates by class ------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
