@@ -22,6 +22,7 @@ SPLITS = {
     "unseen": "test, classes never trained on",
     "all": "cross-validation",
 }
+OTHERS = "a reader of yours"  # registered by `vadkit.corpora.register_corpus`
 COME_FROM = {
     "synthetic": "rendered by the project itself into cache_root, the first time that a notebook needs it",
     "ucf_crime": "UCF-Crime (Sultani et al. 2018): https://www.crcv.ucf.edu/projects/real-world/ ; frame labels of "
@@ -102,7 +103,7 @@ def _data(config: Config) -> Finding:
         about = f"about {config.world_train_videos + config.world_test_videos} videos of {config.world_seconds:g} s"
         return Finding(f"data: the synthetic world, {about}, rendered when first needed")
     if not root.is_dir():
-        remedy = f"put the videos there or set data_root. Data: {COME_FROM[config.corpus]}"
+        remedy = f"put the videos there or set data_root. Data: {COME_FROM.get(config.corpus, OTHERS)}"
         return Finding(f"data_root: no folder {root}; {remedy}", problem=True)
     return _looked("data", look)
 

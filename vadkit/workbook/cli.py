@@ -108,7 +108,7 @@ def data(params: str, parameters: dict[str, Any]) -> None:
     from vadkit.workbook.run import open_profile
 
     _, config = open_profile(params, parameters)
-    print(f"corpus {config.corpus}: {checks.COME_FROM[config.corpus]}")
+    print(f"corpus {config.corpus}: {checks.COME_FROM.get(config.corpus, checks.OTHERS)}")
     if config.corpus == "synthetic":
         print(f"training and validation: {config.world_train_videos} videos, half of them anomalous")
         print(f"test: {config.world_test_videos} videos, half of them anomalous")
