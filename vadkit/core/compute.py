@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from vadkit.core.config import Config
 from vadkit.core.errors import ConfigError
 
 if TYPE_CHECKING:
     import torch
-
-    from vadkit.core.config import Config
 
 
 def device_of(config: Config) -> str:

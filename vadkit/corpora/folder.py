@@ -12,17 +12,13 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from vadkit.core.config import resolve
+from vadkit.core.config import Config, resolve
 from vadkit.core.errors import AnnotationError, DataError
+from vadkit.core.progress import Progress
 from vadkit.corpora import vatic
 from vadkit.corpora.ucf_crime import VIDEO_SUFFIXES
 from vadkit.corpora.video import NORMAL, Corpus, Findings, Video
-
-if TYPE_CHECKING:
-    from vadkit.core.config import Config
-    from vadkit.core.progress import Progress
 
 LIST = "clips.csv"
 COLUMNS = ("path", "label", "source", "start", "end", "category")

@@ -13,16 +13,12 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from vadkit.core.config import resolve
+from vadkit.core.config import Config, resolve
 from vadkit.core.errors import AnnotationError, DataError
+from vadkit.core.progress import Progress
 from vadkit.corpora import splits, vatic
 from vadkit.corpora.video import NORMAL, Corpus, Findings, Video
-
-if TYPE_CHECKING:
-    from vadkit.core.config import Config
-    from vadkit.core.progress import Progress
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv", ".flv"})
 LOCAL_TRAIN, LOCAL_TEST = "train_split_ad.txt", "test_split_ad.txt"

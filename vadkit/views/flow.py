@@ -9,15 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
+from vadkit.core.config import Config
 from vadkit.views.sampling import FLOWS_OF_A_WINDOW, flows_of
-
-if TYPE_CHECKING:
-    from vadkit.core.config import Config
 
 STREAMS = ("frame", "flow", "speed")
 

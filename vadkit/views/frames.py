@@ -10,12 +10,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from vadkit.core.code import code_version
+from vadkit.core.config import Config
 from vadkit.core.errors import DataError
 from vadkit.core.progress import Progress
 from vadkit.core.store import file_digest
@@ -26,9 +26,6 @@ from vadkit.views.objects import COCO_CLASSES, BagCounter, detector_key
 from vadkit.views.pictures import PictureWriter, read_pictures
 from vadkit.views.sampling import PURPOSES, Walk, plan
 from vadkit.views.view import Pairs, View, extract_views, write_facts
-
-if TYPE_CHECKING:
-    from vadkit.core.config import Config
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,17 +11,14 @@ import ast
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vadkit.core.compute import device_of
+from vadkit.core.config import Config
 from vadkit.core.errors import ConfigError, WeightsError
 from vadkit.core.store import digest, file_digest
 from vadkit.models.detector import COCO_CLASSES, RELEASES, detector_file
-
-if TYPE_CHECKING:
-    from vadkit.core.config import Config
 
 BATCH = 8  # frames handed to the detector at once
 EXPORT = "yolo export model=yolov8n.pt format=onnx"

@@ -5,13 +5,10 @@ Training rows follow the paper's adaptive sampling rates, scoring rows are an ev
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-if TYPE_CHECKING:
-    from vadkit.core.config import Config
-    from vadkit.corpora.video import Video
+from vadkit.core.config import Config
+from vadkit.corpora.video import Video
 
 PURPOSES = ("train", "score", "both")
 FLOWS_OF_A_WINDOW = 3  # successive flows that place the motion window and make the speed image

@@ -9,16 +9,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vadkit.core.errors import DataError, TooShortError
-from vadkit.corpora.video import Problem
+from vadkit.corpora.video import Problem, Video
 from vadkit.views.sampling import segment_starts
-
-if TYPE_CHECKING:
-    from vadkit.corpora.video import Video
 
 TEXT_SEGMENTS = 32  # lines of a file of Sultani et al.
 # what publishers add to a video's name
