@@ -91,8 +91,8 @@ def test_the_peak_is_where_the_evidence_is_in_each_stream_by_itself(output):
 
 
 def by_formula(scorer: Scorer, images: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Notebook 09's: weights are the mean gradients of the logit; what is positive of the weighted sum, over its largest
-    value, stays; of clips, of the last moment."""
+    """Notebook 09's: weights are the mean gradients of the logit, what is positive of the weighted sum is divided by
+    its largest value; of clips, of the last moment."""
     model = scorer.model
     maps = [
         b.features(scorer.networks[s].preprocess(images[s])).detach().requires_grad_()
@@ -358,9 +358,9 @@ def test_frames_to_show_go_from_the_surest_to_the_least_sure():
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("explain")
     config = Config(
-        cache_root=str(folder / "cache"), workers=1, seeds=[0], image_size=64, head_width=8, head_epochs=1, batch_size=4,
+        cache_root=str(folder / "cache"), workers=1, seeds=[0], image_size=64, head_width=8, head_epochs=1,
         backbone="resnet18", backbone_weights="random", detector_weights="none", flow_method="dis", frame_window=True,
-        bootstrap_resamples=20,
+        batch_size=4, bootstrap_resamples=20,
     )  # fmt: skip
     corpus = tiny_corpus(folder)
     return config, corpus, runner.run(config, corpus, "2S-no-bag")

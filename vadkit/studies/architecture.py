@@ -73,7 +73,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Architecture:
-    """bag: how many numbers join the streams' features; 0 for a system without a bag."""
+    """A system's network. bag: how many numbers join the streams' features; 0 for a system without a bag."""
 
     streams: tuple[Stream, ...]
     bag: int
@@ -175,9 +175,7 @@ def rows(config: Config, found: Mapping[str, Architecture]) -> list[ResultRow]:
         ("section 3.2", "classifier", "hidden_neurons", layers[0].outputs, "neurons"),
         ("section 3.2", "classifier", "output_neurons", layers[-1].outputs, "neurons"),
     ]
-    return [
-        number_row(config, value, unit, PAPER, item, system, metric) for item, system, metric, value, unit in numbers
-    ]
+    return [number_row(config, value, unit, PAPER, *where) for *where, value, unit in numbers]
 
 
 # --- the drawing -------------------------------------------------------------------------------------------------
@@ -204,9 +202,8 @@ def draw(found: Architecture, pictures: Mapping[str, np.ndarray] | None = None, 
             _draw_stream(axes, stream, y, colour, (pictures or {}).get(stream.name))
         if found.bag:
             places.append(top - STREAM_HEIGHT * count - BAG_HEIGHT / 2 + 0.12)
-            plain, clips = "bag of objects: {} counts", "the clip's bags of objects: {} features"
-            what = (plain if found.bag == BAG_DIM else clips).format(found.bag)
-            _text(axes, JOINED - 0.5, places[-1], what, 8, ha="right")
+            what = "bag of objects: {} counts" if found.bag == BAG_DIM else "the clip's bags of objects: {} features"
+            _text(axes, JOINED - 0.5, places[-1], what.format(found.bag), 8, ha="right")
             _box(axes, JOINED - 0.35, places[-1], 0.1, 0.16, ORANGE)
         _draw_head(axes, found, places)
         total = (

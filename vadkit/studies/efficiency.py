@@ -310,8 +310,7 @@ def rows(
     for name, cost in costs.items():
         use, gone = uses.get(name), "its models are no longer in the cache"
         add("efficiency", name, "parameters", cost.parameters, "parameters", cost.reason)
-        flops = None if cost.flops is None else cost.flops / 1e9
-        add("efficiency", name, "gflop_per_frame", flops, "GFLOP", cost.reason)
+        add("efficiency", name, "gflop_per_frame", cost.flops and cost.flops / 1e9, "GFLOP", cost.reason)
         add("efficiency", name, "ms_per_frame", cost.ms, "ms", cost.reason)
         add("efficiency", name, "peak_memory", cost.memory, "MiB", cost.reason)
         add("efficiency", name, "training_samples", use and use.samples, "samples", gone)
