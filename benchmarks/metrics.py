@@ -14,9 +14,11 @@ import time
 
 import numpy as np
 
+from vadkit.core.config import make_config
 from vadkit.evaluation import metrics
-from vadkit.evaluation.bootstrap import bootstrap_interval
+from vadkit.evaluation.evaluate import evaluate
 from vadkit.evaluation.sas import sigmoidal_anomaly_score
+from vadkit.evaluation.scores import VideoScores
 
 
 def synthetic_test_set(videos: int, frames: int, hold: int, seed: int = 0) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -37,6 +39,11 @@ def synthetic_test_set(videos: int, frames: int, hold: int, seed: int = 0) -> tu
     return labels, scores
 
 
+def as_video(name: str, labels: np.ndarray, scores: np.ndarray, hold: int) -> VideoScores:
+    index = np.arange(0, len(labels), hold)
+    return VideoScores(name, "Robbery" if labels.any() else "Normal", name, 30.0, index, scores[index], labels)
+
+
 def timed(function, *args, **options):
     began = time.perf_counter()
     value = function(*args, **options)
@@ -50,26 +57,18 @@ def main() -> None:
     parser.add_argument("--resamples", type=int, default=1000)
     options = parser.parse_args()
 
-    rows = {}
-    for name, hold in (("held 10", 10), ("all different", 1)):
+    config, rows = make_config({"bootstrap_resamples": options.resamples}), {}
+    for what, hold in (("held 10", 10), ("all different", 1)):
         labels, scores = synthetic_test_set(options.videos, options.frames, hold)
         pooled = np.concatenate(labels), np.concatenate(scores)
-        rows[f"frame AUC, {name}"] = timed(metrics.frame_auc, *pooled)[0]
-        rows[f"average precision, {name}"] = timed(metrics.average_precision, *pooled)[0]
-        for statistic in ("frame_auc", "average_precision"):
-            rows[f"interval of {statistic}, {name}"] = timed(
-                bootstrap_interval, labels, scores, statistic, options.resamples
-            )[0]
+        videos = [as_video(f"v{k}", y, s, hold) for k, (y, s) in enumerate(zip(labels, scores, strict=True))]
+        rows[f"scikit-learn's AUC, {what}"], expected = timed(metrics.frame_auc, *pooled)
+        for name in ("fl_auc", "ap"):
+            rows[f"{name} with its interval, {what}"], found = timed(evaluate, {0: videos}, config, {name}.__contains__)
+            if name == "fl_auc":
+                rows[f"difference of the two AUCs, {what}"] = abs(expected - found[0].value)
     analysed = np.concatenate(scores)[::10]
     rows[f"SAS of {len(analysed)} analysed frames"] = timed(sigmoidal_anomaly_score, analysed)[0]
-    try:
-        from sklearn.metrics import roc_auc_score
-    except ImportError:
-        pass
-    else:
-        seconds, expected = timed(roc_auc_score, *pooled)
-        rows["scikit-learn's roc_auc_score, all different"] = seconds
-        rows["difference from scikit-learn's"] = abs(expected - metrics.frame_auc(*pooled))
 
     print(f"{len(pooled[0])} frames of {options.videos} videos, {options.resamples} resamples")
     for name, value in rows.items():

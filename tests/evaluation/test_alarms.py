@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from vadkit.core.config import make_config
 from vadkit.evaluation import alarms
 from vadkit.evaluation.evaluate import evaluate
+from vadkit.evaluation.metrics import video_sas
 from vadkit.evaluation.scores import VideoScores
 
 CONFIG = make_config({})
@@ -36,7 +37,7 @@ def test_every_kind_of_outcome_is_told_apart():
     ]
     for category, confidence, unseen, kind in cases:
         one = video("v", category, confidence)
-        assert alarms.outcome(one, alarms.video_sas(one, CONFIG), unseen) == kind
+        assert alarms.outcome(one, video_sas(one, CONFIG), unseen) == kind
 
 
 def test_a_rare_kind_gets_its_panel_and_the_middle_video_stands_for_a_kind():

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import average_precision_score, f1_score, roc_auc_score, roc_curve
+from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
+from vadkit.core.config import Config
 from vadkit.core.errors import UndefinedMetricError
 from vadkit.evaluation import metrics
+from vadkit.evaluation.bootstrap import PairCounts, average_precision
+from vadkit.evaluation.metrics import Scored
 from vadkit.evaluation.scores import VideoScores
 
 
@@ -18,6 +21,18 @@ def video(name, category, confidence, labels, fps=10.0, every=1):
     return VideoScores(
         name, category, name, fps, np.arange(0, len(labels), every), np.asarray(confidence, float), labels
     )
+
+
+def value(metric, videos, **options):
+    return metric(Scored(tuple(videos), Config()), **options).value
+
+
+def called(labels, scores):
+    """One video a label, whose largest SAS is the score."""
+    videos = [video(f"v{k}", ("Normal", "Arson")[y], [0.5], [y]) for k, y in enumerate(labels)]
+    scored = Scored(tuple(videos), Config())
+    vars(scored)["peaks"] = np.asarray(scores, float)  # in the place of what the property would compute
+    return scored
 
 
 # scores from few values, so that ties are common
@@ -30,18 +45,10 @@ labelled = st.lists(
 def test_frame_metrics_equal_scikit_learns(rows):
     labels, scores = np.array(rows).T
     assert metrics.frame_auc(labels, scores) == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
-    assert metrics.average_precision(labels, scores) == pytest.approx(
-        average_precision_score(labels, scores), abs=1e-12
-    )
-
-
-@given(labelled)
-def test_roc_points_are_scikit_learns_curve(rows):
-    labels, scores = np.array(rows).T
-    fpr, tpr = metrics.roc_points(labels, scores)
-    expected_fpr, expected_tpr, _ = roc_curve(labels, scores, drop_intermediate=False)
-    assert fpr == pytest.approx(expected_fpr, abs=1e-12) and tpr == pytest.approx(expected_tpr, abs=1e-12)
-    assert np.trapezoid(tpr, fpr) == pytest.approx(metrics.frame_auc(labels, scores), abs=1e-12)
+    for parts in (1, 2):  # of one video, and of two
+        cut = [np.array_split(x, parts) for x in (labels, scores)]
+        assert average_precision(*cut).value == pytest.approx(average_precision_score(labels, scores), abs=1e-12)
+        assert PairCounts(*cut).auc().value == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
 
 
 @given(labelled)
@@ -52,37 +59,40 @@ def test_turning_the_scores_round_turns_the_area_round(rows):
 
 def test_equal_scores_give_one_half():
     assert metrics.frame_auc([0, 1, 1], [0.3, 0.3, 0.3]) == 0.5
-    assert metrics.average_precision([0, 1, 1, 0], [0.3] * 4) == 0.5
+    assert average_precision([[0, 1], [1, 0]], [[0.3] * 2] * 2).value == 0.5
 
 
 @given(labelled)
 def test_video_f1_equals_scikit_learns(rows):
     labels, scores = np.array(rows).T
-    called = scores > 0.5
-    assert metrics.video_f1(labels, scores) == pytest.approx(f1_score(labels, called, zero_division=0), abs=1e-12)
-    assert metrics.video_tpr(labels, scores) == called[labels == 1].mean()
-    assert metrics.video_fpr(labels, scores) == called[labels == 0].mean()
+    scored, alarm = called(labels.astype(int), scores), scores > 0.5
+    assert metrics.vl_f1(scored).value == pytest.approx(f1_score(labels, alarm, zero_division=0), abs=1e-12)
+    assert metrics.vl_tpr(scored).value == alarm[labels == 1].mean()
+    assert metrics.vl_fpr(scored).value == alarm[labels == 0].mean()
+    assert metrics.METRICS["video_auc_sas"].statistic(scored).value == pytest.approx(roc_auc_score(labels, scores))
 
 
 def test_a_video_score_of_exactly_the_threshold_is_no_alarm():
-    assert metrics.video_tpr([1], [0.5]) == 0 and metrics.video_tpr([1], [np.nextafter(0.5, 1)]) == 1
-    assert metrics.video_fpr([0, 0], [0.6, 0.8], threshold=0.7) == 0.5
+    assert metrics.vl_tpr(called([1], [0.5])).value == 0
+    assert metrics.vl_tpr(called([1], [np.nextafter(0.5, 1)])).value == 1
+    assert metrics.vl_fpr(called([0, 0], [0.5, 0.8])).value == 0.5
 
 
-@pytest.mark.parametrize(
-    "metric", [metrics.frame_auc, metrics.average_precision, metrics.roc_points, metrics.video_f1, metrics.video_auc]
-)
 @pytest.mark.parametrize(("labels", "absent"), [([0, 0, 0], "anomalous"), ([1, 1, 1], "normal")])
-def test_one_class_is_undefined_with_the_reason(metric, labels, absent):
-    with pytest.raises(UndefinedMetricError, match=f"no {absent} (frame|video) among 3"):
-        metric(labels, [0.1, 0.5, 0.9])
+def test_one_class_is_undefined_with_the_reason(labels, absent):
+    with pytest.raises(UndefinedMetricError, match=f"no {absent} frame among 3"):
+        metrics.frame_auc(labels, [0.1, 0.5, 0.9])
+    for name in ("fl_auc", "ap", "hard_vs_normal_auc", "vl_f1", "video_auc", "video_auc_sas"):
+        statistic = metrics.METRICS[name].statistic(called(labels, [0.1, 0.5, 0.9]))
+        with pytest.raises(UndefinedMetricError, match=f"no {absent} (frame|video) among 3"):
+            statistic.value  # noqa: B018
 
 
 def test_rates_without_their_videos_are_undefined():
     with pytest.raises(UndefinedMetricError, match="no anomalous video among 2"):
-        metrics.video_tpr([0, 0], [0.1, 0.2])
+        metrics.vl_tpr(called([0, 0], [0.1, 0.2])).value  # noqa: B018
     with pytest.raises(UndefinedMetricError, match="no normal video among 2"):
-        metrics.video_fpr([1, 1], [0.1, 0.2])
+        metrics.vl_fpr(called([1, 1], [0.1, 0.2])).value  # noqa: B018
     with pytest.raises(UndefinedMetricError, match="no frame"):
         metrics.frame_auc([], [])
     with pytest.raises(UndefinedMetricError, match="no video"):
@@ -101,16 +111,8 @@ def test_rates_without_their_videos_are_undefined():
     ],
 )
 def test_malformed_input_is_named(labels, scores, message):
-    for metric in (
-        metrics.frame_auc,
-        metrics.average_precision,
-        metrics.video_f1,
-        metrics.video_tpr,
-        metrics.video_fpr,
-        metrics.video_auc,
-    ):
-        with pytest.raises(ValueError, match=message):
-            metric(labels, scores)
+    with pytest.raises(ValueError, match=message):
+        metrics.frame_auc(labels, scores)
 
 
 @pytest.mark.parametrize(
@@ -135,23 +137,25 @@ def test_frames_of_chosen_videos():
         video("b", "Burglary", [0.2, 0.8], [0, 0, 1, 1], every=2),
         video("n", "Normal", [0.3, 0.6], [0, 0, 0, 0], every=2),
     ]
-    assert metrics.anomalous_only_auc(videos) == 0.5
-    assert metrics.hard_vs_normal_auc(videos) == pytest.approx(3 / 4)  # 0.8 beats 0.3 and 0.6, 0.4 beats 0.3
-    assert metrics.class_auc(videos, "Arson") == pytest.approx(1 / 3)  # 0.4 beats 0.3 of 0.9, 0.3, 0.6
-    assert metrics.class_auc(videos, "Burglary") == 1
-    assert metrics.macro_class_auc(videos) == pytest.approx(2 / 3)
+    assert value(metrics.anomalous_only_auc, videos) == 0.5
+    assert value(metrics.hard_vs_normal_auc, videos) == pytest.approx(3 / 4)  # 0.8 beats 0.3 and 0.6, 0.4 beats 0.3
+    assert value(metrics.class_auc, videos, category="Arson") == pytest.approx(1 / 3)  # 0.4 beats 0.3 of 0.9, 0.3, 0.6
+    assert value(metrics.class_auc, videos, category="Burglary") == 1
+    assert value(metrics.macro_class_auc, videos) == pytest.approx(2 / 3)
     assert metrics.anomaly_classes(videos) == ["Arson", "Burglary"]
-    assert metrics.false_alarm_rate(videos) == 0.5
-    assert metrics.false_alarm_rate(videos, threshold=0.6) == 0
-    with pytest.raises(UndefinedMetricError, match="no video of class Fighting"):
-        metrics.class_auc(videos, "Fighting")
+    assert value(metrics.false_alarm_rate, videos) == 0.5
+    with pytest.raises(UndefinedMetricError, match="no anomalous frame among 4"):
+        value(metrics.class_auc, videos, category="Fighting")
     with pytest.raises(UndefinedMetricError, match="no normal video among 2"):
-        metrics.false_alarm_rate(videos[:2])
+        value(metrics.false_alarm_rate, videos[:2])
     with pytest.raises(UndefinedMetricError, match="no normal frame"):
-        metrics.hard_vs_normal_auc(videos[:2])
+        value(metrics.hard_vs_normal_auc, videos[:2])
     for metric in (metrics.anomalous_only_auc, metrics.macro_class_auc):
         with pytest.raises(UndefinedMetricError, match="no anomalous video among 1"):
-            metric(videos[2:])
+            value(metric, videos[2:])
+    silent = video("c", "Coughing", [0.5, 0.5], [0, 0, 0, 0], every=2)  # a class without a positive frame
+    with pytest.raises(UndefinedMetricError, match="no anomalous frame among 8"):
+        value(metrics.macro_class_auc, [*videos, silent])
 
 
 def test_delay_counts_seconds_from_each_span_and_keeps_the_undetected_apart():
@@ -183,7 +187,7 @@ def test_the_traps_of_the_field_on_published_scores(shared):
     pooled = metrics.frame_auc(labels, scores)
     assert pooled == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
     assert len(videos) == 290 and labels.mean() == pytest.approx(0.076, abs=0.001)
-    assert metrics.anomalous_only_auc(videos) < pooled - 0.05
+    assert value(metrics.anomalous_only_auc, videos) < pooled - 0.05
     order = sorted(range(len(videos)), key=lambda k: -videos[k].frames)
     assert sum(videos[k].frames for k in order[:2]) / len(labels) == pytest.approx(0.19, abs=0.01)
     assert not any(videos[k].label for k in order[:2])

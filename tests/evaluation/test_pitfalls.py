@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from vadkit.core.config import make_config
-from vadkit.evaluation import bootstrap as intervals
 from vadkit.evaluation import external, pitfalls
+from vadkit.evaluation.bootstrap import draw
 from vadkit.evaluation.scores import VideoScores
 
 CONFIG = make_config({"bootstrap_resamples": 100})
@@ -58,7 +58,7 @@ def test_the_mean_over_pairs_is_that_of_a_loop_over_all_pairs(seed):
 
 def test_a_pair_drawn_twice_counts_twice():
     videos = make_videos()
-    drawn = intervals.draw(len(videos), 5, 0)
+    drawn = draw(len(videos), 5, 0)
     at = pitfalls.pair_averaged(pitfalls.pairs(videos), videos)(drawn)
     for counts, found in zip(drawn.astype(int), at, strict=True):
         taken = [v for v, times in zip(videos, counts, strict=True) for _ in range(times)]

@@ -1,6 +1,8 @@
-"""Classes of anomalies: metrics as scikit-learn has them, chance where nothing was learnt, and reasons where there is no value."""
+"""Classes of anomalies: metrics as scikit-learn has them, what chance gives, and reasons where there is no value."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -31,19 +33,23 @@ def values(found) -> dict[str, float]:
     return {m.name: m.value for m in found}
 
 
+def by_scikit_learn(name, truth, probabilities):
+    given_classes, present = probabilities.argmax(1), np.unique(truth)
+    if name == "accuracy":
+        return accuracy_score(truth, given_classes)
+    if name == "macro_f1":
+        return f1_score(truth, given_classes, labels=present, average="macro", zero_division=0)
+    return np.mean([average_precision_score(truth == c, probabilities[:, c]) for c in present])
+
+
 @settings(max_examples=40)
 @given(st.lists(st.integers(1, 3), min_size=4, max_size=30).filter(lambda t: len(set(t)) > 1), st.integers(0, 1000))
 def test_they_are_scikit_learns(truth, seed):
     made = videos(truth, seed)
     found = values(evaluate({0: made}, Config(bootstrap_resamples=2)))
     truth, given_p = np.array(truth) - 1, np.array([v.probabilities[1:] / v.probabilities[1:].sum() for v in made])
-    assert found["accuracy"] == pytest.approx(accuracy_score(truth, given_p.argmax(1)))
-    assert found["macro_f1"] == pytest.approx(
-        f1_score(truth, given_p.argmax(1), labels=np.unique(truth), average="macro", zero_division=0)
-    )
-    assert found["mean_ap"] == pytest.approx(
-        np.mean([average_precision_score(truth == c, given_p[:, c]) for c in np.unique(truth)])
-    )
+    for name in recognition.METRICS:
+        assert found[name] == pytest.approx(by_scikit_learn(name, truth, given_p))
 
 
 @settings(max_examples=20)
@@ -58,7 +64,7 @@ def test_a_resample_is_what_its_videos_give(truth, seed):
         )
         for d, value in zip(drawn, at, strict=True):
             if len(set(table.truth[d])) > 1:
-                assert value == pytest.approx(recognition._value(name, table.truth[d], table.probabilities[d]))
+                assert value == pytest.approx(by_scikit_learn(name, table.truth[d], table.probabilities[d]))
 
 
 def test_values_are_means_over_seeds_and_intervals_hold_them():
@@ -86,14 +92,43 @@ def test_detection_is_not_asked_of_anomalous_videos():
     assert with_normal["accuracy"] == pytest.approx(1 / 13)
 
 
+def test_a_video_that_is_surely_normal_is_given_no_anomaly():
+    """Its whole probability is on the normal class: whichever class it has, no class among anomalies was given to it."""
+    sure = [Recognised(f"v{k}", c, f"s{k}", CLASSES, np.array([1.0, 0, 0, 0])) for k, c in enumerate(CLASSES[1:] * 2)]
+    found = values(evaluate({0: sure}, CONFIG))
+    assert found["accuracy"] == found["macro_f1"] == 0
+    assert found["mean_ap"] == pytest.approx(1 / 3)  # all alike: the share of the class
+    right = [Recognised(v.name, v.category, v.source, CLASSES, np.eye(4)[CLASSES.index(v.category)]) for v in sure]
+    mixed = values(evaluate({0: [*sure[:3], *right[3:]]}, CONFIG))
+    assert mixed["accuracy"] == 0.5 and mixed["macro_f1"] == pytest.approx(2 / 3) and mixed["mean_ap"] > 0.6
+    classes, counts = confusion({0: [*sure[:3], *right[3:]]}, "anomalous")
+    assert classes == CLASSES[1:] and counts.tolist() == np.eye(3).tolist()  # surely normal: in no column
+
+
+def test_chance_shuffles_whole_sources_where_intervals_are_over_sources():
+    """Cuts of a recording that all have its class, and a model that knows recordings: easy to reach with whole sources."""
+    truth = [1 + s % 2 for s in range(6) for _ in range(10)]
+    made = [replace(v, source=f"s{k // 10}") for k, v in enumerate(videos(truth, skill=50.0))]
+    over_sources = CONFIG.model_copy(update={"interval_over": "sources"})
+    by_video, by_source = (chance({0: made}, config, {})[0] for config in (CONFIG, over_sources))
+    assert by_video.p == pytest.approx(1 / 201)
+    assert by_source.p > 0.03  # of 20 ways to give three of six sources the class, one is the truth
+    assert by_source.permuted_high > by_video.permuted_high + 0.1
+    assert by_source.permuted == pytest.approx(by_video.permuted, abs=0.1)
+    alone = [replace(v, source=v.name) for v in made]
+    assert chance({0: alone}, over_sources, {})[0].p == pytest.approx(1 / 201)
+    uneven = [replace(v, source="s0" if k < 25 else v.source) for k, v in enumerate(made)]
+    assert chance({0: uneven}, over_sources, {})[0].p < 0.5
+
+
 def test_chance_is_what_knows_nothing_and_skill_is_beyond_it():
     truth = [1] * 20 + [2] * 10 + [3] * 10
     blind, able = (({s: videos(truth, s, skill) for s in (0, 1)}) for skill in (0.0, 3.0))
     training = {"Normal": 50, "Arson": 9, "Fighting": 3, "Robbery": 3}
-    for c, m in zip(chance(blind, training), evaluate(blind, CONFIG), strict=True):
+    for c, m in zip(chance(blind, CONFIG, training), evaluate(blind, CONFIG), strict=True):
         assert c.metric == m.name and c.p > 0.02 and c.permuted < c.permuted_high
         assert m.value == pytest.approx(c.permuted, abs=0.2)
-    by_name = {c.metric: c for c in chance(able, training)}
+    by_name = {c.metric: c for c in chance(able, CONFIG, training)}
     assert all(c.p < 0.02 for c in by_name.values())
     assert by_name["accuracy"].majority == 0.5 and by_name["macro_f1"].majority == pytest.approx((2 / 3) / 3)
     assert by_name["mean_ap"].majority == pytest.approx(1 / 3)
@@ -111,7 +146,7 @@ def test_where_there_is_nothing_to_tell_apart():
             and m.per_seed == (None, None)
             and "1 class of anomaly (Fighting)" in m.reason
         )
-    assert all(c.p is None and "1 class of anomaly" in c.reason for c in chance({0: one}, {}))
+    assert all(c.p is None and "1 class of anomaly" in c.reason for c in chance({0: one}, CONFIG, {}))
     assert all(m.value == 0.5 for m in evaluate({0: one}, CONFIG, "all") if m.name == "accuracy")
     same = videos([2] * 5)
     assert "5 test videos of 1 of the 3 classes" in evaluate({0: same}, CONFIG)[0].reason

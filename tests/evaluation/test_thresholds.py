@@ -8,16 +8,16 @@ from sklearn.metrics import f1_score
 
 from vadkit.core.config import Config
 from vadkit.core.errors import UndefinedMetricError
-from vadkit.evaluation.evaluate import resamples
+from vadkit.evaluation.bootstrap import resamples
 from vadkit.evaluation.scores import VideoScores
 from vadkit.evaluation.thresholds import (
     GRID,
     above,
     choose_threshold,
     f1_of_decisions,
+    f1_of_frames,
+    f1_of_videos,
     f1_over_thresholds,
-    frame_f1,
-    video_f1,
 )
 
 
@@ -42,8 +42,8 @@ def test_it_is_scikit_learns_f1(seed, n):
 
 def test_frames_and_videos():
     videos = [video("a", [0.2, 0.9]), video("b", [0.3, 0.1], "Normal")]
-    assert frame_f1(videos, [0.0, 0.25, 0.5, 0.95]).tolist() == pytest.approx([0.4, 2 / 3, 1.0, 0.0])
-    assert video_f1(videos, [0.0, 0.25, 0.5, 0.95]).tolist() == pytest.approx([2 / 3, 2 / 3, 1.0, 0.0])
+    assert f1_of_frames(videos, [0.0, 0.25, 0.5, 0.95]).tolist() == pytest.approx([0.4, 2 / 3, 1.0, 0.0])
+    assert f1_of_videos(videos, [0.0, 0.25, 0.5, 0.95]).tolist() == pytest.approx([2 / 3, 2 / 3, 1.0, 0.0])
 
 
 def test_the_threshold_is_the_middle_of_the_best():
@@ -59,15 +59,17 @@ def test_without_an_anomalous_video_there_is_none():
 def test_each_fold_is_counted_at_its_own_threshold():
     low = [video("a", np.float32([0.3, 0.1])), video("b", np.float32([0.2]), "Normal")]
     high = [video("c", np.float32([0.9, 0.7])), video("d", np.float32([0.8]), "Normal")]
-    assert video_f1(low + high).max() == pytest.approx(0.8)  # no one threshold parts both folds
-    assert video_f1(above([low, high], [0.25, 0.85]), [0.5]) == 1
+    assert f1_of_videos(low + high).max() == pytest.approx(0.8)  # no one threshold parts both folds
+    assert f1_of_videos(above([low, high], [0.25, 0.85]), [0.5]) == 1
     together = above([low + high], [0.25])
-    assert frame_f1(together, [0.5]) == frame_f1(low + high, [0.25]) and [v.name for v in together] == list("abcd")
+    assert f1_of_frames(together, [0.5]) == f1_of_frames(low + high, [0.25]) and [v.name for v in together] == list(
+        "abcd"
+    )
     with pytest.raises(ValueError, match="longer|shorter"):
         above([low, high], [0.5])
 
 
-@pytest.mark.parametrize(("what", "f1"), [("frames", frame_f1), ("videos", video_f1)])
+@pytest.mark.parametrize(("what", "f1"), [("frames", f1_of_frames), ("videos", f1_of_videos)])
 def test_the_interval_is_over_videos_and_pairs_seeds_whose_folds_differ(what, f1):
     rng = np.random.default_rng(0)
     videos = [video(f"{n:02d}", rng.random(4), "Fighting" if n % 2 else "Normal") for n in range(30)]

@@ -7,7 +7,7 @@ from papers_tree import write_tree
 
 from vadkit.core.config import make_config
 from vadkit.corpora.video import Problem
-from vadkit.evaluation.evaluate import Comparison, Metric
+from vadkit.evaluation.bootstrap import Comparison, Metric
 from vadkit.report import comparable, published
 from vadkit.report import rows as report
 

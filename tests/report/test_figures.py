@@ -10,7 +10,7 @@ from drawn import assert_readable, words
 mpl.use("Agg")
 
 from vadkit.core.errors import UndefinedMetricError
-from vadkit.evaluation.evaluate import Metric
+from vadkit.evaluation.bootstrap import Metric
 from vadkit.evaluation.metrics import frame_auc, pool
 from vadkit.evaluation.sas import sigmoidal_anomaly_score
 from vadkit.evaluation.scores import VideoScores

@@ -12,7 +12,7 @@ from matplotlib import pyplot as plt
 
 from vadkit.core.config import make_config
 from vadkit.corpora.video import Problem
-from vadkit.evaluation.evaluate import Comparison, Metric
+from vadkit.evaluation.bootstrap import Comparison, Metric
 from vadkit.report import rows as report
 from vadkit.report import tables
 
@@ -31,7 +31,7 @@ def real(tmp_path, the_papers):
 
 AUC = Metric("fl_auc", 0.815, 0.78, 0.86, (0.81, 0.82), 45)
 F1 = Metric("vl_f1", 0.5, 0.4, 0.6, (0.5, 0.5), 45)
-DELAY = Metric("detection_delay_s", 1.25, 0.9, 1.7, (1.2, 1.3), 45)
+DELAY = Metric("detection_delay_s", 1.25, 0.9, 1.7, (1.2, 1.3), 45, unit="s")
 NONE = Metric("auc_Arson", None, None, None, (None, None), 45, "no anomalous frame among 9")
 
 
@@ -72,6 +72,14 @@ def test_a_claim_is_judged_by_the_paired_relative_change(real):
     assert report.change_rows(real, unsure, P, "claim 5.2a", "2S-bag / 2S-no-bag")[0].verdict == "inconclusive"
     zero = Comparison("vl_f1", 0.5, 0.0, 0.5, 0.4, 0.6, None, None, None, 3, 45)
     assert "b has 0" in report.change_rows(real, zero, "", "extra", "a / b")[0].reason
+
+
+def test_the_unit_of_a_change_is_that_of_the_metric_and_not_of_its_name(real):
+    delay = Comparison("detection_delay_s", 1.5, 1.0, 0.5, 0.2, 0.8, 0.5, 0.2, 0.8, 3, 45, unit="s")
+    area = Comparison("auc_hit_s", 0.8, 0.7, 0.1, 0.02, 0.2, 0.14, 0.0, 0.3, 3, 45)
+    for found, value, unit in ((delay, 0.5, "s"), (area, 10.0, "%")):
+        relative, difference = report.change_rows(real, found, "", "extra", "a / b")
+        assert relative.unit == "%" and (difference.value, difference.unit) == (pytest.approx(value), unit)
 
 
 def test_claims_of_the_paper_are_rows_of_their_own(demo):
@@ -247,13 +255,14 @@ def test_problems_are_listed_once_left_out_first(demo):
 
 
 def test_a_sentence_says_what_follows_from_the_interval_and_not_more():
-    def said(low, high, metric="fl_auc"):
-        return tables.sentence("A", Comparison(metric, 0.8, 0.7, 0.1, low, high, 0.14, 0.0, 0.3, 3, 40))
+    def said(low, high, metric="fl_auc", unit=""):
+        return tables.sentence("A", Comparison(metric, 0.8, 0.7, 0.1, low, high, 0.14, 0.0, 0.3, 3, 40, "", unit))
 
     assert "+10.0 points [-2.0, +22.0]; the interval holds zero" in said(-0.02, 0.22)
     assert "leaves zero out: higher" in said(0.02, 0.22)
     assert "leaves zero out: lower" in said(-0.3, -0.1)
-    assert "+0.1 s" in said(0.05, 0.2, "detection_delay_s")
+    assert "+0.1 s" in said(0.05, 0.2, "detection_delay_s", "s")
+    assert "+10.0 points" in said(0.05, 0.2, "auc_hit_s")  # a class's name says nothing of the unit
     nothing = Comparison("vl_f1", None, None, None, None, None, None, None, None, 3, 40, "one class only")
     assert tables.sentence("A", nothing) == "A: no statement on VL-F1: one class only."
 

@@ -189,7 +189,7 @@ def test_the_object_of_hard_frames_comes_first(tmp_path):
     assert person.difference.value == pytest.approx(
         person.hard - person.rest
     ) and person.hard - person.rest == pytest.approx(2, abs=0.3)
-    assert person.difference.low <= person.difference.value <= person.difference.high and person.effect > 1
+    assert person.difference.ci_low <= person.difference.value <= person.difference.ci_high and person.effect > 1
 
 
 def test_the_counts_interval_draws_a_recordings_cuts_together_where_asked(tmp_path):
@@ -208,7 +208,7 @@ def test_the_counts_interval_draws_a_recordings_cuts_together_where_asked(tmp_pa
         over: ablation.object_counts(make(tmp_path, interval_over=over, bootstrap_resamples=200), cuts)[0]
         for over in ("videos", "sources")
     }
-    widths = {over: one.difference.high - one.difference.low for over, one in found.items()}
+    widths = {over: one.difference.ci_high - one.difference.ci_low for over, one in found.items()}
     assert found["videos"].name == found["sources"].name == "person" and widths["sources"] > 1.2 * widths["videos"]
 
 

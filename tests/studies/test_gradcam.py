@@ -130,9 +130,9 @@ def test_an_even_map_that_speaks_for_an_anomaly_is_one_throughout_and_points_at_
     heat = heat_maps(toy_scorer(), {"frame": even, "flow": even})[0]["frame"]
     assert heat.min() == pytest.approx(1) and peak(heat[0]) == pytest.approx((0.5, 0.5))
     centred, elsewhere = (explained(name, None, [box], heat=heat[0]) for name, box in (("a", MIDDLE), ("b", LEFT)))
-    hits = {m.what: m.interval.value for m in pointing_game(CONFIG, {0: [centred, elsewhere]})}
+    hits = {m.what: m.found.value for m in pointing_game(CONFIG, {0: [centred, elsewhere]})}
     assert hits["Grad-CAM, frame stream"] == hits["middle of the frame"] == 0.5
-    assert np.isnan(agreement(CONFIG, [centred], [centred], "frame", "x").interval.value)
+    assert agreement(CONFIG, [centred], [centred], "frame", "x").found.value is None
 
 
 def test_looking_leaves_the_network_as_it_was():
@@ -266,7 +266,7 @@ def test_the_pointing_game_counts_hits_and_its_baselines():
         explained("b", (0.5, 0.5), [LEFT, MIDDLE]),
         explained("c", None, [LEFT]),
     ]
-    values = {m.what: m.interval.value for m in pointing_game(CONFIG, {0: found})}
+    values = {m.what: m.found.value for m in pointing_game(CONFIG, {0: found})}
     assert values["Grad-CAM, frame stream"] == 2 / 4  # a map without a peak misses
     assert values["middle of the frame"] == 1 / 4
     assert values["random place"] == pytest.approx((3 * 0.2 + 0.25) / 4)  # boxes that overlap count once
@@ -277,7 +277,7 @@ def test_the_pointing_game_averages_seeds_and_leaves_out_frames_without_a_box():
     hit, miss = explained("a", (0.2, 0.2), [LEFT]), explained("a", (0.9, 0.9), [LEFT])
     bare = explained("b", (0.2, 0.2), [])
     found = pointing_game(CONFIG, {0: [hit, bare], 1: [miss, bare]})[0]
-    assert (found.interval.value, found.seeds, found.videos) == (0.5, 2, 1)
+    assert (found.found.value, len(found.found.per_seed), found.found.videos) == (0.5, 2, 1)
     with pytest.raises(ValueError, match="box"):
         pointing_game(CONFIG, {0: [bare]})
 
@@ -298,13 +298,13 @@ def test_agreement_is_one_for_the_same_maps_and_undefined_for_constant_ones():
     a = [explained(name, None, [], heat=rng.random((20, 20), np.float32)) for name in "abcd"]
     flat = [explained(name, None, [], heat=np.zeros((20, 20), np.float32)) for name in "abcd"]
     other = [explained(name, None, [], heat=rng.random((20, 20), np.float32)) for name in "abcd"]
-    assert agreement(CONFIG, a, a, "frame", "x").interval.value == pytest.approx(1)
-    assert abs(agreement(CONFIG, a, other, "frame", "x").interval.value) < 0.2
+    assert agreement(CONFIG, a, a, "frame", "x").found.value == pytest.approx(1)
+    assert abs(agreement(CONFIG, a, other, "frame", "x").found.value) < 0.2
     nothing = agreement(CONFIG, a, flat, "frame", "two seeds")
-    assert np.isnan(nothing.interval.value)
+    assert nothing.found.value is None
     row = nothing.row(CONFIG, "Grad-CAM", "2S-bag-ha", "map_correlation")
     assert row.value is None and "constant" in row.reason
-    some = agreement(CONFIG, a, [*a[:3], flat[3]], "frame", "x").interval
+    some = agreement(CONFIG, a, [*a[:3], flat[3]], "frame", "x").found
     assert some.value == pytest.approx(1) and "1 of 4 frames left out" in some.reason
     with pytest.raises(ValueError, match="same frames"):
         agreement(CONFIG, a, a[1:], "frame", "x")
@@ -332,14 +332,15 @@ def test_the_checks_draw_a_recordings_cuts_together_where_asked():
             replace(one, heat={"frame": one.heat["frame"] if one.video.name[0] in "abc" else heat})
             for one, heat in zip(found, noise, strict=True)
         ]
-        return [pointing_game(config, {0: found})[0].interval, agreement(config, found, mixed, "frame", "x").interval]
+        return [pointing_game(config, {0: found})[0].found, agreement(config, found, mixed, "frame", "x").found]
 
     for by_video, by_source, alone in zip(
         measures("videos"), measures("sources"), measures("sources", own_source=True), strict=True
     ):
         assert by_video.value == by_source.value
-        assert by_source.high - by_source.low > 1.5 * (by_video.high - by_video.low)
-        assert alone.high - alone.low < 1.2 * (by_video.high - by_video.low)
+        width = by_video.ci_high - by_video.ci_low
+        assert by_source.ci_high - by_source.ci_low > 1.5 * width
+        assert alone.ci_high - alone.ci_low < 1.2 * width
 
 
 def test_frames_to_show_go_from_the_surest_to_the_least_sure():
@@ -380,7 +381,7 @@ def test_test_videos_are_explained_at_their_boxed_frames(trained):
         assert (right - left, bottom - top) == (0.5, 0.5) and top < 0.2  # the square moves at the top
     scores = {v.name: v for v in run.seeds[0].scores}["Assault004"]
     assert found[0].confidence == pytest.approx(scores.confidence[list(scores.index).index(20)], abs=1e-3)
-    assert pointing_game(config, {0: found})[0].videos == 1
+    assert pointing_game(config, {0: found})[0].found.videos == 1
 
 
 def test_panels_are_figure_4s(trained):
@@ -450,7 +451,7 @@ def test_c3d_is_explained_by_the_same_steps(trained):
     assert [p.shape for p in pictures] == [(240, 320, 3)] * 2 and titles[1] == "Grad-CAM, rgb"
     forgot = gradcam.explain_run(config, corpus, run, per_video=2, change=lambda scorer: randomised(scorer, "streams"))
     assert not np.allclose(forgot[0].heat["rgb"], found[0].heat["rgb"], atol=0.05)
-    assert agreement(config, found, forgot, "rgb", "streams shuffled").videos == 1
+    assert agreement(config, found, forgot, "rgb", "streams shuffled").found.videos == 1
     assert pointing_game(config, {0: found})[0].what == "Grad-CAM, rgb stream"
 
 

@@ -10,12 +10,13 @@ import torch
 from doubles import FakeSamples, blind_world, fake_corpus
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
 from tiny import publish
 
 from vadkit.core.config import Config
 from vadkit.core.errors import DataError
 from vadkit.corpora.video import Corpus
-from vadkit.evaluation.metrics import frame_auc, pool, video_auc
+from vadkit.evaluation.metrics import frame_auc, pool
 from vadkit.evaluation.scores import expand_segments
 from vadkit.evaluation.thresholds import above, choose_threshold
 from vadkit.models.mil import Learner, bag_scores, ranking_loss
@@ -185,7 +186,7 @@ def test_a_signal_is_found_from_video_labels_and_the_loss_falls(tmp_path, world)
     assert len(history) == 25 and history[-1].train_loss < 0.7 * history[0].train_loss
     kept = max(history, key=lambda e: (e.validation_auc, -e.validation_loss))
     (validation,) = result.seeds[0].validation
-    again = video_auc([v.label for v in validation], [v.confidence.max() for v in validation])
+    again = roc_auc_score([v.label for v in validation], [v.confidence.max() for v in validation])
     assert again == pytest.approx(kept.validation_auc)  # the model on disk is that epoch's
 
 
@@ -373,7 +374,7 @@ def test_the_validation_loss_is_that_of_each_pair_on_its_own(lengths, seed, vari
         alone = [learner(torch.from_numpy(bag.features))[None] for bag in bags_made]
         pairs = [ranking_loss(a, n, variant=variant, top_k=top_k).item() for a in alone[1::2] for n in alone[::2]]
     assert loss == pytest.approx(np.mean(pairs), abs=1e-5)
-    assert auc == pytest.approx(video_auc(labels, [one.max().item() for one in alone]))
+    assert auc == pytest.approx(roc_auc_score(labels, [one.max().item() for one in alone]))
 
 
 # --- clips as instances -------------------------------------------------------------------------------------------
@@ -427,4 +428,4 @@ def test_single_clips_are_told_apart_by_labels_of_groups(tmp_path, world):
     assert [v.name for v in scores] == [v.name for v in corpus.videos] and all(
         len(set(v.confidence.tolist())) == 1 for v in scores
     )
-    assert video_auc([v.label for v in scores], [v.confidence.mean() for v in scores]) > 0.8
+    assert roc_auc_score([v.label for v in scores], [v.confidence.mean() for v in scores]) > 0.8

@@ -1,8 +1,9 @@
 """What the sigmoidal anomaly score makes of a test set: its sensitivity to its parameters, and typical videos.
 
-Typical videos are chosen by a rule, never by eye: a system's videos are sorted into the kinds of outcome that figure 3 of
-Petrocchi et al. shows, and within a kind by mean confidence. `figure_3` takes the paper's eight panels, `choose_timelines` what
-there is. Sensitivities are on the videos given: they describe the score and must not be used to choose its parameters.
+Typical videos are chosen by a rule, never by eye: a system's videos are sorted into the kinds of outcome that figure
+3 of Petrocchi et al. shows, and within a kind by mean confidence. `figure_3` takes the paper's eight panels,
+`choose_timelines` what there is. Sensitivities are on the videos given: they describe the score and must not be used
+to choose its parameters.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vadkit.core.errors import UndefinedMetricError
-from vadkit.evaluation.evaluate import Metric, evaluate, video_sas
-from vadkit.evaluation.metrics import THRESHOLD, spans, video_f1
+from vadkit.evaluation.bootstrap import Metric
+from vadkit.evaluation.evaluate import evaluate
+from vadkit.evaluation.metrics import THRESHOLD, Scored, spans, video_sas, vl_f1
 from vadkit.evaluation.scores import VideoScores
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ VARIED = frozenset({"vl_f1", "vl_tpr", "vl_fpr", "detection_delay_s"})
 
 @dataclass(frozen=True)
 class Panel:
-    """A video that stands for a kind of outcome; sas: (analysed frames,). Both are None where no video is left for the panel."""
+    """A video that stands for a kind of outcome; sas: (analysed frames,). Both are None where no video is left."""
 
     kind: str
     video: VideoScores | None
@@ -81,8 +83,8 @@ def outcome(video: VideoScores, sas: np.ndarray, unseen: bool = False) -> str:
 def figure_3(test: Sequence[VideoScores], config: Config, unseen: Sequence[VideoScores] = ()) -> list[Panel]:
     """The eight panels of figure 3, in its order. A kind with fewer videos than panels leaves the rest of them empty.
 
-    The rule: within a kind, videos are sorted by mean confidence, then name; the panels of a kind are spread evenly in that order, a
-    single one takes the middle.
+    The rule: within a kind, videos are sorted by mean confidence, then name; the panels of a kind are spread evenly
+    in that order, a single one takes the middle.
     """
     found = _by_kind(test, config, unseen)
     waiting: dict[str, list[Panel]] = {}
@@ -138,8 +140,8 @@ def _spread(members: int, count: int) -> list[int]:
 def moments(video: VideoScores) -> list[int]:
     """Up to three frames to show of a video, rising, by a rule.
 
-    With a labelled span: the middle of what goes before it, of the longest span, and of what follows the last one. Without: one sixth,
-    the analysed frame of the largest confidence, five sixths.
+    With a labelled span: the middle of what goes before it, of the longest span, and of what follows the last one.
+    Without: one sixth, the analysed frame of the largest confidence, five sixths.
     """
     labelled = spans(video.labels)
     if labelled and labelled != [(0, video.frames)]:
@@ -153,7 +155,7 @@ def moments(video: VideoScores) -> list[int]:
 
 
 def vary(scores: Mapping[int, Sequence[VideoScores]], config: Config, parameter: str, values: Sequence) -> dict:
-    """VL-F1, VL-TPR, VL-FPR and the delay at each value of one parameter of the score ("sas_bound", "sas_variant", ...)."""
+    """VL-F1, VL-TPR, VL-FPR and the delay at each value of one parameter of the score ("sas_bound", ...)."""
     return {
         value: evaluate(scores, config.model_copy(update={parameter: value}), VARIED.__contains__) for value in values
     }
@@ -177,11 +179,11 @@ def disagreement(
 def vary_rate(
     scores: Mapping[int, Sequence[VideoScores]], config: Config, every: Sequence[int], per_second: bool = False
 ) -> dict[float, list[Metric]]:
-    """The same at lower rates of analysis, from the same confidences: every k-th analysed frame, keyed by frames a second.
+    """The same at lower rates of analysis: every k-th of the same confidences, keyed by frames a second.
 
-    per_second: v grows with k, so that the score moves as fast in seconds; otherwise it stays per analysed frame, as in the paper. What
-    this leaves out: at a lower rate the flow would span a longer time as well, where `flow_pair` ties it to the grid. Raises
-    ValueError for a step below 1.
+    per_second: v grows with k, so that the score moves as fast in seconds; otherwise it stays per analysed frame, as
+    in the paper. What this leaves out: at a lower rate the flow would span a longer time as well, where `flow_pair`
+    ties it to the grid. Raises ValueError for a step below 1.
     """
     if min(every) < 1:
         raise ValueError(f"expected steps of at least 1 analysed frame, got {min(every)}")
@@ -208,12 +210,7 @@ def sensitivity(
         for j, reactivity in enumerate(reactivities):
             varied = config.model_copy(update={"sas_tau": tau, "sas_reactivity": reactivity})
             try:
-                values[i, j] = np.mean(
-                    [
-                        video_f1([v.label for v in vs], [video_sas(v, varied).max() for v in vs])
-                        for vs in scores.values()
-                    ]
-                )
+                values[i, j] = np.mean([vl_f1(Scored(tuple(vs), varied)).value for vs in scores.values()])
             except UndefinedMetricError:
                 continue
     return values

@@ -1,117 +1,214 @@
 """Bootstrap intervals over videos, exact and quick enough for a million frames.
 
-Frames of one video are not independent, so a resample draws whole videos, with replacement; how often each was drawn is
-its count. A *statistic* here is a function of counts, (resamples, videos) -> (resamples,), NaN where it
-is undefined. With every count 1 it is the metric itself. Two systems on the same videos are compared on the same counts, and a
-statistic of several seeds is their mean within each resample.
+Frames of one video are not independent, so a resample draws whole videos, with replacement; how often each was drawn
+is its count. A `Statistic` is a metric as a function of these counts. Two systems on the same videos are compared on
+the same counts, and a statistic of several seeds is their mean within each resample.
 
-What makes it quick: frames of one video with equal scores collapse into one row; and the number of (positive, negative) pairs
-that a score orders rightly is a sum over pairs of videos, counted once, after which a resample's AUC is one
+    estimate("fl_auc", {seed: statistic, ...}, resamples(videos, config), config.interval_level)
+
+What makes it quick: frames of one video with equal scores collapse into one row; and the number of (positive, negative)
+pairs that a score orders rightly is a sum over pairs of videos, counted once, after which a resample's AUC is one
 quadratic form of its counts.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vadkit.core.errors import UndefinedMetricError
-from vadkit.evaluation import metrics
+
+if TYPE_CHECKING:
+    from vadkit.core.config import Config
 
 MAX_UNDEFINED = 0.1  # past this share of undefined resamples, the rest no longer stand for the videos drawn
-
-Statistic = Callable[[np.ndarray], np.ndarray]
+RESAMPLING_SEED = 0  # the same resamples for every metric and system of one test set
 
 
 @dataclass(frozen=True)
-class Interval:
-    """A percentile interval; `low` and `high` are None where it is undefined, and `reason` says why.
+class Statistic:
+    """A metric of `videos` videos as a function of how often each is drawn; NaN where it is undefined.
 
-    Where every resample gives one value (a rate of 0, an area of 1), `low` equals `high`: such an interval says nothing
+    Shape of a call: counts (resamples, videos) -> (resamples,). why: why it has no value on the videos themselves, each
+    drawn once; empty where it has one.
+    """
+
+    function: Callable[[np.ndarray], np.ndarray]
+    videos: int
+    why: str = ""
+
+    def __call__(self, counts: np.ndarray) -> np.ndarray:
+        return self.function(counts)
+
+    def __sub__(self, other: Statistic) -> Statistic:
+        return Statistic(lambda counts: self(counts) - other(counts), self.videos, self.why or other.why)
+
+    @property
+    def value(self) -> float:
+        """The metric of the videos themselves. Raises UndefinedMetricError, with `why`, where it has none."""
+        value = float(self(np.ones((1, self.videos)))[0])
+        if math.isnan(value):
+            raise UndefinedMetricError(self.why or "no value on these videos")
+        return value
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric's mean over seeds and its interval; None where it has no value, and `reason` says why.
+
+    unit: "s" for seconds, "" for a share or an area in [0, 1].
+    """
+
+    name: str
+    value: float | None
+    ci_low: float | None
+    ci_high: float | None
+    per_seed: tuple[float | None, ...]
+    videos: int
+    reason: str = ""
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """System a minus system b on one metric; `relative` is a / b - 1, as the first paper counts.
+
+    None where it has no value, and `reason` says why. unit: as that of the metric.
+    """
+
+    metric: str
+    a: float | None
+    b: float | None
+    difference: float | None
+    ci_low: float | None
+    ci_high: float | None
+    relative: float | None
+    relative_low: float | None
+    relative_high: float | None
+    seeds: int
+    videos: int
+    reason: str = ""
+    unit: str = ""
+
+
+# --- estimates ---------------------------------------------------------------------------------------------------
+
+
+def estimate(name: str, statistics: Mapping[int, Statistic], counts: np.ndarray, level: float, unit="") -> Metric:
+    """A metric with its percentile interval: the mean of each seed's statistic, over those that have a value.
+
+    counts: (resamples, videos), from `resamples`; level: in (0, 1), otherwise ValueError. Resamples on which the
+    metric is undefined are left out, and `reason` counts them; where they are more than a tenth there is no interval.
+    Where every resample gives one value (a rate of 0, an area of 1) `ci_low` equals `ci_high`: that says nothing
     about how sure the value is, and `reason` says so.
     """
-
-    value: float
-    low: float | None
-    high: float | None
-    resamples: int
-    undefined: int  # resamples that were left out because the statistic had no value on them
-    reason: str = ""
+    value, per_seed, left_out = _over_seeds(statistics)
+    if value is None:
+        return Metric(name, None, None, None, per_seed, counts.shape[1], left_out, unit)
+    low, high, reason = _percentiles(mean_of(list(statistics.values()))(counts), level)
+    return Metric(name, value, low, high, per_seed, counts.shape[1], _joined(reason, left_out), unit)
 
 
-# --- the public way in -------------------------------------------------------------------------------------------
+def difference(metric: str, a, b, counts: Sequence[np.ndarray], level: float, videos: int, unit="") -> Comparison:
+    """a minus b, each the mean over its seeds, with the resample k of the one beside the resample k of the other.
 
-
-def bootstrap_interval(
-    labels_by_video, scores_by_video, statistic="frame_auc", resamples=1000, level=0.95, seed=0
-) -> Interval:
-    """Interval of a metric of pooled frames, by the percentile bootstrap over videos.
-
-    labels_by_video, scores_by_video: one vector a video, of equal lengths. statistic: "frame_auc",
-    "average_precision", or a function (labels, scores) of pooled frames -> float, which may raise
-    UndefinedMetricError; the two named ones are exact and quick, a function sees every resample's frames. Resamples on which the
-    statistic is undefined are left out and counted; where they are more than a tenth, the interval is
-    undefined, with the reason. Raises UndefinedMetricError where the metric has no value on the videos themselves, ValueError for
-    malformed input.
+    a, b: by seed, a statistic each, as for `estimate`. counts: those of a and of b, the same twice where both are on
+    the same videos. videos: how many there are in all.
     """
-    value, function = _prepare(labels_by_video, scores_by_video, statistic)
-    return interval(value, function(draw(len(labels_by_video), resamples, seed)), level)
+    (value_a, _, why_a), (value_b, _, why_b) = _over_seeds(a), _over_seeds(b)
+    seeds = min(len(a), len(b))
+    if value_a is None or value_b is None:
+        return Comparison(metric, value_a, value_b, *[None] * 6, seeds, videos, why_a or why_b, unit)
+    at_a, at_b = (mean_of(list(side.values()))(drawn) for side, drawn in zip((a, b), counts, strict=True))
+    low, high, reason = _percentiles(at_a - at_b, level)
+    relative = (None, None, None)
+    if value_b:
+        *bounds, its_reason = _percentiles(divide(at_a, at_b) - 1, level)
+        relative = (value_a / value_b - 1, *bounds)
+        reason = _joined(reason, f"relative change: {its_reason}" if its_reason not in ("", reason) else "")
+    reason = reason or why_a or why_b
+    return Comparison(metric, value_a, value_b, value_a - value_b, low, high, *relative, seeds, videos, reason, unit)
 
 
-def paired_difference(
-    labels_by_video, scores_a, scores_b, statistic="frame_auc", resamples=1000, level=0.95, seed=0
-) -> Interval:
-    """Interval of a's metric minus b's on the same videos: both are drawn together.
+def _over_seeds(statistics: Mapping[int, Statistic]) -> tuple[float | None, tuple[float | None, ...], str]:
+    """(mean over the seeds that have a value, each seed's value, why some have none)."""
+    values, reasons = [], {}
+    for seed, statistic in statistics.items():
+        try:
+            values.append(statistic.value)
+        except UndefinedMetricError as error:
+            values.append(None)
+            reasons[seed] = str(error)
+    defined = [v for v in values if v is not None]
+    if not defined:
+        return None, tuple(values), next(iter(reasons.values()))
+    left_out = "; ".join(f"seed {seed} left out: {why}" for seed, why in reasons.items())
+    return float(np.mean(defined)), tuple(values), left_out
 
-    Arguments and errors as for `bootstrap_interval`; scores_a and scores_b: one vector a video each.
-    """
-    (value_a, a), (value_b, b) = (_prepare(labels_by_video, s, statistic) for s in (scores_a, scores_b))
-    counts = draw(len(labels_by_video), resamples, seed)
-    return interval(value_a - value_b, a(counts) - b(counts), level)
+
+def _percentiles(resampled: np.ndarray, level: float) -> tuple[float | None, float | None, str]:
+    """(low, high, what to know about them) of resampled values, NaN being undefined ones."""
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie in (0, 1), got {level}")
+    total, undefined = len(resampled), int(np.isnan(resampled).sum())
+    if undefined > MAX_UNDEFINED * total:
+        return None, None, f"undefined in {undefined} of {total} resamples: too few videos of a class"
+    tail = (1 - level) / 2
+    low, high = np.nanquantile(resampled, [tail, 1 - tail])
+    constant = "the same in every resample, which leaves no interval" if low == high else ""
+    left_out = f"{undefined} of {total} resamples left out: no value on the videos drawn" if undefined else ""
+    return float(low), float(high), _joined(constant, left_out)
 
 
-def _prepare(labels_by_video, scores_by_video, statistic) -> tuple[float, Statistic]:
-    """The metric on the videos themselves, and its statistic."""
-    labels, scores = _checked(labels_by_video, scores_by_video)
-    pooled = np.concatenate(labels), np.concatenate(scores)
-    if callable(statistic):
-        return float(statistic(*pooled)), pooled_function(labels, scores, statistic)
-    if statistic == "frame_auc":
-        return metrics.frame_auc(*pooled), PairCounts(labels, scores).auc()
-    if statistic == "average_precision":
-        return metrics.average_precision(*pooled), average_precision(labels, scores)
-    raise ValueError(f"statistic must be 'frame_auc', 'average_precision' or a function, got {statistic!r}")
+def _joined(*reasons: str) -> str:
+    return "; ".join(filter(None, reasons))
 
 
 # --- resamples ---------------------------------------------------------------------------------------------------
 
 
-def draw(videos: int, resamples: int, seed: int) -> np.ndarray:
-    """How often each video is drawn. Shape: (resamples, videos) float64; every row sums to `videos`.
+def resamples(videos: Sequence, config: Config, seed: int = RESAMPLING_SEED) -> np.ndarray:
+    """How often each video is drawn. Shape: (resamples, videos). By sources, all videos of a source come together.
+
+    videos: anything with a `source`. seed: another one for a second set of videos, which is to be independent of the
+    first.
+    """
+    group = drawn_together(videos, config)
+    return draw(int(group.max(initial=-1)) + 1, config.bootstrap_resamples, seed)[:, group]
+
+
+def drawn_together(videos: Sequence, config: Config) -> np.ndarray:
+    """The number of the group that each video is drawn with: itself alone, or its source. Shape: (videos,).
+
+    The one place that reads config.interval_over.
+    """
+    names = range(len(videos)) if config.interval_over == "videos" else [v.source for v in videos]
+    return np.unique(names, return_inverse=True)[1]
+
+
+def draw(videos: int, count: int, seed: int) -> np.ndarray:
+    """How often each video is drawn, `count` times. Shape: (count, videos) float64; every row sums to `videos`.
 
     The same for the same arguments, so that two systems on the same videos meet the same resamples.
     """
-    if videos < 1 or resamples < 1:
-        raise ValueError(f"expected at least one video and one resample, got {videos} and {resamples}")
+    if videos < 1 or count < 1:
+        raise ValueError(f"expected at least one video and one resample, got {videos} and {count}")
     rng = np.random.default_rng(np.random.SeedSequence([seed, videos]))
-    return rng.multinomial(videos, np.full(videos, 1 / videos), size=resamples).astype(np.float64)
+    return rng.multinomial(videos, np.full(videos, 1 / videos), size=count).astype(np.float64)
 
 
-def interval(value: float, resampled: np.ndarray, level: float) -> Interval:
-    """The percentile interval of resampled values, NaN being undefined ones."""
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie in (0, 1), got {level}")
-    total, undefined = len(resampled), int(np.isnan(resampled).sum())
-    if undefined > MAX_UNDEFINED * total:
-        reason = f"undefined in {undefined} of {total} resamples: too few videos of a class"
-        return Interval(value, None, None, total, undefined, reason)
-    tail = (1 - level) / 2
-    low, high = np.nanquantile(resampled, [tail, 1 - tail])
-    reason = "the same in every resample, which leaves no interval" if low == high else ""
-    return Interval(value, float(low), float(high), total, undefined, reason)
+# --- statistics --------------------------------------------------------------------------------------------------
+
+
+def ratio(numerator, denominator, why: str = "") -> Statistic:
+    """A sum over videos divided by another. Shape: two vectors (videos,). Undefined where the second is 0."""
+    numerator, denominator = np.asarray(numerator, float), np.asarray(denominator, float)
+    why = "" if denominator.any() else why
+    return Statistic(lambda counts: divide(counts @ numerator, counts @ denominator), len(numerator), why)
 
 
 def mean_of(statistics: Sequence[Statistic]) -> Statistic:
@@ -122,68 +219,25 @@ def mean_of(statistics: Sequence[Statistic]) -> Statistic:
         defined = ~np.isnan(values)
         return divide(np.where(defined, values, 0).sum(axis=0), defined.sum(axis=0).astype(float))
 
-    return function
-
-
-# --- statistics --------------------------------------------------------------------------------------------------
-
-
-class PairCounts:
-    """Rightly ordered (positive, negative) pairs between every two videos, ties one half.
-
-    `won[i, j]` counts pairs of a positive of video i and a negative of video j; `positives` and `negatives` count
-    frames. Counts, so sums are exact.
-    """
-
-    def __init__(self, labels: Sequence[np.ndarray], scores: Sequence[np.ndarray]):
-        collapsed = [metrics.runs(y, s) for y, s in zip(labels, scores, strict=True)]
-        self.positives = np.array([p.sum() for _, p, _ in collapsed])
-        self.negatives = np.array([n.sum() for _, _, n in collapsed])
-        self.won = np.zeros((len(collapsed), len(collapsed)))
-        held = [(values[p > 0], p[p > 0]) for values, p, _ in collapsed]
-        lengths = np.array([len(p) for _, p in held])
-        with_positives = np.flatnonzero(lengths)
-        if len(with_positives) == 0:
-            return
-        values = np.concatenate([held[k][0] for k in with_positives])
-        weights = np.concatenate([held[k][1] for k in with_positives])
-        starts = np.concatenate([[0], np.cumsum(lengths[with_positives])[:-1]])
-        order = np.argsort(values, kind="stable")  # sorted needles make searchsorted several times quicker
-        inverse = np.empty_like(order)
-        inverse[order] = np.arange(len(order))
-        needles = values[order]
-        for j, (others, _, n) in enumerate(collapsed):
-            below = np.concatenate([[0.0], np.cumsum(n)])
-            left, right = np.searchsorted(others, needles, "left"), np.searchsorted(others, needles, "right")
-            beaten = (0.5 * (below[left] + below[right]))[inverse]
-            self.won[with_positives, j] = np.add.reduceat(weights * beaten, starts)
-
-    def auc(self, of: np.ndarray | None = None, against: np.ndarray | None = None) -> Statistic:
-        """Frame AUC of the positives of some videos against the negatives of some; masks (videos,), all by default."""
-        mine = np.ones(len(self.won), bool) if of is None else np.asarray(of)
-        theirs = np.ones(len(self.won), bool) if against is None else np.asarray(against)
-        won, positives, negatives = self.won[np.ix_(mine, theirs)], self.positives[mine], self.negatives[theirs]
-
-        def function(counts: np.ndarray) -> np.ndarray:
-            a, b = counts[:, mine], counts[:, theirs]
-            return divide(np.einsum("rj,rj->r", a @ won, b), (a @ positives) * (b @ negatives))
-
-        return function
+    return Statistic(function, statistics[0].videos)
 
 
 def average_precision(labels: Sequence[np.ndarray], scores: Sequence[np.ndarray]) -> Statistic:
-    """Average precision of pooled frames; one pass over the rows, sorted once, for each resample."""
-    collapsed = [metrics.runs(y, s) for y, s in zip(labels, scores, strict=True)]
-    values = np.concatenate([v for v, _, _ in collapsed])
+    """Average precision of pooled frames, a sum of steps without interpolation, ties taken together.
+
+    labels, scores: one vector a video. One pass over the rows, sorted once, for each resample. Its chance level is the
+    share of positives.
+    """
+    values, positives, negatives, video = collapse(labels, scores)
+    why = one_class(positives.sum(), negatives.sum(), "frame")
     order = np.argsort(-values, kind="stable")
-    video = np.repeat(np.arange(len(collapsed)), [len(v) for v, _, _ in collapsed])[order]
-    positives = np.concatenate([p for _, p, _ in collapsed])[order]
-    frames = positives + np.concatenate([n for _, _, n in collapsed])[order]
+    positives, frames, video = positives[order], (positives + negatives)[order], video[order]
     ends = np.append(np.flatnonzero(np.diff(values[order])), len(values) - 1)  # the last row of each different score
     # a group of equal scores without positives adds nothing to recall: only the others' precision is wanted
     held = np.flatnonzero(positives > 0)
     group = np.searchsorted(ends, held)
     wanted = np.unique(group)
+    last = np.searchsorted(group, wanted, "right") - 1
 
     def function(counts: np.ndarray) -> np.ndarray:
         result = np.full(len(counts), np.nan)
@@ -194,37 +248,64 @@ def average_precision(labels: Sequence[np.ndarray], scores: Sequence[np.ndarray]
             total = found[-1] if len(found) else 0.0
             if total == 0 or total == alarms[-1]:
                 continue
-            last = np.searchsorted(group, wanted, "right") - 1
             at, hits = alarms[ends[wanted]], found[last]
             gained = np.diff(hits, prepend=0.0)
             result[k] = np.sum(gained * np.divide(hits, at, out=np.zeros_like(hits), where=at > 0)) / total
         return result
 
-    return function
+    return Statistic(function, len(scores), why)
 
 
-def ratio(numerator, denominator) -> Statistic:
-    """A sum over videos divided by another. Shape: two vectors (videos,). Undefined where the second is 0."""
-    numerator, denominator = np.asarray(numerator, float), np.asarray(denominator, float)
-    return lambda counts: divide(counts @ numerator, counts @ denominator)
+class PairCounts:
+    """Rightly ordered (positive, negative) pairs of frames between every two videos, ties one half.
+
+    labels, scores: one vector a video. `won[i, j]` counts pairs of a positive of video i and a negative of video j;
+    `positives` and `negatives` count frames. Counts, so sums are exact.
+    """
+
+    def __init__(self, labels: Sequence[np.ndarray], scores: Sequence[np.ndarray]):
+        videos = len(scores)
+        values, positives, negatives, video = collapse(labels, scores)
+        self.positives = np.bincount(video, positives, videos)
+        self.negatives = np.bincount(video, negatives, videos)
+        self.won = np.zeros((videos, videos))
+        held = np.flatnonzero(positives > 0)
+        held = held[np.argsort(values[held], kind="stable")]  # sorted needles: searchsorted is several times quicker
+        needles, weights, owner = values[held], positives[held], video[held]
+        edges = np.searchsorted(video, np.arange(videos + 1))
+        for j, (start, end) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+            below = np.concatenate([[0.0], np.cumsum(negatives[start:end])])
+            left, right = (np.searchsorted(values[start:end], needles, side) for side in ("left", "right"))
+            self.won[:, j] = np.bincount(owner, weights * 0.5 * (below[left] + below[right]), videos)
+
+    def auc(self, of: np.ndarray | None = None, against: np.ndarray | None = None, what: str = "frame") -> Statistic:
+        """AUC of the positives of some videos against the negatives of some; masks (videos,), all by default.
+
+        what: what a row of a video is, for the reason where one class is absent.
+        """
+        mine = np.ones(len(self.won), bool) if of is None else np.asarray(of)
+        theirs = np.ones(len(self.won), bool) if against is None else np.asarray(against)
+        won, positives, negatives = self.won[np.ix_(mine, theirs)], self.positives[mine], self.negatives[theirs]
+
+        def function(counts: np.ndarray) -> np.ndarray:
+            a, b = counts[:, mine], counts[:, theirs]
+            return divide(np.einsum("rj,rj->r", a @ won, b), (a @ positives) * (b @ negatives))
+
+        return Statistic(function, len(self.won), one_class(positives.sum(), negatives.sum(), what))
 
 
-def pooled_function(labels: Sequence[np.ndarray], scores: Sequence[np.ndarray], metric: Callable) -> Statistic:
-    """Any function of pooled frames, called on every resample's frames: slow, for metrics without a quicker form."""
+def collapse(labels: Sequence[np.ndarray], scores: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
+    """Frames of one video with equal scores as one row: (score, positives, negatives, video), four vectors (rows,).
 
-    def function(counts: np.ndarray) -> np.ndarray:
-        result = np.full(len(counts), np.nan)
-        for k, count in enumerate(counts.astype(int)):
-            drawn = np.repeat(np.arange(len(labels)), count)
-            try:
-                result[k] = metric(
-                    np.concatenate([labels[v] for v in drawn]), np.concatenate([scores[v] for v in drawn])
-                )
-            except UndefinedMetricError:
-                continue
-        return result
-
-    return function
+    Rows rise by video, then by score. Exact, and small where a score holds over many frames.
+    """
+    video = np.repeat(np.arange(len(scores)), [len(s) for s in scores])
+    labels, scores = np.concatenate(labels), np.concatenate(scores)
+    order = np.lexsort((scores, video))
+    scores, video = scores[order], video[order]
+    first = np.flatnonzero(np.append(True, (np.diff(scores) != 0) | (np.diff(video) != 0)))
+    positives = np.add.reduceat(labels[order].astype(float), first)
+    return scores[first], positives, np.diff(np.append(first, len(scores))) - positives, video[first]
 
 
 def divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
@@ -232,15 +313,12 @@ def divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     return np.divide(numerator, denominator, out=np.full(np.shape(numerator), math.nan), where=denominator != 0)
 
 
-def _checked(labels_by_video, scores_by_video) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    if len(labels_by_video) != len(scores_by_video):
-        raise ValueError(
-            f"expected scores for every video, got {len(scores_by_video)} vectors of scores and {len(labels_by_video)} of labels"
-        )
-    if len(labels_by_video) == 0:
-        raise UndefinedMetricError("no video to evaluate")
-    pairs = [
-        metrics.check_pair(y, s, f"video {k}")
-        for k, (y, s) in enumerate(zip(labels_by_video, scores_by_video, strict=True))
-    ]
-    return [y for y, _ in pairs], [s for _, s in pairs]
+def one_class(positives: float, negatives: float, what: str) -> str:
+    """Why a metric of two classes has no value; empty where both are there. what: "frame" or "video"."""
+    total = int(positives + negatives)
+    if positives and negatives:
+        return ""
+    if not total:
+        return f"no {what} to evaluate"
+    absent = "normal" if positives else "anomalous"
+    return f"no {absent} {what} among {total}: with one class only the metric has no value"

@@ -4,15 +4,15 @@
 
 How scores and labels meet, each rule named in the output:
 
-equal   segment k of s holds over frames floor(k n / s) to floor((k + 1) n / s) - 1 of n, so that the parts cover the whole
+equal   segment k of s holds over frames floor(k n / s) to floor((k + 1) n / s) - 1 of n: the parts cover the whole
         video and differ by one frame at most (our reading; repeating each score n // s times would leave a tail)
 clip    an annotation that passes the last scored frame by at most the slack ends there
 hold    scores that end before the video does by at most the slack: the last one holds
 cut     scores that pass the video's end by at most the slack: the rest is not used
 
-The slack is one segment; for frame scores, which have none, a clip of 16 frames. A difference beyond it is a fault, as is a
-score that is not a number in [0, 1], and a video that is given twice, unknown or unscored. Faults stop the evaluation, or
-the videos are left out where that is asked for: either way each is named and counted.
+The slack is one segment; for frame scores, which have none, a clip of 16 frames. A difference beyond it is a fault,
+as is a score that is not a number in [0, 1], and a video that is given twice, unknown or unscored. Faults stop the
+evaluation, or the videos are left out where that is asked for: either way each is named and counted.
 """
 
 from __future__ import annotations
@@ -108,11 +108,11 @@ def read(
 ) -> Given:
     """Read scores and the temporal annotation of UCF-Crime, and align them by the rules above.
 
-    scores: a CSV, one row a video (name, class where given, frames, then equal segments), or a folder of <name>.npy with
-    a score for each frame. fps: of all videos, for delays in seconds; UCF-Crime's is 30. slack: frames that lengths may
-    differ by, instead of one segment. lengths: a CSV with the columns name (or video, or path) and frames, the true length of
-    videos where it is known. leave_out: go on without videos at fault. Raises DataError for files that cannot be read, for
-    faults otherwise, each named, and where no video is left.
+    scores: a CSV, one row a video (name, class where given, frames, then equal segments), or a folder of <name>.npy
+    with a score for each frame. fps: of all videos, for delays in seconds; UCF-Crime's is 30. slack: frames that
+    lengths may differ by, instead of one segment. lengths: a CSV with the columns name (or video, or path) and
+    frames, the true length of videos where it is known. leave_out: go on without videos at fault. Raises DataError
+    for files that cannot be read, for faults otherwise, each named, and where no video is left.
     """
     if slack is not None and slack < 0:
         raise DataError(f"the slack is a number of frames, 0 or more, got {slack}")

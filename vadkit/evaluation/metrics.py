@@ -1,141 +1,46 @@
 """Metrics: one definition for every system, over frames and over videos.
 
-A metric that has no value on its input raises UndefinedMetricError with the reason; it never returns 0, 0.5 or NaN
-in its place. Shares and areas lie in [0, 1]; delays are in seconds.
+A metric is a function of one seed's scored videos that gives a `Statistic`: its `value`, and what it is on resampled
+videos. Where it has no value on its input, the statistic knows the reason; it is never 0, 0.5 or NaN in its place. To
+add a metric, add it to `METRICS`.
 
-The functions of arrays take labels of 0 and 1 and finite scores, and raise ValueError otherwise. The functions of
-videos take `VideoScores` and name the video at fault. An alarm is a score strictly above the threshold ("exceeds 0.5",
-section 5.1).
+An alarm is a score strictly above the threshold ("exceeds 0.5", section 5.1 of the first paper).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vadkit.core.errors import UndefinedMetricError
 from vadkit.corpora.video import NORMAL
+from vadkit.evaluation.bootstrap import PairCounts, Statistic, average_precision, mean_of, one_class, ratio
+from vadkit.evaluation.sas import sigmoidal_anomaly_score
 from vadkit.evaluation.scores import VideoScores, hold
 
+if TYPE_CHECKING:
+    from vadkit.core.config import Config
+
 THRESHOLD = 0.5
-
-
-# --- pooled frames -----------------------------------------------------------------------------------------------
 
 
 def frame_auc(labels, scores) -> float:
     """Area under the ROC curve of pooled frames; equal scores count one half.
 
-    Shape: labels (n,), scores (n,) -> [0, 1]. Raises UndefinedMetricError where one of the classes is absent.
+    Shape: labels (n,) of 0 and 1, scores (n,) finite -> [0, 1]. Raises ValueError for other input, UndefinedMetricError
+    where one of the classes is absent.
     Source: FL-AUC of section 5.1; all frames of all videos together, as in Sultani et al.
     """
+    from sklearn.metrics import roc_auc_score
+
     labels, scores = check_pair(labels, scores)
-    _, positives, negatives = runs(labels, scores)
-    return auc_of_runs(positives, negatives)
-
-
-def average_precision(labels, scores) -> float:
-    """Mean precision over recall, as a sum of steps without interpolation, ties taken together.
-
-    Shape: labels (n,), scores (n,) -> [0, 1]. Its chance level is the share of positives. Raises
-    UndefinedMetricError where one of the classes is absent.
-    """
-    labels, scores = check_pair(labels, scores)
-    _, positives, negatives = runs(labels, scores)
-    _need_both(positives.sum(), negatives.sum(), "frame")
-    found = np.cumsum(positives[::-1])
-    alarms = found + np.cumsum(negatives[::-1])
-    return float(np.sum(positives[::-1] / found[-1] * (found / alarms)))
-
-
-def roc_points(labels, scores) -> tuple[np.ndarray, np.ndarray]:
-    """False-positive and true-positive rate at every threshold, from (0, 0) to (1, 1).
-
-    Shape: (n,), (n,) -> two vectors of (different scores + 1,). Raises UndefinedMetricError as `frame_auc` does.
-    """
-    labels, scores = check_pair(labels, scores)
-    _, positives, negatives = runs(labels, scores)
-    _need_both(positives.sum(), negatives.sum(), "frame")
-    tpr = np.concatenate([[0], np.cumsum(positives[::-1])]) / positives.sum()
-    fpr = np.concatenate([[0], np.cumsum(negatives[::-1])]) / negatives.sum()
-    return fpr, tpr
-
-
-def runs(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Collapse frames of equal score: the different scores, rising, with positives and negatives at each.
-
-    Exact, and small where a score holds over many frames.
-    """
-    values, where = np.unique(scores, return_inverse=True)
-    positives = np.bincount(where, weights=labels, minlength=len(values))
-    return values, positives, np.bincount(where, minlength=len(values)) - positives
-
-
-def auc_of_runs(positives: np.ndarray, negatives: np.ndarray) -> float:
-    """`frame_auc` of runs that rise in score. Shape: (k,), (k,) counts -> [0, 1]."""
-    _need_both(positives.sum(), negatives.sum(), "frame")
-    below = np.cumsum(negatives) - negatives
-    return float(np.sum(positives * (below + 0.5 * negatives)) / (positives.sum() * negatives.sum()))
-
-
-# --- whole videos ------------------------------------------------------------------------------------------------
-
-
-def video_f1(labels, video_scores, threshold: float = THRESHOLD) -> float:
-    """F1 of videos called anomalous, harmonic mean of precision and recall; 0 where no anomalous video is found.
-
-    Shape: labels (videos,), video_scores (videos,): the largest SAS of each -> [0, 1]. Raises UndefinedMetricError
-    where all videos are of one class.
-    Source: VL-F1 of section 5.1. At recall 0 its printed form divides by zero; 0 is its limit (our reading).
-    """
-    found, false, positives, _ = _video_counts(labels, video_scores, threshold, need="both")
-    return 2 * found / (found + false + positives)
-
-
-def video_tpr(labels, video_scores, threshold: float = THRESHOLD) -> float:
-    """Share of anomalous videos called anomalous (VL-TPR, table 3). Shape: (videos,), (videos,) -> [0, 1].
-
-    Raises UndefinedMetricError where no video is anomalous.
-    """
-    found, _, positives, _ = _video_counts(labels, video_scores, threshold, need="positives")
-    return found / positives
-
-
-def video_fpr(labels, video_scores, threshold: float = THRESHOLD) -> float:
-    """Share of normal videos called anomalous (VL-FPR, table 3). Shape: (videos,), (videos,) -> [0, 1].
-
-    Raises UndefinedMetricError where no video is normal.
-    """
-    _, false, _, negatives = _video_counts(labels, video_scores, threshold, need="negatives")
-    return false / negatives
-
-
-def video_auc(labels, video_scores) -> float:
-    """Area under the ROC curve over videos, by whatever one score a video has (largest SAS, mean confidence).
-
-    Shape: (videos,), (videos,) -> [0, 1]. Raises UndefinedMetricError where all videos are of one class.
-    """
-    labels, video_scores = check_pair(labels, video_scores)
-    _need_both(labels.sum(), (1 - labels).sum(), "video")
-    return frame_auc(labels, video_scores)
-
-
-def _video_counts(labels, scores, threshold: float, need: str) -> tuple[int, int, int, int]:
-    labels, scores = check_pair(labels, scores)
-    positives, negatives = int(labels.sum()), int((1 - labels).sum())
-    if need == "both":
-        _need_both(positives, negatives, "video")
-    elif need == "positives" and positives == 0:
-        raise UndefinedMetricError(f"no anomalous video among {negatives}: there is no true-positive rate")
-    elif need == "negatives" and negatives == 0:
-        raise UndefinedMetricError(f"no normal video among {positives}: there is no false-positive rate")
-    called = scores > threshold
-    return int((called & (labels == 1)).sum()), int((called & (labels == 0)).sum()), positives, negatives
-
-
-# --- frames of chosen videos -------------------------------------------------------------------------------------
+    if why := one_class(labels.sum(), (1 - labels).sum(), "frame"):
+        raise UndefinedMetricError(why)
+    return float(roc_auc_score(labels, scores))
 
 
 def pool(videos: Sequence[VideoScores]) -> tuple[np.ndarray, np.ndarray]:
@@ -149,39 +54,82 @@ def pool(videos: Sequence[VideoScores]) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([v.labels for v in videos]), np.concatenate(scores)
 
 
-def anomalous_only_auc(videos: Sequence[VideoScores]) -> float:
-    """Frame AUC over the anomalous videos alone: does the score find the moment, not just the video?
-
-    Raises UndefinedMetricError where there is none or where their frames are of one class.
-    """
-    chosen = [v for v in videos if v.label]
-    if not chosen:
-        raise UndefinedMetricError(f"no anomalous video among {len(videos)}")
-    return frame_auc(*pool(chosen))
+def video_sas(video: VideoScores, config: Config) -> np.ndarray:
+    """SAS at the steps of one video (`VideoScores.stepped`), with the run's parameters. Shape: (steps,) in (0, 1)."""
+    bound = config.sas_bound
+    return sigmoidal_anomaly_score(
+        video.stepped.confidence, config.sas_tau, config.sas_reactivity, (-bound, bound), -bound, config.sas_variant
+    )
 
 
-def hard_vs_normal_auc(videos: Sequence[VideoScores]) -> float:
+@dataclass(frozen=True)
+class Scored:
+    """One seed's scored videos, and what several metrics share."""
+
+    videos: tuple[VideoScores, ...]
+    config: Config
+
+    @cached_property
+    def anomalous(self) -> np.ndarray:
+        """(videos,) bool"""
+        return np.array([v.label == 1 for v in self.videos])
+
+    @cached_property
+    def held(self) -> list[np.ndarray]:
+        """Each video's confidence at every frame."""
+        return [v.frame_scores() for v in self.videos]
+
+    @cached_property
+    def sas(self) -> list[np.ndarray]:
+        return [video_sas(v, self.config) for v in self.videos]
+
+    @cached_property
+    def peaks(self) -> np.ndarray:
+        """The largest SAS of each video. Shape: (videos,)."""
+        return np.array([s.max() for s in self.sas])
+
+    @cached_property
+    def called(self) -> np.ndarray:
+        """Which videos are called anomalous. Shape: (videos,) bool."""
+        return self.peaks > THRESHOLD
+
+    @cached_property
+    def delays(self) -> list[Delays]:
+        return [detection_delay(v.stepped, s) for v, s in zip(self.videos, self.sas, strict=True)]
+
+    @cached_property
+    def pairs(self) -> PairCounts:
+        return PairCounts([v.labels for v in self.videos], self.held)
+
+
+# --- frames ------------------------------------------------------------------------------------------------------
+
+
+def anomalous_only_auc(scored: Scored) -> Statistic:
+    """Frame AUC over the anomalous videos alone: does the score find the moment, not just the video?"""
+    if not scored.anomalous.any():
+        return _undefined(scored, f"no anomalous video among {len(scored.videos)}")
+    return scored.pairs.auc(scored.anomalous, scored.anomalous)
+
+
+def hard_vs_normal_auc(scored: Scored) -> Statistic:
     """Frame AUC of hard anomalies against the frames of normal videos; soft frames are left out of the evaluation.
 
-    With `anomalous_only_auc`, which sets the same hard frames against the soft ones, it takes `frame_auc` apart: what a change of
-    training does to the one and to the other (ours; section 4.4 of the first paper counts soft frames as normal).
-    Raises UndefinedMetricError where there is no hard frame or no normal video.
+    With `anomalous_only_auc`, which sets the same hard frames against the soft ones, it takes the frame AUC apart:
+    what a change of training does to the one and to the other (ours; section 4.4 of the first paper counts soft
+    frames as normal).
     """
-    labels = [v.labels[v.labels == 1] if v.label else v.labels for v in videos]
-    scores = [v.frame_scores()[v.labels == 1] if v.label else v.frame_scores() for v in videos]
-    return frame_auc(np.concatenate(labels), np.concatenate(scores))
+    return scored.pairs.auc(scored.anomalous, ~scored.anomalous)
 
 
-def class_auc(videos: Sequence[VideoScores], category: str) -> float:
+def class_auc(scored: Scored, category: str) -> Statistic:
     """Frame AUC of one class of anomaly: the frames of its videos and of all normal videos.
 
-    Our reading: frames of its videos outside hard anomalies are negatives, as in `frame_auc`; videos of other
-    classes take no part. Raises UndefinedMetricError where the class has no positive frame.
+    Our reading: frames of its videos outside hard anomalies are negatives, as in the pooled AUC; videos of other
+    classes take no part.
     """
-    chosen = [v for v in videos if v.category in (category, NORMAL)]
-    if category not in {v.category for v in chosen}:
-        raise UndefinedMetricError(f"no video of class {category}")
-    return frame_auc(*pool(chosen))
+    mine = np.array([v.category == category for v in scored.videos])
+    return scored.pairs.auc(mine, mine | ~scored.anomalous)
 
 
 def anomaly_classes(videos: Sequence[VideoScores]) -> list[str]:
@@ -189,27 +137,59 @@ def anomaly_classes(videos: Sequence[VideoScores]) -> list[str]:
     return sorted({v.category for v in videos if v.label})
 
 
-def macro_class_auc(videos: Sequence[VideoScores]) -> float:
+def macro_class_auc(scored: Scored) -> Statistic:
     """Plain mean of `class_auc` over the classes present, so that a rare class counts as much as a common one.
 
-    Raises UndefinedMetricError where no class is present or one of them has no value.
+    It has no value where one of the classes has none.
     """
-    classes = anomaly_classes(videos)
-    if not classes:
-        raise UndefinedMetricError(f"no anomalous video among {len(videos)}")
-    return float(np.mean([class_auc(videos, c) for c in classes]))
+    each = [class_auc(scored, c) for c in anomaly_classes(scored.videos)]
+    if not each:
+        return _undefined(scored, f"no anomalous video among {len(scored.videos)}")
+    return next((one for one in each if one.why), mean_of(each))
 
 
-def false_alarm_rate(videos: Sequence[VideoScores], threshold: float = THRESHOLD) -> float:
-    """Share of the frames of normal videos whose confidence exceeds the threshold. Range: [0, 1].
+def false_alarm_rate(scored: Scored) -> Statistic:
+    """Share of the frames of normal videos whose confidence exceeds 0.5.
 
-    By the classifier's confidence, not by SAS, as Sultani et al. report it. Raises UndefinedMetricError where no
-    video is normal.
+    By the classifier's confidence, not by SAS, as Sultani et al. report it.
     """
-    normal = [v for v in videos if not v.label]
-    if not normal:
-        raise UndefinedMetricError(f"no normal video among {len(videos)}: there is no false-alarm rate")
-    return float(np.mean(pool(normal)[1] > threshold))
+    alarms = [(s > THRESHOLD).sum() for s in scored.held] * ~scored.anomalous
+    frames = [len(s) for s in scored.held] * ~scored.anomalous
+    return ratio(alarms, frames, f"no normal video among {len(scored.videos)}: there is no false-alarm rate")
+
+
+# --- whole videos ------------------------------------------------------------------------------------------------
+
+
+def vl_f1(scored: Scored) -> Statistic:
+    """F1 of videos called anomalous, harmonic mean of precision and recall; 0 where no anomalous video is found.
+
+    Source: VL-F1 of section 5.1. At recall 0 its printed form divides by zero; 0 is its limit (our reading).
+    """
+    anomalous, called = scored.anomalous, scored.called
+    f1 = ratio(2 * (called & anomalous), called * 1 + anomalous)
+
+    def function(counts: np.ndarray) -> np.ndarray:
+        return np.where((counts @ anomalous > 0) & (counts @ ~anomalous > 0), f1(counts), np.nan)
+
+    return Statistic(function, f1.videos, one_class(anomalous.sum(), (~anomalous).sum(), "video"))
+
+
+def vl_tpr(scored: Scored) -> Statistic:
+    """Share of anomalous videos called anomalous (VL-TPR, table 3)."""
+    why = f"no anomalous video among {len(scored.videos)}: there is no true-positive rate"
+    return ratio(scored.called & scored.anomalous, scored.anomalous, why)
+
+
+def vl_fpr(scored: Scored) -> Statistic:
+    """Share of normal videos called anomalous (VL-FPR, table 3)."""
+    why = f"no normal video among {len(scored.videos)}: there is no false-positive rate"
+    return ratio(scored.called & ~scored.anomalous, ~scored.anomalous, why)
+
+
+def video_auc(scored: Scored, of: Callable[[Scored], Sequence[float]]) -> Statistic:
+    """Area under the ROC curve over videos, by whatever one score a video has. of: gives it, (videos,)."""
+    return PairCounts(scored.anomalous[:, None], np.array(of(scored))[:, None]).auc(what="video")
 
 
 # --- delay -------------------------------------------------------------------------------------------------------
@@ -227,16 +207,16 @@ class Delays:
         return len(self.seconds) + self.undetected
 
 
-def detection_delay(video: VideoScores, sas, threshold: float = THRESHOLD) -> Delays:
+def detection_delay(video: VideoScores, sas) -> Delays:
     """How long after the start of each annotated span the alarm is on.
 
     Shape: sas (analysed frames,), held until the next one as confidences are. A span is a run of positive frame
-    labels. Our reading: the delay ends at the first frame of the span whose SAS exceeds the threshold; 0 where the
-    alarm is on already when it starts (soft anomalies go before it); a span that ends without an alarm is
-    undetected, counted apart, and has no delay. Raises ValueError for a malformed video or a SAS of another length.
+    labels. Our reading: the delay ends at the first frame of the span whose SAS exceeds 0.5; 0 where the alarm is on
+    already when it starts (soft anomalies go before it); a span that ends without an alarm is undetected, counted
+    apart, and has no delay. Raises ValueError for a malformed video or a SAS of another length.
     """
     check_video(video)
-    alarm = hold(video.index, np.asarray(sas), video.frames) > threshold
+    alarm = hold(video.index, np.asarray(sas), video.frames) > THRESHOLD
     seconds, undetected = [], 0
     for start, end in spans(video.labels):
         first = np.flatnonzero(alarm[start:end])
@@ -247,10 +227,56 @@ def detection_delay(video: VideoScores, sas, threshold: float = THRESHOLD) -> De
     return Delays(tuple(seconds), undetected)
 
 
+def mean_delay(scored: Scored) -> Statistic:
+    """Mean seconds to the alarm over the annotated spans that were detected."""
+    why = f"none of {sum(d.spans for d in scored.delays)} annotated spans was detected: there is no delay"
+    return ratio([sum(d.seconds) for d in scored.delays], [len(d.seconds) for d in scored.delays], why)
+
+
+def spans_detected(scored: Scored) -> Statistic:
+    """Share of the annotated spans that were detected."""
+    why = f"no annotated span in {len(scored.videos)} videos"
+    return ratio([len(d.seconds) for d in scored.delays], [d.spans for d in scored.delays], why)
+
+
 def spans(labels: np.ndarray) -> list[tuple[int, int]]:
     """Runs of 1 in a vector of 0 and 1, as half-open [start, end)."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], np.asarray(labels, np.int8), [0]])))
     return [(int(start), int(end)) for start, end in edges.reshape(-1, 2)]
+
+
+# --- by name -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A metric as `evaluate` computes it. unit: "s" for seconds, "" for a share or an area in [0, 1]."""
+
+    statistic: Callable[[Scored], Statistic]
+    unit: str = ""
+
+
+METRICS = {
+    "fl_auc": Definition(lambda scored: scored.pairs.auc()),
+    "ap": Definition(lambda scored: average_precision([v.labels for v in scored.videos], scored.held)),
+    "anomalous_only_auc": Definition(anomalous_only_auc),
+    "hard_vs_normal_auc": Definition(hard_vs_normal_auc),
+    "macro_class_auc": Definition(macro_class_auc),
+    "false_alarm_rate": Definition(false_alarm_rate),
+    "vl_f1": Definition(vl_f1),
+    "vl_tpr": Definition(vl_tpr),
+    "vl_fpr": Definition(vl_fpr),
+    "detection_delay_s": Definition(mean_delay, "s"),
+    "spans_detected": Definition(spans_detected),
+    "video_auc": Definition(partial(video_auc, of=lambda scored: [s.mean() for s in scored.held])),
+    "video_auc_sas": Definition(partial(video_auc, of=lambda scored: scored.peaks)),
+}
+
+
+def definitions(scored: Scored) -> dict[str, Definition]:
+    """`METRICS`, and the AUC of each class that these videos have."""
+    by_class = {f"auc_{c}": Definition(partial(class_auc, category=c)) for c in anomaly_classes(scored.videos)}
+    return METRICS | by_class
 
 
 # --- checks ------------------------------------------------------------------------------------------------------
@@ -261,18 +287,16 @@ def check_pair(labels, scores, name: str = "") -> tuple[np.ndarray, np.ndarray]:
     of = f"{name}: " if name else ""
     labels, scores = np.asarray(labels), np.asarray(scores, dtype=np.float64)
     if labels.ndim != 1 or scores.ndim != 1:
-        raise ValueError(
-            f"{of}expected two vectors, got labels of shape {labels.shape} and scores of shape {scores.shape}"
-        )
+        shapes = f"labels of shape {labels.shape} and scores of shape {scores.shape}"
+        raise ValueError(f"{of}expected two vectors, got {shapes}")
     if len(labels) != len(scores):
         raise ValueError(f"{of}expected as many scores as labels, got {len(scores)} scores and {len(labels)} labels")
     if len(labels) and not np.isin(labels, (0, 1)).all():
         raise ValueError(f"{of}labels must be 0 or 1, got {labels[~np.isin(labels, (0, 1))][0]!s}")
     wrong = np.flatnonzero(~np.isfinite(scores))
     if len(wrong):
-        raise ValueError(
-            f"{of}scores must be finite, got {scores[wrong[0]]} at position {wrong[0]} ({len(wrong)} of {len(scores)} are not)"
-        )
+        where = f"{scores[wrong[0]]} at position {wrong[0]} ({len(wrong)} of {len(scores)} are not)"
+        raise ValueError(f"{of}scores must be finite, got {where}")
     return labels.astype(np.int64), scores
 
 
@@ -284,10 +308,9 @@ def check_video(video: VideoScores) -> VideoScores:
     except ValueError as error:
         raise ValueError(f"{video.name}: {error}") from None
     check_pair(video.labels, held, video.name)
-    if confidence.min() < 0 or confidence.max() > 1:
-        raise ValueError(
-            f"{video.name}: confidences must lie in [0, 1], got {confidence.min():g} to {confidence.max():g}"
-        )
+    low, high = confidence.min(), confidence.max()
+    if low < 0 or high > 1:
+        raise ValueError(f"{video.name}: confidences must lie in [0, 1], got {low:g} to {high:g}")
     if not (video.fps > 0 and np.isfinite(video.fps)):
         raise ValueError(f"{video.name}: expected a positive frame rate, got {video.fps}")
     if not video.label and np.any(video.labels):
@@ -295,10 +318,5 @@ def check_video(video: VideoScores) -> VideoScores:
     return video
 
 
-def _need_both(positives: float, negatives: float, what: str) -> None:
-    if positives == 0 or negatives == 0:
-        total = int(positives + negatives)
-        if total == 0:
-            raise UndefinedMetricError(f"no {what} to evaluate")
-        kind = "anomalous" if positives == 0 else "normal"
-        raise UndefinedMetricError(f"no {kind} {what} among {total}: with one class only the metric has no value")
+def _undefined(scored: Scored, why: str) -> Statistic:
+    return Statistic(lambda counts: np.full(len(counts), np.nan), len(scored.videos), why)

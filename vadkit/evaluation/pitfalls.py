@@ -1,7 +1,8 @@
 """Wrong ways to evaluate, each computed exactly, so that what it is worth can be told on any scores.
 
-A wrong way is a statistic of how often each video is drawn, as in `vadkit.evaluation.bootstrap`: its value and its paired difference from the
-pooled frame AUC come from the same resamples. None of these numbers belongs into a results table without the right one beside it.
+A wrong way is a statistic of how often each video is drawn, as in `vadkit.evaluation.bootstrap`: its value and its
+paired difference from the pooled frame AUC come from the same resamples. None of these numbers belongs into a results
+table without the right one beside it.
 
     bench = Bench(videos, config)
     bench.size("averaged over pairs", pair_averaged(bench.counted, videos))
@@ -17,11 +18,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vadkit.evaluation import bootstrap as intervals
-from vadkit.evaluation import evaluate as evaluation
-from vadkit.evaluation import metrics
-from vadkit.evaluation.bootstrap import PairCounts, Statistic
-from vadkit.evaluation.evaluate import Comparison, Metric
+from vadkit.core.errors import UndefinedMetricError
+from vadkit.evaluation.bootstrap import (
+    Comparison,
+    Metric,
+    PairCounts,
+    Statistic,
+    collapse,
+    difference,
+    divide,
+    estimate,
+    one_class,
+    resamples,
+)
+from vadkit.evaluation.metrics import check_video
 from vadkit.evaluation.scores import VideoScores
 
 if TYPE_CHECKING:
@@ -62,7 +72,7 @@ class Bench:
 
     @cached_property
     def drawn(self) -> np.ndarray:
-        return evaluation.resamples(self.videos, self.config)
+        return resamples(self.videos, self.config)
 
     @cached_property
     def right(self) -> Statistic:
@@ -71,55 +81,9 @@ class Bench:
 
     def size(self, title: str, way: Statistic) -> Way:
         """A way's value, interval and difference from the right one."""
-        level, videos = self.config.interval_level, len(self.videos)
-        auc = measure("fl_auc", way, self.drawn, level)
-        right = measure("fl_auc", self.right, self.drawn, level)
-        if auc.value is None or right.value is None:
-            return Way(
-                title,
-                auc,
-                Comparison(
-                    "fl_auc",
-                    auc.value,
-                    right.value,
-                    *[None] * 6,
-                    seeds=1,
-                    videos=videos,
-                    reason=auc.reason or right.reason,
-                ),
-            )
-        at, of_right = way(self.drawn), self.right(self.drawn)
-        change = intervals.interval(auc.value - right.value, at - of_right, level)
-        relative = intervals.interval(
-            auc.value / right.value - 1 if right.value else math.nan, intervals.divide(at, of_right) - 1, level
-        )
-        ratio = (relative.value, relative.low, relative.high) if right.value else (None, None, None)
-        return Way(
-            title,
-            auc,
-            Comparison(
-                "fl_auc",
-                auc.value,
-                right.value,
-                change.value,
-                change.low,
-                change.high,
-                *ratio,
-                seeds=1,
-                videos=videos,
-                reason=change.reason,
-            ),
-        )
-
-
-def measure(name: str, statistic: Statistic, drawn: np.ndarray, level: float) -> Metric:
-    """A statistic's value with each video once, and its interval over `drawn`, (resamples, videos)."""
-    videos = drawn.shape[1]
-    value = float(statistic(np.ones((1, videos)))[0])
-    if math.isnan(value):
-        return Metric(name, None, None, None, (None,), videos, "no pair of a positive and a negative")
-    found = intervals.interval(value, statistic(drawn), level)
-    return Metric(name, value, found.low, found.high, (value,), videos, found.reason)
+        one, right, level = {0: way}, {0: self.right}, self.config.interval_level
+        change = difference("fl_auc", one, right, (self.drawn, self.drawn), level, len(self.videos))
+        return Way(title, estimate("fl_auc", one, self.drawn, level), change)
 
 
 # --- pooling -----------------------------------------------------------------------------------------------------
@@ -127,23 +91,24 @@ def measure(name: str, statistic: Statistic, drawn: np.ndarray, level: float) ->
 
 def pairs(videos: Sequence[VideoScores]) -> PairCounts:
     """Rightly ordered pairs of frames between every two videos; `.auc()` of it is the pooled frame AUC."""
-    checked = [metrics.check_video(v) for v in videos]
+    checked = [check_video(v) for v in videos]
     return PairCounts([v.labels for v in checked], [v.frame_scores() for v in checked])
 
 
 def pair_averaged(counted: PairCounts, videos: Sequence[VideoScores]) -> Statistic:
     """Mean over all pairs of an anomalous and a normal video of the AUC of the two videos' frames alone.
 
-    What released evaluation loops compute on one random pairing, `zip(anomaly_loader, normal_loader)`; this is the mean of all
-    pairings. Anomalous videos without a positive frame are in no pair.
+    What released evaluation loops compute on one random pairing, `zip(anomaly_loader, normal_loader)`; this is the
+    mean of all pairings. Anomalous videos without a positive frame are in no pair.
     """
     anomalous, normal, matrix = _pair_matrix(counted, videos)
 
     def function(drawn: np.ndarray) -> np.ndarray:
         a, b = drawn[:, anomalous], drawn[:, normal]
-        return intervals.divide(np.einsum("rj,rj->r", a @ matrix, b), a.sum(axis=1) * b.sum(axis=1))
+        return divide(np.einsum("rj,rj->r", a @ matrix, b), a.sum(axis=1) * b.sum(axis=1))
 
-    return function
+    why = "" if matrix.size else "no pair of an anomalous and a normal video"
+    return Statistic(function, len(videos), why)
 
 
 def random_pairings(
@@ -170,7 +135,7 @@ def _pair_matrix(counted: PairCounts, videos: Sequence[VideoScores]) -> tuple[np
 
 
 def anomalous_only(counted: PairCounts, videos: Sequence[VideoScores]) -> Statistic:
-    """Pooled over the frames of anomalous videos alone: another question, whether the span is found within its video."""
+    """Pooled over the frames of anomalous videos alone: another question, is the span found within its video?"""
     mine = np.array([v.label for v in videos]) == 1
     return counted.auc(mine, mine)
 
@@ -181,8 +146,8 @@ def anomalous_only(counted: PairCounts, videos: Sequence[VideoScores]) -> Statis
 def over_segments(videos: Sequence[VideoScores], segments: int = SEGMENTS) -> Statistic:
     """Pooled over equal segments instead of frames, so that a video of an hour counts as much as one of five seconds.
 
-    A segment's score is the mean of its frames', and it is anomalous where at least half of its frames are. Videos shorter than `segments` have one
-    segment a frame.
+    A segment's score is the mean of its frames', and it is anomalous where at least half of its frames are. Videos
+    shorter than `segments` have one segment a frame.
     """
     labels, scores = [], []
     for v in videos:
@@ -259,9 +224,10 @@ def standard_error_of_frames(auc: float, positives: float, negatives: float) -> 
 class Selection:
     """What choosing the best of several equally good checkpoints does to the AUC.
 
-    typical, spread: mean and standard deviation of the candidates on all videos; best: by number of candidates, the expected
-    AUC of the one that is best on all videos. Over many random halves of the videos: typical_half, the candidates' mean; seen and
-    unseen, the AUC of the candidate that is best on one half, on that half and on the other.
+    typical, spread: mean and standard deviation of the candidates on all videos; best: by number of candidates, the
+    expected AUC of the one that is best on all videos. Over many random halves of the videos: typical_half, the
+    candidates' mean; seen and unseen, the AUC of the candidate that is best on one half, on that half and on the
+    other.
     """
 
     typical: float
@@ -275,11 +241,12 @@ class Selection:
 def choose_on_test(
     videos: Sequence[VideoScores], candidates: int = 50, wobble: float = 0.2, halves: int = 40, seed: int = 0
 ) -> Selection:
-    """Choose among stand-ins for the checkpoints of one training run: the scorer with each video's scores shifted a little.
+    """Choose among stand-ins for the checkpoints of one run: the scorer with each video's scores shifted a little.
 
-    Scores count by their rank among all frames, on a logit scale, so that neither zeros nor what scale they were given on matters.
-    wobble: standard deviation of the shift, in those of the videos' means. All candidates are equally good by
-    construction, so that whatever the choice gains is chance. A simulation: the checkpoints of a real run differ in quality as well.
+    Scores count by their rank among all frames, on a logit scale, so that neither zeros nor what scale they were
+    given on matters. wobble: standard deviation of the shift, in those of the videos' means. All candidates are
+    equally good by construction, so that whatever the choice gains is chance. A simulation: the checkpoints of a real
+    run differ in quality as well.
     """
     rng = np.random.default_rng(seed)
     logits, positives, negatives, video = _rows(videos)
@@ -309,14 +276,9 @@ def choose_on_test(
 
 def _rows(videos: Sequence[VideoScores]) -> tuple[np.ndarray, ...]:
     """Frames of equal score within a video as one row: (logit of the score's rank, positives, negatives, video)."""
-    held = [(v.labels, v.frame_scores().astype(np.float64)) for v in videos]
-    different = sum(len(v.index) for v in videos)
-    step = -(-different // MOST_ROWS)
-    columns = []
-    for k, (labels, scores) in enumerate(held):
-        values, positives, negatives = metrics.runs(labels[::step], scores[::step])
-        columns.append((values, positives, negatives, np.full(len(values), k)))
-    values, positives, negatives, video = (np.concatenate(parts) for parts in zip(*columns, strict=True))
+    step = -(-sum(len(v.index) for v in videos) // MOST_ROWS)
+    held = [v.frame_scores().astype(np.float64)[::step] for v in videos]
+    values, positives, negatives, video = collapse([v.labels[::step] for v in videos], held)
     _, equal = np.unique(values, return_inverse=True)
     frames = np.bincount(equal, positives + negatives)
     share = (np.cumsum(frames) - frames / 2) / frames.sum()  # of frames below, half of the equal ones among them
@@ -326,13 +288,19 @@ def _rows(videos: Sequence[VideoScores]) -> tuple[np.ndarray, ...]:
 def _areas(
     scores: np.ndarray, positives: np.ndarray, negatives: np.ndarray, video: np.ndarray, masks: np.ndarray
 ) -> np.ndarray:
-    """AUC over the videos of each mask. Shape: rows (n,), masks (m, videos) -> (m,). The shifts leave no ties between videos."""
+    """AUC over the videos of each mask. Shape: rows (n,), masks (m, videos) -> (m,).
+
+    The shifts leave no ties between videos.
+    """
     order = np.argsort(scores, kind="stable")
     positives, negatives, chosen = positives[order], negatives[order], video[order]
     found = np.empty(len(masks))
     for k, mask in enumerate(masks):
         p, n = positives * mask[chosen], negatives * mask[chosen]
-        found[k] = metrics.auc_of_runs(p, n)
+        if why := one_class(p.sum(), n.sum(), "frame"):
+            raise UndefinedMetricError(why)
+        below = np.cumsum(n) - n
+        found[k] = np.sum(p * (below + 0.5 * n)) / (p.sum() * n.sum())
     return found
 
 

@@ -1,4 +1,4 @@
-"""Which anomaly is it? Metrics of the class that a model gives to a video, with intervals over videos, and what chance gives.
+"""Which anomaly is it? Metrics of the class that a model gives to a video, with intervals, and what chance gives.
 
     found = recognition.evaluate(run.recognised(), config)             # which of the anomalies, of anomalous videos
     found = recognition.evaluate(run.recognised(), config, "all")      # with the normal class as one of them
@@ -6,33 +6,41 @@
 | metric | of what | range |
 | --- | --- | --- |
 | accuracy | videos whose most probable class is theirs | [0, 1] |
-| macro_f1 | F1 of each class that a video has, their plain mean, so that a rare class counts as much as a common one | [0, 1] |
-| mean_ap | average precision of each such class against the rest, by its probability, their plain mean (mAP) | [0, 1] |
+| macro_f1 | F1 of each class that a video has; their plain mean, so that a rare class counts as a common one | [0, 1] |
+| mean_ap | average precision of each such class against the rest, by its probability; their plain mean | [0, 1] |
 
-Of anomalous videos alone, the probability of the normal class is left out and the others are scaled to sum to 1: to see
-*that* something happens is detection, which other metrics measure. Values are means over seeds.
+Of anomalous videos alone, the probability of the normal class is left out and the others are scaled to sum to 1: to
+see *that* something happens is detection, which other metrics measure. A video whose whole probability is on the
+normal class is then given no class, which is wrong whatever its class is. Values are means over seeds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vadkit.core.errors import UndefinedMetricError
 from vadkit.corpora.video import NORMAL
-from vadkit.evaluation import bootstrap as intervals
-from vadkit.evaluation import metrics
-from vadkit.evaluation.evaluate import Metric, resamples
+from vadkit.evaluation.bootstrap import (
+    Metric,
+    Statistic,
+    average_precision,
+    drawn_together,
+    estimate,
+    mean_of,
+    ratio,
+    resamples,
+)
 
 if TYPE_CHECKING:
     from vadkit.core.config import Config
 
 METRICS = ("accuracy", "macro_f1", "mean_ap")
 PERMUTATIONS = 200
-Among = Literal["anomalous", "all"]
+NONE_GIVEN = -1  # the class number of a video that is given none
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,73 +74,79 @@ class Chance:
 SeedClasses = Mapping[int, Sequence[Recognised]]
 
 
-def evaluate(recognised: SeedClasses, config: Config, among: Among = "anomalous") -> list[Metric]:
+def evaluate(recognised: SeedClasses, config: Config, among: str = "anomalous") -> list[Metric]:
     """The metrics of the table above, each with its interval; None and the reason where classes cannot be told apart.
 
-    Videos of classes that no model was trained on take no part (see `strangers`). Raises ValueError where there is no
-    seed, seeds differ in their videos or classes, or a probability is not one.
+    among: "anomalous" videos, or "all". Videos of classes that no model was trained on take no part (see `strangers`).
+    Raises ValueError where there is no seed, seeds differ in their videos or classes, or a probability is not one.
     """
     videos = next(iter(_checked(recognised).values()))
     try:
-        tables = [_table(seed, among) for seed in recognised.values()]
+        tables = {seed: _table(its, among) for seed, its in recognised.items()}
     except UndefinedMetricError as error:
-        return [
-            Metric(name, None, None, None, (None,) * len(recognised), len(_taking_part(videos, among)), str(error))
-            for name in METRICS
-        ]
-    counts = resamples(tables[0].videos, config)
-    found = []
-    for name in METRICS:
-        values = [_value(name, t.truth, t.probabilities) for t in tables]
-        resampled = intervals.mean_of([_statistic(name, t) for t in tables])(counts)
-        its = intervals.interval(float(np.mean(values)), resampled, config.interval_level)
-        found.append(Metric(name, its.value, its.low, its.high, tuple(values), len(tables[0].truth), its.reason))
-    return found
+        nothing = (None, None, None, (None,) * len(recognised), len(_taking_part(videos, among)), str(error))
+        return [Metric(name, *nothing) for name in METRICS]
+    counts = resamples(_taking_part(videos, among), config)
+    return [
+        estimate(name, {seed: _statistic(name, t) for seed, t in tables.items()}, counts, config.interval_level)
+        for name in METRICS
+    ]
 
 
 def chance(
     recognised: SeedClasses,
+    config: Config,
     training: Mapping[str, int],
-    among: Among = "anomalous",
+    among: str = "anomalous",
     permutations: int = PERMUTATIONS,
     seed: int = 0,
 ) -> list[Chance]:
     """What each metric of `evaluate` would be by chance. training: how many training videos each class has.
 
-    Raises ValueError as `evaluate` does.
+    Where config.interval_over is "sources", whole sources are shuffled, and the videos of each, as cuts of one recording
+    are not independent: the classes, source by source in a new order, are laid over the videos, source by source (our
+    reading where sources have different numbers of videos). Raises ValueError as `evaluate` does.
     """
     _checked(recognised)
     try:
         tables = [_table(videos, among) for videos in recognised.values()]
     except UndefinedMetricError as error:
         return [Chance(name, None, None, None, None, str(error)) for name in METRICS]
-    truth, classes = tables[0].truth, tables[0].classes
-    guess = np.zeros((len(truth), len(classes)))
-    guess[:, int(np.argmax([training.get(c, 0) for c in classes]))] = 1.0
+    first = tables[0]
+    frequent = int(np.argmax([training.get(c, 0) for c in first.classes]))
+    always = np.zeros_like(first.probabilities)
+    always[:, frequent] = 1.0
+    majority = replace(first, probabilities=always, given=np.full_like(first.truth, frequent))
     rng = np.random.default_rng(seed)
-    shuffled = [rng.permutation(truth) for _ in range(permutations)]
+    groups = drawn_together(first.videos, config)
+    blocks = [np.flatnonzero(groups == g) for g in np.unique(groups)]
+    place = np.argsort(np.concatenate(blocks))
+    shuffled = []
+    for _ in range(permutations):
+        order = np.concatenate([rng.permutation(blocks[k]) for k in rng.permutation(len(blocks))])
+        shuffled.append(first.truth[order][place])
     found = []
     for name in METRICS:
-        ours = np.mean([_value(name, truth, t.probabilities) for t in tables])
-        drawn = np.array([np.mean([_value(name, order, t.probabilities) for t in tables]) for order in shuffled])
-        p = (1 + np.sum(drawn >= ours - 1e-12)) / (1 + permutations)
-        found.append(
-            Chance(name, _value(name, truth, guess), float(drawn.mean()), float(np.quantile(drawn, 0.975)), float(p))
-        )
+        ours = np.mean([_statistic(name, t).value for t in tables])
+        drawn = [np.mean([_statistic(name, replace(t, truth=truth)).value for t in tables]) for truth in shuffled]
+        p = (1 + np.sum(np.array(drawn) >= ours - 1e-12)) / (1 + permutations)
+        permuted = float(np.mean(drawn)), float(np.quantile(drawn, 0.975))
+        found.append(Chance(name, _statistic(name, majority).value, *permuted, float(p)))
     return found
 
 
-def confusion(recognised: SeedClasses, among: Among = "all") -> tuple[tuple[str, ...], np.ndarray]:
+def confusion(recognised: SeedClasses, among: str = "all") -> tuple[tuple[str, ...], np.ndarray]:
     """(classes, counts): videos of each class (rows) by the class given to them (columns), the mean over seeds.
 
-    Classes that no video has keep an empty row. Raises ValueError as `evaluate` does.
+    Classes that no video has keep an empty row; a video that is given no class is in no column. Raises ValueError as
+    `evaluate` does.
     """
     from sklearn.metrics import confusion_matrix
 
     _checked(recognised)
     tables = [_tabulated(videos, among) for videos in recognised.values()]
     labels = np.arange(len(tables[0].classes))
-    found = [confusion_matrix(t.truth, t.probabilities.argmax(axis=1), labels=labels) for t in tables if len(t.truth)]
+    found = [confusion_matrix(t.truth, t.given, labels=labels) for t in tables if len(t.truth)]
     return tables[0].classes, np.mean(found, axis=0) if found else np.zeros((len(labels), len(labels)))
 
 
@@ -148,106 +162,84 @@ def strangers(recognised: SeedClasses) -> dict[str, int]:
 
 @dataclass(frozen=True, eq=False)
 class _Table:
-    """One seed: truth (videos,) class numbers, probabilities (videos, classes)."""
+    """One seed's videos: truth and given (videos,) class numbers, probabilities (videos, classes)."""
 
     videos: tuple[Recognised, ...]
     classes: tuple[str, ...]
     truth: np.ndarray
     probabilities: np.ndarray
+    given: np.ndarray
 
 
-def _taking_part(videos: Sequence[Recognised], among: Among) -> list[Recognised]:
+def _taking_part(videos: Sequence[Recognised], among: str) -> list[Recognised]:
     return [v for v in videos if v.category in v.classes and (among == "all" or v.category != NORMAL)]
 
 
-def _table(videos: Sequence[Recognised], among: Among) -> _Table:
+def _table(videos: Sequence[Recognised], among: str) -> _Table:
     table = _tabulated(videos, among)
-    if len(table.classes) < 2:
+    trained, nothing = len(table.classes), "there is no class to tell from another"
+    if trained < 2:
         only = f" ({table.classes[0]})" if table.classes else ""
-        raise UndefinedMetricError(
-            f"the training videos have {len(table.classes)} class of anomaly{only}: there is no class to tell from another"
-        )
+        raise UndefinedMetricError(f"the training videos have {trained} class of anomaly{only}: {nothing}")
     present = len(np.unique(table.truth))
     if present < 2:
-        raise UndefinedMetricError(
-            f"{len(table.truth)} test videos of {present} of the {len(table.classes)} classes trained on: there is no class to tell from another"
-        )
+        tested = f"{len(table.truth)} test videos of {present} of the {trained} classes trained on"
+        raise UndefinedMetricError(f"{tested}: {nothing}")
     return table
 
 
-def _tabulated(videos: Sequence[Recognised], among: Among) -> _Table:
+def _tabulated(videos: Sequence[Recognised], among: str) -> _Table:
     if among not in ("anomalous", "all"):
         raise ValueError(f"among must be 'anomalous' or 'all', got '{among}'")
     kept = _taking_part(videos, among)
-    everything = videos[0].classes
-    columns = [k for k, name in enumerate(everything) if among == "all" or name != NORMAL]
-    classes = tuple(everything[k] for k in columns)
+    columns = [k for k, name in enumerate(videos[0].classes) if among == "all" or name != NORMAL]
+    classes = tuple(videos[0].classes[k] for k in columns)
     chosen = np.array([np.asarray(v.probabilities, np.float64)[columns] for v in kept]).reshape(len(kept), len(columns))
     total = chosen.sum(axis=1, keepdims=True)
-    even = np.full_like(chosen, 1 / max(len(columns), 1))
-    probabilities = np.divide(chosen, total, out=even, where=total > 0)  # all of it on the normal class: no opinion
-    return _Table(tuple(kept), classes, np.array([classes.index(v.category) for v in kept], np.int64), probabilities)
+    probabilities = np.divide(chosen, total, out=np.zeros_like(chosen), where=total > 0)
+    given, sure = np.full(len(kept), NONE_GIVEN), total[:, 0] > 0
+    if columns:
+        given[sure] = probabilities[sure].argmax(axis=1)
+    truth = np.array([classes.index(v.category) for v in kept], np.int64)
+    return _Table(tuple(kept), classes, truth, probabilities, given)
 
 
 def _checked(recognised: SeedClasses) -> SeedClasses:
     if not recognised or not all(recognised.values()):
-        raise ValueError(
-            "expected the classes of at least one seed and one video, got none; a model of detection alone gives none"
-        )
-    first = next(iter(recognised.values()))
+        what = "the classes of at least one seed and one video"
+        raise ValueError(f"expected {what}, got none; a model of detection alone gives none")
+    start, first = next(iter(recognised.items()))
     for seed, videos in recognised.items():
         if [(v.name, v.category, v.classes) for v in videos] != [(v.name, v.category, v.classes) for v in first]:
-            raise ValueError(
-                f"seeds {next(iter(recognised))} and {seed} must recognise the same videos, in the same order, among the same classes"
-            )
+            same = "the same videos, in the same order, among the same classes"
+            raise ValueError(f"seeds {start} and {seed} must recognise {same}")
         for v in videos:
             p = np.asarray(v.probabilities)
-            if (
-                p.shape != (len(v.classes),)
-                or not np.isfinite(p).all()
-                or p.min() < 0
-                or abs(p.sum() - 1) > 1e-3
-                or v.classes != first[0].classes
-            ):
-                raise ValueError(
-                    f"{v.name}, seed {seed}: expected {len(v.classes)} probabilities that sum to 1, got {p.tolist()}"
-                )
+            probable = p.shape == (len(v.classes),) and np.isfinite(p).all() and p.min() >= 0
+            if not probable or abs(p.sum() - 1) > 1e-3 or v.classes != first[0].classes:
+                what = f"{len(v.classes)} probabilities that sum to 1, got {p.tolist()}"
+                raise ValueError(f"{v.name}, seed {seed}: expected {what}")
     return recognised
 
 
 # --- metrics -----------------------------------------------------------------------------------------------------
 
 
-def _value(name: str, truth: np.ndarray, probabilities: np.ndarray) -> float:
-    """A metric of one seed, over the classes that occur in `truth`."""
-    predicted, present = probabilities.argmax(axis=1), np.unique(truth)
+def _statistic(name: str, table: _Table) -> Statistic:
+    """A metric of one seed, over the classes that occur among the videos drawn."""
+    truth, given = table.truth, table.given
     if name == "accuracy":
-        return float(np.mean(predicted == truth))
-    if name == "macro_f1":
-        size = probabilities.shape[1]
-        right = np.bincount(truth[predicted == truth], minlength=size)
-        return float(
-            (2 * right / np.maximum(np.bincount(truth, minlength=size) + np.bincount(predicted, minlength=size), 1))[
-                present
-            ].mean()
-        )
-    return float(np.mean([metrics.average_precision(truth == c, probabilities[:, c]) for c in present]))
-
-
-def _statistic(name: str, table: _Table) -> intervals.Statistic:
-    """The same as a function of how often each video is drawn, over the classes that occur among those drawn."""
-    truth, predicted = table.truth, table.probabilities.argmax(axis=1)
-    if name == "accuracy":
-        return intervals.ratio(predicted == truth, np.ones(len(truth)))
+        return ratio(given == truth, np.ones(len(truth)))
     each = []
     for c in np.unique(truth):
-        mine, given = truth == c, predicted == c
+        mine = truth == c
         if name == "macro_f1":
-            each.append(_where_drawn(intervals.ratio(2 * (mine & given), mine * 1 + given), mine))
+            f1 = ratio(2 * (mine & (given == c)), mine * 1 + (given == c))
+            each.append(_where_drawn(f1, mine))
         else:
-            each.append(intervals.average_precision(mine.astype(int)[:, None], table.probabilities[:, [c]]))
-    return intervals.mean_of(each)
+            each.append(average_precision(mine[:, None], table.probabilities[:, [c]]))
+    return mean_of(each)
 
 
-def _where_drawn(statistic: intervals.Statistic, mine: np.ndarray) -> intervals.Statistic:
-    return lambda counts: np.where(counts @ mine > 0, statistic(counts), np.nan)
+def _where_drawn(statistic: Statistic, mine: np.ndarray) -> Statistic:
+    return replace(statistic, function=lambda counts: np.where(counts @ mine > 0, statistic(counts), np.nan))

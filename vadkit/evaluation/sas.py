@@ -12,10 +12,10 @@ as_printed   the decrease is (1 - s - tau) / (1 - tau), letter by letter. It equ
              tau = 0.5. For a lower tau it does not go to 0 as s nears tau: the step jumps there. For a higher one
              it is negative for s in (1 - tau, tau), and the score *rises* at a confidence below the
              threshold. Computed as printed, not mended.
-as_released  the steps of `normalised` with the bounds of the released code: a step up is taken only below the upper bound,
-             a step down only above the lower one; at or beyond that bound the accumulator is set to it instead. So it passes
-             a bound by up to one step, what it passed it by counts in the next step back, and a step that finds it at the
-             bound is lost. Alarms can differ from the other two.
+as_released  the steps of `normalised` with the bounds of the released code: a step up is taken only below the upper
+             bound, a step down only above the lower one; otherwise the accumulator is set to that bound. So it passes
+             a bound by up to one step, which counts in the next step back, and a step that finds it at the bound is
+             lost. Alarms can differ from those of the other two.
 """
 
 from __future__ import annotations
@@ -105,9 +105,9 @@ def frames_to_alarm(
     """Analysed frames at one constant confidence until the score first exceeds 0.5; None where it never does.
 
     Closed form: the smallest n with start + n * step > 0; 1 where the start is above 0 and the first step leaves it
-    there. A start of -7 with v = 2 needs 4 frames at confidence 1, which is 1.3 s at 3 frames a second. With bounds on both
-    sides of 0 it is the same for "as_released", which meets none of them before its alarm. Raises ValueError as
-    `sigmoidal_anomaly_score` does.
+    there. A start of -7 with v = 2 needs 4 frames at confidence 1, which is 1.3 s at 3 frames a second. With bounds
+    on both sides of 0 it is the same for "as_released", which meets none of them before its alarm. Raises ValueError
+    as `sigmoidal_anomaly_score` does.
     """
     stream = SasStream(tau, reactivity, bounds, start, variant)
     confidence, (lower, upper) = float(_checked([confidence])[0]), bounds

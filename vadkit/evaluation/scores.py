@@ -17,9 +17,9 @@ from vadkit.views.sampling import segment_starts, stride_frames
 class VideoScores:
     """What one trained system says of one video.
 
-    index: (n,) analysed frame numbers, rising; confidence: (n,) of the anomaly class, in [0, 1];
-    labels: (frames,) hard-anomaly label of every frame, 0 or 1. steps: frames at which the anomaly score steps, where those
-    are others than index: a segment is one confidence that stands for many steps.
+    index: (n,) analysed frame numbers, rising; confidence: (n,) of the anomaly class, in [0, 1]; labels: (frames,)
+    hard-anomaly label of every frame, 0 or 1. steps: frames at which the anomaly score steps, where those are others
+    than index: a segment is one confidence that stands for many steps.
     """
 
     name: str
@@ -40,12 +40,10 @@ class VideoScores:
 
     @property
     def stepped(self) -> VideoScores:
-        """The video as the anomaly score sees it, its confidences at the frames where that steps. One between two steps is not seen."""
-        return (
-            self
-            if self.steps is None
-            else replace(self, index=self.steps, confidence=self.frame_scores()[self.steps], steps=None)
-        )
+        """The video as the anomaly score sees it: its confidences at the frames where that steps, and no others."""
+        if self.steps is None:
+            return self
+        return replace(self, index=self.steps, confidence=self.frame_scores()[self.steps], steps=None)
 
     @property
     def frames(self) -> int:
@@ -62,7 +60,7 @@ class VideoScores:
 
 
 def on_clock(video: VideoScores, analysis_fps: float) -> VideoScores:
-    """The same scores, of which the anomaly score steps at every frame that the first paper's systems analyse, `analysis_fps` a second."""
+    """The same scores; the anomaly score steps where the first paper's systems analyse, `analysis_fps` a second."""
     return replace(video, steps=np.arange(0, video.frames, stride_frames(video.fps, analysis_fps)))
 
 
@@ -77,7 +75,8 @@ def hold(index: np.ndarray, confidence: np.ndarray, frames: int) -> np.ndarray:
     index = np.asarray(index)
     if len(index) == 0 or len(index) != len(confidence):
         raise ValueError(
-            f"expected one confidence per analysed frame and at least one, got {len(index)} frames and {len(confidence)} confidences"
+            "expected one confidence per analysed frame and at least one, "
+            f"got {len(index)} frames and {len(confidence)} confidences"
         )
     if np.any(np.diff(index) <= 0) or index[0] < 0 or index[-1] >= frames:
         raise ValueError(f"analysed frames must rise within [0, {frames}), got {index[0]} to {index[-1]}")

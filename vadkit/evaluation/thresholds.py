@@ -1,7 +1,7 @@
-"""F1 over thresholds of a confidence, of frames and of videos, and a threshold chosen on validation videos (figure 3 of the second paper).
+"""F1 over thresholds of a confidence, of frames and of videos, and a threshold chosen on validation videos.
 
-The paper prints an F1 of 85% without saying of what and at which threshold; both readings are here. An alarm is a
-score strictly above the threshold.
+Figure 3 of the second paper, which prints an F1 of 85% without saying of what and at which threshold; both readings are
+here. An alarm is a score strictly above the threshold.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import numpy as np
 
 from vadkit.core.config import Config
 from vadkit.core.errors import UndefinedMetricError
-from vadkit.evaluation import bootstrap as intervals
-from vadkit.evaluation.evaluate import Metric, SeedScores, resamples
-from vadkit.evaluation.metrics import pool, runs
+from vadkit.evaluation.bootstrap import Metric, estimate, ratio, resamples
+from vadkit.evaluation.evaluate import SeedScores
+from vadkit.evaluation.metrics import pool
 from vadkit.evaluation.scores import VideoScores
 
 GRID = np.linspace(0.0, 1.0, 201)[:-1]  # at 1 nothing can be above
@@ -26,22 +26,24 @@ def f1_over_thresholds(labels, scores, thresholds=GRID) -> np.ndarray:
 
     Raises UndefinedMetricError where there is no positive.
     """
-    labels = np.asarray(labels)
-    values, positives, negatives = runs(labels, np.asarray(scores, np.float64))
-    if positives.sum() == 0:
+    labels, scores = np.asarray(labels), np.asarray(scores, np.float64)
+    positives = scores[labels == 1]
+    if not len(positives):
         raise UndefinedMetricError(f"no positive among {len(labels)}: there is no F1")
-    above = np.searchsorted(values, thresholds, side="right")
-    found, false = (np.append(np.cumsum(side[::-1])[::-1], 0)[above] for side in (positives, negatives))
-    return 2 * found / (found + false + positives.sum())
+    found, alarms = (len(s) - np.searchsorted(np.sort(s), thresholds, side="right") for s in (positives, scores))
+    return 2 * found / (alarms + len(positives))
 
 
-def frame_f1(videos: Sequence[VideoScores], thresholds=GRID) -> np.ndarray:
+def f1_of_frames(videos: Sequence[VideoScores], thresholds=GRID) -> np.ndarray:
     """F1 of pooled frames at each threshold. Shape: (k,) -> (k,). Raises UndefinedMetricError as above."""
     return f1_over_thresholds(*pool(videos), thresholds)
 
 
-def video_f1(videos: Sequence[VideoScores], thresholds=GRID) -> np.ndarray:
-    """F1 of videos, by their largest confidence, at each threshold. Shape: (k,) -> (k,). Raises UndefinedMetricError as above."""
+def f1_of_videos(videos: Sequence[VideoScores], thresholds=GRID) -> np.ndarray:
+    """F1 of videos, by their largest confidence, at each threshold. Shape: (k,) -> (k,).
+
+    Raises UndefinedMetricError as above.
+    """
     return f1_over_thresholds([v.label for v in videos], [v.confidence.max() for v in videos], thresholds)
 
 
@@ -51,7 +53,7 @@ def choose_threshold(validation: Sequence[VideoScores], thresholds=GRID) -> floa
     From video labels alone, as training: a weakly labelled validation set has no frame labels. Raises
     UndefinedMetricError where no validation video is anomalous.
     """
-    values = video_f1(validation, thresholds)
+    values = f1_of_videos(validation, thresholds)
     best = np.flatnonzero(values >= values.max() - 1e-12)
     return float(np.asarray(thresholds)[best[len(best) // 2]])
 
@@ -59,7 +61,7 @@ def choose_threshold(validation: Sequence[VideoScores], thresholds=GRID) -> floa
 def above(folds: Sequence[Sequence[VideoScores]], thresholds: Sequence[float]) -> list[VideoScores]:
     """The folds' test videos with confidence 1 where it was above the fold's own threshold, and 0 elsewhere.
 
-    So `video_f1(above(folds, thresholds), [0.5])` counts each video at the threshold of its fold. Raises ValueError
+    So `f1_of_videos(above(folds, thresholds), [0.5])` counts each video at the threshold of its fold. Raises ValueError
     where there are not as many thresholds as folds.
     """
     return [
@@ -70,22 +72,19 @@ def above(folds: Sequence[Sequence[VideoScores]], thresholds: Sequence[float]) -
 
 
 def f1_of_decisions(decided: SeedScores, config: Config, what: str) -> Metric:
-    """F1 of the decisions that `above` gives, of "frames" or of "videos": the mean over seeds, with its interval over videos.
+    """F1 of the decisions that `above` gives, of "frames" or of "videos": the mean over seeds, with its interval.
 
-    The thresholds are held as they were chosen: the interval has the chance of which videos were tested, not of which were there to
-    choose by. Raises UndefinedMetricError where there is no positive.
+    The thresholds are held as they were chosen: the interval has the chance of which videos were tested, not of which
+    were there to choose by. Raises UndefinedMetricError where there is no positive.
     """
-    f1 = {"frames": frame_f1, "videos": video_f1}[what]
-    by_name = [sorted(videos, key=lambda v: v.name) for videos in decided.values()]  # folds differ from seed to seed
-    per_seed = [float(f1(videos, [0.5])[0]) for videos in by_name]
-    statistics = []
-    for videos in by_name:
+    by_name = {seed: sorted(videos, key=lambda v: v.name) for seed, videos in decided.items()}  # folds differ by seed
+    statistics = {}
+    for seed, videos in by_name.items():
         labels = [v.labels if what == "frames" else np.array([v.label]) for v in videos]
         called = [v.frame_scores() if what == "frames" else v.confidence.max(keepdims=True) for v in videos]
-        found = [np.sum(y * s) for y, s in zip(labels, called, strict=True)]
-        statistics.append(
-            intervals.ratio(2 * np.array(found), [y.sum() + s.sum() for y, s in zip(labels, called, strict=True)])
-        )
-    value, counts = float(np.mean(per_seed)), resamples(by_name[0], config)
-    interval = intervals.interval(value, intervals.mean_of(statistics)(counts), config.interval_level)
-    return Metric("f1", value, interval.low, interval.high, tuple(per_seed), len(by_name[0]), interval.reason)
+        if not any(y.any() for y in labels):
+            raise UndefinedMetricError(f"no positive among {len(np.concatenate(labels))}: there is no F1")
+        found = np.array([np.sum(y * s) for y, s in zip(labels, called, strict=True)])
+        statistics[seed] = ratio(2 * found, [y.sum() + s.sum() for y, s in zip(labels, called, strict=True)])
+    counts = resamples(next(iter(by_name.values())), config)
+    return estimate("f1", statistics, counts, config.interval_level)

@@ -25,7 +25,7 @@ from vadkit.report import style, tables
 from vadkit.report.style import BLACK, COLOURS, DASHES, GREY, MARKERS, PAGE_WIDTH, RED, styled
 
 if TYPE_CHECKING:
-    from vadkit.evaluation.evaluate import Metric
+    from vadkit.evaluation.bootstrap import Metric
     from vadkit.systems.trainer import Epoch
 
 MOST_LINES = 5  # of learning curves of one system; more are a tangle
@@ -43,12 +43,14 @@ def roc_curves(
     printed: AUC in percent by system, named in the legend; printed_on: the data that these are of, where they may not
     be ours. Raises UndefinedMetricError as `frame_auc` does. Source: figure 2.
     """
+    from sklearn.metrics import roc_curve
+
     figure, axes = plt.subplots(figsize=(5.4, 5.2))
     grid = np.linspace(0, 1, 401)
     for (name, seeds), colour, dashes in zip(systems.items(), cycle(COLOURS), cycle(DASHES), strict=False):
         pooled = [metrics.pool(videos) for videos in seeds.values()]
-        curves = [_interpolated(grid, *metrics.roc_points(labels, scores)) for labels, scores in pooled]
         text = f"{name}: AUC {np.mean([100 * metrics.frame_auc(*one) for one in pooled]):.1f}%"
+        curves = [_interpolated(grid, *roc_curve(*one, drop_intermediate=False)[:2]) for one in pooled]
         if printed and name in printed:
             theirs = printed[name]
             text += f"\n(printed, on {printed_on}: {theirs:.1f}%)" if printed_on else f" (printed: {theirs:g}%)"

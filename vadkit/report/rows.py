@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from vadkit.core.config import Config
     from vadkit.corpora.video import Problem
-    from vadkit.evaluation.evaluate import Comparison, Metric
+    from vadkit.evaluation.bootstrap import Comparison, Metric
 
 KEY = ["paper", "item", "system", "metric", "origin"]  # what makes a row one number
 PROBLEM = ["left_out", "where", "what"]
@@ -85,15 +85,13 @@ def change_rows(
     system: for a claim of the paper as printed there, "2S-bag / 2S-no-bag". Metrics `<metric>_relative_change` (%) and
     `<metric>_difference` (points, or the metric's unit). problems: as for `result_rows`.
     """
-    unit = "s" if found.metric.endswith("_s") else ""
     rows = []
     for name, (its_unit, numbers) in {
         "relative_change": _in_unit("", found.relative, found.relative_low, found.relative_high),
-        "difference": _in_unit(unit, found.difference, found.ci_low, found.ci_high),
+        "difference": _in_unit(found.unit, found.difference, found.ci_low, found.ci_high),
     }.items():
-        reason = found.reason
-        if numbers[0] is None and not reason:
-            reason = f"{system.split(' / ')[-1]} has 0: no multiple of it"
+        zero = f"{system.split(' / ')[-1]} has 0: no multiple of it" if numbers[0] is None and found.b == 0 else ""
+        reason = "; ".join(filter(None, (found.reason, zero)))
         key = (paper, item, system, f"{found.metric}_{name}")
         rows.append(_row(config, key, its_unit, numbers, reason, problems, found.seeds, found.videos))
     return rows

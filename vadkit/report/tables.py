@@ -11,7 +11,7 @@ from vadkit.report.comparable import OTHER_VIDEOS
 from vadkit.report.rows import ResultRow, rows_of
 
 if TYPE_CHECKING:
-    from vadkit.evaluation.evaluate import Comparison
+    from vadkit.evaluation.bootstrap import Comparison
 
 LABELS = {
     "fl_auc": "FL-AUC",
@@ -72,7 +72,7 @@ def sentence(what: str, found: Comparison) -> str:
     name = label(found.metric)
     if found.difference is None or found.ci_low is None or found.ci_high is None:
         return f"{what}: no statement on {name}: {found.reason}."
-    factor, unit = (1.0, "s") if found.metric.endswith("_s") else (100.0, "points")
+    factor, unit = (1.0, found.unit) if found.unit else (100.0, "points")
     change, low, high = (factor * x for x in (found.difference, found.ci_low, found.ci_high))
     follows = f"the interval leaves zero out: {'higher' if low > 0 else 'lower'} on these videos"
     if low <= 0 <= high:

@@ -22,8 +22,8 @@ from vadkit.core.compute import device_of
 from vadkit.core.config import Config
 from vadkit.core.progress import Progress
 from vadkit.corpora.video import Corpus, Problem
-from vadkit.evaluation import bootstrap
-from vadkit.evaluation.evaluate import Comparison, Metric, compare, evaluate, resamples
+from vadkit.evaluation.bootstrap import Comparison, Metric, estimate, ratio, resamples
+from vadkit.evaluation.evaluate import compare, evaluate
 from vadkit.evaluation.scores import VideoScores
 from vadkit.models.two_stream import sample_losses
 from vadkit.report import comparable, published, tables
@@ -138,7 +138,7 @@ class ObjectCount:
     name: str
     hard: float
     rest: float
-    difference: bootstrap.Interval
+    difference: Metric
     effect: float
 
 
@@ -169,10 +169,9 @@ def object_counts(config: Config, samples: Sequence[Samples]) -> list[ObjectCoun
     counts = resamples([one.video for one in samples], config)
     found = []
     for number in np.flatnonzero(spread):
-        means = [bootstrap.ratio(sums[:, side, number], frames[:, side]) for side in (0, 1)]
-        hard, rest = (float(mean(np.ones((1, len(samples))))[0]) for mean in means)
-        interval = bootstrap.interval(hard - rest, means[0](counts) - means[1](counts), config.interval_level)
-        found.append(ObjectCount(COCO_CLASSES[number], hard, rest, interval, (hard - rest) / spread[number]))
+        hard, rest = (ratio(sums[:, side, number], frames[:, side]) for side in (0, 1))
+        change = estimate(COCO_CLASSES[number], {0: hard - rest}, counts, config.interval_level)
+        found.append(ObjectCount(change.name, hard.value, rest.value, change, change.value / spread[number]))
     return sorted(found, key=lambda one: -abs(one.effect))
 
 

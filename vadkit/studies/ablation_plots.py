@@ -14,7 +14,7 @@ from vadkit.report import published, style, tables
 from vadkit.report.style import BLACK, BLUE, GREY, PAGE_WIDTH, RED, SKY, styled
 
 if TYPE_CHECKING:
-    from vadkit.evaluation.evaluate import Metric
+    from vadkit.evaluation.bootstrap import Metric
     from vadkit.studies.ablation import Mined, ObjectCount
 
 TICK = {"color": BLACK, "marker": "|", "markersize": 6, "linestyle": ""}  # of one seed, of one model
@@ -77,8 +77,8 @@ def object_counts(found: Sequence[ObjectCount], classes: int = 8) -> Figure:
     means.plot(hard, places, "o", color=RED, clip_on=False, label="hard frames")
     means.plot(rest, places, "s", markerfacecolor="none", color=BLUE, clip_on=False, label="all other frames")
     for place, c in zip(places, shown, strict=True):
-        if c.difference.low is not None:
-            style.interval(change, c.difference.low, c.difference.high, place, BLACK)
+        if c.difference.ci_low is not None:
+            style.interval(change, c.difference.ci_low, c.difference.ci_high, place, BLACK)
         change.plot(c.difference.value, place, "o", color=BLACK)
     change.axvline(0, color=GREY, linewidth=1)
     means.set(xlabel="objects per frame, mean", xlim=(0, None), ylim=(len(shown) - 0.5, -0.5))

@@ -18,7 +18,8 @@ from functools import cached_property
 from vadkit.core.config import Config
 from vadkit.core.progress import Progress
 from vadkit.corpora.video import NORMAL, Corpus, Problem
-from vadkit.evaluation.evaluate import Comparison, Metric, compare_sets, evaluate
+from vadkit.evaluation.bootstrap import Comparison, Metric
+from vadkit.evaluation.evaluate import compare_sets, evaluate
 from vadkit.evaluation.scores import VideoScores
 from vadkit.report.rows import ResultRow, change_rows, number_row, result_rows
 from vadkit.systems import runner

@@ -18,9 +18,8 @@ from torch import nn
 
 from vadkit.core.config import Config
 from vadkit.corpora.video import Video
-from vadkit.evaluation import bootstrap as intervals
-from vadkit.evaluation import evaluate as evaluation
-from vadkit.report.rows import ResultRow, number_row
+from vadkit.evaluation.bootstrap import Metric, Statistic, estimate, ratio, resamples
+from vadkit.report.rows import ResultRow, result_rows
 from vadkit.studies.gradcam import Explained
 from vadkit.systems.scorer import Scorer
 
@@ -33,20 +32,12 @@ class Measured:
     """A mean over frames, averaged over seeds, with its interval over videos or sources."""
 
     what: str
-    interval: intervals.Interval
-    seeds: int
-    videos: int
+    found: Metric
 
     def row(self, config: Config, item: str, system: str, metric: str) -> ResultRow:
         """A row of results.csv, in per cent."""
-        found = self.interval
-        value, low, high = (
-            None if x is None or np.isnan(x) else 100.0 * float(x) for x in (found.value, found.low, found.high)
-        )
-        row = number_row(config, value or 0.0, "%", "", item, f"{system}, {self.what}", metric)
-        return replace(
-            row, value=value, ci_low=low, ci_high=high, seeds=self.seeds, videos=self.videos, reason=found.reason
-        )
+        [row] = result_rows(config, [replace(self.found, name=metric)], "", item, f"{system}, {self.what}")
+        return row
 
 
 def pointing_game(config: Config, explained: Mapping[int, Sequence[Explained]]) -> list[Measured]:
@@ -61,29 +52,27 @@ def pointing_game(config: Config, explained: Mapping[int, Sequence[Explained]]) 
         raise ValueError("no frame has an annotated box: there is nothing to point at")
     videos = _videos(seeds[0])
     names = list(videos)
-    counts = evaluation.resamples(list(videos.values()), config)
+    counts = resamples(list(videos.values()), config)
 
-    def statistic(hit: Callable[[Explained], float]) -> intervals.Statistic:
+    def statistics(hit: Callable[[Explained], float]) -> list[Statistic]:
         per_seed = []
         for found in seeds:
             hits = [[hit(one) for one in found if one.video.name == name] for name in names]
-            per_seed.append(intervals.ratio([sum(h) for h in hits], [len(h) for h in hits]))
-        return intervals.mean_of(per_seed)
+            per_seed.append(ratio([sum(h) for h in hits], [len(h) for h in hits]))
+        return per_seed
 
-    def measured(what: str, function: intervals.Statistic) -> Measured:
-        value = float(function(np.ones((1, len(names))))[0])
-        return Measured(
-            what, intervals.interval(value, function(counts), config.interval_level), len(seeds), len(names)
-        )
+    def measured(what: str, per_seed: Sequence[Statistic]) -> Measured:
+        return Measured(what, estimate(what, dict(enumerate(per_seed)), counts, config.interval_level))
 
     streams = list(seeds[0][0].heat)
-    by_stream = {stream: statistic(lambda one, s=stream: _inside(points_at(one, s), one.boxes)) for stream in streams}
-    middle, anywhere = statistic(lambda one: _inside((0.5, 0.5), one.boxes)), statistic(lambda one: _covered(one.boxes))
-    found = [measured(f"Grad-CAM, {stream} stream", function) for stream, function in by_stream.items()]
+    by_stream = {stream: statistics(lambda one, s=stream: _inside(points_at(one, s), one.boxes)) for stream in streams}
+    middle = statistics(lambda one: _inside((0.5, 0.5), one.boxes))
+    anywhere = statistics(lambda one: _covered(one.boxes))
+    found = [measured(f"Grad-CAM, {stream} stream", per_seed) for stream, per_seed in by_stream.items()]
     found += [measured("middle of the frame", middle), measured("random place", anywhere)]
     return found + [
-        measured(f"{stream} stream minus middle", lambda c, f=function: f(c) - middle(c))
-        for stream, function in by_stream.items()
+        measured(f"{stream} stream minus middle", [a - b for a, b in zip(per_seed, middle, strict=True)])
+        for stream, per_seed in by_stream.items()
     ]
 
 
@@ -151,32 +140,19 @@ def agreement(config: Config, a: Sequence[Explained], b: Sequence[Explained], st
     if [(one.video.name, one.frame) for one in a] != [(one.video.name, one.frame) for one in b] or not a:
         raise ValueError("expected maps of the same frames, at least one, in the same order")
     videos = _videos(a)
-    names = list(videos)
-    found = {name: [] for name in names}
+    found = {name: [] for name in videos}
     for one, other in zip(a, b, strict=True):
         value = _rank_correlation(one.heat[stream], other.heat[stream])
         if value is not None:
             found[one.video.name].append(value)
-    if not any(found.values()):
-        nothing = intervals.Interval(
-            np.nan, None, None, config.bootstrap_resamples, 0, "every map of one of the two is constant: no correlation"
-        )
-        return Measured(what, nothing, 1, len(names))
-    function = intervals.ratio([sum(v) for v in found.values()], [len(v) for v in found.values()])
-    value = float(function(np.ones((1, len(names))))[0])
-    counts = evaluation.resamples(list(videos.values()), config)
-    interval, left_out = (
-        intervals.interval(value, function(counts), config.interval_level),
-        len(a) - sum(len(v) for v in found.values()),
-    )
-    if left_out:
-        interval = replace(
-            interval,
-            reason="; ".join(
-                r for r in (interval.reason, f"{left_out} of {len(a)} frames left out: a map is constant") if r
-            ),
-        )
-    return Measured(what, interval, 1, len(names))
+    why = "every map of one of the two is constant: no correlation"
+    mean = ratio([sum(v) for v in found.values()], [len(v) for v in found.values()], why)
+    measured = estimate(what, {0: mean}, resamples(list(videos.values()), config), config.interval_level)
+    left_out = len(a) - sum(len(v) for v in found.values())
+    if 0 < left_out < len(a):
+        parts = (measured.reason, f"{left_out} of {len(a)} frames left out: a map is constant")
+        measured = replace(measured, reason="; ".join(filter(None, parts)))
+    return Measured(what, measured)
 
 
 def _videos(explained: Sequence[Explained]) -> dict[str, Video]:

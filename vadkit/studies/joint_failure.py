@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,8 +27,7 @@ import torch
 from vadkit.core.compute import one_thread
 from vadkit.core.errors import DataError
 from vadkit.core.progress import Progress
-from vadkit.evaluation import bootstrap as intervals
-from vadkit.evaluation.evaluate import Metric, resamples
+from vadkit.evaluation.bootstrap import Metric, estimate, ratio, resamples
 from vadkit.evaluation.scores import VideoScores
 from vadkit.systems import runner
 from vadkit.systems.bag_trainer import class_weights, new_model, sequence_options, train_epoch
@@ -267,21 +266,10 @@ def metrics_of(failure: Failure, config: Config, way: str) -> list[Metric]:
     totals = np.array([np.sum([t.held.get(v.name, (0, 0, 0)) for t in trials], axis=0) for v in failure.videos], float)
     found = []
     for column, name in ((1, "detection_accuracy"), (2, "classification_accuracy")):
-        statistic = intervals.ratio(totals[:, column], totals[:, 0])
-        value = float(statistic(np.ones((1, len(totals))))[0])
-        its = intervals.interval(value, statistic(counts), config.interval_level)
+        whole = estimate(name, {0: ratio(totals[:, column], totals[:, 0])}, counts, config.interval_level)
         seeds = [np.array(list(t.held.values()), float).sum(axis=0) for t in trials]
-        found.append(
-            Metric(
-                name,
-                value,
-                its.low,
-                its.high,
-                tuple(float(s[column] / s[0]) for s in seeds),
-                int((totals[:, 0] > 0).sum()),
-                its.reason,
-            )
-        )
+        per_seed = tuple(float(s[column] / s[0]) for s in seeds)
+        found.append(replace(whole, per_seed=per_seed, videos=int((totals[:, 0] > 0).sum())))
     return found
 
 

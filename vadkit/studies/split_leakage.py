@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -17,7 +18,6 @@ from vadkit.core.compute import one_thread
 from vadkit.core.config import Config
 from vadkit.core.progress import Progress
 from vadkit.corpora.video import Corpus
-from vadkit.evaluation import metrics
 from vadkit.systems.base import find_system
 from vadkit.systems.baselines import spread_rows
 from vadkit.views.features import backbone_of, extract_features, pooled
@@ -62,7 +62,7 @@ def compare_splits(
                 return Leak(None, None, clips, count, reason)
             with one_thread():
                 scores = cross_val_predict(probe, features, labels, cv=sides, method="predict_proba")[:, 1]
-            areas[name].append(metrics.video_auc(labels, scores))
+            areas[name].append(roc_auc_score(labels, scores))
     return Leak(float(np.mean(areas["clip"])), float(np.mean(areas["source"])), clips, count)
 
 
