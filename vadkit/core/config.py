@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import importlib
 import json
 import math
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -52,6 +54,9 @@ class Config(BaseModel):
     seeds: list[Seed] = Field([0, 1, 2], description="one training run per seed")
     workers: PositiveInt = Field(2, description="processes for rendering and sampling")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where networks run")
+    plugins: list[str] = Field(
+        [], description="modules of your own that register corpora, systems or metrics; imported before all else"
+    )
     strict: bool = Field(False, description="stop at the first unusable video instead of leaving it out")
 
     # --- the corpus ---
@@ -285,6 +290,7 @@ def resolve(path: str) -> Path:
 
 def make_config(values: dict[str, Any], where: str = "parameters") -> Config:
     """Check every value and build the Config. Raises ConfigError naming every problem at once."""
+    _import_plugins(values.get("plugins"))
     problems = [_unknown(name) for name in values if name not in Config.model_fields]
     known = {name: _int_to_float(name, value) for name, value in values.items() if name in Config.model_fields}
     try:
@@ -295,6 +301,20 @@ def make_config(values: dict[str, Any], where: str = "parameters") -> Config:
     if problems or config is None:
         raise ConfigError("\n  ".join([f"{where}:", *problems]) if len(problems) > 1 else f"{where}: {problems[0]}")
     return config
+
+
+def _import_plugins(names: Any) -> None:
+    """From the project's root or Python's path. Another type than a list of names is the Config's to refuse."""
+    names = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+    if names and str(project_root()) not in sys.path:
+        sys.path.insert(0, str(project_root()))
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise ConfigError(
+                f"plugins: '{name}' cannot be imported ({error}); give modules in {project_root()} or on Python's path"
+            ) from None
 
 
 def load_params(path: str | Path, overrides: dict[str, Any] | None = None) -> Config:

@@ -50,7 +50,15 @@ def context_digest(config: Config) -> str:
     paths = [resolve(getattr(config, name)) for name in WEIGHTS]
     weights = [file_digest(path) if path.is_file() else "" for path in paths]
     libraries = {name: _version(name) for name in PACKAGES}
-    return digest({"package": package_digest(), "libraries": libraries, "data": data, "weights": weights})
+    return digest(
+        {
+            "package": package_digest(),
+            "plugins": code_version(*config.plugins),
+            "libraries": libraries,
+            "data": data,
+            "weights": weights,
+        }
+    )
 
 
 @cache
