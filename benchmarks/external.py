@@ -2,8 +2,9 @@
 
     python benchmarks/external.py [--videos 290] [--frames 1100000] [--resamples 1000]
 
-Writes a folder of frame scores, each frame's different (the worst case), and a table of 32 segments a video, each with an annotation,
-then times reading, the values (one resample) and the values with all intervals. Prints a table, then one JSON line.
+Writes a folder of frame scores, each frame's different (the worst case), and a table of 32 segments a video, each
+with an annotation, then times reading, the values (one resample) and the values with all intervals. Prints a table,
+then one JSON line.
 """
 
 from __future__ import annotations

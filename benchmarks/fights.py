@@ -2,8 +2,8 @@
 
     python benchmarks/fights.py --data-root data/fights --detector weights/yolov8n.pt [--images]
 
-Clip AUC is the AUC of a clip's mean confidence, out of fold, by source; the interval resamples whole sources. --images adds the
-variants that need other images, each a pass over all clips. Prints a table and a JSON line.
+Clip AUC is the AUC of a clip's mean confidence, out of fold, by source; the interval resamples whole sources.
+--images adds the variants that need other images, each a pass over all clips. Prints a table and a JSON line.
 """
 
 from __future__ import annotations
@@ -88,7 +88,8 @@ def line_of(
     """One variant's clip AUC, beside the full recipe's where that is given; printed as it comes."""
     auc = next(m for m in evaluation.evaluate(scores, config) if m.name == "video_auc")
     line = {"what": what, "auc": auc.value, "interval": [auc.ci_low, auc.ci_high], "seeds": auc.per_seed}
-    text = f"{what:<58} {auc.value:.3f} [{auc.ci_low:.3f}, {auc.ci_high:.3f}]  seeds {' '.join(f'{v:.3f}' for v in auc.per_seed)}"
+    seeds = " ".join(f"{v:.3f}" for v in auc.per_seed)
+    text = f"{what:<58} {auc.value:.3f} [{auc.ci_low:.3f}, {auc.ci_high:.3f}]  seeds {seeds}"
     if full is not None:
         change = evaluation.compare(scores, full, config, "video_auc")
         line["change"] = [change.difference, change.ci_low, change.ci_high]

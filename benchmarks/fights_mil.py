@@ -1,10 +1,11 @@
-"""How far weak labels carry on the real clips: multiple-instance learning beside the supervised system, on the same folds.
+"""How far weak labels carry on the real clips: multiple-instance learning beside the supervised system, on the same
+folds.
 
     python benchmarks/fights_mil.py --data-root data/fights --detector weights/yolov8n.pt [--seeds 0,1,2]
 
-Clip AUC is the AUC of a clip's mean confidence, out of fold, by source; the interval resamples whole sources. First a clip as a bag of
-half seconds, whose label says as much as the supervised system is told; then a clip as an instance of a group of clips, of which
-one may be a fight. Prints a table and a JSON line.
+Clip AUC is the AUC of a clip's mean confidence, out of fold, by source; the interval resamples whole sources. First a
+clip as a bag of half seconds, whose label says as much as the supervised system is told; then a clip as an instance
+of a group of clips, of which one may be a fight. Prints a table and a JSON line.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ def main() -> None:
         frozenset(v.label for v in corpus.videos if v.source == source) for source in {v.source for v in corpus.videos}
     )
     print(
-        f"{len(corpus.videos)} clips; sources with fights and other clips: {labels[frozenset((0, 1))]}, with one kind: {labels[frozenset((0,))] + labels[frozenset((1,))]}"
+        f"{len(corpus.videos)} clips; sources with fights and other clips: {labels[frozenset((0, 1))]}, with one "
+        f"kind: {labels[frozenset((0,))] + labels[frozenset((1,))]}"
     )
     full = runner.run(config, corpus, SYSTEM).by_seed()
     lines = [line_of(f"{SYSTEM}, params/fights.yaml", full, config)]

@@ -2,10 +2,11 @@
 
     python benchmarks/kill_pairs.py [--pairs 10] [--only 00,01,04] [--seed 0] [--keep FOLDER]
 
-Each pair has its own empty cache and outputs and runs the smoke profile. Every second time the kernel is killed together with the runner,
-else it is left as an orphan, as it is where a machine's memory runs out. Compared with an undisturbed run, byte by byte: results.csv, each
-notebook's rows, all figures, and the receipts but for their seconds and the hash of the executed notebook, which holds times. Every file of
-the cache is read to its end, right after the kill and at the end. Prints a table and a JSON line; exit code 1 where anything differs.
+Each pair has its own empty cache and outputs and runs the smoke profile. Every second time the kernel is killed
+together with the runner, else it is left as an orphan, as it is where a machine's memory runs out. Compared with an
+undisturbed run, byte by byte: results.csv, each notebook's rows, all figures, and the receipts but for their seconds
+and the hash of the executed notebook, which holds times. Every file of the cache is read to its end, right after the
+kill and at the end. Prints a table and a JSON line; exit code 1 where anything differs.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ def main() -> None:
     files = check_cache(undisturbed / "cache")
     print(f"undisturbed: {span:.0f} s, {files} cache entries, {len(left(undisturbed))} files compared\n")
     print(
-        f"{'pair':>4}  {'killed after':>12}  {'with kernel':>11}  {'entries then':>12}  {'notebooks done':>14}  {'rerun':>6}  {'entries':>7}  differences",
+        f"{'pair':>4}  {'killed after':>12}  {'with kernel':>11}  {'entries then':>12}  {'notebooks done':>14}  "
+        f"{'rerun':>6}  {'entries':>7}  differences",
         flush=True,
     )
     draw, pairs = random.Random(options.seed), []
@@ -65,7 +67,9 @@ def main() -> None:
         pairs.append(pair)
         said = ", ".join(pair["differences"]) or "none"
         print(
-            f"{number:>4}  {pair['after_s']:>10.1f} s  {'yes' if pair['with_kernel'] else 'no':>11}  {pair['entries_then']:>12}  {pair['done_then']:>14}  {pair['rerun_s']:>4.0f} s  {pair['entries']:>7}  {said if pair['killed'] else said + ' (ended before the kill)'}",
+            f"{number:>4}  {pair['after_s']:>10.1f} s  {'yes' if pair['with_kernel'] else 'no':>11}  "
+            f"{pair['entries_then']:>12}  {pair['done_then']:>14}  {pair['rerun_s']:>4.0f} s  {pair['entries']:>7}  "
+            f"{said if pair['killed'] else said + ' (ended before the kill)'}",
             flush=True,
         )
         if not options.keep:
@@ -108,7 +112,8 @@ def run_to_end(project: Path, arguments: tuple[str, ...]) -> float:
 
 
 def start_and_kill(project: Path, arguments: tuple[str, ...], seconds: float, with_kernel: bool) -> bool:
-    """Start, wait, `kill -9` the runner's process group, and the kernels too if asked. Whether the kill came before the end."""
+    """Start, wait, `kill -9` the runner's process group, and the kernels too if asked. Whether the kill came before
+    the end."""
     process = vadkit_process(project, *arguments, start_new_session=True)
     try:
         process.communicate(timeout=seconds)
@@ -130,7 +135,8 @@ def start_and_kill(project: Path, arguments: tuple[str, ...], seconds: float, wi
 
 
 def left(project: Path) -> dict[str, object]:
-    """What a run left, by path: bytes, and a receipt's content without what is of the moment. Executed notebooks are known by name."""
+    """What a run left, by path: bytes, and a receipt's content without what is of the moment. Executed notebooks are
+    known by name."""
     out, found = project / "outputs" / "smoke", {}
     for path in sorted(p for p in out.rglob("*") if p.is_file() and p.name != ".lock"):
         name = path.relative_to(out).as_posix()

@@ -69,10 +69,12 @@ def main() -> None:
     )
     minutes = options.rows * (whole["extract_s"] + whole["features_s"]) / whole["rows"] / 60
     print(
-        f"{whole['rows']} rows of {len(paths)} videos: samples {whole['extract_s']:.1f} s in {options.workers} processes, features of both streams {whole['features_s']:.1f} s"
+        f"{whole['rows']} rows of {len(paths)} videos: samples {whole['extract_s']:.1f} s in {options.workers} "
+        f"processes, features of both streams {whole['features_s']:.1f} s"
     )
     print(
-        f"{options.rows} rows would take {minutes:.1f} minutes here (load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores)"
+        f"{options.rows} rows would take {minutes:.1f} minutes here (load {os.getloadavg()[0]:.1f} on "
+        f"{os.cpu_count()} cores)"
     )
     facts = {
         "detector": Path(options.detector).name,

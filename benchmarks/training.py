@@ -1,8 +1,8 @@
 """How long training takes on cached features: `python benchmarks/training.py [--rows 3000] [--width 512]`.
 
-Prints a table and one JSON line. Random features, so that no run stops early: the time is the longest
-that these epochs can take. Last, the second paper's Learner on features of which half are always zero, as they are behind a ReLU, with
-and without denormal numbers: those that the weight decay makes of the weights beside them.
+Prints a table and one JSON line. Random features, so that no run stops early: the time is the longest that these
+epochs can take. Last, the second paper's Learner on features of which half are always zero, as they are behind a
+ReLU, with and without denormal numbers: those that the weight decay makes of the weights beside them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ def examples(rows: int, feature_dim: int, seed: int) -> Examples:
 
 
 def learner_seconds(config: Config, feature_dim: int, flush: bool) -> list[float]:
-    """Seconds of each epoch of a Learner. flush: as the workbook trains; otherwise denormal numbers are computed with."""
+    """Seconds of each epoch of a Learner. flush: as the workbook trains; otherwise denormal numbers are computed
+    with."""
     rng = np.random.default_rng(0)
     features = np.abs(rng.normal(size=(80, 32, feature_dim))).astype(np.float32)
     features[..., rng.random(feature_dim) < 0.5] = 0

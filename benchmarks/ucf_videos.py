@@ -30,9 +30,16 @@ from vadkit.evaluation.scores import VideoScores
 from vadkit.systems import record, runner
 
 CHANGES = {
-    "profile": "ucf_videos", "folds": 3, "mil_segments": 32, "mil_pairs": 4, "detector_weights": "none", "interval_over": "videos",
-    "analysis_fps": 1.0, "image_size": 128, "flow_method": "dis",  # minutes on a CPU
-}  # fmt: skip
+    "profile": "ucf_videos",
+    "folds": 3,
+    "mil_segments": 32,
+    "mil_pairs": 4,
+    "detector_weights": "none",
+    "interval_over": "videos",
+    "analysis_fps": 1.0,
+    "image_size": 128,
+    "flow_method": "dis",  # minutes on a CPU
+}
 SUPERVISED = "2S-no-bag"  # the same streams, trained on the labels of moments
 METRICS = ("fl_auc", "anomalous_only_auc", "video_auc", "vl_tpr", "vl_fpr")
 
@@ -97,7 +104,8 @@ def main(arguments: list[str] | None = None) -> list[dict]:
     config = load_params(PARAMS, {**changes, "data_root": str(folder)})
     corpus = load_corpus(config)
     print(
-        f"{count} videos, {sum(not v.label for v in corpus.videos)} of them normal; {config.folds} folds, seeds {config.seeds}"
+        f"{count} videos, {sum(not v.label for v in corpus.videos)} of them normal; {config.folds} folds, seeds "
+        f"{config.seeds}"
     )
     print(f"{'':<28}" + "  ".join(f"{name:<20}" for name in METRICS))
     runs = {name: runner.run(config, corpus, name) for name in ("MIL learner", "MIL, top-3")}

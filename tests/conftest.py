@@ -22,7 +22,8 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The slow tests first on both processes (each starts with half of the list), so that they end at about the same time."""
+    """The slow tests first on both processes (each starts with half of the list), so that they end at about the same
+    time."""
     slow = [item for item in items if item.get_closest_marker("slow")]
     rest = [item for item in items if not item.get_closest_marker("slow")]
     here = len(items) // 2 - len(slow[::2])
@@ -104,7 +105,8 @@ def tiny_video(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def the_papers(tmp_path_factory) -> Callable[..., Config]:
-    """`the_papers(**changes)`: the papers' own parameters, on data as many as theirs; changes may name another data_root."""
+    """`the_papers(**changes)`: the papers' own parameters, on data as many as theirs; changes may name another
+    data_root."""
     root = write_tree(tmp_path_factory.mktemp("papers") / "UCF-Crime")
     return lambda **changes: load_params(
         REPOSITORY / "params" / "ucf_crime.yaml",

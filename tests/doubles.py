@@ -71,7 +71,8 @@ class Blind(FakeSamples):
 
 
 def fake_corpus(official: bool = True, videos: int = 24) -> Corpus:
-    """Half of the videos anomalous, from frame 21 to 42, where rows stand; official lists, or one source per two videos for folds."""
+    """Half of the videos anomalous, from frame 21 to 42, where rows stand; official lists, or one source per two
+    videos for folds."""
     made = []
     for number in range(videos):
         category = ("Normal", "Fighting", "Normal", "Robbery")[number % 4]
@@ -131,7 +132,8 @@ def fake_world(monkeypatch: pytest.MonkeyPatch, signal: float = 2.0) -> dict:
 def blind_world(
     monkeypatch: pytest.MonkeyPatch, signal: float, module: ModuleType, training: str, samples: type[Blind] = Blind
 ) -> dict:
-    """A fake world of `samples` for what learns from video labels; counts what `training` of the module is called for, and keeps what is asked for."""
+    """A fake world of `samples` for what learns from video labels; counts what `training` of the module is called
+    for, and keeps what is asked for."""
     from vadkit.systems import bags, inputs
 
     world, real = fake_world(monkeypatch, signal), getattr(module, training)

@@ -23,7 +23,8 @@ DIM, FRAMES = 24, 64
 
 
 def world(videos: int = 48, signal: float = 0.0) -> tuple[Corpus, dict[str, Item]]:
-    """Segments are their video's own direction and a little noise; or, with a `signal`, noise, moved by it in anomalous videos."""
+    """Segments are their video's own direction and a little noise; or, with a `signal`, noise, moved by it in
+    anomalous videos."""
     made, items = [], {}
     for k in range(videos):
         category, split = ("Normal", "Fighting", "Normal", "Robbery")[k % 4], "test" if k % 6 == 5 else "train"

@@ -1,4 +1,5 @@
-"""Baselines: the same folds as the systems, what they may look at, and that they find what is there and nothing else."""
+"""Baselines: the same folds as the systems, what they may look at, and that they find what is there and nothing
+else."""
 
 from __future__ import annotations
 

@@ -56,9 +56,19 @@ def corpus(tmp_path_factory) -> Corpus:
 
 def make(root: Path, **changes) -> Config:
     values = dict(
-        cache_root=str(root / "cache"), workers=1, seeds=[0], head_width=8, head_epochs=3, head_lr=3e-3, detector_weights="none", analysis_fps=5.0,
-        c3d_weights="random", c3d_size=32, clip_width=0.0625, batch_size=4,
-    )  # fmt: skip
+        cache_root=str(root / "cache"),
+        workers=1,
+        seeds=[0],
+        head_width=8,
+        head_epochs=3,
+        head_lr=3e-3,
+        detector_weights="none",
+        analysis_fps=5.0,
+        c3d_weights="random",
+        c3d_size=32,
+        clip_width=0.0625,
+        batch_size=4,
+    )
     return Config(**{**values, **changes})
 
 

@@ -173,7 +173,8 @@ def test_the_loss_is_that_of_videos():
 
 
 def toy(videos: int, seed: int, planted: float = 4.0) -> tuple[list[Bag], list[int], list[int]]:
-    """Noise, and in every other video one segment in which the class's own direction is strong: bags, classes, its place."""
+    """Noise, and in every other video one segment in which the class's own direction is strong: bags, classes, its
+    place."""
     rng = np.random.default_rng(seed)
     made, labels, places = [], [], []
     for number in range(videos):

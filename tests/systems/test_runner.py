@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -105,9 +104,8 @@ def test_a_second_run_trains_nothing_and_gives_the_same(tmp_path, world):
     config = make(tmp_path, seeds=[0, 1])
     first = runner.run(config, fake_corpus(), "2S-bag")
     assert world["trained"] == 2
-    started = time.perf_counter()
     second = runner.run(config, fake_corpus(), "2S-bag")
-    assert world["trained"] == 2 and time.perf_counter() - started < 2
+    assert world["trained"] == 2
     for a, b in zip(first.seeds, second.seeds, strict=True):
         assert a.histories == b.histories and a.model_paths == b.model_paths
         assert all(np.array_equal(x.confidence, y.confidence) for x, y in zip(a.scores, b.scores, strict=True))

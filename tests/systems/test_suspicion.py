@@ -1,4 +1,5 @@
-"""The suspicious class: how far a frame belongs to it, what its loss is, and what three classes learn that two do not."""
+"""The suspicious class: how far a frame belongs to it, what its loss is, and what three classes learn that two do
+not."""
 
 from __future__ import annotations
 
@@ -117,8 +118,11 @@ def toy(n: int, seed: int) -> tuple[Examples, np.ndarray]:
     features[np.arange(n), kinds] += 3.0
     suspicion = np.where(kinds == 1, rng.uniform(0.5, 1, n), 0)
     examples = Examples(
-        torch.from_numpy(features).half(), torch.zeros(n, 80), torch.from_numpy((kinds == 2).astype(np.uint8)), suspicion=torch.from_numpy(suspicion).float()
-    )  # fmt: skip
+        torch.from_numpy(features).half(),
+        torch.zeros(n, 80),
+        torch.from_numpy((kinds == 2).astype(np.uint8)),
+        suspicion=torch.from_numpy(suspicion).float(),
+    )
     return examples, kinds
 
 

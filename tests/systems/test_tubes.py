@@ -67,9 +67,21 @@ def corpus(tmp_path_factory) -> Corpus:
 
 def make(root: Path, **changes) -> Config:
     values = dict(
-        cache_root=str(root / "cache"), workers=1, seeds=[0], head_width=8, head_lr=3e-3, finetune_epochs=0, bootstrap_resamples=20,
-        clip_frames=8, clip_shift_anomalous=2, clip_shift_normal=3, clip_width=0.125, i3d_size=32, i3d_rgb_weights="random", i3d_flow_weights="random",
-    )  # fmt: skip
+        cache_root=str(root / "cache"),
+        workers=1,
+        seeds=[0],
+        head_width=8,
+        head_lr=3e-3,
+        finetune_epochs=0,
+        bootstrap_resamples=20,
+        clip_frames=8,
+        clip_shift_anomalous=2,
+        clip_shift_normal=3,
+        clip_width=0.125,
+        i3d_size=32,
+        i3d_rgb_weights="random",
+        i3d_flow_weights="random",
+    )
     return Config(**{**values, **changes})
 
 

@@ -1,4 +1,5 @@
-"""A corpus, a system and a metric from outside the package, named in a parameter file, run through the workbook to a row."""
+"""A corpus, a system and a metric from outside the package, named in a parameter file, run through the workbook to a
+row."""
 
 from __future__ import annotations
 

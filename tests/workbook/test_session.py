@@ -78,7 +78,8 @@ def test_every_figure_is_seen_not_the_first_alone(tmp_path):
         f"import numpy as np\nfrom vadkit.report.figures import sample_grid\nfirst = {grid}",
         f"second = {grid}",
         f"from vadkit.report import rows\nthird = {grid}\n"
-        "for number, figure in enumerate((first, second, third)):\n    rows.save_figure(config, f'figure_{number}', figure)",
+        "for number, figure in enumerate((first, second, third)):\n    rows.save_figure(config, f'figure_{number}', "
+        "figure)",
     )
     code, text = vadkit(project, "run", "toy")
     assert code == 0, text

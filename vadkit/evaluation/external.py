@@ -38,7 +38,8 @@ SHOWN = 20  # faults named in an error; the rest is counted
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was wrong with one video. rule: how it was mended; empty for a fault, which leaves the video out."""
+    """One thing that was wrong with one video. rule: how it was mended; empty for a fault, which leaves the video
+    out."""
 
     kind: str
     video: str
@@ -157,7 +158,8 @@ def _table(reader: _Reader, path: Path) -> Iterator[_Scored]:
             ]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(
-            f"{path} is not a CSV in UTF-8 ({error}); expected rows of name, class (where given), frames, segment scores"
+            f"{path} is not a CSV in UTF-8 ({error}); expected rows of name, class (where given), frames, segment "
+            "scores"
         ) from None
     if rows and any(cell.lower() == "frames" for cell in rows[0][1]):  # the line of column names
         rows = rows[1:]
@@ -223,7 +225,8 @@ def _annotations(path: Path) -> dict[str, tuple[str, str, Spans | AnnotationErro
     """By name: (where, class, spans, or what is wrong with them)."""
     if not path.is_file():
         raise DataError(
-            f"no annotation {path}; expected UCF-Crime's Temporal_Anomaly_Annotation.txt, lines of <video> <class> start end start end"
+            f"no annotation {path}; expected UCF-Crime's Temporal_Anomaly_Annotation.txt, lines of <video> <class> "
+            "start end start end"
         )
     found: dict[str, tuple[str, str, Spans | AnnotationError]] = {}
     for number, line in numbered_lines(path):
@@ -257,18 +260,21 @@ def _lengths(path: Path) -> dict[str, int]:
     key = next((c for c in ("name", "video", "path") if c in columns), None)
     if key is None or "frames" not in columns:
         raise DataError(
-            f"{path}: expected the columns name (or video, or path) and frames, got {','.join(columns) or 'an empty file'}"
+            f"{path}: expected the columns name (or video, or path) and frames, got "
+            f"{','.join(columns) or 'an empty file'}"
         )
     found: dict[str, int] = {}
     for number, row in lines:
         name, frames = video_name(row[key] or ""), (row["frames"] or "").strip()
         if not name or not frames.isdecimal() or int(frames) == 0:
             raise DataError(
-                f"{path}, line {number}: expected a video and its number of frames, got '{row[key] or ''}' and '{frames}'"
+                f"{path}, line {number}: expected a video and its number of frames, got '{row[key] or ''}' and "
+                f"'{frames}'"
             )
         if found.get(name, int(frames)) != int(frames):
             raise DataError(
-                f"{path}, line {number}: {name} has {frames} frames here and {found[name]} further up; keep the right one"
+                f"{path}, line {number}: {name} has {frames} frames here and {found[name]} further up; keep the "
+                "right one"
             )
         found[name] = int(frames)
     return found

@@ -103,9 +103,9 @@ def chance(
 ) -> list[Chance]:
     """What each metric of `evaluate` would be by chance. training: how many training videos each class has.
 
-    Where config.interval_over is "sources", whole sources are shuffled, and the videos of each, as cuts of one recording
-    are not independent: the classes, source by source in a new order, are laid over the videos, source by source (our
-    reading where sources have different numbers of videos). Raises ValueError as `evaluate` does.
+    Where config.interval_over is "sources", whole sources are shuffled, and the videos of each, as cuts of one
+    recording are not independent: the classes, source by source in a new order, are laid over the videos, source by
+    source (our reading where sources have different numbers of videos). Raises ValueError as `evaluate` does.
     """
     _checked(recognised)
     try:

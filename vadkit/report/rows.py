@@ -164,7 +164,8 @@ def save_rows(config: Config, notebook: str, rows: Sequence[ResultRow]) -> Path:
 
 
 def load_results(config: Config) -> pd.DataFrame:
-    """All saved rows of the profile, none where nothing is saved yet, with `current`: whether made with these parameters."""
+    """All saved rows of the profile, none where nothing is saved yet, with `current`: whether made with these
+    parameters."""
     path = config.output_dir / "results.csv"
     if not path.is_file():
         return pd.DataFrame(columns=[*COLUMNS, "current"])

@@ -41,8 +41,8 @@ class Measured:
 
 
 def pointing_game(config: Config, explained: Mapping[int, Sequence[Explained]]) -> list[Measured]:
-    """How often a map's peak falls into an annotated box: each stream, the middle of the frame, a random place; then each
-    stream minus the middle, paired.
+    """How often a map's peak falls into an annotated box: each stream, the middle of the frame, a random place; then
+    each stream minus the middle, paired.
 
     explained: by seed, of the same frames. A map that is 0 throughout points nowhere and misses; an even one points at
     its middle. A random place hits as often as the boxes cover the frame. Raises ValueError where no frame has a box.
@@ -112,7 +112,8 @@ def _covered(boxes: np.ndarray, grid: int = 100) -> float:
 
 
 def randomised(scorer: Scorer, part: str, seed: int = 0) -> Scorer:
-    """A copy whose head, or whose streams, have forgotten what they learnt: each layer's weights shuffled among themselves.
+    """A copy whose head, or whose streams, have forgotten what they learnt: each layer's weights shuffled among
+    themselves.
 
     Shuffled rather than drawn anew, so that activations keep their size and the maps something to show; batch
     normalisation stays. Raises ValueError for another part.
@@ -132,7 +133,8 @@ def randomised(scorer: Scorer, part: str, seed: int = 0) -> Scorer:
 
 
 def agreement(config: Config, a: Sequence[Explained], b: Sequence[Explained], stream: str, what: str) -> Measured:
-    """Rank correlation of two models' maps of the same frames, mean over frames, with its interval; 1 for the same maps.
+    """Rank correlation of two models' maps of the same frames, mean over frames, with its interval; 1 for the same
+    maps.
 
     Frames where a map is constant have no correlation; where none has one, the value is undefined, with the
     reason. Raises ValueError where the frames differ.

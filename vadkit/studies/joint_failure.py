@@ -1,16 +1,19 @@
-"""How the second paper's first experiment reached 100 % "from the first epochs", and what the same model reaches done right.
+"""How the second paper's first experiment reached 100 % "from the first epochs", and what the same model reaches done
+right.
 
-The paper says (section V.A) that a varying number of segments broke its model, that fixed segments made it run, and that
-both accuracies then reached 100 %. Its code is not public. Three ways to hold data out, everything else alike, show
-what fixed segments invite:
+The paper says (section V.A) that a varying number of segments broke its model, that fixed segments made it run, and
+that both accuracies then reached 100 %. Its code is not public. Three ways to hold data out, everything else alike,
+show what fixed segments invite:
 
-    segments at random     every video cut into equal segments, each a sample by itself with its video's label; a random quarter held out
-    segments by source     the same samples; whole sources held out, so that no video, nor another of its camera, is on both sides
-    videos by source       whole videos of any length, padded and masked; the same sources held out
+- segments at random: every video cut into equal segments, each a sample by itself with its video's label; a random
+  quarter is held out;
+- segments by source: the same samples; whole sources are held out, so that no video, nor another of its camera, is on
+  both sides;
+- videos by source: whole videos of any length, padded and masked; the same sources are held out.
 
-All three train without dropout and weight decay, so that a network far smaller than those it stands for (1024 neurons) can
-overfit as they do. Held out of the training and validation side; the corpus's test videos are left alone, but for
-`Trial.tested`.
+All three train without dropout and weight decay, so that a network far smaller than those it stands for (1024
+neurons) can overfit as they do. Held out of the training and validation side; the corpus's test videos are left
+alone, but for `Trial.tested`.
 """
 
 from __future__ import annotations
@@ -42,7 +45,9 @@ if TYPE_CHECKING:
 
 RANDOM, BY_SOURCE, WHOLE = "segments at random", "segments by source", "videos by source"
 WAYS = (RANDOM, BY_SOURCE, WHOLE)
-SEGMENTS = 32  # of a video, as in the code that the paper's names come from; fewer where it has fewer analysed frames, for else some would be the same
+# Of a video, as in the code that the paper's names come from; fewer where it has fewer analysed frames, for else some
+# would be the same.
+SEGMENTS = 32
 FOLDS = 4  # one of them is held out
 EPOCHS = 8  # at most; or config.joint_epochs where that is fewer
 PHASE = 12  # of `derived_seed`
@@ -56,8 +61,8 @@ EVALUATION = 256  # samples scored together
 class Accuracy:
     """Shares of samples, all in [0, 1].
 
-    detection: anomalous or not, at a score of 0.5. classification: the most probable class. one_hot: of the class's yes/no outputs, each
-    counted by itself at 0.5, as "accuracy" under a binary cross-entropy may count them.
+    detection: anomalous or not, at a score of 0.5. classification: the most probable class. one_hot: of the class's
+    yes/no outputs, each counted by itself at 0.5, as "accuracy" under a binary cross-entropy may count them.
     """
 
     detection: float
@@ -69,8 +74,8 @@ class Accuracy:
 class Trial:
     """One way and seed: accuracy after each epoch, and at the end of each held-out video.
 
-    held: by name, (samples, detected rightly, classified rightly). tested: scores of the corpus's own test videos by the model of the
-    last epoch; empty with cross-validation, which has none apart.
+    held: by name, (samples, detected rightly, classified rightly). tested: scores of the corpus's own test videos by
+    the model of the last epoch; empty with cross-validation, which has none apart.
     """
 
     way: str
@@ -85,8 +90,9 @@ class Trial:
 class Segments:
     """What the fixed segments are like.
 
-    samples: their number; same_video: share of those held out at random whose nearest neighbour in training is of the same video;
-    mislabelled: share of the segments labelled anomalous that hold no annotated frame, None where nothing is annotated in time.
+    samples: their number; same_video: share of those held out at random whose nearest neighbour in training is of the
+    same video; mislabelled: share of the segments labelled anomalous that hold no annotated frame, None where nothing
+    is annotated in time.
     """
 
     samples: int
@@ -123,7 +129,8 @@ class _Samples:
 
 @dataclass(frozen=True)
 class HeldOut(SequenceSystem):
-    """The joint model trained without restraint, on what one way leaves for training; what the cache has is not done again."""
+    """The joint model trained without restraint, on what one way leaves for training; what the cache has is not done
+    again."""
 
     way: str = RANDOM
 
@@ -230,7 +237,8 @@ def run(config: Config, corpus: Corpus, progress: Progress | None = None) -> Fai
 
 
 def held_out(way: str, names: np.ndarray, sources: np.ndarray, anomalous: np.ndarray, seed: int) -> np.ndarray:
-    """Which samples are held out: one of `FOLDS` folds of samples, or of sources. Shape: (samples,) three times -> (samples,) bool.
+    """Which samples are held out: one of `FOLDS` folds of samples, or of sources. Shape: (samples,) three times ->
+    (samples,) bool.
 
     Raises ValueError for another way, DataError for too few videos.
     """
@@ -258,7 +266,8 @@ def held_out(way: str, names: np.ndarray, sources: np.ndarray, anomalous: np.nda
 
 
 def metrics_of(failure: Failure, config: Config, way: str) -> list[Metric]:
-    """detection_accuracy and classification_accuracy of held-out samples after the last epoch, with intervals over videos.
+    """detection_accuracy and classification_accuracy of held-out samples after the last epoch, with intervals over
+    videos.
 
     All seeds' held-out samples together; a video that several seeds hold out counts in each.
     """

@@ -44,7 +44,8 @@ def _best_epoch(
     what: str,
     progress: Progress | None,
 ) -> tuple[nn.Module, tuple[Epoch, ...]]:
-    """The model of the best epoch, and the history. one_epoch: number -> (mean loss, samples); validate: -> (loss, AUC)."""
+    """The model of the best epoch, and the history. one_epoch: number -> (mean loss, samples); validate: -> (loss,
+    AUC)."""
     history, best, kept = [], (-1.0, 0.0), {}
     with one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, phase, 0))
@@ -64,7 +65,8 @@ def _best_epoch(
 
 
 def _step(optimiser: torch.optim.Optimizer, loss: Tensor, what: str, rate: str) -> float:
-    """One step of the optimiser; the loss. Raises VadkitError where it is no longer finite. rate: "mil_lr (now 0.01)"."""
+    """One step of the optimiser; the loss. Raises VadkitError where it is no longer finite. rate: "mil_lr (now
+    0.01)"."""
     if not torch.isfinite(loss):
         raise VadkitError(f"{what}: the loss is {loss.item()}, expected a finite number; lower {rate}")
     optimiser.zero_grad(set_to_none=True)
@@ -208,7 +210,8 @@ def video_loss(out: Output, labels: Tensor, config: Config, class_weights: Tenso
 
 
 def class_weights(labels: Tensor, classes: int) -> Tensor:
-    """One minus a class's share of the videos, as Majhi et al. weigh classes: rare ones count a little more. Shape: (classes,)."""
+    """One minus a class's share of the videos, as Majhi et al. weigh classes: rare ones count a little more. Shape:
+    (classes,)."""
     return 1 - torch.bincount(labels, minlength=classes) / len(labels)
 
 
@@ -234,7 +237,8 @@ def train_epoch(
     weights: Tensor,
     what: str,
 ) -> float:
-    """One pass over the bags in random order, in padded batches; the mean loss. what: who trains, for an error's message.
+    """One pass over the bags in random order, in padded batches; the mean loss. what: who trains, for an error's
+    message.
 
     labels: (bags,) classes, 0 for normal. Raises VadkitError where the loss is no longer finite.
     """

@@ -1,4 +1,5 @@
-"""The bags that a corpus's videos give to training from video-level labels: features of equal segments, and sides to check.
+"""The bags that a corpus's videos give to training from video-level labels: features of equal segments, and sides to
+check.
 
 Weak labels: training and validation videos are stripped of their annotated spans before anything is sampled, so
 that which frames are taken cannot depend on them.
@@ -66,7 +67,8 @@ def load_bags(
 def own_items(
     config: Config, corpus: Corpus, progress: Progress | None, segments: Segments | None = None
 ) -> tuple[dict[str, Item], list[Problem]]:
-    """Bags of our features, by video name: of an even grid of frames or clips, the same for every video whatever is annotated in it."""
+    """Bags of our features, by video name: of an even grid of frames or clips, the same for every video whatever is
+    annotated in it."""
     inputs = bag_inputs(config)
     gather = _clip_rows if isinstance(inputs, ClipInputs) else _frame_rows
     found, rows, problems = gather(config, corpus, progress)
@@ -156,7 +158,8 @@ def _own_item(samples: Samples | Clips, rows: np.ndarray, inputs: FrameInputs, s
 def published_items(
     config: Config, corpus: Corpus, progress: Progress | None = None, segments: Segments | None = None
 ) -> tuple[dict[str, Item], list[Problem]]:
-    """Bags of the clip features in config.mil_published (`segments.read_published`), by video name; of at most as many segments as there are clips.
+    """Bags of the clip features in config.mil_published (`segments.read_published`), by video name; of at most as
+    many segments as there are clips.
 
     The videos themselves are read for their length alone, once.
     """
@@ -189,12 +192,14 @@ def _weak(video: Video) -> Video:
 
 
 def video_scores(item: Item, scores: np.ndarray, config: Config) -> VideoScores:
-    """A video's segment scores, to be held over its frames; one clock for all anomaly scores. Shape: (segments,) in [0, 1]."""
+    """A video's segment scores, to be held over its frames; one clock for all anomaly scores. Shape: (segments,) in
+    [0, 1]."""
     return on_clock(VideoScores.of(item, item.bag.starts, scores), config.analysis_fps)
 
 
 def padded(bags: Sequence[Bag]) -> tuple[Tensor, Tensor]:
-    """Bags of any length as one array, zeros after the last real instance. Shape: -> (bags, longest, D), and the (bags, longest) bool mask of what is real."""
+    """Bags of any length as one array, zeros after the last real instance. Shape: -> (bags, longest, D), and the
+    (bags, longest) bool mask of what is real."""
     longest = max(len(bag) for bag in bags)
     features = torch.zeros(len(bags), longest, bags[0].features.shape[1])
     mask = torch.zeros(len(bags), longest, dtype=torch.bool)

@@ -1,4 +1,5 @@
-"""What a system is, and the list of them: what it sees of a corpus, what its training reads, how it is trained and scores.
+"""What a system is, and the list of them: what it sees of a corpus, what its training reads, how it is trained and
+scores.
 
     system = find_system("2S-bag-ha", config)
     run = runner.run(config, corpus, system)
@@ -77,7 +78,8 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Task:
-    """One model to train: a system, a seed, a fold, and what is seen of its videos. checkpoint: a folder that survives a kill."""
+    """One model to train: a system, a seed, a fold, and what is seen of its videos. checkpoint: a folder that
+    survives a kill."""
 
     config: Config
     system: System

@@ -4,10 +4,10 @@
     run.recognised()  # {seed: [Recognised, ...]}, what vadkit.evaluation.recognition takes
 
 Video-level labels alone, as for the Learner (`vadkit.systems.bags`). A video has as many segments as it is long
-(config.joint_segment_seconds), and batches are padded and masked. The loss is binary cross-entropy, as the paper says, of a
-video's score: the mean of its config.joint_top_k largest segment scores (LSTM) or of all, weighted by attention; for
-the joint model plus config.joint_class_weight times the cross-entropy of the class. The epoch kept has the highest
-AUC over validation *videos*, among equals the lowest loss there.
+(config.joint_segment_seconds), and batches are padded and masked. The loss is binary cross-entropy, as the paper
+says, of a video's score: the mean of its config.joint_top_k largest segment scores (LSTM) or of all, weighted by
+attention; for the joint model plus config.joint_class_weight times the cross-entropy of the class. The epoch kept has
+the highest AUC over validation *videos*, among equals the lowest loss there.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SequenceSystem(BagSystem):
-    """model: a name of `vadkit.models.joint.NAMES`; classes: what it tells apart, the normal one first, known by the corpus."""
+    """model: a name of `vadkit.models.joint.NAMES`; classes: what it tells apart, the normal one first, known by the
+    corpus."""
 
     model: str = "joint"
     classes: tuple[str, ...] = ()
@@ -112,7 +113,8 @@ class SequenceSystem(BagSystem):
 
 
 def segment_count(frames: int, fps: float, config: Any) -> int:
-    """Into how many segments a video is cut: of joint_segment_seconds each, at least 1 and at most joint_max_segments."""
+    """Into how many segments a video is cut: of joint_segment_seconds each, at least 1 and at most
+    joint_max_segments."""
     wanted = round(frames / fps / config.joint_segment_seconds)
     return max(1, min(wanted, config.joint_max_segments, frames))
 

@@ -1,7 +1,9 @@
-"""The first paper's two ideas for the future (section 6): how suspicious a soft frame is, and a sampling rate for each class.
+"""The first paper's two ideas for the future (section 6): how suspicious a soft frame is, and a sampling rate for
+each class.
 
-Suspicion: "the model could be trained to distinguish soft anomalies as a different suspicious class, using for instance,
-a fuzzy assignment". They say neither which membership nor how wide; ours is by the distance in time from the crime.
+Suspicion: "the model could be trained to distinguish soft anomalies as a different suspicious class, using for
+instance, a fuzzy assignment". They say neither which membership nor how wide; ours is by the distance in time from
+the crime.
 
 Rates: adaptive sampling "can be made even more effective if, for example, the adaptivity also considers the different
 types of anomalies and their characteristics". They say neither which nor how; two readings, by config.class_rates_by:
@@ -39,10 +41,10 @@ def membership(
 ) -> np.ndarray:
     """How far frames belong to the suspicious class. Shape: (n,) frame numbers -> (n,) float32 in [0, 1].
 
-    Triangular (our reading): from 1 beside a hard span [start, end) evenly down to 0 at `seconds` from its nearest frame,
-    before as after; 0 within hard spans, which belong to the anomaly wholly, and where there is none: a normal video, or
-    one of which the video-level label alone is known (intervals None), whose frames are all hard. Raises ValueError where
-    fps or seconds is not above 0.
+    Triangular (our reading): from 1 beside a hard span [start, end) evenly down to 0 at `seconds` from its nearest
+    frame, before as after; 0 within hard spans, which belong to the anomaly wholly, and where there is none: a normal
+    video, or one of which the video-level label alone is known (intervals None), whose frames are all hard. Raises
+    ValueError where fps or seconds is not above 0.
     """
     if not fps > 0 or not seconds > 0:
         raise ValueError(f"expected fps and seconds above 0, got {fps} and {seconds}")
@@ -66,8 +68,8 @@ def suspicion_of(samples: Samples, rows: np.ndarray, seconds: float) -> np.ndarr
 
 @dataclass(frozen=True)
 class ClassRate:
-    """One class's share. seconds: of hard anomaly in the training videos; need: as `needs`; common_samples, samples: hard
-    ones at the common rate and at its own."""
+    """One class's share. seconds: of hard anomaly in the training videos; need: as `needs`; common_samples, samples:
+    hard ones at the common rate and at its own."""
 
     category: str
     videos: int
@@ -124,8 +126,8 @@ def rated(one: Samples, rate: float) -> Samples:
 def plan_rates(samples: Sequence[Samples], config: Config, progress: Progress | None = None) -> list[ClassRate]:
     """What each class of anomaly gets, by name. samples: of the training videos at the common rate.
 
-    The number of hard samples is counted as it will be drawn, in whole strides from each span's start, so the total is as
-    near to that of the common rate as whole strides allow.
+    The number of hard samples is counted as it will be drawn, in whole strides from each span's start, so the total
+    is as near to that of the common rate as whole strides allow.
     """
     members: dict[str, list[Samples]] = {}
     for one in samples:
@@ -144,9 +146,17 @@ def plan_rates(samples: Sequence[Samples], config: Config, progress: Progress | 
 
     rates = class_rates(wanted, common, lambda trial: sum(count(category, rate) for category, rate in trial.items()))
     return [
-        ClassRate(category, len(of), _seconds(of), wanted[category], rates[category], count(category, common), count(category, rates[category]))
+        ClassRate(
+            category,
+            len(of),
+            _seconds(of),
+            wanted[category],
+            rates[category],
+            count(category, common),
+            count(category, rates[category]),
+        )
         for category, of in members.items()
-    ]  # fmt: skip
+    ]
 
 
 def class_rates(
@@ -155,7 +165,8 @@ def class_rates(
     """Frames per second of each class, proportional to its need, within a factor of WITHIN of the common rate.
 
     needs: above 0, any unit. count: how many samples given rates draw, never falling as rates rise; the factor of
-    proportion is the one whose total is nearest to that of the common rate. Raises ValueError for a need that is not above 0.
+    proportion is the one whose total is nearest to that of the common rate. Raises ValueError for a need that is not
+    above 0.
     """
     if not needs:
         return {}
@@ -176,8 +187,8 @@ def class_rates(
 def needs(members: Mapping[str, Sequence[Samples]], config: Config) -> dict[str, float]:
     """How much each class wants to be sampled, in no unit: 1 on average over classes.
 
-    "change": the mean cosine distance between the pooled frame features of successive hard samples of a span; a class that never
-    has two takes the mean of the others. "seconds": 1 / its seconds of hard anomaly.
+    "change": the mean cosine distance between the pooled frame features of successive hard samples of a span; a class
+    that never has two takes the mean of the others. "seconds": 1 / its seconds of hard anomaly.
     """
     if config.class_rates_by == "seconds":
         found = {category: 1 / _seconds(of) for category, of in members.items()}

@@ -2,8 +2,8 @@
 
     run = runner.run(config, load_corpus(config), "MIL learner")
 
-Weak labels: training and validation videos are stripped of their annotated spans before anything is sampled, so
-that neither which frames are taken nor which epoch is kept can depend on them. The epoch kept is the one with the highest
+Weak labels: training and validation videos are stripped of their annotated spans before anything is sampled, so that
+neither which frames are taken nor which epoch is kept can depend on them. The epoch kept is the one with the highest
 AUC over validation *videos* (by largest segment score), among equals the one with the lowest ranking loss there.
 
 Training always sets validation videos aside, for it has an epoch to choose, also where config.early_stopping is off and

@@ -1,7 +1,8 @@
-"""Where a profile's trained models are: `outputs/<profile>/models/<system>.json`, written by notebooks, read by `vadkit score`.
+"""Where a profile's trained models are: `outputs/<profile>/models/<system>.json`, written by notebooks, read by
+`vadkit score`.
 
-Models stay in the cache. A record holds the parameters that they were trained with and paths relative to itself, so that
-project and cache can move together.
+Models stay in the cache. A record holds the parameters that they were trained with and paths relative to itself, so
+that project and cache can move together.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ PATHS = ("cache_root", *WEIGHTS)  # parameters that can be paths from the projec
 
 
 def read_facts(path: str | Path, kind: str = "system") -> dict[str, Any]:
-    """What a model's folder says of it. kind: a key that this kind of model has. Raises DataError where it has no such model."""
+    """What a model's folder says of it. kind: a key that this kind of model has. Raises DataError where it has no
+    such model."""
     try:
         facts = json.loads((Path(path) / FACTS).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -57,8 +59,8 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A recorded model. config: that of its training, paths made absolute; held_out: its fold is known to test the video
-    asked for."""
+    """A recorded model. config: that of its training, paths made absolute; held_out: its fold is known to test the
+    video asked for."""
 
     config: Config
     path: Path
@@ -123,7 +125,8 @@ def find_model(run: str | Path, system: str = "2S-bag-ha", seed: int = 0, video:
         near = difflib.get_close_matches(system, known, n=1, cutoff=0.6)
         hint = f"did you mean '{near[0]}'" if near else f"it has {', '.join(known)}"
         raise ConfigError(
-            f"{run} has no trained system '{system}'; {hint}? Another is recorded by vadkit.systems.record.save_models in the notebook that trains it"
+            f"{run} has no trained system '{system}'; {hint}? Another is recorded by "
+            "vadkit.systems.record.save_models in the notebook that trains it"
         )
     record = _read(folder / f"{system}.json", remedy)
     models = [one for one in record["models"] if one["seed"] == seed]
@@ -174,5 +177,6 @@ def _check_detector(then: dict | None, config: Config, remedy: str) -> None:
     now = detector_key(config)
     if now["weights"] != then["weights"]:
         raise WeightsError(
-            f"the detector {config.detector_weights} is not the one of the training: its content has changed; put the former file back, or {remedy} --force"
+            f"the detector {config.detector_weights} is not the one of the training: its content has changed; put "
+            f"the former file back, or {remedy} --force"
         )

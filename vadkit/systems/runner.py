@@ -1,4 +1,5 @@
-"""Train and score a system on a corpus, once per seed and fold: the same way for every family; the cache remembers each.
+"""Train and score a system on a corpus, once per seed and fold: the same way for every family; the cache remembers
+each.
 
     run = run(config, load_corpus(config), "2S-bag-ha")
     run.by_seed()  # {seed: [VideoScores, ...]}, what vadkit.evaluation takes
@@ -34,7 +35,8 @@ KIND = "models"
 
 @dataclass(frozen=True)
 class FoldRun:
-    """One model. tested, validation: scores of the videos on these sides; validation is empty where views are for training only."""
+    """One model. tested, validation: scores of the videos on these sides; validation is empty where views are for
+    training only."""
 
     sides: Sides
     path: Path
@@ -47,7 +49,8 @@ class FoldRun:
 
 @dataclass(frozen=True)
 class SeedRun:
-    """One seed. scores: of the test videos, in the corpus's order (with cross-validation each from the fold that did not train on it)."""
+    """One seed. scores: of the test videos, in the corpus's order (with cross-validation each from the fold that did
+    not train on it)."""
 
     seed: int
     scores: tuple[VideoScores, ...]
@@ -63,8 +66,8 @@ class SeedRun:
 
     @property
     def tested(self) -> tuple[tuple[VideoScores, ...], ...]:
-        """Test videos' scores by fold. A threshold chosen on a fold's validation videos is for its own test videos alone:
-        to another fold those validation videos are test videos."""
+        """Test videos' scores by fold. A threshold chosen on a fold's validation videos is for its own test videos
+        alone: to another fold those validation videos are test videos."""
         return tuple(fold.tested for fold in self.folds)
 
     @property
@@ -122,7 +125,8 @@ def run(config: Config, corpus: Corpus, system: System | str, progress: Progress
 def score_videos(
     run: Run, videos: Sequence[Video], progress: Progress | None = None
 ) -> tuple[dict[int, list[VideoScores]], list[Problem]]:
-    """Scores of videos beyond a run's test set, such as the classes it never saw (section 4.7), by seed; and what was wrong.
+    """Scores of videos beyond a run's test set, such as the classes it never saw (section 4.7), by seed; and what was
+    wrong.
 
     Raises ConfigError for a cross-validated run, which has no one model per seed, and DataError without videos.
     """

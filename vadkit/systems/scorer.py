@@ -1,4 +1,5 @@
-"""A trained system at scoring time: the network of a run's model folder, and what it says of images and of whole videos."""
+"""A trained system at scoring time: the network of a run's model folder, and what it says of images and of whole
+videos."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ class Scorer:
         return tuple(self.networks)
 
     def confidence(self, images: Mapping[str, np.ndarray], bags: np.ndarray | None = None) -> np.ndarray:
-        """Confidence of the anomaly class. Shape: (n, S, S, 3) uint8 RGB, or clips (n, T, S, S, 3), for each of `streams`, (n, 80) -> (n,) in [0, 1].
+        """Confidence of the anomaly class. Shape: (n, S, S, 3) uint8 RGB, or clips (n, T, S, S, 3), for each of
+        `streams`, (n, 80) -> (n,) in [0, 1].
 
         Raises KeyError for a stream without images.
         """
@@ -84,7 +86,8 @@ def score(inputs: FrameInputs, model_path: Path, samples: Sequence[Samples]) -> 
 
 
 def confidences(inputs: FrameInputs, model_path: Path) -> Callable[[Samples, np.ndarray], np.ndarray]:
-    """What gives a model's confidences: (samples, rows) -> (k,) in [0, 1], from cached features where the streams are as pretrained, else from images.
+    """What gives a model's confidences: (samples, rows) -> (k,) in [0, 1], from cached features where the streams are
+    as pretrained, else from images.
 
     Raises DataError where the folder holds no model, and as `load_model` does where it takes images.
     """

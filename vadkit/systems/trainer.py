@@ -57,18 +57,21 @@ class Examples:
     def __post_init__(self) -> None:
         if not len(self.features) == len(self.bags) == len(self.labels):
             raise ValueError(
-                f"expected as many features, bags and labels, got {len(self.features)}, {len(self.bags)} and {len(self.labels)}"
+                f"expected as many features, bags and labels, got {len(self.features)}, {len(self.bags)} and "
+                f"{len(self.labels)}"
             )
         if self.suspicion is not None and self.suspicion.shape != self.labels.shape:
             raise ValueError(
-                f"expected a membership of the suspicious class for each of {len(self.labels)} samples, got {tuple(self.suspicion.shape)}"
+                f"expected a membership of the suspicious class for each of {len(self.labels)} samples, got "
+                f"{tuple(self.suspicion.shape)}"
             )
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def targets(self, system: System) -> Tensor:
-        """What the loss compares with: the labels, or the three classes' fuzzy memberships. Shape: -> (n,) or (n, 3)."""
+        """What the loss compares with: the labels, or the three classes' fuzzy memberships. Shape: -> (n,) or (n,
+        3)."""
         if not system.suspicious:
             return self.labels
         if self.suspicion is None:
@@ -91,7 +94,8 @@ def make_head(config: Config, system: System, feature_dim: int, bag_dim: int = B
 
 
 def head_options(config: Config, system: System | None = None) -> dict[str, Any]:
-    """The head's parameters among the run's; a suspicious class takes three neurons, whatever config.output says of two classes."""
+    """The head's parameters among the run's; a suspicious class takes three neurons, whatever config.output says of
+    two classes."""
     output = "suspicious" if system is not None and system.suspicious else config.output
     options = {
         "width": config.head_width,
@@ -120,14 +124,14 @@ def train(
 ) -> Trained:
     """Train one system with one seed; resumes from `checkpoint_dir` where that holds an unfinished run.
 
-    backbones: builds the pretrained streams, called for phase two only. A checkpoint is written after
-    an epoch that ends `checkpoint_seconds` or more after the last one; the caller deletes it once the result is kept
-    (`forget_checkpoint`). Class weights: the mean over the batch of weight * loss; mining ranks by that weighted loss; early stopping watches the
-    unweighted validation loss, and phase two starts from phase one's best (our readings, the paper
-    names none of them). With a suspicious class training, mining and early stopping take the cross-entropy of the fuzzy
-    targets, where the hard anomaly alone has the anomaly's weight, as soft frames have the normal one elsewhere. Raises
-    DataError where a class is missing from the training set, or the validation set that early stopping needs; VadkitError
-    where the loss is no longer finite.
+    backbones: builds the pretrained streams, called for phase two only. A checkpoint is written after an epoch that
+    ends `checkpoint_seconds` or more after the last one; the caller deletes it once the result is kept
+    (`forget_checkpoint`). Class weights: the mean over the batch of weight * loss; mining ranks by that weighted
+    loss; early stopping watches the unweighted validation loss, and phase two starts from phase one's best (our
+    readings, the paper names none of them). With a suspicious class training, mining and early stopping take the
+    cross-entropy of the fuzzy targets, where the hard anomaly alone has the anomaly's weight, as soft frames have the
+    normal one elsewhere. Raises DataError where a class is missing from the training set, or the validation set that
+    early stopping needs; VadkitError where the loss is no longer finite.
     """
     _check(system, training, validation)
     device = torch.device(device)
@@ -318,7 +322,8 @@ class _Run:
     def _diverged(self, which: str, loss: float) -> VadkitError:
         name, value = ("head_lr", self.config.head_lr) if self.phase == 1 else ("finetune_lr", self.config.finetune_lr)
         return VadkitError(
-            f"{self.system.name}, seed {self.seed}: the {which} loss is {loss} in epoch {self.epoch} of phase {self.phase}, expected a finite number; "
+            f"{self.system.name}, seed {self.seed}: the {which} loss is {loss} in epoch {self.epoch} of phase "
+            f"{self.phase}, expected a finite number; "
             f"lower {name} (now {value:g}), or look for features that are not finite"
         )
 
@@ -356,11 +361,13 @@ def _check(system: System, training: Examples, validation: Examples | None) -> N
             else f"{len(training)} samples, all {'anomalous' if anomalous else 'normal'}"
         )
         raise DataError(
-            f"{system.name}: training needs normal and anomalous samples, got {what}; give it videos of both kinds, with annotations"
+            f"{system.name}: training needs normal and anomalous samples, got {what}; give it videos of both kinds, "
+            "with annotations"
         )
     if system.early_stopping and (validation is None or len(validation) == 0):
         raise DataError(
-            f"{system.name}: early stopping needs validation samples, got none; raise validation_fraction, give more videos, or take a system without early stopping"
+            f"{system.name}: early stopping needs validation samples, got none; raise validation_fraction, give more "
+            "videos, or take a system without early stopping"
         )
 
 

@@ -1,4 +1,5 @@
-"""oracle-I3D and ws-I3D: a two-stream I3D on tubes instead of whole frames (table 2; Landi et al. 2019, arXiv 1901.10364).
+"""oracle-I3D and ws-I3D: a two-stream I3D on tubes instead of whole frames (table 2; Landi et al. 2019, arXiv
+1901.10364).
 
 oracle: trained on the annotated tubes of anomalous videos and on tubes of normal ones. ws: trained on tubes that were
 found in the anomalous videos of which only the label is used, by oracles that were trained on other videos.
@@ -8,9 +9,9 @@ Our readings, for of that paper no more than abstract and introduction could be 
 - Normal videos give tubes as well, where most moves, their sides drawn from those of the annotated ones, so that
   neither cropping itself nor the size of a crop gives the class away.
 - A test video is cut where most moves, one window of the median training side: what is annotated in it decides nothing.
-- ws is cross-fitted: training sources are cut in two halves, and the oracle of one half finds the tubes of the other, so
-  that no oracle labels what it was trained on. Sizes of windows come from the oracle's half too. The videos are those
-  of the training list, without their boxes: UCF-Crime's further videos of the same classes, which Landi et al. could
+- ws is cross-fitted: training sources are cut in two halves, and the oracle of one half finds the tubes of the other,
+  so that no oracle labels what it was trained on. Sizes of windows come from the oracle's half too. The videos are
+  those of the training list, without their boxes: UCF-Crime's further videos of the same classes, which Landi et al. could
   add, are not in the lists.
 - Found are, of each anomalous video, the clips that the oracle is surest of, of every clip its best window; as large a
   share of a video's clips as is anomalous, on average, in the videos of the oracle's half.
@@ -139,8 +140,8 @@ class TubeSystem(I3DSystem):
 
 
 def taken(searched: Tubes, confidence: np.ndarray, share: float) -> Tubes:
-    """A searched video's tubes, all called anomalous, of which those found are trained on: its surest clips, of each the
-    best window.
+    """A searched video's tubes, all called anomalous, of which those found are trained on: its surest clips, of each
+    the best window.
 
     confidence: (n,) of each tube; share: of its clips to take, at least one.
     """

@@ -37,7 +37,8 @@ def start(namespace: Mapping[str, Any]) -> Config:
 
     from vadkit.core.compute import device_of
 
-    # The inline backend makes figures show when it is first used. Within `rc_context`, as our figures are drawn, that would be
+    # The inline backend makes figures show when it is first used. Within `rc_context`, as our figures are drawn, that
+    # would be
     # undone at the end, and only the first figure would be seen.
     plt.switch_backend(matplotlib.get_backend())
     print(f"profile {config.profile} (fingerprint {config.fingerprint()}), results in {config.output_dir}")
