@@ -2,14 +2,15 @@
 
     python benchmarks/ucf_videos.py --data-root data/ucf_crime/videos --labels data/ucf_crime/videos.csv [-p KEY VALUE]
 
-labels: a CSV with the columns path, class, frames_per_segment and segment_labels (a 0 or 1 for each segment). Videos without
-segment labels that are not normal take no part: nobody has said where their anomaly is. A video with no segment marked is normal,
-whatever its class. Cross-validation by video; parameters are those of params/fights.yaml but for the ones below. Prints a table and a JSON
-line, and records the models, so that afterwards
+labels: a CSV with the columns path, class, frames_per_segment and segment_labels (a 0 or 1 for each segment). Videos
+without segment labels that are not normal take no part: nobody has said where their anomaly is. A video with no
+segment marked is normal, whatever its class. Cross-validation by video; parameters are those of params/fights.yaml
+but for the ones below. Prints a table and a JSON line, and records the models, so that afterwards
 
     vadkit score VIDEO --run outputs/ucf_videos --system "MIL learner" --overlay out.mp4
 
-scores one of the videos by the fold that did not train on it, or any other video. What the numbers can and cannot mean: docs/ucf_videos.md.
+scores one of the videos by the fold that did not train on it, or any other video. What the numbers can and cannot
+mean: docs/ucf_videos.md.
 """
 
 from __future__ import annotations

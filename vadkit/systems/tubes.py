@@ -11,8 +11,8 @@ Our readings, for of that paper no more than abstract and introduction could be 
 - A test video is cut where most moves, one window of the median training side: what is annotated in it decides nothing.
 - ws is cross-fitted: training sources are cut in two halves, and the oracle of one half finds the tubes of the other,
   so that no oracle labels what it was trained on. Sizes of windows come from the oracle's half too. The videos are
-  those of the training list, without their boxes: UCF-Crime's further videos of the same classes, which Landi et al. could
-  add, are not in the lists.
+  those of the training list, without their boxes: UCF-Crime's further videos of the same classes, which Landi et al.
+  could add, are not in the lists.
 - Found are, of each anomalous video, the clips that the oracle is surest of, of every clip its best window; as large a
   share of a video's clips as is anomalous, on average, in the videos of the oracle's half.
 - No system of table 2 is trained on soft frames. For ws they are the clips that are not among the found.
