@@ -93,8 +93,7 @@ def test_detection_is_not_asked_of_anomalous_videos():
 
 
 def test_a_video_that_is_surely_normal_is_given_no_anomaly():
-    """Its whole probability is on the normal class: whichever class it has, no class among anomalies was given to
-    it."""
+    """Its whole probability is on the normal class: no class among anomalies was given to it, whichever it has."""
     sure = [Recognised(f"v{k}", c, f"s{k}", CLASSES, np.array([1.0, 0, 0, 0])) for k, c in enumerate(CLASSES[1:] * 2)]
     found = values(evaluate({0: sure}, CONFIG))
     assert found["accuracy"] == found["macro_f1"] == 0
@@ -107,8 +106,7 @@ def test_a_video_that_is_surely_normal_is_given_no_anomaly():
 
 
 def test_chance_shuffles_whole_sources_where_intervals_are_over_sources():
-    """Cuts of a recording that all have its class, and a model that knows recordings: easy to reach with whole
-    sources."""
+    """Cuts of a recording all have its class, and a model that knows recordings is easily reached by whole sources."""
     truth = [1 + s % 2 for s in range(6) for _ in range(10)]
     made = [replace(v, source=f"s{k // 10}") for k, v in enumerate(videos(truth, skill=50.0))]
     over_sources = CONFIG.model_copy(update={"interval_over": "sources"})

@@ -90,9 +90,7 @@ def figure_3(test: Sequence[VideoScores], config: Config, unseen: Sequence[Video
     waiting: dict[str, list[Panel]] = {}
     for kind in dict.fromkeys(FIGURE_3):
         members, wanted = found.get(kind, []), FIGURE_3.count(kind)
-        chosen = [
-            Panel(kind, *members[place], of=len(members)) for place in _spread(len(members), min(wanted, len(members)))
-        ]
+        chosen = _spread(kind, members, min(wanted, len(members)))
         waiting[kind] = chosen + [Panel(kind, None, None, len(members))] * (wanted - len(chosen))
     return [waiting[kind].pop(0) for kind in FIGURE_3]
 
@@ -110,31 +108,25 @@ def choose_timelines(
     while sum(share.values()) < min(panels, sum(len(m) for m in found.values())):
         kind = max((k for k in share if share[k] < len(found[k])), key=lambda k: len(found[k]) / (share[k] + 1))
         share[kind] += 1
-    return [
-        Panel(kind, *found[kind][place], of=len(found[kind]))
-        for kind, count in share.items()
-        for place in _spread(len(found[kind]), count)
-    ]
+    return [panel for kind, count in share.items() for panel in _spread(kind, found[kind], count)]
 
 
-def _by_kind(
-    test: Sequence[VideoScores], config: Config, unseen: Sequence[VideoScores]
-) -> dict[str, list[tuple[VideoScores, np.ndarray]]]:
-    of_kind: dict[str, list[tuple[VideoScores, np.ndarray]]] = {kind: [] for kind in KINDS}
+def _by_kind(test: Sequence[VideoScores], config: Config, unseen: Sequence[VideoScores]) -> dict[str, list]:
+    """(video, its score) of each kind that occurs, by mean confidence, then name."""
+    of_kind = {kind: [] for kind in KINDS}
     for videos, is_unseen in ((test, False), ([v for v in unseen if v.label], True)):
         for video in videos:
             sas = video_sas(video, config)
             of_kind[outcome(video, sas, is_unseen)].append((video.stepped, sas))
-    return {
-        kind: sorted(members, key=lambda m: (float(np.mean(m[0].confidence)), m[0].name))
-        for kind, members in of_kind.items()
-        if members
-    }
+    for members in of_kind.values():
+        members.sort(key=lambda m: (float(np.mean(m[0].confidence)), m[0].name))
+    return {kind: members for kind, members in of_kind.items() if members}
 
 
-def _spread(members: int, count: int) -> list[int]:
-    """`count` different places among `members`, evenly spaced; one takes the middle."""
-    return ((np.arange(count) + 0.5) * members / max(count, 1)).astype(int).tolist()
+def _spread(kind: str, members: Sequence[tuple[VideoScores, np.ndarray]], count: int) -> list[Panel]:
+    """`count` different ones of the members, evenly spaced in their order; one takes the middle."""
+    places = ((np.arange(count) + 0.5) * len(members) / max(count, 1)).astype(int)
+    return [Panel(kind, *members[place], of=len(members)) for place in places]
 
 
 def moments(video: VideoScores) -> list[int]:

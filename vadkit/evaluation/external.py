@@ -19,15 +19,15 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from vadkit.core.errors import DataError
+from vadkit.core.errors import AnnotationError, DataError
 from vadkit.corpora.ucf_crime import Spans, temporal_spans, video_name
-from vadkit.corpora.vatic import AnnotationError, numbered_lines
+from vadkit.corpora.vatic import numbered_lines
 from vadkit.corpora.video import NORMAL, Problem
 from vadkit.evaluation.scores import VideoScores
 
@@ -38,8 +38,7 @@ SHOWN = 20  # faults named in an error; the rest is counted
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was wrong with one video. rule: how it was mended; empty for a fault, which leaves the video
-    out."""
+    """One thing that was wrong with one video. rule: how it was mended; empty for a fault: the video is left out."""
 
     kind: str
     video: str
@@ -50,9 +49,8 @@ class Finding:
     @property
     def problem(self) -> Problem:
         """The same for `report.save_problems`."""
-        return Problem(
-            self.where, f"{self.video}: {self.what}" + (f"; rule '{self.rule}'" if self.rule else ""), not self.rule
-        )
+        rule = f"; rule '{self.rule}'" if self.rule else ""
+        return Problem(self.where, f"{self.video}: {self.what}{rule}", not self.rule)
 
 
 @dataclass(frozen=True)
@@ -88,116 +86,90 @@ class _Scored:
         return self.values[(np.arange(self.frames, dtype=np.int64) * len(self.values)) // self.frames]
 
 
-@dataclass
-class _Reader:
-    findings: list[Finding] = field(default_factory=list)
-
-    def note(self, kind: str, video: str, where: str | Path, what: str, rule: str = "") -> None:
-        self.findings.append(Finding(kind, video, str(where), what, rule))
-
-
-# --- the public way in -------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class _Annotation:
+    where: str
+    category: str
+    spans: Spans | AnnotationError  # or what is wrong with them
 
 
-def read(
-    scores: str | Path,
-    annotations: str | Path,
-    fps: float = 30.0,
-    slack: int | None = None,
-    lengths: str | Path | None = None,
-    leave_out: bool = False,
-) -> Given:
+def read(scores, annotations, fps: float = 30.0, slack: int | None = None, lengths=None, leave_out=False) -> Given:
     """Read scores and the temporal annotation of UCF-Crime, and align them by the rules above.
 
-    scores: a CSV, one row a video (name, class where given, frames, then equal segments), or a folder of <name>.npy
-    with a score for each frame. fps: of all videos, for delays in seconds; UCF-Crime's is 30. slack: frames that
-    lengths may differ by, instead of one segment. lengths: a CSV with the columns name (or video, or path) and
-    frames, the true length of videos where it is known. leave_out: go on without videos at fault. Raises DataError
-    for files that cannot be read, for faults otherwise, each named, and where no video is left.
+    scores: the path of a CSV, one row a video (name, class where given, frames, then equal segments), or a folder of
+    <name>.npy with a score for each frame. fps: of all videos, for delays in seconds; UCF-Crime's is 30. slack:
+    frames that lengths may differ by, instead of one segment. lengths: of a CSV with the columns name (or video, or
+    path) and frames, the true length of videos where it is known. leave_out: go on without videos at fault. Raises
+    DataError for files that cannot be read, for faults otherwise, each named, and where no video is left.
     """
     if slack is not None and slack < 0:
         raise DataError(f"the slack is a number of frames, 0 or more, got {slack}")
     if not (np.isfinite(fps) and fps > 0):
         raise DataError(f"expected a positive frame rate, got {fps}")
-    reader, scores, annotations = _Reader(), Path(scores), Path(annotations)
+    scores, annotations = Path(scores), Path(annotations)
     if not scores.exists():
         raise DataError(f"no scores at {scores}; expected a CSV, one row a video, or a folder of <name>.npy")
-    scored = list(_folder(reader, scores) if scores.is_dir() else _table(reader, scores))
+    by_name: dict[str, list[_Scored]] = {}
+    findings: list[Finding] = []
+    for one in _folder(scores) if scores.is_dir() else _table(scores):
+        if isinstance(one, Finding):
+            findings.append(one)
+        else:
+            by_name.setdefault(one.name, []).append(one)
     named = _annotations(annotations)
-    true_lengths = _lengths(Path(lengths)) if lengths is not None else {}
+    true_lengths = _lengths(Path(lengths)) if lengths is not None else None
+    seen = set(by_name) | {f.video for f in findings}
     videos = []
-    for one in _once(reader, scored):
-        if one.name not in named:
-            reader.note("unknown video", one.name, one.where, f"no line in {annotations}")
-            continue
-        video = _aligned(reader, one, named[one.name], true_lengths.get(one.name), bool(true_lengths), fps, slack)
-        videos += [video] if video is not None else []
-    seen = {one.name for one in scored} | {f.video for f in reader.findings}
+    for name, (one, *more) in by_name.items():
+        if more:  # nobody knows which is meant
+            places = "; ".join(each.where for each in (one, *more))
+            findings.append(Finding("duplicate video", name, one.where, f"given {1 + len(more)} times: {places}"))
+        elif name not in named:
+            findings.append(Finding("unknown video", name, one.where, f"no line in {annotations}"))
+        else:
+            video, found = _aligned(one, named[name], true_lengths, fps, one.slack if slack is None else slack)
+            findings += found
+            videos += [video] if video is not None else []
     for name in (n for n in named if n not in seen):
-        reader.note("unscored video", name, annotations, f"annotated, without scores in {scores}")
-    faults = [f for f in reader.findings if not f.rule]
+        findings.append(Finding("unscored video", name, str(annotations), f"annotated, without scores in {scores}"))
+    faults = [f for f in findings if not f.rule]
     if faults and not leave_out:
-        raise DataError(_faults(scores, faults))
+        raise DataError(_listed(scores, faults))
     if not videos:
-        raise DataError(f"{scores}: no video is left to evaluate. {_faults(scores, faults)}")
-    segments = sorted({len(one.values) for one in scored})
-    layout = "a score for each frame" if scores.is_dir() else f"{segments[0]} equal segments a video"
-    return Given(tuple(videos), tuple(reader.findings), layout)
+        raise DataError(f"{scores}: no video is left to evaluate. {_listed(scores, faults)}")
+    segments = min(len(one.values) for one, *_ in by_name.values())
+    layout = "a score for each frame" if scores.is_dir() else f"{segments} equal segments a video"
+    return Given(tuple(videos), tuple(findings), layout)
 
 
 # --- reading -----------------------------------------------------------------------------------------------------
 
 
-def _table(reader: _Reader, path: Path) -> Iterator[_Scored]:
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = [
-                (number, [cell.strip() for cell in row])
-                for number, row in enumerate(csv.reader(file), 1)
-                if any(cell.strip() for cell in row)
-            ]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(
-            f"{path} is not a CSV in UTF-8 ({error}); expected rows of name, class (where given), frames, segment "
-            "scores"
-        ) from None
+def _table(path: Path) -> Iterator[_Scored | Finding]:
+    expected = "one row a video: name, class (where given), frames, segment scores"
+    rows = _csv(path, expected)
     if rows and any(cell.lower() == "frames" for cell in rows[0][1]):  # the line of column names
         rows = rows[1:]
     if not rows:
-        raise DataError(f"{path}: expected one row a video (name, class where given, frames, segment scores), got none")
-    widths = Counter(len(row) for _, row in rows)
-    width = widths.most_common(1)[0][0]
+        raise DataError(f"{path}: expected {expected}; got none")
+    width = Counter(len(row) for _, row in rows).most_common(1)[0][0]
     for number, row in rows:
         name, where = video_name(row[0]), f"{path}, line {number}"
         has_class = len(row) > 1 and _number(row[1]) is None
-        frames = _number(row[1 + has_class]) if len(row) > 1 + has_class else None
-        cells = row[2 + has_class :]
+        length, cells = "".join(row[1 + has_class : 2 + has_class]), row[2 + has_class :]
+        frames = _number(length)
         if len(row) != width or not cells:
-            reader.note(
-                "malformed row",
-                name,
-                where,
-                f"expected {width} columns as most rows have, and segment scores among them; got {len(row)}",
-            )
+            what = f"expected {width} columns as most rows have, and segment scores among them; got {len(row)}"
+            yield Finding("malformed row", name, where, what)
         elif frames is None or not np.isfinite(frames) or frames != int(frames) or frames < len(cells):
-            reader.note(
-                "malformed row",
-                name,
-                where,
-                f"expected the number of frames, at least its {len(cells)} segments, got '{row[1 + has_class]}'",
-            )
+            what = f"expected the number of frames, at least its {len(cells)} segments, got '{length}'"
+            yield Finding("malformed row", name, where, what)
         else:
-            values = [_number(cell) for cell in cells]
-            yield _Scored(
-                name,
-                where,
-                row[1] if has_class else "",
-                int(frames),
-                np.array([np.nan if v is None else v for v in values]),
-            )
+            values = np.array([_number(cell) for cell in cells], np.float64)  # NaN for what is no number
+            yield _Scored(name, where, row[1] if has_class else "", int(frames), values)
 
 
-def _folder(reader: _Reader, path: Path) -> Iterator[_Scored]:
+def _folder(path: Path) -> Iterator[_Scored | Finding]:
     files = sorted(path.glob("*.npy"))
     if not files:
         raise DataError(f"{path}: expected <name>.npy files, one a video, with a score for each frame; there is none")
@@ -206,29 +178,22 @@ def _folder(reader: _Reader, path: Path) -> Iterator[_Scored]:
         try:
             values = np.load(file, allow_pickle=False)
         except (ValueError, OSError, EOFError) as error:
-            reader.note("malformed file", name, file, f"not a NumPy array of numbers ({error})")
+            yield Finding("malformed file", name, str(file), f"not a NumPy array of numbers ({error})")
             continue
         if values.ndim == 2 and 1 in values.shape:
             values = values.reshape(-1)
         if values.ndim != 1 or len(values) == 0 or values.dtype.kind not in "fiub":
-            reader.note(
-                "malformed file",
-                name,
-                file,
-                f"expected a vector of numbers, one a frame, got shape {values.shape} of {values.dtype}",
-            )
-            continue
-        yield _Scored(name, str(file), "", len(values), values.astype(np.float64))
+            what = f"expected a vector of numbers, one a frame, got shape {values.shape} of {values.dtype}"
+            yield Finding("malformed file", name, str(file), what)
+        else:
+            yield _Scored(name, str(file), "", len(values), values.astype(np.float64))
 
 
-def _annotations(path: Path) -> dict[str, tuple[str, str, Spans | AnnotationError]]:
-    """By name: (where, class, spans, or what is wrong with them)."""
+def _annotations(path: Path) -> dict[str, _Annotation]:
+    expected = "lines of <video> <class> start end start end"
     if not path.is_file():
-        raise DataError(
-            f"no annotation {path}; expected UCF-Crime's Temporal_Anomaly_Annotation.txt, lines of <video> <class> "
-            "start end start end"
-        )
-    found: dict[str, tuple[str, str, Spans | AnnotationError]] = {}
+        raise DataError(f"no annotation {path}; expected UCF-Crime's Temporal_Anomaly_Annotation.txt, {expected}")
+    found: dict[str, _Annotation] = {}
     for number, line in numbered_lines(path):
         where, fields = f"{path}, line {number}", line.split()
         name, category = video_name(fields[0]), fields[1] if len(fields) > 1 else ""
@@ -240,44 +205,42 @@ def _annotations(path: Path) -> dict[str, tuple[str, str, Spans | AnnotationErro
                 spans = AnnotationError(where, "annotated twice")
         except AnnotationError as error:
             spans = error
-        found[name] = (where, category, spans)
+        found[name] = _Annotation(where, category, spans)
     if not found:
-        raise DataError(f"{path}: expected lines of <video> <class> start end start end, got none")
+        raise DataError(f"{path}: expected {expected}, got none")
     return found
 
 
 def _lengths(path: Path) -> dict[str, int]:
+    expected = "the columns name (or video, or path) and frames"
     if not path.is_file():
-        raise DataError(f"no lengths at {path}; expected a CSV with the columns name (or video, or path) and frames")
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file)
-            columns, lines = rows.fieldnames or (), [(rows.line_num, row) for row in rows]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(
-            f"{path} is not a CSV in UTF-8 ({error}); expected the columns name (or video, or path) and frames"
-        ) from None
+        raise DataError(f"no lengths at {path}; expected a CSV with {expected}")
+    (_, columns), *rows = _csv(path, expected) or [(0, [])]
     key = next((c for c in ("name", "video", "path") if c in columns), None)
     if key is None or "frames" not in columns:
-        raise DataError(
-            f"{path}: expected the columns name (or video, or path) and frames, got "
-            f"{','.join(columns) or 'an empty file'}"
-        )
+        raise DataError(f"{path}: expected {expected}, got {','.join(columns) or 'an empty file'}")
     found: dict[str, int] = {}
-    for number, row in lines:
-        name, frames = video_name(row[key] or ""), (row["frames"] or "").strip()
+    for number, row in rows:
+        cells = dict(zip(columns, row, strict=False))
+        name, frames = video_name(cells[key]), cells.get("frames", "")
         if not name or not frames.isdecimal() or int(frames) == 0:
-            raise DataError(
-                f"{path}, line {number}: expected a video and its number of frames, got '{row[key] or ''}' and "
-                f"'{frames}'"
-            )
-        if found.get(name, int(frames)) != int(frames):
-            raise DataError(
-                f"{path}, line {number}: {name} has {frames} frames here and {found[name]} further up; keep the "
-                "right one"
-            )
-        found[name] = int(frames)
+            got = f"'{cells[key]}' and '{frames}'"
+            raise DataError(f"{path}, line {number}: expected a video and its number of frames, got {got}")
+        if found.setdefault(name, int(frames)) != int(frames):
+            both = f"{name} has {frames} frames here and {found[name]} further up"
+            raise DataError(f"{path}, line {number}: {both}; keep the right one")
     return found
+
+
+def _csv(path: Path, expected: str) -> list[tuple[int, list[str]]]:
+    """(line number, cells) of each row that is not empty."""
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            rows = csv.reader(file)
+            found = [(rows.line_num, [cell.strip() for cell in row]) for row in rows]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} is not a CSV in UTF-8 ({error}); expected {expected}") from None
+    return [(number, row) for number, row in found if any(row)]
 
 
 def _number(text: str) -> float | None:
@@ -290,113 +253,65 @@ def _number(text: str) -> float | None:
 # --- aligning ----------------------------------------------------------------------------------------------------
 
 
-def _once(reader: _Reader, scored: list[_Scored]) -> Iterator[_Scored]:
-    """The videos given once; of those given twice nobody knows which is meant."""
-    times = Counter(one.name for one in scored)
-    told: set[str] = set()
-    for one in scored:
-        if times[one.name] == 1:
-            yield one
-        elif one.name not in told:
-            told.add(one.name)
-            places = "; ".join(other.where for other in scored if other.name == one.name)
-            reader.note("duplicate video", one.name, one.where, f"given {times[one.name]} times: {places}")
-
-
 def _aligned(
-    reader: _Reader,
-    one: _Scored,
-    annotation: tuple,
-    length: int | None,
-    lengths_given: bool,
-    fps: float,
-    slack: int | None,
-) -> VideoScores | None:
-    where, category, spans = annotation
-    slack = one.slack if slack is None else slack
-    fault = _fault(one, annotation)
+    one: _Scored, annotation: _Annotation, lengths: dict[str, int] | None, fps: float, slack: int
+) -> tuple[VideoScores | None, list[Finding]]:
+    """(the video, None where it is at fault; what was found). lengths: the true ones by name, where any are given."""
+    frames = (lengths or {}).get(one.name, one.frames)
+    past = 0
+    if not isinstance(annotation.spans, AnnotationError):
+        past = max((stop for _, stop in annotation.spans), default=0) - frames
+    fault = _fault(one, annotation, frames, past, slack)
     if fault:
-        reader.note(*fault)
-        return None
-    values = one.over_frames()
-    if length is not None and abs(length - one.frames) > slack:
-        reader.note(
-            "length differs",
-            one.name,
-            one.where,
-            f"scores for {one.frames} frames, the video has {length}: a difference beyond the slack of {slack}",
-        )
-        return None
-    end = one.frames if length is None else length
-    if length is None and lengths_given:
-        reader.note(
-            "length unknown",
-            one.name,
-            one.where,
-            f"not among the lengths given: its {one.frames} scored frames count",
-            AS_SCORED,
-        )
-    past = max((stop for _, stop in spans), default=0) - end
-    if past > slack:
-        reader.note(
-            "annotation past the end",
-            one.name,
-            where,
-            f"ends {past} frames past the last of {end}, beyond the slack of {slack}",
-        )
-        return None
-    if length is not None and length != one.frames:
-        rule = "hold" if length > one.frames else "cut"
-        values = values[np.minimum(np.arange(length), one.frames - 1)]
-        reader.note(
-            "length differs", one.name, one.where, f"scores for {one.frames} frames, the video has {length}", rule
-        )
+        return None, [fault]
+    values, found = one.over_frames(), []
+    if lengths and one.name not in lengths:
+        what = f"not among the lengths given: its {one.frames} scored frames count"
+        found.append(Finding("length unknown", one.name, one.where, what, AS_SCORED))
+    if frames != one.frames:
+        values = values[np.minimum(np.arange(frames), one.frames - 1)]
+        what = f"scores for {one.frames} frames, the video has {frames}"
+        rule = "hold" if frames > one.frames else "cut"
+        found.append(Finding("length differs", one.name, one.where, what, rule))
     if past > 0:
-        reader.note("annotation past the end", one.name, where, f"ends {past} frames past the last of {end}", "clip")
-    labels = np.zeros(end, np.uint8)
-    for start, stop in spans:
+        what = f"ends {past} frames past the last of {frames}"
+        found.append(Finding("annotation past the end", one.name, annotation.where, what, "clip"))
+    labels = np.zeros(frames, np.uint8)
+    for start, stop in annotation.spans:
         labels[start:stop] = 1
     index = np.append(0, np.flatnonzero(np.diff(values)) + 1)  # a score holds until it changes: nothing is lost
-    return VideoScores(one.name, category, one.name, fps, index, values[index], labels)
+    return VideoScores(one.name, annotation.category, one.name, fps, index, values[index], labels), found
 
 
-def _fault(one: _Scored, annotation: tuple) -> tuple[str, str, str, str] | None:
-    """What is wrong with a video's scores or its line, as the arguments of `note`."""
-    where, category, spans = annotation
+def _fault(one: _Scored, annotation: _Annotation, frames: int, past: int, slack: int) -> Finding | None:
+    """What is wrong with a video's scores or its line. past: frames by which the annotation passes the end."""
     unreal = np.flatnonzero(~np.isfinite(one.values))
     outside = np.flatnonzero((one.values < 0) | (one.values > 1))
     total = len(one.values)
     if len(unreal):
-        return (
-            "not a number",
-            one.name,
-            one.where,
-            f"{len(unreal)} of {total} scores are not finite numbers, the first at position {unreal[0]}",
-        )
+        what = f"{len(unreal)} of {total} scores are not finite numbers, the first at position {unreal[0]}"
+        return Finding("not a number", one.name, one.where, what)
     if len(outside):
-        value = one.values[outside[0]]
-        return (
-            "out of range",
-            one.name,
-            one.where,
-            f"{len(outside)} of {total} scores lie outside [0, 1], the first is {value:g} at position {outside[0]}",
-        )
-    if isinstance(spans, AnnotationError):
-        return "malformed annotation", one.name, where, spans.what
-    if one.category and one.category.lower() != category.lower():
-        return "class differs", one.name, one.where, f"the scores say {one.category}, the annotation {category}"
+        first = f"the first is {one.values[outside[0]]:g} at position {outside[0]}"
+        what = f"{len(outside)} of {total} scores lie outside [0, 1], {first}"
+        return Finding("out of range", one.name, one.where, what)
+    if isinstance(annotation.spans, AnnotationError):
+        return Finding("malformed annotation", one.name, annotation.where, annotation.spans.what)
+    if one.category and one.category.lower() != annotation.category.lower():
+        what = f"the scores say {one.category}, the annotation {annotation.category}"
+        return Finding("class differs", one.name, one.where, what)
+    if abs(frames - one.frames) > slack:
+        what = f"scores for {one.frames} frames, the video has {frames}: a difference beyond the slack of {slack}"
+        return Finding("length differs", one.name, one.where, what)
+    if past > slack:
+        what = f"ends {past} frames past the last of {frames}, beyond the slack of {slack}"
+        return Finding("annotation past the end", one.name, annotation.where, what)
     return None
 
 
-def _faults(scores: Path, faults: list[Finding]) -> str:
-    kinds: Mapping[str, int] = Counter(f.kind for f in faults)
-    lines = [f"{f.kind}: {f.video}: {f.what} ({f.where})" for f in faults[:SHOWN]]
-    more = [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
-    summary = ", ".join(f"{count} x {kind}" for kind, count in kinds.items())
-    return "\n  ".join(
-        [
-            f"{scores}: {len(faults)} faults ({summary}); mend them, or leave these videos out with --leave-out",
-            *lines,
-            *more,
-        ]
-    )
+def _listed(scores: Path, faults: list[Finding]) -> str:
+    summary = ", ".join(f"{count} x {kind}" for kind, count in Counter(f.kind for f in faults).items())
+    lines = [f"{scores}: {len(faults)} faults ({summary}); mend them, or leave these videos out with --leave-out"]
+    lines += [f"{f.kind}: {f.video}: {f.what} ({f.where})" for f in faults[:SHOWN]]
+    lines += [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
+    return "\n  ".join(lines)

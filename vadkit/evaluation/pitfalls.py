@@ -11,7 +11,7 @@ table without the right one beside it.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -19,18 +19,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vadkit.core.errors import UndefinedMetricError
-from vadkit.evaluation.bootstrap import (
-    Comparison,
-    Metric,
-    PairCounts,
-    Statistic,
-    collapse,
-    difference,
-    divide,
-    estimate,
-    one_class,
-    resamples,
-)
+from vadkit.evaluation import bootstrap
+from vadkit.evaluation.bootstrap import Comparison, Metric, PairCounts, Statistic
 from vadkit.evaluation.metrics import check_video
 from vadkit.evaluation.scores import VideoScores
 
@@ -72,7 +62,7 @@ class Bench:
 
     @cached_property
     def drawn(self) -> np.ndarray:
-        return resamples(self.videos, self.config)
+        return bootstrap.resamples(self.videos, self.config)
 
     @cached_property
     def right(self) -> Statistic:
@@ -82,8 +72,8 @@ class Bench:
     def size(self, title: str, way: Statistic) -> Way:
         """A way's value, interval and difference from the right one."""
         one, right, level = {0: way}, {0: self.right}, self.config.interval_level
-        change = difference("fl_auc", one, right, (self.drawn, self.drawn), level, len(self.videos))
-        return Way(title, estimate("fl_auc", one, self.drawn, level), change)
+        change = bootstrap.difference("fl_auc", one, right, (self.drawn, self.drawn), level, len(self.videos))
+        return Way(title, bootstrap.estimate("fl_auc", one, self.drawn, level), change)
 
 
 # --- pooling -----------------------------------------------------------------------------------------------------
@@ -105,7 +95,7 @@ def pair_averaged(counted: PairCounts, videos: Sequence[VideoScores]) -> Statist
 
     def function(drawn: np.ndarray) -> np.ndarray:
         a, b = drawn[:, anomalous], drawn[:, normal]
-        return divide(np.einsum("rj,rj->r", a @ matrix, b), a.sum(axis=1) * b.sum(axis=1))
+        return bootstrap.divide(np.einsum("rj,rj->r", a @ matrix, b), a.sum(axis=1) * b.sum(axis=1))
 
     why = "" if matrix.size else "no pair of an anomalous and a normal video"
     return Statistic(function, len(videos), why)
@@ -160,12 +150,9 @@ def over_segments(videos: Sequence[VideoScores], segments: int = SEGMENTS) -> St
 
 def zero_tail(videos: Sequence[VideoScores], segments: int = SEGMENTS) -> Statistic:
     """Segments of `frames // segments` frames: what is left at the end keeps the zero that the array was made with."""
-    scores = []
-    for v in videos:
-        held = v.frame_scores().astype(np.float64)
-        held[v.frames // segments * segments :] = 0.0
-        scores.append(held)
-    return PairCounts([v.labels for v in videos], scores).auc()
+    return _rescored(
+        videos, lambda v: np.where(np.arange(v.frames) < v.frames // segments * segments, v.frame_scores(), 0.0)
+    )
 
 
 def stretched(videos: Sequence[VideoScores], factor: float) -> Statistic:
@@ -173,11 +160,14 @@ def stretched(videos: Sequence[VideoScores], factor: float) -> Statistic:
 
     factor > 1: the scores come too late and their end is lost; factor < 1: too early, and the last one holds.
     """
-    scores = []
-    for v in videos:
-        from_frame = np.minimum((np.arange(v.frames) / factor).astype(int), v.frames - 1)
-        scores.append(v.frame_scores()[from_frame])
-    return PairCounts([v.labels for v in videos], scores).auc()
+    return _rescored(
+        videos, lambda v: v.frame_scores()[np.minimum((np.arange(v.frames) / factor).astype(int), v.frames - 1)]
+    )
+
+
+def _rescored(videos: Sequence[VideoScores], scores: Callable[[VideoScores], np.ndarray]) -> Statistic:
+    """The pooled AUC where each video has other scores, (frames,)."""
+    return PairCounts([v.labels for v in videos], [scores(v) for v in videos]).auc()
 
 
 # --- what the test set is made of --------------------------------------------------------------------------------
@@ -186,9 +176,7 @@ def stretched(videos: Sequence[VideoScores], factor: float) -> Statistic:
 def length_alone(videos: Sequence[VideoScores]) -> Statistic:
     """The AUC of a scorer that never looks at a picture: the shorter the video, the higher its score."""
     longest = max(v.frames for v in videos)
-    return PairCounts(
-        [v.labels for v in videos], [np.full(v.frames, 1 - v.frames / (longest + 1)) for v in videos]
-    ).auc()
+    return _rescored(videos, lambda v: np.full(v.frames, 1 - v.frames / (longest + 1)))
 
 
 def longest_normal(videos: Sequence[VideoScores], count: int = 2) -> tuple[np.ndarray, float]:
@@ -200,11 +188,8 @@ def longest_normal(videos: Sequence[VideoScores], count: int = 2) -> tuple[np.nd
 
 def with_constant(videos: Sequence[VideoScores], chosen: Sequence[int], score: float) -> Statistic:
     """The pooled AUC if some videos had the same score throughout: 0 for silence, 1 for an alarm that never ends."""
-    chosen = set(int(k) for k in chosen)
-    return PairCounts(
-        [v.labels for v in videos],
-        [np.full(v.frames, score) if k in chosen else v.frame_scores() for k, v in enumerate(videos)],
-    ).auc()
+    names = {videos[k].name for k in chosen}
+    return _rescored(videos, lambda v: np.full(v.frames, score) if v.name in names else v.frame_scores())
 
 
 def standard_error_of_frames(auc: float, positives: float, negatives: float) -> float:
@@ -278,7 +263,7 @@ def _rows(videos: Sequence[VideoScores]) -> tuple[np.ndarray, ...]:
     """Frames of equal score within a video as one row: (logit of the score's rank, positives, negatives, video)."""
     step = -(-sum(len(v.index) for v in videos) // MOST_ROWS)
     held = [v.frame_scores().astype(np.float64)[::step] for v in videos]
-    values, positives, negatives, video = collapse([v.labels[::step] for v in videos], held)
+    values, positives, negatives, video = bootstrap.collapse([v.labels[::step] for v in videos], held)
     _, equal = np.unique(values, return_inverse=True)
     frames = np.bincount(equal, positives + negatives)
     share = (np.cumsum(frames) - frames / 2) / frames.sum()  # of frames below, half of the equal ones among them
@@ -297,7 +282,7 @@ def _areas(
     found = np.empty(len(masks))
     for k, mask in enumerate(masks):
         p, n = positives * mask[chosen], negatives * mask[chosen]
-        if why := one_class(p.sum(), n.sum(), "frame"):
+        if why := bootstrap.one_class(p.sum(), n.sum(), "frame"):
             raise UndefinedMetricError(why)
         below = np.cumsum(n) - n
         found[k] = np.sum(p * (below + 0.5 * n)) / (p.sum() * n.sum())

@@ -24,16 +24,8 @@ import numpy as np
 
 from vadkit.core.errors import UndefinedMetricError
 from vadkit.corpora.video import NORMAL
-from vadkit.evaluation.bootstrap import (
-    Metric,
-    Statistic,
-    average_precision,
-    drawn_together,
-    estimate,
-    mean_of,
-    ratio,
-    resamples,
-)
+from vadkit.evaluation import bootstrap
+from vadkit.evaluation.bootstrap import Metric, Statistic
 
 if TYPE_CHECKING:
     from vadkit.core.config import Config
@@ -86,20 +78,17 @@ def evaluate(recognised: SeedClasses, config: Config, among: str = "anomalous") 
     except UndefinedMetricError as error:
         nothing = (None, None, None, (None,) * len(recognised), len(_taking_part(videos, among)), str(error))
         return [Metric(name, *nothing) for name in METRICS]
-    counts = resamples(_taking_part(videos, among), config)
+    counts = bootstrap.resamples(_taking_part(videos, among), config)
     return [
-        estimate(name, {seed: _statistic(name, t) for seed, t in tables.items()}, counts, config.interval_level)
+        bootstrap.estimate(
+            name, {seed: _statistic(name, t) for seed, t in tables.items()}, counts, config.interval_level
+        )
         for name in METRICS
     ]
 
 
 def chance(
-    recognised: SeedClasses,
-    config: Config,
-    training: Mapping[str, int],
-    among: str = "anomalous",
-    permutations: int = PERMUTATIONS,
-    seed: int = 0,
+    recognised: SeedClasses, config: Config, training: Mapping[str, int], among: str = "anomalous", seed: int = 0
 ) -> list[Chance]:
     """What each metric of `evaluate` would be by chance. training: how many training videos each class has.
 
@@ -118,18 +107,18 @@ def chance(
     always[:, frequent] = 1.0
     majority = replace(first, probabilities=always, given=np.full_like(first.truth, frequent))
     rng = np.random.default_rng(seed)
-    groups = drawn_together(first.videos, config)
+    groups = bootstrap.drawn_together(first.videos, config)
     blocks = [np.flatnonzero(groups == g) for g in np.unique(groups)]
     place = np.argsort(np.concatenate(blocks))
     shuffled = []
-    for _ in range(permutations):
+    for _ in range(PERMUTATIONS):
         order = np.concatenate([rng.permutation(blocks[k]) for k in rng.permutation(len(blocks))])
         shuffled.append(first.truth[order][place])
     found = []
     for name in METRICS:
         ours = np.mean([_statistic(name, t).value for t in tables])
         drawn = [np.mean([_statistic(name, replace(t, truth=truth)).value for t in tables]) for truth in shuffled]
-        p = (1 + np.sum(np.array(drawn) >= ours - 1e-12)) / (1 + permutations)
+        p = (1 + np.sum(np.array(drawn) >= ours - 1e-12)) / (1 + PERMUTATIONS)
         permuted = float(np.mean(drawn)), float(np.quantile(drawn, 0.975))
         found.append(Chance(name, _statistic(name, majority).value, *permuted, float(p)))
     return found
@@ -229,16 +218,16 @@ def _statistic(name: str, table: _Table) -> Statistic:
     """A metric of one seed, over the classes that occur among the videos drawn."""
     truth, given = table.truth, table.given
     if name == "accuracy":
-        return ratio(given == truth, np.ones(len(truth)))
+        return bootstrap.ratio(given == truth, np.ones(len(truth)))
     each = []
     for c in np.unique(truth):
         mine = truth == c
         if name == "macro_f1":
-            f1 = ratio(2 * (mine & (given == c)), mine * 1 + (given == c))
+            f1 = bootstrap.ratio(2 * (mine & (given == c)), mine * 1 + (given == c))
             each.append(_where_drawn(f1, mine))
         else:
-            each.append(average_precision(mine[:, None], table.probabilities[:, [c]]))
-    return mean_of(each)
+            each.append(bootstrap.average_precision(mine[:, None], table.probabilities[:, [c]]))
+    return bootstrap.mean_of(each)
 
 
 def _where_drawn(statistic: Statistic, mine: np.ndarray) -> Statistic:
