@@ -183,7 +183,7 @@ def test_frames_to_alarm_counts_what_the_score_does(confidence, tau, reactivity,
     options = {"bounds": bounds, "start": bounds[0] + where * (bounds[1] - bounds[0]), "variant": variant}
     expected = frames_to_alarm(confidence, tau, reactivity, **options)
     score = sigmoidal_anomaly_score([confidence] * 600, tau, reactivity, **options)
-    if bounds[1] < 0 and variant == "as_released":  # whether a sum of steps ends at or below the bound is rounding's
+    if bounds[1] <= 0 and variant == "as_released":  # whether a sum of steps ends at or below the bound is rounding's
         assume(np.abs(logit(score) - bounds[1])[np.abs(logit(score) - bounds[1]) > 0].min(initial=1) > 1e-9)
     # 1e-9 above 0.5: the sum of steps may end a rounding error above 0 where the closed form ends on it
     alarmed = np.flatnonzero(score > 0.5 + 1e-9)
