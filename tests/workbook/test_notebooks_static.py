@@ -63,6 +63,9 @@ def test_it_saves_the_problems_of_all_that_it_loads_and_runs(notebook):
     nodes = [node for cell in code_of(notebook) for node in ast.walk(python_of(cell.source))]
     of_package, flows, noting = package_names(nodes), {}, {}
     for node in nodes:
+        if isinstance(node, ast.Call):
+            node.notes = notes_problems(dotted(node.func), of_package)
+    for node in nodes:
         match node:
             case ast.Assign(targets=[target], value=value) | ast.AugAssign(target=target, value=value):
                 pass
@@ -73,19 +76,17 @@ def test_it_saves_the_problems_of_all_that_it_loads_and_runs(notebook):
         for name in names_in(target):
             flows.setdefault(name, set()).update(names_in(value))
         for call in (n for n in ast.walk(value) if isinstance(n, ast.Call)):
-            if notes_problems(called := dotted(call.func), of_package):
+            if call.notes:
                 last = target.elts[-1] if isinstance(target, ast.Tuple) else target
-                noting[called] = noting.get(called, set()) | names_in(last)
+                noting.setdefault(dotted(call.func), set()).update(names_in(last))
     saves = [node for node in nodes if isinstance(node, ast.Call) and dotted(node.func).endswith("save_problems")]
     saved, found = set(), set().union(*(names_in(argument) for call in saves for argument in call.args))
     while found:
         saved |= found
         found = set().union(*(flows.get(name, ()) for name in found)) - saved
     assert {call: names - saved for call, names in noting.items() if names - saved} == {}
-    calls = {dotted(node.func) for node in nodes if isinstance(node, ast.Call)}
-    assert {
-        call for call in calls if notes_problems(call, of_package)
-    } == noting.keys()  # none whose result goes unnamed
+    calls = {dotted(node.func) for node in nodes if isinstance(node, ast.Call) and node.notes}
+    assert calls == noting.keys(), "a result without a name"
 
 
 def package_names(nodes) -> dict[str, object]:
@@ -105,14 +106,11 @@ def package_names(nodes) -> dict[str, object]:
 
 
 def notes_problems(call: str, of_package: dict[str, object]) -> bool:
-    """Whether a function of the package returns what could not be used: `Problem`s, or something with `problems`.
-
-    Not those that only fetch material: the run that is trained on it notes the same.
-    """
+    """Whether a function of the package returns what could not be used: `Problem`s, or something with `problems`."""
     first, _, rest = call.partition(".")
     function = of_package.get(first)
     function = getattr(function, rest, None) if rest else function
-    if not inspect.isfunction(function) or function.__name__ in ("prepare", "load_bags"):
+    if not inspect.isfunction(function):
         return False
     returned = re.findall(r"\w+", str(function.__annotations__.get("return")))
     kinds = (getattr(module, name, None) for name in returned for module in package_modules())
@@ -130,9 +128,12 @@ def package_modules() -> list[object]:
 def names_in(node: ast.AST) -> set[str]:
     """The names that an expression depends on, or that a target gives a value to.
 
-    `runs["MIL learner"]` is one run, not all of `runs`; a comprehension's own names are nobody else's.
+    `runs["MIL learner"]` is one run, not all of `runs`; a run does not depend on what it is given; a comprehension's own
+    names are nobody else's.
     """
     match node:
+        case ast.Call() if getattr(node, "notes", False):
+            return set()
         case ast.Name(id=name):
             return {name}
         case ast.Subscript(slice=ast.Constant(), ctx=ast.Load()):
@@ -146,7 +147,7 @@ def names_in(node: ast.AST) -> set[str]:
 
 
 def dotted(node: ast.AST) -> str:
-    """`experiment.run_system` of a call's function; empty for anything but names."""
+    """`runner.run` of a call's function; empty for anything but names."""
     if isinstance(node, ast.Attribute):
         return f"{dotted(node.value)}.{node.attr}"
     return node.id if isinstance(node, ast.Name) else ""
