@@ -128,8 +128,8 @@ def package_modules() -> list[object]:
 def names_in(node: ast.AST) -> set[str]:
     """The names that an expression depends on, or that a target gives a value to.
 
-    `runs["MIL learner"]` is one run, not all of `runs`; a run does not depend on what it is given; a comprehension's own
-    names are nobody else's.
+    `runs["MIL learner"]` is one run, not all of `runs`; a run does not depend on what it is given; a comprehension's
+    own names are nobody else's.
     """
     match node:
         case ast.Call() if getattr(node, "notes", False):
