@@ -15,6 +15,7 @@ import pytest
 
 from vadkit.core.config import Config, load_params, make_config, parameters_cell, parse_override
 from vadkit.corpora.video import Problem
+from vadkit.systems.base import all_systems
 from vadkit.workbook.notebooks import find_notebooks, needs, parameters_problems
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -151,6 +152,14 @@ def dotted(node: ast.AST) -> str:
     if isinstance(node, ast.Attribute):
         return f"{dotted(node.value)}.{node.attr}"
     return node.id if isinstance(node, ast.Name) else ""
+
+
+def test_a_system_names_the_notebooks_that_run_it():
+    """`vadkit check` looks for weights, and errors name a remedy, by `System.notebooks`."""
+    code = {path.name[:2]: path.read_text(encoding="utf-8") for path in NOTEBOOKS}
+    for name, system in all_systems().items():
+        said = "NAMES" if name.endswith(" model") else name.partition(", ")[0]  # "LSTM model", "video probe, flow"
+        assert system.notebooks and all(said in code[number] for number in system.notebooks), name
 
 
 def test_its_kernel_is_the_plain_one(notebook):

@@ -111,7 +111,6 @@ class System(ABC):
 
     parameters: ClassVar[tuple[str, ...]] = ()  # what training reads, beside what the views are made by
     early_stopping: ClassVar[bool] = True  # whether it is trained with a validation set
-    in_processes: ClassVar[bool] = True  # whether several models may be trained side by side
     scores_validation: ClassVar[bool] = False  # whether what it sees of validation videos can be scored, for thresholds
     counts_objects: ClassVar[bool] = False
 
@@ -122,6 +121,10 @@ class System(ABC):
     def of_corpus(self, corpus: Corpus) -> System:
         """The system as it is trained on this corpus."""
         return self
+
+    def in_processes(self, config: Config) -> bool:
+        """Whether several models may be trained side by side: small ones leave cores idle."""
+        return True
 
     def adapted(self, config: Config) -> Config:
         """The parameters as this system takes them."""

@@ -138,7 +138,8 @@ def score_videos(
     if not views:
         first = f"; the first problem: {problems[0].where}: {problems[0].what}" if problems else ""
         raise DataError(f"{run.system.name}: none of the {len(videos)} videos to score can be used{first}")
-    run.system.ready(run.config, views, progress)
+    if not run.config.finetune_epochs:  # else it looks at images
+        run.system.ready(run.config, views, progress)
     return {seed.seed: run.system.score(run.config, seed.folds[0].path, views) for seed in run.seeds}, problems
 
 
@@ -152,7 +153,7 @@ def train(tasks: Sequence[Task], progress: Progress | None = None) -> list[Path]
         config, system = missing[0][0].config, missing[0][0].system
         views = [view for task, _ in missing for side in (task.train, task.val, task.test) for view in side]
         system.ready(config, views, progress)  # first, so that every process finds it
-        if len(missing) == 1 or config.workers == 1 or not (system.in_processes and trains_on_cpu(config)):
+        if len(missing) == 1 or config.workers == 1 or not system.in_processes(config):
             for task, key in missing:
                 _train(task, key, progress)
         else:
@@ -161,10 +162,6 @@ def train(tasks: Sequence[Task], progress: Progress | None = None) -> list[Path]
                 if progress is not None:
                     progress(done, len(missing), what)
     return paths
-
-
-def trains_on_cpu(config: Config) -> bool:
-    return device_of(config) == "cpu" and not config.finetune_epochs
 
 
 def key_of(task: Task) -> dict:

@@ -27,7 +27,7 @@ from vadkit.core.errors import DataError, VadkitError
 from vadkit.core.progress import Progress
 from vadkit.models.two_stream import BAG_DIM, Head, TwoStream, confidence, fuzzy_targets, sample_losses
 from vadkit.systems.base import Epoch, derived_seed
-from vadkit.systems.two_stream import TwoStreamSystem as System
+from vadkit.systems.two_stream import TwoStreamSystem
 
 CHECKPOINT = "checkpoint.pt"
 EVALUATION_ROWS = {1: 4096, 2: 64}  # rows seen at once: of features, of images
@@ -69,7 +69,7 @@ class Examples:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def targets(self, system: System) -> Tensor:
+    def targets(self, system: TwoStreamSystem) -> Tensor:
         """What the loss compares with: the labels, or the three classes' fuzzy memberships. Shape: -> (n,) or (n,
         3)."""
         if not system.suspicious:
@@ -88,12 +88,12 @@ class Trained:
     history: tuple[Epoch, ...]
 
 
-def make_head(config: Config, system: System, feature_dim: int, bag_dim: int = BAG_DIM) -> Head:
+def make_head(config: Config, system: TwoStreamSystem, feature_dim: int, bag_dim: int = BAG_DIM) -> Head:
     """The head that the parameters describe, for features of `feature_dim`."""
     return Head(feature_dim, use_bag=system.bag, bag_dim=bag_dim, **head_options(config, system))
 
 
-def head_options(config: Config, system: System | None = None) -> dict[str, Any]:
+def head_options(config: Config, system: TwoStreamSystem | None = None) -> dict[str, Any]:
     """The head's parameters among the run's; a suspicious class takes three neurons, whatever config.output says of
     two classes."""
     output = "suspicious" if system is not None and system.suspicious else config.output
@@ -111,7 +111,7 @@ def head_options(config: Config, system: System | None = None) -> dict[str, Any]
 
 def train(
     config: Config,
-    system: System,
+    system: TwoStreamSystem,
     training: Examples,
     validation: Examples | None,
     seed: int,
@@ -352,7 +352,7 @@ class _Run:
             self.progress(done, total, what)
 
 
-def _check(system: System, training: Examples, validation: Examples | None) -> None:
+def _check(system: TwoStreamSystem, training: Examples, validation: Examples | None) -> None:
     anomalous = int((training.labels == 1).sum())
     if anomalous in (0, len(training)):
         what = (

@@ -77,6 +77,11 @@ class TwoStreamSystem(System):
             return self
         return replace(self, fixed_epochs=(config.head_epochs, config.finetune_epochs))
 
+    def in_processes(self, config: Config) -> bool:
+        from vadkit.core.compute import device_of
+
+        return not config.finetune_epochs and device_of(config) == "cpu"
+
     def stream_names(self, config: Config) -> tuple[str, ...]:
         """What its streams see: the frame; with two, the frame and its flow, as in the paper.
 
