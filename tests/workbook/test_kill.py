@@ -148,7 +148,7 @@ def workbook(folder: Path) -> Path:
 @pytest.mark.slow
 def test_smoke_run_is_whole_then_current_and_another_seed_changes_its_numbers(tmp_path):
     project = workbook(tmp_path)
-    code, text = vadkit(project, "run", "smoke", timeout=900)
+    code, text = vadkit(project, "run", "smoke", timeout=2400)
     assert code == 0, text
     done = sorted(p.name[:2] for p in (project / "outputs/smoke/receipts").glob("*"))
     assert done == sorted(p.name[:2] for p in (REPOSITORY / "notebooks").glob("*.ipynb"))

@@ -113,7 +113,7 @@ def test_the_papers_profile_runs_the_whole_workbook(tree, tmp_path):
     for folder in ("params", "notebooks"):
         shutil.copytree(REPOSITORY / folder, tmp_path / folder)
     given = [text for name, value in {"data_root": str(tree), **TINY}.items() for text in ("-p", name, value)]
-    code, text = vadkit(tmp_path, "run", "params/ucf_crime.yaml", *given, timeout=900)
+    code, text = vadkit(tmp_path, "run", "params/ucf_crime.yaml", *given, timeout=2400)
     assert code == 0, text
     out = tmp_path / "outputs" / "ucf_crime"
     assert sorted(p.stem for p in (out / "receipts").glob("*")) == sorted(
