@@ -114,7 +114,7 @@ def test_mining_keeps_a_third_and_the_samples_that_the_model_gets_wrong(tmp_path
     config = make(tmp_path, anomaly_weight=1.0, batch_size=8)
     corpus = fake_corpus()
     study = ablation.run(config, corpus, ["2S-bag"])
-    found = ablation.mined(config, study.runs["2S-bag"])
+    found = ablation.mined(study.runs["2S-bag"])
     assert {(m.moment, m.kind) for m in found} == {
         (moment, kind) for moment in ("before training", "after training") for kind in ablation.KINDS
     }
@@ -135,7 +135,7 @@ def test_a_heavy_weight_on_anomalies_makes_mining_keep_them(tmp_path, world):
         study = ablation.run(config, corpus, ["2S-bag"])
         return next(
             m.kept[0]
-            for m in ablation.mined(config, study.runs["2S-bag"])
+            for m in ablation.mined(study.runs["2S-bag"])
             if m.kind == "hard anomaly" and m.moment == "before training"
         )
 
@@ -157,7 +157,7 @@ def test_streams_that_were_trained_too_are_asked_from_images(tmp_path):
     )
     corpus = tiny_corpus(tmp_path)
     study = ablation.run(config, corpus, ["2S-no-bag"])
-    found = ablation.mined(config, study.runs["2S-no-bag"])
+    found = ablation.mined(study.runs["2S-no-bag"])
     for moment in ("before training", "after training"):
         assert sum(m.kept[0] for m in found if m.moment == moment) == pytest.approx(1)
 
@@ -224,7 +224,7 @@ def test_the_figures_hold_what_they_are_given(tmp_path, world):
 
     config, corpus = make(tmp_path), fake_corpus()
     study = ablation.run(config, corpus, ["2S-bag", "2S-bag-no-hm"])
-    shares = ablation_plots.mined_shares(ablation.mined(config, study.runs["2S-bag"]))
+    shares = ablation_plots.mined_shares(ablation.mined(study.runs["2S-bag"]))
     assert [t.get_text() for t in shares.axes[0].get_yticklabels()] == list(ablation.KINDS)
     counts = ablation_plots.object_counts(ablation.object_counts(config, [Counted(v, 0.0) for v in corpus.of("train")]))
     assert [t.get_text() for t in counts.axes[0].get_yticklabels()] == ["person", "dog"]

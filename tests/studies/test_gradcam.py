@@ -369,7 +369,7 @@ def trained(tmp_path_factory):
 
 def test_test_videos_are_explained_at_their_boxed_frames(trained):
     config, corpus, run = trained
-    found = gradcam.explain_run(config, corpus, run, per_video=2)
+    found = gradcam.explain_run(run, per_video=2)
     assert [(one.video.name, one.frame) for one in found] == [
         ("Assault004", 20),
         ("Assault004", 40),
@@ -386,7 +386,7 @@ def test_test_videos_are_explained_at_their_boxed_frames(trained):
 
 def test_panels_are_figure_4s(trained):
     config, corpus, run = trained
-    one = gradcam.explain_run(config, corpus, run, per_video=1)[0]
+    one = gradcam.explain_run(run, per_video=1)[0]
     samples = find_system("2S-no-bag").material(config, corpus).views[one.video.name]
     pictures, titles = zip(*gradcam.panels(one, samples), strict=True)
     assert [p.shape for p in pictures] == [(240, 320, 3)] * 4 and all(p.dtype == np.uint8 for p in pictures)
@@ -401,20 +401,20 @@ def test_panels_are_figure_4s(trained):
 
 def test_a_video_that_has_become_too_short_is_named_with_the_frame(trained, monkeypatch):
     config, corpus, run = trained
-    one = gradcam.explain_run(config, corpus, run, per_video=1)[0]
+    one = gradcam.explain_run(run, per_video=1)[0]
     samples = find_system("2S-no-bag").material(config, corpus).views[one.video.name]
     said = rf"{one.video.path.name}: expected a frame 999, the video ends after {samples.frames}"
     with pytest.raises(DataError, match=said):
         gradcam.panels(replace(one, frame=999), samples)
     monkeypatch.setattr(gradcam, "flows_of", lambda start, number, count: [(start, 999)])
     with pytest.raises(DataError, match=said):
-        gradcam.explain_run(config, corpus, run, per_video=1)
+        gradcam.explain_run(run, per_video=1)
 
 
 def test_panels_follow_the_streams_where_motion_takes_the_frames_place(trained):
     config, corpus, _ = trained
     config = config.model_copy(update={"speed_stream": True, "frame_stream": False})
-    one = gradcam.explain_run(config, corpus, runner.run(config, corpus, "2S-no-bag"), per_video=1)[0]
+    one = gradcam.explain_run(runner.run(config, corpus, "2S-no-bag"), per_video=1)[0]
     samples = find_system("2S-no-bag").material(config, corpus).views[one.video.name]
     pictures, titles = zip(*gradcam.panels(one, samples), strict=True)
     assert [t.split("; ")[-1] for t in titles] == ["flow", "Grad-CAM, flow", "speed, motion window", "Grad-CAM, speed"]
@@ -432,7 +432,7 @@ def test_panels_follow_the_streams_where_motion_takes_the_frames_place(trained):
 
 def test_panels_of_one_stream_are_two(trained):
     config, corpus, _ = trained
-    one = gradcam.explain_run(config, corpus, runner.run(config, corpus, "1S-no-bag"), per_video=1)[0]
+    one = gradcam.explain_run(runner.run(config, corpus, "1S-no-bag"), per_video=1)[0]
     found = gradcam.panels(one, find_system("2S-no-bag").material(config, corpus).views[one.video.name])
     assert [title.split("; ")[-1] for _, title in found] == ["frame", "Grad-CAM, frame"]
 
@@ -441,7 +441,7 @@ def test_c3d_is_explained_by_the_same_steps(trained):
     config, corpus, _ = trained
     config = config.model_copy(update={"c3d_weights": "random", "c3d_size": 64, "clip_width": 0.0625})
     run = runner.run(config, corpus, "C3D-ha")
-    found = gradcam.explain_run(config, corpus, run, per_video=2)
+    found = gradcam.explain_run(run, per_video=2)
     assert [(one.video.name, one.frame) for one in found] == [("Assault004", 20), ("Assault004", 40)]
     assert all(one.heat["rgb"].shape == (4, 4) and one.seen["rgb"] == gradcam.WHOLE for one in found)
     scores = run.seeds[0].scores[0]
@@ -449,7 +449,7 @@ def test_c3d_is_explained_by_the_same_steps(trained):
     samples = run.system.material(config, corpus).views
     pictures, titles = zip(*gradcam.panels(found[0], samples["Assault004"]), strict=True)
     assert [p.shape for p in pictures] == [(240, 320, 3)] * 2 and titles[1] == "Grad-CAM, rgb"
-    forgot = gradcam.explain_run(config, corpus, run, per_video=2, change=lambda scorer: randomised(scorer, "streams"))
+    forgot = gradcam.explain_run(run, per_video=2, change=lambda scorer: randomised(scorer, "streams"))
     assert not np.allclose(forgot[0].heat["rgb"], found[0].heat["rgb"], atol=0.05)
     assert agreement(config, found, forgot, "rgb", "streams shuffled").found.videos == 1
     assert pointing_game(config, {0: found})[0].what == "Grad-CAM, rgb stream"
@@ -483,4 +483,4 @@ def test_a_normal_video_has_nothing_to_explain(trained, monkeypatch):
     assert explain_video(config, load_model(run.seeds[0].model_paths[0]), samples) == []
     monkeypatch.setattr(gradcam, "explain_video", lambda *args: [])
     with pytest.raises(DataError, match="none of 2 test videos"):
-        gradcam.explain_run(config, corpus, run)
+        gradcam.explain_run(run)

@@ -28,7 +28,7 @@ def test_beliefs_are_shares_of_every_test_frame_and_know_the_hard_ones(tmp_path,
     fake_world(monkeypatch, signal=8.0)
     config, corpus = config_in(tmp_path), fake_corpus()
     run = runner.run(config, corpus, "2S-bag-suspicious")
-    found = beliefs(config, run)
+    found = beliefs(run)
     anomalous = sum(v.label for v in corpus.of("test"))
     normal = len(corpus.of("test")) - anomalous
     # 20 rows a video, every third frame at 10 a second: 7 hard ones; 3 before and 3 after are less than a second away
@@ -38,7 +38,7 @@ def test_beliefs_are_shares_of_every_test_frame_and_know_the_hard_ones(tmp_path,
     assert found.hard.iloc[0] > 0.5 > found.hard.iloc[1:].max()
     plain = runner.run(config.model_copy(update={"head_epochs": 1}), corpus, "2S-bag")
     with pytest.raises(ValueError, match="2S-bag has no suspicious class; give the run of 2S-bag-suspicious"):
-        beliefs(config, plain)
+        beliefs(plain)
 
 
 def test_streams_that_were_trained_too_are_asked_from_images(tmp_path, monkeypatch):
@@ -58,7 +58,7 @@ def test_streams_that_were_trained_too_are_asked_from_images(tmp_path, monkeypat
         live_config(tmp_path, "tuned", head_epochs=1, finetune_epochs=1, finetune_lr=1e-2),
     )
     run = runner.run(config, corpus, "bagless")
-    hard = beliefs(config, run).loc["hard anomaly"]
+    hard = beliefs(run).loc["hard anomaly"]
     scores = {one.name: one for one in run.seeds[0].scores}
     expected = scores["v7"].confidence[(scores["v7"].index >= 12) & (scores["v7"].index < 36)]
     assert hard.frames == len(expected) and hard.hard == pytest.approx(expected.mean(), abs=1e-5)

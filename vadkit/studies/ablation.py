@@ -188,18 +188,19 @@ class Mined:
     kept: tuple[float, ...]
 
 
-def mined(config: Config, run: Run, progress: Progress | None = None) -> list[Mined]:
+def mined(run: Run, progress: Progress | None = None) -> list[Mined]:
     """Which samples hard mining keeps: with the weights that training starts from, and with those that it ends with.
 
     One epoch's draw of candidates, as training draws it (section 3.3), ranked by the weighted loss without dropout.
     Which weights training passes through in between is not stored. Raises as `vadkit.systems.runner.run` does.
     """
+    config = run.config
     offered: dict[tuple[str, str], list[float]] = {}
     kept: dict[tuple[str, str], list[float]] = {}
     done, total = 0, sum(len(seed.folds) for seed in run.seeds)
     for seed in run.seeds:
         for fold in seed.folds:
-            labels, kinds, moments = _losses(config, run, seed.seed, fold.sides.train, fold.path)
+            labels, kinds, moments = _losses(run, seed.seed, fold.sides.train, fold.path)
             weights = torch.where(labels == 1, config.anomaly_weight, 1.0)
             for moment, losses in moments.items():
                 generator = torch.Generator().manual_seed(derived_seed(seed.seed, 1, 1))
@@ -215,10 +216,10 @@ def mined(config: Config, run: Run, progress: Progress | None = None) -> list[Mi
 
 
 def _losses(
-    config: Config, run: Run, seed: int, videos: Sequence[Samples], path: Path
+    run: Run, seed: int, videos: Sequence[Samples], path: Path
 ) -> tuple[torch.Tensor, np.ndarray, dict[str, torch.Tensor]]:
     """(labels, kind of each training sample, its loss by moment)."""
-    inputs = run.system.inputs(config)
+    config, inputs = run.config, run.system.inputs(run.config)
     parts = [(one, one.rows("train", config, run.system.hard_only)) for one in videos]
     labels = torch.from_numpy(np.concatenate([one.labels[rows] for one, rows in parts]))
     anomalous = np.repeat([one.video.label for one in videos], [len(rows) for _, rows in parts])

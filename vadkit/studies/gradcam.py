@@ -21,7 +21,7 @@ from vadkit.core.errors import DataError
 from vadkit.core.progress import Progress
 from vadkit.core.video import frames_at, probe
 from vadkit.corpora import vatic
-from vadkit.corpora.video import Corpus, Video
+from vadkit.corpora.video import Video
 from vadkit.models.network import as_tensors
 from vadkit.models.two_stream import TwoStream, confidence, two_way
 from vadkit.systems.runner import Run
@@ -126,8 +126,6 @@ def heat_maps(
 
 
 def explain_run(
-    config: Config,
-    corpus: Corpus,
     run: Run,
     per_video: int = 4,
     seed: int = 0,
@@ -141,7 +139,7 @@ def explain_run(
     each model first (`gradcam_checks.randomised`). Raises DataError where no test video has a hard frame among the
     analysed ones, or one has become shorter.
     """
-    one = run.seeds[seed]
+    config, one = run.config, run.seeds[seed]
     found, total = {}, sum(len(fold.sides.test) for fold in one.folds)
     for fold in one.folds:
         scorer = load_model(fold.path, device_of(config))
@@ -150,7 +148,7 @@ def explain_run(
             found[samples.video.name] = explain_video(config, scorer, samples, per_video)
             if progress is not None:
                 progress(len(found), total, f"Grad-CAM, seed {one.seed}")
-    frames = [frame for name in (video.name for video in one.scores) for frame in found.get(name, ())]
+    frames = [frame for video in one.scores for frame in found.get(video.name, ())]
     if not frames:
         raise DataError(
             f"none of {total} test videos has an analysed frame inside a hard anomaly: there is nothing to explain; "

@@ -7,7 +7,6 @@ import pandas as pd
 import torch
 
 from vadkit.core.compute import device_of
-from vadkit.core.config import Config
 from vadkit.models.network import as_tensors
 from vadkit.systems.inputs import FrameInputs
 from vadkit.systems.material import suspicion_of
@@ -18,7 +17,7 @@ from vadkit.views.frames import Samples
 KINDS = ("hard anomaly", "soft, near a hard one", "anomalous video, further off", "normal video")
 
 
-def beliefs(config: Config, run: Run) -> pd.DataFrame:
+def beliefs(run: Run) -> pd.DataFrame:
     """The three classes' probabilities on each kind of analysed test frame, means over frames and models.
 
     Columns: frames (how many, of one model), normal, suspicious, hard; a line for each of KINDS that has a frame.
@@ -27,7 +26,7 @@ def beliefs(config: Config, run: Run) -> pd.DataFrame:
     """
     if not run.system.suspicious:
         raise ValueError(f"{run.system.name} has no suspicious class; give the run of 2S-bag-suspicious")
-    inputs = run.system.inputs(config)
+    config, inputs = run.config, run.system.inputs(run.config)
     kinds, found = [], []
     for seed in run.seeds:
         for fold in seed.folds:
