@@ -20,6 +20,7 @@ from vadkit.corpora.video import Video
 from vadkit.models.network import Network
 from vadkit.models.two_stream import Head, TwoStream
 from vadkit.report import figures as plots
+from vadkit.report.rows import result_rows
 from vadkit.studies import gradcam, gradcam_checks
 from vadkit.studies.gradcam import Explained, explain_video, heat_maps, in_frame
 from vadkit.studies.gradcam_checks import agreement, peak, pointing_game, points_at, randomised
@@ -130,9 +131,9 @@ def test_an_even_map_that_speaks_for_an_anomaly_is_one_throughout_and_points_at_
     heat = heat_maps(toy_scorer(), {"frame": even, "flow": even})[0]["frame"]
     assert heat.min() == pytest.approx(1) and peak(heat[0]) == pytest.approx((0.5, 0.5))
     centred, elsewhere = (explained(name, None, [box], heat=heat[0]) for name, box in (("a", MIDDLE), ("b", LEFT)))
-    hits = {m.what: m.found.value for m in pointing_game(CONFIG, {0: [centred, elsewhere]})}
+    hits = {what: one.value for what, one in pointing_game(CONFIG, {0: [centred, elsewhere]}).items()}
     assert hits["Grad-CAM, frame stream"] == hits["middle of the frame"] == 0.5
-    assert agreement(CONFIG, [centred], [centred], "frame", "x").found.value is None
+    assert agreement(CONFIG, [centred], [centred], "frame").value is None
 
 
 def test_looking_leaves_the_network_as_it_was():
@@ -266,7 +267,7 @@ def test_the_pointing_game_counts_hits_and_its_baselines():
         explained("b", (0.5, 0.5), [LEFT, MIDDLE]),
         explained("c", None, [LEFT]),
     ]
-    values = {m.what: m.found.value for m in pointing_game(CONFIG, {0: found})}
+    values = {what: one.value for what, one in pointing_game(CONFIG, {0: found}).items()}
     assert values["Grad-CAM, frame stream"] == 2 / 4  # a map without a peak misses
     assert values["middle of the frame"] == 1 / 4
     assert values["random place"] == pytest.approx((3 * 0.2 + 0.25) / 4)  # boxes that overlap count once
@@ -276,8 +277,8 @@ def test_the_pointing_game_counts_hits_and_its_baselines():
 def test_the_pointing_game_averages_seeds_and_leaves_out_frames_without_a_box():
     hit, miss = explained("a", (0.2, 0.2), [LEFT]), explained("a", (0.9, 0.9), [LEFT])
     bare = explained("b", (0.2, 0.2), [])
-    found = pointing_game(CONFIG, {0: [hit, bare], 1: [miss, bare]})[0]
-    assert (found.found.value, len(found.found.per_seed), found.found.videos) == (0.5, 2, 1)
+    found = pointing_game(CONFIG, {0: [hit, bare], 1: [miss, bare]})["Grad-CAM, frame stream"]
+    assert (found.value, len(found.per_seed), found.videos) == (0.5, 2, 1)
     with pytest.raises(ValueError, match="box"):
         pointing_game(CONFIG, {0: [bare]})
 
@@ -298,16 +299,16 @@ def test_agreement_is_one_for_the_same_maps_and_undefined_for_constant_ones():
     a = [explained(name, None, [], heat=rng.random((20, 20), np.float32)) for name in "abcd"]
     flat = [explained(name, None, [], heat=np.zeros((20, 20), np.float32)) for name in "abcd"]
     other = [explained(name, None, [], heat=rng.random((20, 20), np.float32)) for name in "abcd"]
-    assert agreement(CONFIG, a, a, "frame", "x").found.value == pytest.approx(1)
-    assert abs(agreement(CONFIG, a, other, "frame", "x").found.value) < 0.2
-    nothing = agreement(CONFIG, a, flat, "frame", "two seeds")
-    assert nothing.found.value is None
-    row = nothing.row(CONFIG, "Grad-CAM", "2S-bag-ha", "map_correlation")
-    assert row.value is None and "constant" in row.reason
-    some = agreement(CONFIG, a, [*a[:3], flat[3]], "frame", "x").found
+    assert agreement(CONFIG, a, a, "frame").value == pytest.approx(1)
+    assert abs(agreement(CONFIG, a, other, "frame").value) < 0.2
+    nothing = agreement(CONFIG, a, flat, "frame")
+    assert nothing.value is None
+    [row] = result_rows(CONFIG, [nothing], "", "Grad-CAM", "2S-bag-ha")
+    assert row.metric == "map_correlation" and row.value is None and "constant" in row.reason
+    some = agreement(CONFIG, a, [*a[:3], flat[3]], "frame")
     assert some.value == pytest.approx(1) and "1 of 4 frames left out" in some.reason
     with pytest.raises(ValueError, match="same frames"):
-        agreement(CONFIG, a, a[1:], "frame", "x")
+        agreement(CONFIG, a, a[1:], "frame")
 
 
 def test_the_checks_draw_a_recordings_cuts_together_where_asked():
@@ -332,7 +333,7 @@ def test_the_checks_draw_a_recordings_cuts_together_where_asked():
             replace(one, heat={"frame": one.heat["frame"] if one.video.name[0] in "abc" else heat})
             for one, heat in zip(found, noise, strict=True)
         ]
-        return [pointing_game(config, {0: found})[0].found, agreement(config, found, mixed, "frame", "x").found]
+        return [pointing_game(config, {0: found})["Grad-CAM, frame stream"], agreement(config, found, mixed, "frame")]
 
     for by_video, by_source, alone in zip(
         measures("videos"), measures("sources"), measures("sources", own_source=True), strict=True
@@ -381,7 +382,7 @@ def test_test_videos_are_explained_at_their_boxed_frames(trained):
         assert (right - left, bottom - top) == (0.5, 0.5) and top < 0.2  # the square moves at the top
     scores = {v.name: v for v in run.seeds[0].scores}["Assault004"]
     assert found[0].confidence == pytest.approx(scores.confidence[list(scores.index).index(20)], abs=1e-3)
-    assert pointing_game(config, {0: found})[0].found.videos == 1
+    assert pointing_game(config, {0: found})["Grad-CAM, frame stream"].videos == 1
 
 
 def test_panels_are_figure_4s(trained):
@@ -451,8 +452,8 @@ def test_c3d_is_explained_by_the_same_steps(trained):
     assert [p.shape for p in pictures] == [(240, 320, 3)] * 2 and titles[1] == "Grad-CAM, rgb"
     forgot = gradcam.explain_run(run, per_video=2, change=lambda scorer: randomised(scorer, "streams"))
     assert not np.allclose(forgot[0].heat["rgb"], found[0].heat["rgb"], atol=0.05)
-    assert agreement(config, found, forgot, "rgb", "streams shuffled").found.videos == 1
-    assert pointing_game(config, {0: found})[0].what == "Grad-CAM, rgb stream"
+    assert agreement(config, found, forgot, "rgb").videos == 1
+    assert next(iter(pointing_game(config, {0: found}))) == "Grad-CAM, rgb stream"
 
 
 @pytest.mark.parametrize(("every", "frames"), [(1, [20, 28, 40]), (4, [40])])

@@ -22,7 +22,7 @@ from vadkit.core.compute import device_of
 from vadkit.core.config import Config
 from vadkit.core.progress import Progress
 from vadkit.corpora.video import Corpus, Problem
-from vadkit.evaluation.bootstrap import Comparison, Metric, estimate, ratio, resamples
+from vadkit.evaluation.bootstrap import Metric, estimate, ratio, resamples
 from vadkit.evaluation.evaluate import compare, evaluate
 from vadkit.evaluation.scores import VideoScores
 from vadkit.models.two_stream import sample_losses
@@ -43,9 +43,8 @@ KINDS = ("hard anomaly", "soft frame of an anomalous video", "normal video")
 
 @dataclass(frozen=True)
 class Changes:
-    """Paired comparisons of one ablation: the rows to save, and a plain sentence for each."""
+    """What paired comparisons of an ablation found: the rows to save, and a plain sentence for each comparison."""
 
-    comparisons: tuple[Comparison, ...]
     rows: tuple[ResultRow, ...]
     sentences: tuple[str, ...]
 
@@ -97,16 +96,15 @@ class Study:
         pairs: subject of the sentence -> (the system with the part, the one without).
         """
         claims = {(c.system, c.metric): c.item for c in published.load() if c.paper == PAPER and c.kind == "claim"}
-        comparisons, rows, sentences = [], [], []
+        rows, sentences = [], []
         for subject, (a, b) in pairs.items():
             for metric in metrics:
                 change = compare(self.scores[a], self.scores[b], self.config, metric)
                 named = (claims.get((f"{a} / {b}", f"{metric}_{kind}")) for kind in ("relative_change", "difference"))
                 item = next(filter(None, named), "ablation")
-                comparisons.append(change)
                 rows += change_rows(self.config, change, PAPER, item, f"{a} / {b}", self.problems)
                 sentences.append(tables.sentence(subject, change))
-        return Changes(tuple(comparisons), tuple(rows), tuple(sentences))
+        return Changes(tuple(rows), tuple(sentences))
 
 
 def run(config: Config, corpus: Corpus, names: Sequence[str], progress: Progress | None = None) -> Study:

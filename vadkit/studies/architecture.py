@@ -212,8 +212,7 @@ def draw(found: Architecture, pictures: Mapping[str, np.ndarray] | None = None, 
         )
         _text(axes, WIDTH / 2, 0.27, total, 8.5)
         _text(axes, WIDTH / 2, 0.11, "under each block: side of its maps, channels, parameters", 7, color="#666666")
-        if title:
-            _text(axes, 0.1, height - 0.14, title, 9.5, ha="left")
+        _text(axes, 0.1, height - 0.14, title, 9.5, ha="left")
     return figure
 
 

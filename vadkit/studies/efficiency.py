@@ -24,26 +24,28 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
+import psutil
+import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from vadkit.core.compute import one_thread
 from vadkit.core.config import SAMPLING_PRESETS, Config, make_config
 from vadkit.core.errors import VadkitError
 from vadkit.core.progress import Progress
+from vadkit.models.backbones import fused
+from vadkit.models.network import as_tensors
+from vadkit.models.two_stream import TwoStream
 from vadkit.report.rows import ResultRow, number_row
 from vadkit.systems.base import all_systems, find_system
 from vadkit.systems.record import FOLDER
+from vadkit.systems.trainer import make_head
 from vadkit.systems.two_stream import TwoStreamSystem
-from vadkit.views.clips import plan_clips, positions_of
+from vadkit.views.clips import Clips, plan_clips, positions_of
+from vadkit.views.frames import Samples
 from vadkit.views.sampling import plan, stride_frames
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from vadkit.views.clips import Clips
-    from vadkit.views.frames import Samples
 
 PAPER = "petrocchi2021"
 REPEATS, LEAST_REPEATS, SECONDS = 25, 5, 4.0  # forward passes that are timed: so many, fewer where they take long
@@ -115,15 +117,12 @@ def measure(config: Config, names: Sequence[str], progress: Progress | None = No
     if not alike:
         return {}
     order = {"config": config.model_dump(), "systems": [group[0] for group in alike.values()]}
+    command = [sys.executable, "-m", "vadkit.studies.efficiency", json.dumps(order)]
     single = {variable: "1" for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
-    command, environment = (
-        [sys.executable, "-m", "vadkit.studies.efficiency", json.dumps(order)],
-        {**os.environ, **single},
-    )
     found: dict[str, Cost] = {}
     with (
         tempfile.TemporaryFile("w+") as errors,  # a pipe that nobody reads meanwhile would block what writes to it
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment) as process,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=os.environ | single) as process,
     ):
         for done, (line, group) in enumerate(zip(process.stdout, alike.values(), strict=False), 1):
             found |= {name: replace(Cost(**json.loads(line)), system=name) for name in group}
@@ -144,15 +143,6 @@ def cost_of(config: Config, name: str) -> Cost:
 
     Raises ConfigError or WeightsError where the network cannot be built.
     """
-    import psutil
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
-    from vadkit.models.backbones import fused
-    from vadkit.models.network import as_tensors
-    from vadkit.models.two_stream import TwoStream
-    from vadkit.systems.trainer import make_head
-
     before = psutil.Process().memory_info().rss
     system = find_system(name, config)
     inputs = system.inputs(config)
@@ -193,11 +183,6 @@ def main() -> None:
     """The measuring process: an order as JSON in its argument, a line of JSON a system on its standard output."""
     order = json.loads(sys.argv[1])
     config = make_config(order["config"])
-    import torch.utils.flop_counter  # noqa: F401 - loaded once; each copy of this process then starts from here
-
-    import vadkit.systems.inputs
-    import vadkit.systems.trainer  # noqa: F401
-
     torch.set_num_threads(1)
     fork = multiprocessing.get_context("fork")  # between two systems this process has one thread: a copy of it is sound
     for name in order["systems"]:
@@ -278,8 +263,6 @@ def _in_clips(one: Samples | Clips, config: Config, labels: np.ndarray, hard_onl
 
 def table(costs: Mapping[str, Cost], uses: Mapping[str, Use | None]) -> pd.DataFrame:
     """A line a system for a notebook's page; empty cells where nothing was measured or the models are gone."""
-    import pandas as pd
-
     lines = {}
     for name, cost in costs.items():
         use = uses.get(name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -19,7 +19,6 @@ from torch import nn
 from vadkit.core.config import Config
 from vadkit.corpora.video import Video
 from vadkit.evaluation.bootstrap import Metric, Statistic, estimate, ratio, resamples
-from vadkit.report.rows import ResultRow, result_rows
 from vadkit.studies.gradcam import Explained
 from vadkit.systems.scorer import Scorer
 
@@ -27,53 +26,38 @@ PARTS = ("head", "streams")  # what `randomised` can make forget
 EVEN = 1e-6  # places of a map that differ by less count as equal
 
 
-@dataclass(frozen=True)
-class Measured:
-    """A mean over frames, averaged over seeds, with its interval over videos or sources."""
+def pointing_game(config: Config, explained: Mapping[int, Sequence[Explained]]) -> dict[str, Metric]:
+    """How often a map's peak falls into an annotated box, by what points: a share of the frames, mean over seeds.
 
-    what: str
-    found: Metric
-
-    def row(self, config: Config, item: str, system: str, metric: str) -> ResultRow:
-        """A row of results.csv, in per cent."""
-        [row] = result_rows(config, [replace(self.found, name=metric)], "", item, f"{system}, {self.what}")
-        return row
-
-
-def pointing_game(config: Config, explained: Mapping[int, Sequence[Explained]]) -> list[Measured]:
-    """How often a map's peak falls into an annotated box: each stream, the middle of the frame, a random place; then
-    each stream minus the middle, paired.
-
-    explained: by seed, of the same frames. A map that is 0 throughout points nowhere and misses; an even one points at
-    its middle. A random place hits as often as the boxes cover the frame. Raises ValueError where no frame has a box.
+    Each stream, the middle of the frame and a random place; then each stream minus the middle, paired. explained: by
+    seed, of the same frames. A map that is 0 throughout points nowhere and misses; an even one points at its middle. A
+    random place hits as often as the boxes cover the frame. Raises ValueError where no frame has a box.
     """
     seeds = [[one for one in found if len(one.boxes)] for found in explained.values()]
     if not seeds or not seeds[0]:
         raise ValueError("no frame has an annotated box: there is nothing to point at")
     videos = _videos(seeds[0])
-    names = list(videos)
     counts = resamples(list(videos.values()), config)
 
     def statistics(hit: Callable[[Explained], float]) -> list[Statistic]:
         per_seed = []
         for found in seeds:
-            hits = [[hit(one) for one in found if one.video.name == name] for name in names]
-            per_seed.append(ratio([sum(h) for h in hits], [len(h) for h in hits]))
+            by_video = [[hit(one) for one in found if one.video.name == name] for name in videos]
+            per_seed.append(ratio([sum(of) for of in by_video], [len(of) for of in by_video]))
         return per_seed
 
-    def measured(what: str, per_seed: Sequence[Statistic]) -> Measured:
-        return Measured(what, estimate(what, dict(enumerate(per_seed)), counts, config.interval_level))
-
-    streams = list(seeds[0][0].heat)
-    by_stream = {stream: statistics(lambda one, s=stream: _inside(points_at(one, s), one.boxes)) for stream in streams}
+    hits, differences = {}, {}
     middle = statistics(lambda one: _inside((0.5, 0.5), one.boxes))
-    anywhere = statistics(lambda one: _covered(one.boxes))
-    found = [measured(f"Grad-CAM, {stream} stream", per_seed) for stream, per_seed in by_stream.items()]
-    found += [measured("middle of the frame", middle), measured("random place", anywhere)]
-    return found + [
-        measured(f"{stream} stream minus middle", [a - b for a, b in zip(per_seed, middle, strict=True)])
-        for stream, per_seed in by_stream.items()
-    ]
+    for stream in seeds[0][0].heat:
+        own = statistics(lambda one, s=stream: _inside(points_at(one, s), one.boxes))
+        hits[f"Grad-CAM, {stream} stream"] = own
+        differences[f"{stream} stream minus middle"] = [a - b for a, b in zip(own, middle, strict=True)]
+    hits |= {"middle of the frame": middle, "random place": statistics(lambda one: _covered(one.boxes))}
+    found = {}
+    for metric, measured in (("pointing_hits", hits), ("pointing_hits_difference", differences)):
+        for what, per_seed in measured.items():
+            found[what] = estimate(metric, dict(enumerate(per_seed)), counts, config.interval_level)
+    return found
 
 
 def points_at(explained: Explained, stream: str) -> tuple[float, float] | None:
@@ -105,18 +89,16 @@ def _inside(point: tuple[float, float] | None, boxes: np.ndarray) -> float:
 def _covered(boxes: np.ndarray, grid: int = 100) -> float:
     """The share of the frame inside a box, on a grid of places."""
     at = (np.arange(grid) + 0.5) / grid
-    x, y = at[None, :, None], at[:, None, None]
-    return float(
-        np.any((boxes[:, 0] <= x) & (x <= boxes[:, 2]) & (boxes[:, 1] <= y) & (y <= boxes[:, 3]), axis=2).mean()
-    )
+    across = (boxes[:, :1] <= at) & (at <= boxes[:, 2:3])
+    down = (boxes[:, 1:2] <= at) & (at <= boxes[:, 3:])
+    return float(np.any(across[:, None, :] & down[:, :, None], axis=0).mean())
 
 
 def randomised(scorer: Scorer, part: str, seed: int = 0) -> Scorer:
-    """A copy whose head, or whose streams, have forgotten what they learnt: each layer's weights shuffled among
-    themselves.
+    """A copy whose head, or whose streams, have forgotten what they learnt.
 
-    Shuffled rather than drawn anew, so that activations keep their size and the maps something to show; batch
-    normalisation stays. Raises ValueError for another part.
+    Each layer's weights are shuffled among themselves rather than drawn anew, so that activations keep their size and
+    the maps something to show; batch normalisation stays. Raises ValueError for another part.
     """
     if part not in PARTS:
         raise ValueError(f"part must be one of {', '.join(PARTS)}, got '{part}'")
@@ -126,15 +108,13 @@ def randomised(scorer: Scorer, part: str, seed: int = 0) -> Scorer:
         for module in (model.head if part == "head" else model.backbones).modules():
             if isinstance(module, (nn.Linear, nn.Conv2d, nn.Conv3d)):
                 flat = module.weight.flatten()
-                module.weight.copy_(
-                    flat[torch.randperm(len(flat), generator=generator).to(flat.device)].view_as(module.weight)
-                )
+                order = torch.randperm(len(flat), generator=generator).to(flat.device)
+                module.weight.copy_(flat[order].view_as(module.weight))
     return replace(scorer, model=model)
 
 
-def agreement(config: Config, a: Sequence[Explained], b: Sequence[Explained], stream: str, what: str) -> Measured:
-    """Rank correlation of two models' maps of the same frames, mean over frames, with its interval; 1 for the same
-    maps.
+def agreement(config: Config, a: Sequence[Explained], b: Sequence[Explained], stream: str) -> Metric:
+    """Rank correlation of two models' maps of the same frames, mean over frames; 1 for the same maps.
 
     Frames where a map is constant have no correlation; where none has one, the value is undefined, with the
     reason. Raises ValueError where the frames differ.
@@ -149,12 +129,12 @@ def agreement(config: Config, a: Sequence[Explained], b: Sequence[Explained], st
             found[one.video.name].append(value)
     why = "every map of one of the two is constant: no correlation"
     mean = ratio([sum(v) for v in found.values()], [len(v) for v in found.values()], why)
-    measured = estimate(what, {0: mean}, resamples(list(videos.values()), config), config.interval_level)
+    measured = estimate("map_correlation", {0: mean}, resamples(list(videos.values()), config), config.interval_level)
     left_out = len(a) - sum(len(v) for v in found.values())
     if 0 < left_out < len(a):
         parts = (measured.reason, f"{left_out} of {len(a)} frames left out: a map is constant")
         measured = replace(measured, reason="; ".join(filter(None, parts)))
-    return Measured(what, measured)
+    return measured
 
 
 def _videos(explained: Sequence[Explained]) -> dict[str, Video]:
