@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from vadkit.core.config import make_config
 from vadkit.core.errors import ConfigError
+from vadkit.core.parameters import make_config
 from vadkit.models.two_stream import Head, TwoStream, confidence, sample_losses
-from vadkit.systems.base import SYSTEMS, find_system
+from vadkit.systems import two_stream
+from vadkit.systems.base import find_system
 
 
 def tiny_backbone(dim: int = 6) -> nn.Module:
@@ -165,7 +166,7 @@ def test_the_branchs_output_is_not_standardised_with_the_features():
 
 
 def test_the_papers_systems_differ_in_what_their_names_say():
-    two_stream = {name: system for name, system in SYSTEMS.items() if system.network == "two_stream"}
+    systems = {system.name: system for system in two_stream.SYSTEMS}
     assert {
         "2S-bag",
         "2S-no-bag",
@@ -175,14 +176,14 @@ def test_the_papers_systems_differ_in_what_their_names_say():
         "1S-no-bag",
         "1S-bag-ha",
         "2S-bag-ha-no-es",
-    } <= set(two_stream)
+    } <= set(systems)
     assert (
         find_system("C3D-ha").hard_only
         and find_system("C3D-ha").hard_mining
         and find_system("C3D-ha").early_stopping
         and not find_system("C3D-ha").bag
     )
-    for name, system in two_stream.items():
+    for name, system in systems.items():
         assert system.streams == int(name[0])
         assert system.stream_names(make_config({})) == ("frame", "flow")[: system.streams]
         two_of_motion = make_config({"speed_stream": True, "frame_stream": False})
