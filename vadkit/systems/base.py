@@ -1,5 +1,4 @@
-"""What a system is, and the list of them: what it sees of a corpus, what its training reads, how it is trained and
-scores.
+"""What a system is, and the list of them: what it needs, what it sees of a corpus, how it is trained and scores.
 
     system = find_system("2S-bag-ha", config)
     run = runner.run(config, corpus, system)
@@ -177,10 +176,6 @@ class System(ABC):
     @abstractmethod
     def identity(self, config: Config, view: Any, side: str) -> Any:
         """What a video gives to training, JSON-able: it is in the model's cache key. side: "train" or "val"."""
-
-    def extras(self, task: Task) -> Any:
-        """What else a model depends on, JSON-able."""
-        return None
 
     def ready(self, config: Config, views: Sequence[Any], progress: Progress | None) -> None:  # noqa: B027
         """Make what all models share, such as features, before several are trained in processes."""

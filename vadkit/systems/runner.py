@@ -1,5 +1,4 @@
-"""Train and score a system on a corpus, once per seed and fold: the same way for every family; the cache remembers
-each.
+"""Train and score a system on a corpus, once per seed and fold, the same way for every family; the cache remembers.
 
     run = run(config, load_corpus(config), "2S-bag-ha")
     run.by_seed()  # {seed: [VideoScores, ...]}, what vadkit.evaluation takes
@@ -125,8 +124,7 @@ def run(config: Config, corpus: Corpus, system: System | str, progress: Progress
 def score_videos(
     run: Run, videos: Sequence[Video], progress: Progress | None = None
 ) -> tuple[dict[int, list[VideoScores]], list[Problem]]:
-    """Scores of videos beyond a run's test set, such as the classes it never saw (section 4.7), by seed; and what was
-    wrong.
+    """Scores by seed of videos beyond a run's test set, such as the classes it never saw (section 4.7); their problems.
 
     Raises ConfigError for a cross-validated run, which has no one model per seed, and DataError without videos.
     """
@@ -173,7 +171,6 @@ def key_of(task: Task) -> dict:
         "seed": task.seed,
         "train": [system.identity(config, view, "train") for view in task.train],
         "val": [system.identity(config, view, "val") for view in task.val],
-        "extras": system.extras(task),
         "networks": remembered(system.networks(config)),
         "device": device_of(config),
         "torch": torch.__version__,

@@ -30,11 +30,11 @@ from vadkit.systems.base import Epoch, derived_seed
 from vadkit.systems.two_stream import TwoStreamSystem
 
 CHECKPOINT = "checkpoint.pt"
+PLACE = ("phase", "epoch", "stale", "best_loss", "best")  # where a run is, as its checkpoint has it
 EVALUATION_ROWS = {1: 4096, 2: 64}  # rows seen at once: of features, of images
 ONE_THREAD_BELOW = 8_000_000  # weights; steps of a smaller head are too short to share between threads
 
 Images = Callable[[np.ndarray], Sequence[Tensor]]
-Forward = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,7 @@ class Examples:
         return len(self.labels)
 
     def targets(self, system: TwoStreamSystem) -> Tensor:
-        """What the loss compares with: the labels, or the three classes' fuzzy memberships. Shape: -> (n,) or (n,
-        3)."""
+        """What the loss compares with: labels (n,), or the three classes' fuzzy memberships (n, 3)."""
         if not system.suspicious:
             return self.labels
         if self.suspicion is None:
@@ -97,13 +96,8 @@ def head_options(config: Config, system: TwoStreamSystem | None = None) -> dict[
     """The head's parameters among the run's; a suspicious class takes three neurons, whatever config.output says of
     two classes."""
     output = "suspicious" if system is not None and system.suspicious else config.output
-    options = {
-        "width": config.head_width,
-        "dropout": config.dropout,
-        "output": output,
-        "bag_scale": config.bag_scale,
-        "feature_scale": config.feature_scale,
-    }
+    options = {name: getattr(config, name) for name in ("dropout", "bag_scale", "feature_scale")}
+    options |= {"width": config.head_width, "output": output}
     if system is not None and system.bag and system.on_clips:
         options["bag_frames"] = config.clip_frames
     return options
@@ -126,7 +120,7 @@ def train(
 
     backbones: builds the pretrained streams, called for phase two only. A checkpoint is written after an epoch that
     ends `checkpoint_seconds` or more after the last one; the caller deletes it once the result is kept
-    (`forget_checkpoint`). Class weights: the mean over the batch of weight * loss; mining ranks by that weighted
+    (`runner.forget`). Class weights: the mean over the batch of weight * loss; mining ranks by that weighted
     loss; early stopping watches the unweighted validation loss, and phase two starts from phase one's best (our
     readings, the paper names none of them). With a suspicious class training, mining and early stopping take the
     cross-entropy of the fuzzy targets, where the hard anomaly alone has the anomaly's weight, as soft frames have the
@@ -210,14 +204,11 @@ class _Run:
         try:
             saved = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
         except Exception as error:  # cut short by a full disk, say: the epochs before it can be run again
-            self._say(
-                0, 1, f"{self.system.name}: the checkpoint cannot be read ({type(error).__name__}); starting over"
-            )
+            why = f"the checkpoint cannot be read ({type(error).__name__}); starting over"
+            self._say(0, 1, f"{self.system.name}: {why}")
             return
-        self.phase, self.epoch, self.stale, self.best_loss = (
-            saved[k] for k in ("phase", "epoch", "stale", "best_loss")
-        )
-        self.best = saved["best"]
+        for name in PLACE:
+            setattr(self, name, saved[name])
         self.history = [Epoch(**line) for line in saved["history"]]
         self.resumed = saved
 
@@ -240,11 +231,8 @@ class _Run:
             self._save(model, optimiser)
             last = self.history[-1]
             watched = "" if last.validation_loss is None else f", validation loss {last.validation_loss:.4f}"
-            self._say(
-                self.epoch,
-                limit,
-                f"{self.system.name} seed {self.seed} phase {phase}: loss {last.train_loss:.4f}{watched}",
-            )
+            who = f"{self.system.name} seed {self.seed} phase {phase}"
+            self._say(self.epoch, limit, f"{who}: loss {last.train_loss:.4f}{watched}")
         if self.system.early_stopping and self.best is not None:
             model.load_state_dict(self.best)
         model.eval()
@@ -252,9 +240,7 @@ class _Run:
     def _plan(self, phase: int) -> tuple[int, float]:
         limits = (self.config.head_epochs, self.config.finetune_epochs)
         if self.system.fixed_epochs is not None:  # a phase that the parameters leave out stays out
-            limits = tuple(
-                fixed if wanted else 0 for fixed, wanted in zip(self.system.fixed_epochs, limits, strict=True)
-            )
+            limits = [fixed * bool(wanted) for fixed, wanted in zip(self.system.fixed_epochs, limits, strict=True)]
         return limits[phase - 1], (self.config.head_lr, self.config.finetune_lr)[phase - 1]
 
     def _patience_over(self) -> bool:
@@ -274,18 +260,13 @@ class _Run:
             if keep < len(rows):
                 model.eval()
                 with torch.no_grad():
-                    losses = torch.cat(
-                        [
-                            sample_losses(forward(self.training, part), targets[part])
-                            for part in rows.split(self._at_once(self.training))
-                        ]
-                    )
+                    parts = rows.split(self._at_once(self.training))
+                    losses = torch.cat([sample_losses(forward(self.training, p), targets[p]) for p in parts])
                 rows = rows[hardest(losses * weights[rows], keep)]
             model.train()
             optimiser.zero_grad(set_to_none=True)
-            for part in rows.split(
-                self._at_once(self.training)
-            ):  # gradients add up: the batch's, in the memory of a part
+            # Gradients add up: the batch's, in the memory of a part.
+            for part in rows.split(self._at_once(self.training)):
                 loss = (sample_losses(forward(self.training, part), targets[part]) * weights[part]).sum() / len(rows)
                 loss.backward()
                 total += loss.detach() * len(rows)
@@ -295,9 +276,8 @@ class _Run:
         if not math.isfinite(mean):
             raise self._diverged("training", mean)
         validation_loss, auc = self._validate(model, forward)
-        self.history.append(
-            Epoch(self.phase, self.epoch, mean, validation_loss, auc, used, round(time.monotonic() - started, 3))
-        )
+        spent = round(time.monotonic() - started, 3)
+        self.history.append(Epoch(self.phase, self.epoch, mean, validation_loss, auc, used, spent))
         if validation_loss is not None and self.system.early_stopping:
             if validation_loss < self.best_loss:
                 self.best_loss, self.best, self.stale = validation_loss, _cpu(model.state_dict()), 0
@@ -323,22 +303,21 @@ class _Run:
         name, value = ("head_lr", self.config.head_lr) if self.phase == 1 else ("finetune_lr", self.config.finetune_lr)
         return VadkitError(
             f"{self.system.name}, seed {self.seed}: the {which} loss is {loss} in epoch {self.epoch} of phase "
-            f"{self.phase}, expected a finite number; "
-            f"lower {name} (now {value:g}), or look for features that are not finite"
+            f"{self.phase}, expected a finite number; lower {name} (now {value:g}), or look for features that are not "
+            "finite"
         )
 
     def _save(self, model, optimiser) -> None:
         if self.checkpoint is None or time.monotonic() - self.written < self.checkpoint_seconds:
             return
         state = {
-            **{name: getattr(self, name) for name in ("phase", "epoch", "stale", "best_loss", "best")},
+            **{name: getattr(self, name) for name in PLACE},
             "model": model.state_dict(),
             "optimiser": optimiser.state_dict(),
             "history": [asdict(line) for line in self.history],
         }
-        self.checkpoint.parent.mkdir(
-            parents=True, exist_ok=True
-        )  # another process that ended first may have taken the folder away
+        # Another process that ended first may have taken the folder away.
+        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
         partial = self.checkpoint.with_suffix(f".{os.getpid()}")
         with open(partial, "wb") as file:
             torch.save(state, file)
@@ -355,11 +334,8 @@ class _Run:
 def _check(system: TwoStreamSystem, training: Examples, validation: Examples | None) -> None:
     anomalous = int((training.labels == 1).sum())
     if anomalous in (0, len(training)):
-        what = (
-            "no sample"
-            if len(training) == 0
-            else f"{len(training)} samples, all {'anomalous' if anomalous else 'normal'}"
-        )
+        of_one_kind = f"{len(training)} samples, all {'anomalous' if anomalous else 'normal'}"
+        what = of_one_kind if len(training) else "no sample"
         raise DataError(
             f"{system.name}: training needs normal and anomalous samples, got {what}; give it videos of both kinds, "
             "with annotations"
@@ -373,9 +349,7 @@ def _check(system: TwoStreamSystem, training: Examples, validation: Examples | N
 
 def _on(device: torch.device, examples: Examples) -> Examples:
     tensors = {name: getattr(examples, name) for name in ("features", "bags", "labels", "suspicion")}
-    return replace(
-        examples, **{name: None if tensor is None else tensor.to(device) for name, tensor in tensors.items()}
-    )
+    return replace(examples, **{name: one if one is None else one.to(device) for name, one in tensors.items()})
 
 
 def _cpu(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class View(ABC):
     """What a network gets to see of one video: rows, each a sample of one of its frames.
 
     frames: how many decoded; fps: as the container says; index: (n,) frame number of each row, rising; labels: (n,)
@@ -81,12 +82,13 @@ class View:
         rows = np.array(found, np.int64)
         return rows[self.labels[rows] == 1] if purpose == "train" and hard_only and self.video.label else rows
 
+    @abstractmethod
     def _read(self, stream: str, rows: np.ndarray) -> np.ndarray:
-        raise NotImplementedError
+        """`images`, of rows that are there."""
 
+    @abstractmethod
     def _planned(self, purpose: str, config: Config) -> tuple[Pairs, Pairs]:
         """What tells rows apart, two numbers each: of the rows that are here, and of those that are wanted."""
-        raise NotImplementedError
 
 
 def extract_views(
