@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from metrics import synthetic_test_set
 
-from vadkit.core.config import make_config
+from vadkit.core.parameters import make_config
 from vadkit.evaluation import external
 from vadkit.evaluation.metrics import spans
 from vadkit.report import external_report

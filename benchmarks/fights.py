@@ -12,7 +12,8 @@ import argparse
 import json
 from pathlib import Path
 
-from vadkit.core.config import Config, load_params
+from vadkit.core.config import Config
+from vadkit.core.parameters import load_params
 from vadkit.corpora import load_corpus
 from vadkit.evaluation import evaluate as evaluation
 from vadkit.systems import runner

@@ -16,7 +16,7 @@ from collections import Counter
 
 from fights import PARAMS, SYSTEM, line_of
 
-from vadkit.core.config import load_params
+from vadkit.core.parameters import load_params
 from vadkit.corpora import load_corpus
 from vadkit.systems import runner
 from vadkit.systems.mil import clips_in_groups

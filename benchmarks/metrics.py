@@ -14,7 +14,7 @@ import time
 
 import numpy as np
 
-from vadkit.core.config import make_config
+from vadkit.core.parameters import make_config
 from vadkit.evaluation import metrics
 from vadkit.evaluation.evaluate import evaluate
 from vadkit.evaluation.sas import sigmoidal_anomaly_score

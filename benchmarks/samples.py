@@ -20,7 +20,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vadkit.core.config import make_config
+from vadkit.core.parameters import make_config
 from vadkit.core.video import read_frames
 from vadkit.corpora.video import Video
 from vadkit.models.detector import WORLD_WEIGHTS

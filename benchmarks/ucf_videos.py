@@ -23,7 +23,8 @@ from pathlib import Path
 import numpy as np
 from fights import PARAMS
 
-from vadkit.core.config import Config, load_params, parse_override
+from vadkit.core.config import Config
+from vadkit.core.parameters import load_params, parse_override
 from vadkit.corpora import load_corpus
 from vadkit.corpora.vatic import merge
 from vadkit.evaluation import evaluate as evaluation

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, settings
 from papers_tree import write_tree
 
 from vadkit.core import compute
-from vadkit.core.config import Config, load_params
+from vadkit.core.config import Config
+from vadkit.core.parameters import load_params
 
 # A busy machine is no reason to fail: what is slow is left to pytest's own report of durations.
 settings.register_profile("vadkit", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import nbformat
 
-from vadkit.core.config import parameters_cell
+from vadkit.core.parameters import parameters_cell
 from vadkit.workbook import cli, receipts
 from vadkit.workbook.notebooks import FOLDED
 
@@ -20,7 +20,8 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 WORK = """
 import csv, os
 from pathlib import Path
-from vadkit.core.config import make_config, Config
+from vadkit.core.config import Config
+from vadkit.core.parameters import make_config
 from vadkit.core.store import Store, write_atomic
 
 config = make_config({name: globals()[name] for name in Config.model_fields})

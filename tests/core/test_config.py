@@ -8,8 +8,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vadkit.core.config import Config, load_params, make_config, parameters_cell, parse_override, project_root, resolve
+from vadkit.core.config import Config, project_root, resolve
 from vadkit.core.errors import ConfigError
+from vadkit.core.parameters import load_params, make_config, parameters_cell, parse_override
 
 
 def refused(**values) -> str:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from vadkit import corpora
-from vadkit.core import config as parameters
-from vadkit.core.config import Config, load_params
+from vadkit.core.config import CORPORA, Config
 from vadkit.core.errors import ConfigError
+from vadkit.core.parameters import load_params, make_config
 from vadkit.corpora import load_corpus, register_corpus, synthetic
 from vadkit.corpora.video import Corpus, Video
 
@@ -18,7 +18,9 @@ from vadkit.corpora.video import Corpus, Video
 def registry(monkeypatch):
     """What a test registers is forgotten."""
     monkeypatch.setattr(corpora, "_registered", {})
-    monkeypatch.setattr(parameters, "CORPORA", set(parameters.CORPORA))
+    known = set(CORPORA)
+    yield
+    CORPORA.intersection_update(known)
 
 
 def toys(config: Config, progress=None) -> Corpus:
@@ -42,9 +44,9 @@ def test_a_corpus_from_outside_is_named_in_a_parameter_file(tmp_path, registry):
 
 def test_a_misspelt_corpus_is_told_the_nearest():
     with pytest.raises(ConfigError, match="unknown corpus 'sinthetic'; did you mean 'synthetic'"):
-        parameters.make_config({"corpus": "sinthetic"})
+        make_config({"corpus": "sinthetic"})
     with pytest.raises(ConfigError, match="corpus: .*got int 3"):
-        parameters.make_config({"corpus": 3})
+        make_config({"corpus": 3})
 
 
 def test_rendering_says_how_far_it_is(tmp_path, monkeypatch):

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from vadkit.core.config import make_config
 from vadkit.core.errors import DataError
+from vadkit.core.parameters import make_config
 from vadkit.corpora import load_corpus
 from vadkit.corpora.folder import is_normal
 from vadkit.corpora.splits import grouped_folds

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from vadkit.core.config import make_config
 from vadkit.core.errors import DataError
+from vadkit.core.parameters import make_config
 from vadkit.corpora import load_corpus
 from vadkit.corpora.ucf_crime import category_of, read_tree, temporal_spans, video_name
 from vadkit.corpora.vatic import clip_intervals

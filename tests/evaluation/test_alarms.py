@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vadkit.core.config import make_config
+from vadkit.core.parameters import make_config
 from vadkit.evaluation import alarms
 from vadkit.evaluation.evaluate import evaluate
 from vadkit.evaluation.metrics import video_sas

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
-from vadkit.core.config import make_config
+from vadkit.core.parameters import make_config
 from vadkit.evaluation import metrics
 from vadkit.evaluation.bootstrap import ratio
 from vadkit.evaluation.evaluate import compare, evaluate

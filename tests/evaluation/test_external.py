@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from vadkit.core.config import make_config
 from vadkit.core.errors import DataError
+from vadkit.core.parameters import make_config
 from vadkit.evaluation import external, metrics
 from vadkit.report import external_report
 from vadkit.workbook import cli

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from vadkit.core.config import make_config
+from vadkit.core.parameters import make_config
 from vadkit.evaluation import external, pitfalls
 from vadkit.evaluation.bootstrap import draw
 from vadkit.evaluation.scores import VideoScores

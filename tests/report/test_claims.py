@@ -9,7 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from vadkit.core.config import SAMPLING_PRESETS, Config, make_config
+from vadkit.core.config import SAMPLING_PRESETS, Config
+from vadkit.core.parameters import make_config
 from vadkit.corpora.video import Corpus, Video
 from vadkit.report import claims, published
 from vadkit.report import rows as report

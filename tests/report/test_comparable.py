@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from papers_tree import write_tree
 
-from vadkit.core.config import make_config
+from vadkit.core.parameters import make_config
 from vadkit.corpora.video import Problem
 from vadkit.evaluation.bootstrap import Comparison, Metric
 from vadkit.report import comparable, published

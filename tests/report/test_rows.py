@@ -10,7 +10,7 @@ import pytest
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
-from vadkit.core.config import make_config
+from vadkit.core.parameters import make_config
 from vadkit.corpora.video import Problem
 from vadkit.evaluation.bootstrap import Comparison, Metric
 from vadkit.report import rows as report

@@ -11,7 +11,7 @@ from torch import nn
 mpl.use("Agg")
 from drawn import assert_readable, words
 
-from vadkit.core.config import make_config
+from vadkit.core.parameters import make_config
 from vadkit.models.two_stream import Head, TwoStream
 from vadkit.studies.architecture import draw, rows, trace
 

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from vadkit.core.config import make_config
+from vadkit.core.parameters import make_config
 from vadkit.corpora.video import Video
 from vadkit.studies import efficiency
 from vadkit.studies.efficiency import Cost, Share, Use

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
-from vadkit.core.config import make_config
+from vadkit.core.parameters import make_config
 from vadkit.corpora.video import Corpus
 from vadkit.evaluation.evaluate import compare, compare_sets
 from vadkit.evaluation.metrics import video_sas

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from vadkit.core.compute import device_of
-from vadkit.core.config import make_config
 from vadkit.core.errors import ConfigError
+from vadkit.core.parameters import make_config
 from vadkit.corpora.video import Video
 from vadkit.models import network as networks
 from vadkit.views import features as module

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vadkit.core.config import make_config
 from vadkit.core.errors import DataError
+from vadkit.core.parameters import make_config
 from vadkit.core.video import read_frames
 from vadkit.corpora.video import Video
 from vadkit.views import frames as module

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vadkit.core.config import make_config
 from vadkit.core.errors import ConfigError, WeightsError
+from vadkit.core.parameters import make_config
 from vadkit.core.store import file_digest
 from vadkit.views import objects
 from vadkit.views.objects import COCO_CLASSES, Detector, detector_file, detector_key
@@ -184,7 +184,7 @@ def watch(self, args, *rest, **kwargs):
     start(self, args, *rest, **kwargs)
 subprocess.Popen.__init__ = watch
 import numpy as np
-from vadkit.core.config import make_config
+from vadkit.core.parameters import make_config
 from vadkit.views.objects import Detector
 config = make_config({"detector_weights": sys.argv[1], "cache_root": sys.argv[2], "detector_size": 64})
 bags = Detector(config).bags([np.zeros((64, 64, 3), np.uint8)])

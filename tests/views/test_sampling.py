@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vadkit.core.config import make_config
+from vadkit.core.parameters import make_config
 from vadkit.corpora.video import Video
 from vadkit.views.sampling import Walk, plan, stride_frames
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import moving_square
 
-from vadkit.core.config import make_config
+from vadkit.core.parameters import make_config
 from vadkit.corpora.video import Video
 from vadkit.views.flow import Streams, motion_window, speed_image, stream_names
 from vadkit.views.frames import extract

@@ -13,7 +13,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from vadkit.core.config import Config, load_params, make_config, parameters_cell, parse_override
+from vadkit.core.config import Config
+from vadkit.core.parameters import load_params, make_config, parameters_cell, parse_override
 from vadkit.corpora.video import Problem
 from vadkit.systems.base import all_systems
 from vadkit.workbook.notebooks import find_notebooks, needs, parameters_problems

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from toys import toy_notebook, toy_project, vadkit
 
-from vadkit.core.config import make_config
 from vadkit.core.errors import ConfigError
+from vadkit.core.parameters import make_config
 
 OUTSIDE = '''
 from dataclasses import dataclass

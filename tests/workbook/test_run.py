@@ -12,8 +12,9 @@ import psutil
 import pytest
 from toys import REPOSITORY, toy_notebook, toy_project, vadkit, vadkit_process, working_notebook
 
-from vadkit.core.config import Config, load_params, parameters_cell
+from vadkit.core.config import Config
 from vadkit.core.errors import AnnotationError, ConfigError, RunError, VadkitError
+from vadkit.core.parameters import load_params, parameters_cell
 from vadkit.workbook import kernels, notebooks, receipts, run
 
 

@@ -7,8 +7,9 @@ import pytest
 from conftest import REPOSITORY, moving_square, write_video
 from toys import figures_shown_and_saved, toy_notebook, toy_project, vadkit
 
-from vadkit.core.config import Config, parameters_cell
+from vadkit.core.config import Config
 from vadkit.core.errors import ConfigError
+from vadkit.core.parameters import parameters_cell
 from vadkit.corpora.video import Corpus, Video
 from vadkit.workbook import session as notebook
 

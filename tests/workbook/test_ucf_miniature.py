@@ -16,8 +16,8 @@ from conftest import REPOSITORY
 from tiny import TINY
 from toys import figures_shown_and_saved, vadkit
 
-from vadkit.core.config import load_params
 from vadkit.core.encode import write_h264
+from vadkit.core.parameters import load_params
 from vadkit.core.video import read_frames
 from vadkit.corpora import load_corpus
 from vadkit.report import published

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from vadkit.core import config as parameters
+from vadkit.core.config import CORPORA
 
 if TYPE_CHECKING:
     from vadkit.core.config import Config
@@ -25,10 +25,10 @@ def register_corpus(name: str, load: Load) -> None:
     load(config, progress): the corpus of `config.data_root` or of a place of its own; raises DataError, with the
     remedy, where data are missing.
     """
-    if _registered.get(name, load) is not load or name in parameters.CORPORA - _registered.keys():
+    if _registered.get(name, load) is not load or name in CORPORA - _registered.keys():
         raise ValueError(f"there is a corpus '{name}' already; give yours another name")
     _registered[name] = load
-    parameters.CORPORA.add(name)
+    CORPORA.add(name)
 
 
 def load_corpus(config: Config, progress: Progress | None = None) -> Corpus:

@@ -21,9 +21,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from vadkit.core.config import Config, make_config
+from vadkit.core.config import Config
 from vadkit.core.encode import write_h264
 from vadkit.core.errors import DataError
+from vadkit.core.parameters import make_config
 from vadkit.core.progress import Progress
 from vadkit.core.video import PLAUSIBLE_FPS, Frames, Probe, read_frames
 from vadkit.live.analysers import Analyser, Reading, make_analyser

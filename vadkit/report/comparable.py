@@ -83,9 +83,8 @@ def _other_list(config: Config, printed: Published) -> str:
         return ""
     known = all_systems()
     systems = [known[name] for name in _names(printed) if name in known]
-    whole = bool(systems) and all(
-        not s.early_stopping for s in systems
-    )  # section 4.6: no validation set, the whole lists
+    # Section 4.6: no validation set, the whole lists.
+    whole = bool(systems) and not any(system.early_stopping for system in systems)
     if config.validation != "test_parity" and not whole:
         return f"validation is {config.validation}, the paper's every other video of the test list (test_parity)"
     if printed.ours == "notebook 07":  # the unseen classes

@@ -32,8 +32,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from vadkit.core.compute import one_thread
-from vadkit.core.config import SAMPLING_PRESETS, Config, make_config
+from vadkit.core.config import SAMPLING_PRESETS, Config
 from vadkit.core.errors import VadkitError
+from vadkit.core.parameters import make_config
 from vadkit.core.progress import Progress
 from vadkit.models.backbones import fused
 from vadkit.models.network import as_tensors

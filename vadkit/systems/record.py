@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vadkit.core.config import Config, make_config, project_root
+from vadkit.core.config import Config, project_root
 from vadkit.core.errors import ConfigError, DataError, WeightsError
+from vadkit.core.parameters import make_config
 from vadkit.core.store import write_atomic
 from vadkit.models.pretrained import WEIGHTS
 from vadkit.systems.base import System, all_systems, recalled

@@ -33,7 +33,7 @@ class Commands(click.Group):
 
 def overrides(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
     """The values of repeated `-p KEY VALUE`. Raises ConfigError for a key given twice."""
-    from vadkit.core.config import parse_override
+    from vadkit.core.parameters import parse_override
 
     values: dict[str, Any] = {}
     for name, text in pairs:
@@ -188,7 +188,7 @@ def evaluate(
     SCORES is a CSV, one row a video (name, class where given, frames, then equal segments), or a folder of <name>.npy
     with a score for each frame.
     """
-    from vadkit.core.config import make_config
+    from vadkit.core.parameters import make_config
     from vadkit.evaluation import external
     from vadkit.report import external_report
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vadkit.core.config import Config, parameters_cell
+from vadkit.core.config import Config
 from vadkit.core.errors import ConfigError, RunError
+from vadkit.core.parameters import parameters_cell
 from vadkit.core.store import write_atomic
 
 FOLDED = {  # a parameters cell's metadata: hidden in JupyterLab and in a book of the notebooks, until it is clicked

@@ -15,8 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vadkit.core.config import Config, load_params, project_root
+from vadkit.core.config import Config, project_root
 from vadkit.core.errors import RunError, VadkitError
+from vadkit.core.parameters import load_params
 from vadkit.workbook import checks, kernels, notebooks, receipts
 from vadkit.workbook.kernels import Failure
 from vadkit.workbook.notebooks import Notebook

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
-from vadkit.core.config import Config, make_config
+from vadkit.core.config import Config
 from vadkit.core.errors import ConfigError
+from vadkit.core.parameters import make_config
 
 LITERALS = (bool, int, float, str, list, dict, type(None))  # what papermill can inject
 SHOWN = ("torch", "torchvision", "opencv-python", "ultralytics", "numpy", "pandas", "scikit-learn")
