@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -214,6 +215,7 @@ def test_every_number_of_the_text_is_held(shared, paper):
 
 def test_the_page_lists_every_printed_number():
     page = (REPOSITORY / "docs" / "reproduction.md").read_text(encoding="utf-8")
-    assert claims.listing().strip() in page, (
-        "renew the list at the end of docs/reproduction.md: python -m vadkit.report.claims"
+    listing = runpy.run_path(str(REPOSITORY / "docs" / "printed_numbers.py"))["listing"]
+    assert listing().strip() in page, (
+        "renew the list at the end of docs/reproduction.md: python docs/printed_numbers.py"
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -20,13 +19,11 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from vadkit.evaluation import metrics
+from vadkit.evaluation.bootstrap import Metric
 from vadkit.evaluation.scores import VideoScores
 from vadkit.report import style, tables
 from vadkit.report.style import BLACK, COLOURS, DASHES, GREY, MARKERS, PAGE_WIDTH, RED, styled
-
-if TYPE_CHECKING:
-    from vadkit.evaluation.bootstrap import Metric
-    from vadkit.systems.trainer import Epoch
+from vadkit.systems.base import Epoch
 
 MOST_LINES = 5  # of learning curves of one system; more are a tangle
 PAPERS_SAS = (0.5, 2.0)  # tau, v

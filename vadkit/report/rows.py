@@ -9,23 +9,18 @@ from __future__ import annotations
 import fcntl
 import io
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from vadkit.core.config import Config
 from vadkit.core.store import write_atomic
+from vadkit.corpora.video import Problem
+from vadkit.evaluation.bootstrap import Comparison, Metric
 from vadkit.report import comparable, published
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from vadkit.core.config import Config
-    from vadkit.corpora.video import Problem
-    from vadkit.evaluation.bootstrap import Comparison, Metric
 
 KEY = ["paper", "item", "system", "metric", "origin"]  # what makes a row one number
 PROBLEM = ["left_out", "where", "what"]
@@ -67,13 +62,14 @@ def result_rows(
 ) -> list[ResultRow]:
     """A system's metrics as rows, each beside the printed number where the paper has one under `item` and `system`.
 
-    problems: of its videos; where one was left out, the data are not the paper's.
+    Shares, which have no unit, are in percent. problems: of its videos; where one was left out, the data are not the
+    paper's.
     """
     rows = []
     for m in found:
-        unit, numbers = _in_unit(m.unit, m.value, m.ci_low, m.ci_high)
+        numbers = [x if m.unit or x is None else 100.0 * x for x in (m.value, m.ci_low, m.ci_high)]
         key = (paper, item, system, m.name)
-        rows.append(_row(config, key, unit, numbers, m.reason, problems, len(m.per_seed), m.videos))
+        rows.append(_row(config, key, m.unit or "%", numbers, m.reason, problems, len(m.per_seed), m.videos))
     return rows
 
 
@@ -85,16 +81,13 @@ def change_rows(
     system: for a claim of the paper as printed there, "2S-bag / 2S-no-bag". Metrics `<metric>_relative_change` (%) and
     `<metric>_difference` (points, or the metric's unit). problems: as for `result_rows`.
     """
-    rows = []
-    for name, (its_unit, numbers) in {
-        "relative_change": _in_unit("", found.relative, found.relative_low, found.relative_high),
-        "difference": _in_unit(found.unit, found.difference, found.ci_low, found.ci_high),
-    }.items():
-        zero = f"{system.split(' / ')[-1]} has 0: no multiple of it" if numbers[0] is None and found.b == 0 else ""
-        reason = "; ".join(filter(None, (found.reason, zero)))
-        key = (paper, item, system, f"{found.metric}_{name}")
-        rows.append(_row(config, key, its_unit, numbers, reason, problems, found.seeds, found.videos))
-    return rows
+    c, seeds = found, (None,) * found.seeds
+    zero = f"{system.split(' / ')[-1]} has 0: no multiple of it" if c.relative is None and c.b == 0 else ""
+    why = "; ".join(filter(None, (c.reason, zero)))
+    relative = (c.relative, c.relative_low, c.relative_high, seeds, c.videos, why)
+    difference = (c.difference, c.ci_low, c.ci_high, seeds, c.videos, c.reason, c.unit)
+    both = [Metric(f"{c.metric}_relative_change", *relative), Metric(f"{c.metric}_difference", *difference)]
+    return result_rows(config, both, paper, item, system, problems)
 
 
 def number_row(
@@ -114,12 +107,6 @@ def claim_rows(config: Config) -> list[ResultRow]:
         row = (*c.key, c.unit, "arithmetic", *numbers, 0, 0, c.text, difference, check.verdict, c.note)
         rows.append(ResultRow(*row, "", config.fingerprint()))
     return rows
-
-
-def _in_unit(unit: str, *numbers: float | None) -> tuple[str, list[float | None]]:
-    """Shares, which have no unit, in percent; the rest as it is."""
-    scale = 1.0 if unit else 100.0
-    return unit or "%", [None if x is None else scale * x for x in numbers]
 
 
 def _row(config, key, unit, numbers, reason, problems=(), seeds=0, videos=0) -> ResultRow:
@@ -154,13 +141,8 @@ def save_rows(config: Config, notebook: str, rows: Sequence[ResultRow]) -> Path:
     twice = frame[frame.duplicated(KEY)]
     if len(twice):
         raise ValueError(f"{notebook}: {' | '.join(twice.iloc[0][KEY])} is given twice")
-    folder = config.output_dir / "results"
-    folder.mkdir(parents=True, exist_ok=True)
-    with _turn(folder / ".lock"):
-        write_atomic(folder / f"{notebook}.csv", _csv(frame))
-        once = _each_number_once(_parts(folder), config.fingerprint())
-        write_atomic(config.output_dir / "results.csv", _csv(once))
-    return folder / f"{notebook}.csv"
+    once = partial(_each_number_once, fingerprint=config.fingerprint())
+    return _save(config.output_dir / "results.csv", notebook, frame, once)
 
 
 def load_results(config: Config) -> pd.DataFrame:
@@ -190,8 +172,8 @@ def rows_of(rows: Sequence[ResultRow] | pd.DataFrame) -> list[ResultRow]:
     """Rows as they are, or out of `load_results`' frame."""
     if not isinstance(rows, pd.DataFrame):
         return list(rows)
-    records = rows[COLUMNS].to_dict("records")
-    return [ResultRow(**{name: None if pd.isna(v) else v for name, v in record.items()}) for record in records]
+    frame = rows[COLUMNS].astype(object)
+    return [ResultRow(**record) for record in frame.where(frame.notna(), None).to_dict("records")]
 
 
 def save_problems(config: Config, notebook: str, problems: Iterable[Problem]) -> Path:
@@ -200,29 +182,30 @@ def save_problems(config: Config, notebook: str, problems: Iterable[Problem]) ->
     What was left out comes first. Both files are replaced whole; two processes take turns.
     """
     _plain(notebook)
-    folder = config.output_dir / "left_out"
-    folder.mkdir(parents=True, exist_ok=True)
     found = pd.DataFrame([("yes" if p.left_out else "no", p.where, p.what) for p in problems], columns=PROBLEM)
     path = config.output_dir / "left_out.csv"
-    with _turn(folder / ".lock"):
-        write_atomic(folder / f"{notebook}.csv", _problems_csv(found))
-        write_atomic(path, _problems_csv(_parts(folder)))
+    order = {"by": PROBLEM, "ascending": [False, True, True]}  # "yes" before "no"
+    _save(path, notebook, found, lambda parts: parts.drop_duplicates().sort_values(**order))
     return path
 
 
-def _problems_csv(found: pd.DataFrame) -> str:
-    return _csv(found.drop_duplicates().sort_values(PROBLEM, ascending=[False, True, True]))  # "yes" before "no"
+def _save(path: Path, notebook: str, frame: pd.DataFrame, merge: Callable[[pd.DataFrame], pd.DataFrame]) -> Path:
+    """Write a notebook's part into the folder of `path`'s name, and `path` anew, merged from all notebooks' parts.
+
+    Parts are read as text and by column name: one written by an earlier version still fits.
+    """
+    folder = path.with_suffix("")
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # released when the process ends, however it ends
+        write_atomic(folder / f"{notebook}.csv", _csv(frame))
+        parts = [pd.read_csv(file, dtype=str, keep_default_na=False) for file in sorted(folder.glob("*.csv"))]
+        write_atomic(path, _csv(merge(pd.concat(parts, ignore_index=True).fillna(""))))
+    return folder / f"{notebook}.csv"
 
 
 def _csv(frame: pd.DataFrame) -> str:
     return frame.to_csv(index=False, float_format="%.8g", lineterminator="\n")
-
-
-def _parts(folder: Path) -> pd.DataFrame:
-    """All notebooks' files, as text and by column name: a part written by an earlier version still fits."""
-    files = sorted(folder.glob("*.csv"))
-    parts = [pd.read_csv(file, dtype=str, keep_default_na=False) for file in files]
-    return pd.concat(parts, ignore_index=True).fillna("")
 
 
 def _each_number_once(rows: pd.DataFrame, fingerprint: str) -> pd.DataFrame:
@@ -239,17 +222,14 @@ def _each_number_once(rows: pd.DataFrame, fingerprint: str) -> pd.DataFrame:
     numbers = ["value", "ci_low", "ci_high"]
     differs = (beside[numbers] != beside[[f"{name}_kept" for name in numbers]].to_numpy()).any(axis=1)
     for _, one in beside[differs].iterrows():
-        values, places = (
-            f"{one[f'{name}_kept'] or 'none'} and {one[name] or 'none'}" for name in ("value", "notebook")
-        )
+        values, places = (f"{one[f'{c}_kept'] or 'none'} and {one[c] or 'none'}" for c in ("value", "notebook"))
         number = " | ".join(filter(None, one[KEY]))
-        text = f"notebooks {places} give {number} as {values}; the first is kept: run both again"
-        warnings.warn(text, stacklevel=3)
+        warnings.warn(f"notebooks {places} give {number} as {values}; the first is kept: run both again", stacklevel=4)
     return kept[COLUMNS]
 
 
-def save_figure(config: Config, name: str, figure: Figure) -> Path:
-    """Write a figure to figures/<name>.png, and .svg where that is small, each whole; returns the PNG's path.
+def save_figure(config: Config, name: str, figure) -> Path:
+    """Write a matplotlib figure to figures/<name>.png, and .svg where that is small, each whole; returns the PNG.
 
     The same figure gives the same bytes: no date and no version is written into them.
     """
@@ -267,7 +247,7 @@ def save_figure(config: Config, name: str, figure: Figure) -> Path:
     return path
 
 
-def _rendered(figure: Figure, **options) -> bytes:
+def _rendered(figure, **options) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, **options)
     return buffer.getvalue()
@@ -276,11 +256,3 @@ def _rendered(figure: Figure, **options) -> bytes:
 def _plain(name: str) -> None:
     if not name or name.startswith(".") or any(c in name for c in "/\\ "):
         raise ValueError(f"expected a plain name without folders, spaces or a leading point, got '{name}'")
-
-
-@contextmanager
-def _turn(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock on a file, released when the process ends however it ends."""
-    with open(path, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from vadkit.evaluation.bootstrap import Comparison
 from vadkit.report.comparable import OTHER_VIDEOS
 from vadkit.report.rows import ResultRow, rows_of
-
-if TYPE_CHECKING:
-    from vadkit.evaluation.bootstrap import Comparison
 
 LABELS = {
     "fl_auc": "FL-AUC",
@@ -40,7 +37,7 @@ def table(rows: Sequence[ResultRow] | pd.DataFrame) -> pd.DataFrame:
         {
             "item": r.item,
             "system": r.system,
-            "metric": f"{label(r.metric)} ({r.unit})" if r.unit else label(r.metric),
+            "metric": label(r.metric, r.unit),
             "ours [interval]" if r.origin == "ours" else "from the paper's numbers": number_text(r),
             "printed": r.published,
             "difference": "" if r.difference is None else f"{r.difference:+.{_decimals(r)}f}",
@@ -58,10 +55,9 @@ def wide_table(rows: Sequence[ResultRow] | pd.DataFrame, metrics: Sequence[str])
     shown = [r for r in rows_of(rows) if r.metric in metrics and r.origin == "ours"]
     frame = pd.DataFrame(index=pd.Index(dict.fromkeys(r.system for r in shown), name="system"))
     for r in sorted(shown, key=lambda r: metrics.index(r.metric)):
-        frame.loc[r.system, f"{label(r.metric)} ({r.unit})"] = number_text(r)
+        frame.loc[r.system, label(r.metric, r.unit)] = number_text(r)
         frame.loc[r.system, f"{label(r.metric)}, printed"] = r.published
-    frame = frame.fillna("")
-    return frame[[c for c in frame if (frame[c] != "").any()]]
+    return frame.replace("", None).dropna(axis="columns", how="all").fillna("")
 
 
 def sentence(what: str, found: Comparison) -> str:
@@ -80,8 +76,10 @@ def sentence(what: str, found: Comparison) -> str:
     return f"{what} changes {name} by {change:+.1f} {unit} [{low:+.1f}, {high:+.1f}]; {follows}."
 
 
-def label(metric: str) -> str:
-    """A metric's name for a page."""
+def label(metric: str, unit: str = "") -> str:
+    """A metric's name for a page, with its unit in brackets."""
+    if unit:
+        return f"{label(metric)} ({unit})"
     for suffix, text in (("_relative_change", "relative change of {}"), ("_difference", "difference of {}")):
         if metric.endswith(suffix):
             return text.format(label(metric.removesuffix(suffix)))
