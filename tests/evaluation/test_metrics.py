@@ -162,15 +162,14 @@ def test_delay_counts_seconds_from_each_span_and_keeps_the_undetected_apart():
     labels = [0, 0, 1, 1, 1, 1, 0, 1, 1, 0, 1, 1]
     one = video("a", "Arson", [0.0] * 12, labels, fps=2.0)
     sas = [0, 0, 0, 0, 0.9, 0, 0, 0.5, 0.5, 0.9, 0.9, 0]
-    delays = metrics.detection_delay(one, sas)
-    assert delays.seconds == (1.0, 0.0) and delays.undetected == 1 and delays.spans == 3
+    np.testing.assert_array_equal(metrics.detection_delay(one, sas), [1.0, np.nan, 0.0])
 
 
 def test_delay_holds_the_score_between_analysed_frames():
     one = video("a", "Arson", [0.0, 0.0, 0.0], [0, 0, 0, 0, 0, 1, 1, 1, 1], every=4)
-    assert metrics.detection_delay(one, [0, 0, 0.9]).seconds == (0.3,)
-    assert metrics.detection_delay(one, [0, 0.9, 0]).seconds == (0.0,)  # on when the span starts
-    assert metrics.detection_delay(one, [0.9, 0, 0]) == metrics.Delays((), 1)  # off again before it
+    assert metrics.detection_delay(one, [0, 0, 0.9]).tolist() == [0.3]
+    assert metrics.detection_delay(one, [0, 0.9, 0]).tolist() == [0.0]  # on when the span starts
+    assert np.isnan(metrics.detection_delay(one, [0.9, 0, 0])).tolist() == [True]  # off again before it
     with pytest.raises(ValueError, match="one confidence per analysed frame"):
         metrics.detection_delay(one, [0, 0.9])
 

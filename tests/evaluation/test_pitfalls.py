@@ -12,6 +12,7 @@ from sklearn.metrics import roc_auc_score
 from vadkit.core.parameters import make_config
 from vadkit.evaluation import external, pitfalls
 from vadkit.evaluation.bootstrap import draw
+from vadkit.evaluation.metrics import Scored, anomalous_only_auc
 from vadkit.evaluation.scores import VideoScores
 
 CONFIG = make_config({"bootstrap_resamples": 100})
@@ -41,6 +42,10 @@ def value(way, videos):
     return float(way(ONCE((1, len(videos))))[0])
 
 
+def scored(videos):
+    return Scored(tuple(videos), CONFIG)
+
+
 def pooled(videos, scores=None, labels=None):
     labels = np.concatenate([v.labels for v in videos] if labels is None else labels)
     return roc_auc_score(labels, np.concatenate([v.frame_scores() for v in videos] if scores is None else scores))
@@ -51,15 +56,14 @@ def pooled(videos, scores=None, labels=None):
 def test_the_mean_over_pairs_is_that_of_a_loop_over_all_pairs(seed):
     videos = make_videos(seed, count=6)
     expected = np.mean([pooled([a, n]) for a, n in itertools.product(videos[1::2], videos[::2])])
-    counted = pitfalls.pairs(videos)
-    assert value(pitfalls.pair_averaged(counted, videos), videos) == pytest.approx(expected, abs=1e-12)
-    assert pitfalls.random_pairings(counted, videos, 500).mean() == pytest.approx(expected, abs=0.03)
+    assert value(pitfalls.pair_averaged(scored(videos)), videos) == pytest.approx(expected, abs=1e-12)
+    assert pitfalls.random_pairings(scored(videos), 500).mean() == pytest.approx(expected, abs=0.03)
 
 
 def test_a_pair_drawn_twice_counts_twice():
     videos = make_videos()
     drawn = draw(len(videos), 5, 0)
-    at = pitfalls.pair_averaged(pitfalls.pairs(videos), videos)(drawn)
+    at = pitfalls.pair_averaged(scored(videos))(drawn)
     for counts, found in zip(drawn.astype(int), at, strict=True):
         taken = [v for v, times in zip(videos, counts, strict=True) for _ in range(times)]
         anomalous, normal = [v for v in taken if v.label], [v for v in taken if not v.label]
@@ -68,15 +72,13 @@ def test_a_pair_drawn_twice_counts_twice():
 
 def test_the_mean_over_pairs_needs_both_kinds():
     videos = make_videos()[::2]
-    found = pitfalls.Bench(videos, CONFIG).size("pairs", pitfalls.pair_averaged(pitfalls.pairs(videos), videos))
+    found = pitfalls.Bench(videos, CONFIG).size("pairs", pitfalls.pair_averaged(scored(videos)))
     assert found.auc.value is None and found.change.difference is None and found.auc.reason
 
 
 def test_anomalous_only_is_the_pooled_auc_of_anomalous_videos():
     videos = make_videos()
-    assert value(pitfalls.anomalous_only(pitfalls.pairs(videos), videos), videos) == pytest.approx(
-        pooled(videos[1::2]), abs=1e-12
-    )
+    assert value(anomalous_only_auc(scored(videos)), videos) == pytest.approx(pooled(videos[1::2]), abs=1e-12)
 
 
 def test_segments_count_videos_alike_whatever_their_length():
@@ -141,7 +143,7 @@ def test_the_right_way_differs_from_itself_by_nothing_and_others_are_paired():
     bench = pitfalls.Bench(videos, CONFIG)
     right, other = (
         bench.size("pooled", bench.right),
-        bench.size("anomalous", pitfalls.anomalous_only(bench.counted, videos)),
+        bench.size("anomalous", anomalous_only_auc(bench.scored)),
     )
     assert right.auc.value == pytest.approx(pooled(videos), abs=1e-12)
     assert (right.change.difference, right.change.ci_low, right.change.ci_high) == (0, 0, 0)
@@ -194,10 +196,10 @@ def test_the_published_scores_of_ucf_crime(shared):
     bench = pitfalls.Bench(videos, CONFIG)
     right = bench.size("pooled", bench.right).auc
     assert right.value == pytest.approx(0.690, abs=5e-4) and right.ci_high - right.ci_low > 0.1
-    assert bench.size("anomalous", pitfalls.anomalous_only(bench.counted, videos)).change.difference == pytest.approx(
+    assert bench.size("anomalous", anomalous_only_auc(bench.scored)).change.difference == pytest.approx(
         -0.069, abs=2e-3
     )
-    assert abs(bench.size("pairs", pitfalls.pair_averaged(bench.counted, videos)).change.difference) > 0.01
+    assert abs(bench.size("pairs", pitfalls.pair_averaged(bench.scored)).change.difference) > 0.01
     chosen, share = pitfalls.longest_normal(videos)
     assert {videos[k].name for k in chosen} == {"Normal_Videos_924", "Normal_Videos_935"} and share == pytest.approx(
         0.19, abs=0.01

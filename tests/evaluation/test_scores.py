@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vadkit.evaluation.scores import VideoScores, expand_segments, hold
+from vadkit.evaluation.scores import VideoScores, hold
 from vadkit.views.sampling import segment_starts
 
 
@@ -54,7 +54,7 @@ def test_a_videos_scores_are_as_long_as_its_labels():
 @given(st.integers(1, 40), st.integers(0, 500), st.integers(0, 2**32 - 1))
 def test_segments_cover_a_video_and_the_last_takes_the_remainder(segments, more, seed):
     frames, scores = segments + more, np.random.default_rng(seed).random(segments)
-    spread, length = expand_segments(scores, frames), frames // segments
+    spread, length = hold(segment_starts(frames, segments), scores, frames), frames // segments
     assert spread.shape == (frames,)
     for number, score in enumerate(scores):
         end = frames if number == segments - 1 else (number + 1) * length
@@ -63,7 +63,5 @@ def test_segments_cover_a_video_and_the_last_takes_the_remainder(segments, more,
 
 def test_segments_need_frames():
     with pytest.raises(ValueError, match="31 frames cannot be cut into 32 segments"):
-        expand_segments(np.zeros(32), 31)
-    with pytest.raises(ValueError, match="one score per segment"):
-        expand_segments(np.zeros((32, 1)), 64)
+        segment_starts(31, 32)
     assert segment_starts(100, 3).tolist() == [0, 33, 66]

@@ -17,14 +17,14 @@ from vadkit.core.config import Config
 from vadkit.core.errors import DataError
 from vadkit.corpora.video import Corpus
 from vadkit.evaluation.metrics import frame_auc, pool
-from vadkit.evaluation.scores import expand_segments
+from vadkit.evaluation.scores import hold
 from vadkit.evaluation.thresholds import above, choose_threshold
 from vadkit.models.mil import Learner, bag_scores, ranking_loss
 from vadkit.systems import bag_trainer, bags, inputs, runner
 from vadkit.systems.bags import Item
 from vadkit.systems.base import find_system, plan_folds
 from vadkit.systems.mil import clips_in_groups, groups
-from vadkit.views.sampling import stride_frames
+from vadkit.views.sampling import segment_starts, stride_frames
 from vadkit.views.segments import Bag
 
 # --- the loss ----------------------------------------------------------------------------------------------------
@@ -267,7 +267,7 @@ def test_scores_are_those_of_segments_spread_over_frames(tmp_path, world):
         with torch.no_grad():
             scores = learner(torch.from_numpy(items[video.name].bag.features)).numpy()
         assert len(scores) == 10 and video.frame_scores() == pytest.approx(
-            expand_segments(scores, video.frames), abs=1e-6
+            hold(segment_starts(video.frames, 10), scores, video.frames), abs=1e-6
         )
         steps = np.arange(0, video.frames, stride_frames(video.fps, config.analysis_fps))
         assert np.array_equal(video.stepped.index, steps) and np.array_equal(

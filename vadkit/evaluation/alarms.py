@@ -1,27 +1,23 @@
 """What the sigmoidal anomaly score makes of a test set: its sensitivity to its parameters, and typical videos.
 
-Typical videos are chosen by a rule, never by eye: a system's videos are sorted into the kinds of outcome that figure
-3 of Petrocchi et al. shows, and within a kind by mean confidence. `figure_3` takes the paper's eight panels,
-`choose_timelines` what there is. Sensitivities are on the videos given: they describe the score and must not be used
-to choose its parameters.
+Typical videos are chosen by a rule, never by eye: sorted into the kinds of outcome that figure 3 of Petrocchi et al.
+shows, and within a kind by mean confidence. `figure_3` takes the paper's eight panels, `choose_timelines` what there
+is. Sensitivities describe the score on the videos given and must not be used to choose its parameters.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from itertools import product
 
 import numpy as np
 
-from vadkit.core.errors import UndefinedMetricError
+from vadkit.core.config import Config
 from vadkit.evaluation.bootstrap import Metric
-from vadkit.evaluation.evaluate import evaluate
+from vadkit.evaluation.evaluate import SeedScores, evaluate
 from vadkit.evaluation.metrics import THRESHOLD, Scored, spans, video_sas, vl_f1
 from vadkit.evaluation.scores import VideoScores
-
-if TYPE_CHECKING:
-    from vadkit.core.config import Config
 
 RULES = {
     "detected": "an anomalous video whose score passes 0.5",
@@ -32,7 +28,6 @@ RULES = {
     "unseen class, detected": "a video of a class never trained on whose score passes 0.5",
     "unseen class, missed": "a video of a class never trained on whose score never passes 0.5",
 }
-KINDS = tuple(RULES)
 FIGURE_3 = (
     "detected",
     "detected",
@@ -68,11 +63,8 @@ class Panel:
 
 
 def outcome(video: VideoScores, sas: np.ndarray, unseen: bool = False) -> str:
-    """Which of `KINDS` a video is. sas: (analysed frames,).
-
-    "noise filtered by SAS" is a normal video whose confidence passes 0.5 somewhere and whose score never does.
-    """
-    alarm = bool(np.max(sas) > THRESHOLD)
+    """Which of the kinds of `RULES` a video is. sas: (analysed frames,)."""
+    alarm = np.max(sas) > THRESHOLD
     if video.label:
         return ("unseen class, " if unseen else "") + ("detected" if alarm else "missed")
     if alarm:
@@ -87,23 +79,19 @@ def figure_3(test: Sequence[VideoScores], config: Config, unseen: Sequence[Video
     in that order, a single one takes the middle.
     """
     found = _by_kind(test, config, unseen)
-    waiting: dict[str, list[Panel]] = {}
-    for kind in dict.fromkeys(FIGURE_3):
-        members, wanted = found.get(kind, []), FIGURE_3.count(kind)
-        chosen = _spread(kind, members, min(wanted, len(members)))
-        waiting[kind] = chosen + [Panel(kind, None, None, len(members))] * (wanted - len(chosen))
-    return [waiting[kind].pop(0) for kind in FIGURE_3]
+    shares = {kind: min(FIGURE_3.count(kind), len(members)) for kind, members in found.items()}
+    waiting = {kind: iter(_spread(kind, found[kind], count)) for kind, count in shares.items()}
+    return [next(waiting[kind], Panel(kind, None, None, len(found[kind]))) for kind in FIGURE_3]
 
 
 def choose_timelines(
     test: Sequence[VideoScores], config: Config, unseen: Sequence[VideoScores] = (), panels: int = 8
 ) -> list[Panel]:
-    """At most `panels` videos, at least one of each kind that occurs, in the order of `KINDS`.
+    """At most `panels` videos, one of each kind that occurs, in the order of `RULES`, by the rule of `figure_3`.
 
-    The rule is that of `figure_3`; while there is room, the largest kinds get one panel more each. A kind that does not
-    occur has no panel.
+    While there is room, the largest kinds get one panel more each. A kind that does not occur has no panel.
     """
-    found = _by_kind(test, config, unseen)
+    found = {kind: members for kind, members in _by_kind(test, config, unseen).items() if members}
     share = {kind: 1 for kind in list(found)[:panels]}
     while sum(share.values()) < min(panels, sum(len(m) for m in found.values())):
         kind = max((k for k in share if share[k] < len(found[k])), key=lambda k: len(found[k]) / (share[k] + 1))
@@ -112,15 +100,15 @@ def choose_timelines(
 
 
 def _by_kind(test: Sequence[VideoScores], config: Config, unseen: Sequence[VideoScores]) -> dict[str, list]:
-    """(video, its score) of each kind that occurs, by mean confidence, then name."""
-    of_kind = {kind: [] for kind in KINDS}
+    """(video, its score) of each kind, by mean confidence, then name."""
+    of_kind = {kind: [] for kind in RULES}
     for videos, is_unseen in ((test, False), ([v for v in unseen if v.label], True)):
         for video in videos:
             sas = video_sas(video, config)
             of_kind[outcome(video, sas, is_unseen)].append((video.stepped, sas))
     for members in of_kind.values():
         members.sort(key=lambda m: (float(np.mean(m[0].confidence)), m[0].name))
-    return {kind: members for kind, members in of_kind.items() if members}
+    return of_kind
 
 
 def _spread(kind: str, members: Sequence[tuple[VideoScores, np.ndarray]], count: int) -> list[Panel]:
@@ -146,16 +134,13 @@ def moments(video: VideoScores) -> list[int]:
     return sorted(set(chosen))
 
 
-def vary(scores: Mapping[int, Sequence[VideoScores]], config: Config, parameter: str, values: Sequence) -> dict:
+def vary(scores: SeedScores, config: Config, parameter: str, values: Sequence) -> dict:
     """VL-F1, VL-TPR, VL-FPR and the delay at each value of one parameter of the score ("sas_bound", ...)."""
-    return {
-        value: evaluate(scores, config.model_copy(update={parameter: value}), VARIED.__contains__) for value in values
-    }
+    configs = {value: config.model_copy(update={parameter: value}) for value in values}
+    return {value: evaluate(scores, varied, VARIED.__contains__) for value, varied in configs.items()}
 
 
-def disagreement(
-    scores: Mapping[int, Sequence[VideoScores]], config: Config, variant: str, other: str
-) -> dict[str, tuple[int, int]]:
+def disagreement(scores: SeedScores, config: Config, variant: str, other: str) -> dict[str, tuple[int, int]]:
     """How often two variants of the score differ in their alarm, over all seeds: (how many differ, of how many).
 
     "videos" that only one of the two calls anomalous, "analysed frames" at which only one of the two is above 0.5.
@@ -163,19 +148,16 @@ def disagreement(
     configs = [config.model_copy(update={"sas_variant": name}) for name in (variant, other)]
     pairs = [[video_sas(v, c) > THRESHOLD for c in configs] for videos in scores.values() for v in videos]
     return {
-        "videos": (sum(bool(a.any() != b.any()) for a, b in pairs), len(pairs)),
-        "analysed frames": (sum(int(np.sum(a != b)) for a, b in pairs), sum(len(a) for a, _ in pairs)),
+        "videos": (sum(a.any() != b.any() for a, b in pairs), len(pairs)),
+        "analysed frames": (sum(np.sum(a != b) for a, b in pairs), sum(len(a) for a, _ in pairs)),
     }
 
 
-def vary_rate(
-    scores: Mapping[int, Sequence[VideoScores]], config: Config, every: Sequence[int], per_second: bool = False
-) -> dict[float, list[Metric]]:
+def vary_rate(scores: SeedScores, config: Config, every: Sequence[int], per_second=False) -> dict[float, list[Metric]]:
     """The same at lower rates of analysis: every k-th of the same confidences, keyed by frames a second.
 
-    per_second: v grows with k, so that the score moves as fast in seconds; otherwise it stays per analysed frame, as
-    in the paper. What this leaves out: at a lower rate the flow would span a longer time as well, where `flow_pair`
-    ties it to the grid. Raises ValueError for a step below 1.
+    per_second: v grows with k, so that the score moves as fast in seconds; else it stays per analysed frame, as in the
+    paper. Left out: flow that `flow_pair` ties to the grid would span more time. Raises ValueError for a step below 1.
     """
     if min(every) < 1:
         raise ValueError(f"expected steps of at least 1 analysed frame, got {min(every)}")
@@ -185,24 +167,19 @@ def vary_rate(
             seed: [replace(v, index=v.index[::step], confidence=v.confidence[::step]) for v in videos]
             for seed, videos in scores.items()
         }
-        varied = config.model_copy(update={"sas_reactivity": config.sas_reactivity * step}) if per_second else config
+        varied = config.model_copy(update={"sas_reactivity": config.sas_reactivity * (step if per_second else 1)})
         found[config.analysis_fps / step] = evaluate(thinned, varied, VARIED.__contains__)
     return found
 
 
-def sensitivity(
-    scores: Mapping[int, Sequence[VideoScores]], config: Config, taus: Sequence[float], reactivities: Sequence[float]
-) -> np.ndarray:
+def sensitivity(scores: SeedScores, config: Config, taus: Sequence, reactivities: Sequence) -> np.ndarray:
     """VL-F1, mean of the seeds, at every tau and reactivity. Shape: (taus, reactivities) in [0, 1].
 
     NaN where F1 has no value (all videos of one class). Everything else of the score is the run's.
     """
-    values = np.full((len(taus), len(reactivities)), np.nan)
-    for i, tau in enumerate(taus):
-        for j, reactivity in enumerate(reactivities):
-            varied = config.model_copy(update={"sas_tau": tau, "sas_reactivity": reactivity})
-            try:
-                values[i, j] = np.mean([vl_f1(Scored(tuple(vs), varied)).value for vs in scores.values()])
-            except UndefinedMetricError:
-                continue
-    return values
+    values = []
+    for tau, reactivity in product(taus, reactivities):
+        varied = config.model_copy(update={"sas_tau": tau, "sas_reactivity": reactivity})
+        f1 = [vl_f1(Scored(tuple(videos), varied)) for videos in scores.values()]
+        values.append(np.nan if any(one.why for one in f1) else np.mean([one.value for one in f1]))
+    return np.reshape(values, (len(taus), len(reactivities)))

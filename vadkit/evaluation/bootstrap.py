@@ -6,24 +6,20 @@ the same counts, and a statistic of several seeds is their mean within each resa
 
     estimate("fl_auc", {seed: statistic, ...}, resamples(videos, config), config.interval_level)
 
-What makes it quick: frames of one video with equal scores collapse into one row; and the number of (positive, negative)
-pairs that a score orders rightly is a sum over pairs of videos, counted once, after which a resample's AUC is one
-quadratic form of its counts.
+What makes it quick: frames of one video with equal scores collapse into one row; and rightly ordered (positive,
+negative) pairs are counted once, by pairs of videos, after which a resample's AUC is one quadratic form of its counts.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vadkit.core.config import Config
 from vadkit.core.errors import UndefinedMetricError
-
-if TYPE_CHECKING:
-    from vadkit.core.config import Config
 
 MAX_UNDEFINED = 0.1  # past this share of undefined resamples, the rest no longer stand for the videos drawn
 RESAMPLING_SEED = 0  # the same resamples for every metric and system of one test set
@@ -95,59 +91,52 @@ class Comparison:
     unit: str = ""
 
 
-# --- estimates ---------------------------------------------------------------------------------------------------
-
-
 def estimate(name: str, statistics: Mapping[int, Statistic], counts: np.ndarray, level: float, unit="") -> Metric:
     """A metric with its percentile interval: the mean of each seed's statistic, over those that have a value.
 
-    counts: (resamples, videos), from `resamples`; level: in (0, 1), otherwise ValueError. Resamples on which the
-    metric is undefined are left out, and `reason` counts them; where they are more than a tenth there is no interval.
-    Where every resample gives one value (a rate of 0, an area of 1) `ci_low` equals `ci_high`: that says nothing
-    about how sure the value is, and `reason` says so.
+    counts: (resamples, videos), from `resamples`; level: in (0, 1), otherwise ValueError. Resamples on which the metric
+    is undefined are left out, and `reason` counts them; where they are more than a tenth there is no interval. Where
+    `ci_low` equals `ci_high`, `reason` says that this is no measure of how sure the value is.
     """
     value, per_seed, left_out = _over_seeds(statistics)
     if value is None:
         return Metric(name, None, None, None, per_seed, counts.shape[1], left_out, unit)
-    low, high, reason = _percentiles(mean_of(list(statistics.values()))(counts), level)
+    low, high, reason = _percentiles(mean_of(statistics.values())(counts), level)
     return Metric(name, value, low, high, per_seed, counts.shape[1], _joined(reason, left_out), unit)
 
 
 def difference(metric: str, a, b, counts: Sequence[np.ndarray], level: float, videos: int, unit="") -> Comparison:
     """a minus b, each the mean over its seeds, with the resample k of the one beside the resample k of the other.
 
-    a, b: by seed, a statistic each, as for `estimate`. counts: those of a and of b, the same twice where both are on
-    the same videos. videos: how many there are in all.
+    a, b: a statistic a seed; counts: of a and of b, the same where both are on the same videos; videos: all there are.
     """
     (value_a, _, why_a), (value_b, _, why_b) = _over_seeds(a), _over_seeds(b)
     seeds = min(len(a), len(b))
     if value_a is None or value_b is None:
         return Comparison(metric, value_a, value_b, *[None] * 6, seeds, videos, why_a or why_b, unit)
-    at_a, at_b = (mean_of(list(side.values()))(drawn) for side, drawn in zip((a, b), counts, strict=True))
+    at_a, at_b = (mean_of(side.values())(drawn) for side, drawn in zip((a, b), counts, strict=True))
     low, high, reason = _percentiles(at_a - at_b, level)
-    relative = (None, None, None)
+    relative = [None] * 3
     if value_b:
         *bounds, its_reason = _percentiles(divide(at_a, at_b) - 1, level)
-        relative = (value_a / value_b - 1, *bounds)
+        relative = [value_a / value_b - 1, *bounds]
         reason = _joined(reason, f"relative change: {its_reason}" if its_reason not in ("", reason) else "")
-    reason = reason or why_a or why_b
-    return Comparison(metric, value_a, value_b, value_a - value_b, low, high, *relative, seeds, videos, reason, unit)
+    absolute = (value_a, value_b, value_a - value_b, low, high)
+    return Comparison(metric, *absolute, *relative, seeds, videos, reason or why_a or why_b, unit)
 
 
 def _over_seeds(statistics: Mapping[int, Statistic]) -> tuple[float | None, tuple[float | None, ...], str]:
     """(mean over the seeds that have a value, each seed's value, why some have none)."""
-    values, reasons = [], {}
+    values, reasons = dict.fromkeys(statistics), {}
     for seed, statistic in statistics.items():
         try:
-            values.append(statistic.value)
+            values[seed] = statistic.value
         except UndefinedMetricError as error:
-            values.append(None)
             reasons[seed] = str(error)
-    defined = [v for v in values if v is not None]
-    if not defined:
-        return None, tuple(values), next(iter(reasons.values()))
-    left_out = "; ".join(f"seed {seed} left out: {why}" for seed, why in reasons.items())
-    return float(np.mean(defined)), tuple(values), left_out
+    if len(reasons) == len(values):
+        return None, tuple(values.values()), next(iter(reasons.values()))
+    mean = float(np.mean([v for v in values.values() if v is not None]))
+    return mean, tuple(values.values()), _joined(*(f"seed {s} left out: {why}" for s, why in reasons.items()))
 
 
 def _percentiles(resampled: np.ndarray, level: float) -> tuple[float | None, float | None, str]:
@@ -168,24 +157,17 @@ def _joined(*reasons: str) -> str:
     return "; ".join(filter(None, reasons))
 
 
-# --- resamples ---------------------------------------------------------------------------------------------------
-
-
 def resamples(videos: Sequence, config: Config, seed: int = RESAMPLING_SEED) -> np.ndarray:
     """How often each video is drawn. Shape: (resamples, videos). By sources, all videos of a source come together.
 
-    videos: anything with a `source`. seed: another one for a second set of videos, which is to be independent of the
-    first.
+    videos: anything with a `source`; seed: another one for a second set of videos, independent of the first.
     """
     group = drawn_together(videos, config)
     return draw(int(group.max(initial=-1)) + 1, config.bootstrap_resamples, seed)[:, group]
 
 
 def drawn_together(videos: Sequence, config: Config) -> np.ndarray:
-    """The number of the group that each video is drawn with: itself alone, or its source. Shape: (videos,).
-
-    The one place that reads config.interval_over.
-    """
+    """The number of the group that each video is drawn with: itself alone, or its source. Shape: (videos,)."""
     names = range(len(videos)) if config.interval_over == "videos" else [v.source for v in videos]
     return np.unique(names, return_inverse=True)[1]
 
@@ -201,9 +183,6 @@ def draw(videos: int, count: int, seed: int) -> np.ndarray:
     return rng.multinomial(videos, np.full(videos, 1 / videos), size=count).astype(np.float64)
 
 
-# --- statistics --------------------------------------------------------------------------------------------------
-
-
 def ratio(numerator, denominator, why: str = "") -> Statistic:
     """A sum over videos divided by another. Shape: two vectors (videos,). Undefined where the second is 0."""
     numerator, denominator = np.asarray(numerator, float), np.asarray(denominator, float)
@@ -211,49 +190,51 @@ def ratio(numerator, denominator, why: str = "") -> Statistic:
     return Statistic(lambda counts: divide(counts @ numerator, counts @ denominator), len(numerator), why)
 
 
-def mean_of(statistics: Sequence[Statistic]) -> Statistic:
-    """The mean of several statistics (seeds, classes) in each resample, over those that have a value there."""
+def f1(called: np.ndarray, truth: np.ndarray, needed: Sequence[np.ndarray], why: str = "") -> Statistic:
+    """F1 of videos. Shape: masks (videos,). Undefined where no video of one of the masks `needed` is drawn."""
+    anyway = ratio(2 * (called & truth), called * 1 + truth)
 
     def function(counts: np.ndarray) -> np.ndarray:
-        values = np.stack([s(counts) for s in statistics])
-        defined = ~np.isnan(values)
-        return divide(np.where(defined, values, 0).sum(axis=0), defined.sum(axis=0).astype(float))
+        return np.where(np.all([counts @ mask > 0 for mask in needed], axis=0), anyway(counts), np.nan)
 
-    return Statistic(function, statistics[0].videos)
+    return Statistic(function, len(truth), why)
+
+
+def mean_of(statistics: Iterable[Statistic]) -> Statistic:
+    """The mean of several statistics (seeds, classes) in each resample, over those that have a value there."""
+    each = list(statistics)
+
+    def function(counts: np.ndarray) -> np.ndarray:
+        values = np.stack([one(counts) for one in each])
+        return divide(np.nansum(values, axis=0), np.sum(~np.isnan(values), axis=0).astype(float))
+
+    return Statistic(function, each[0].videos)
 
 
 def average_precision(labels: Sequence[np.ndarray], scores: Sequence[np.ndarray]) -> Statistic:
     """Average precision of pooled frames, a sum of steps without interpolation, ties taken together.
 
-    labels, scores: one vector a video. One pass over the rows, sorted once, for each resample. Its chance level is the
-    share of positives.
+    labels, scores: one vector a video. A resample is one pass over the sorted rows. Chance: the share of positives.
     """
     values, positives, negatives, video = collapse(labels, scores)
-    why = one_class(positives.sum(), negatives.sum(), "frame")
     order = np.argsort(-values, kind="stable")
-    positives, frames, video = positives[order], (positives + negatives)[order], video[order]
-    ends = np.append(np.flatnonzero(np.diff(values[order])), len(values) - 1)  # the last row of each different score
-    # a group of equal scores without positives adds nothing to recall: only the others' precision is wanted
-    held = np.flatnonzero(positives > 0)
-    group = np.searchsorted(ends, held)
-    wanted = np.unique(group)
-    last = np.searchsorted(group, wanted, "right") - 1
+    falling, positives, frames, video = (x[order] for x in (-values, positives, positives + negatives, video))
+    held = np.flatnonzero(positives > 0)  # the other rows add nothing to recall: only these rows' precision is wanted
+    # the last row, and the last held one, of the same score
+    end, last = (np.searchsorted(rows, falling[held], "right") - 1 for rows in (falling, falling[held]))
 
     def function(counts: np.ndarray) -> np.ndarray:
         result = np.full(len(counts), np.nan)
         for k, count in enumerate(counts):
             weight = count[video]
-            alarms = np.cumsum(frames * weight)
-            found = np.cumsum(positives[held] * weight[held])
-            total = found[-1] if len(found) else 0.0
-            if total == 0 or total == alarms[-1]:
-                continue
-            at, hits = alarms[ends[wanted]], found[last]
-            gained = np.diff(hits, prepend=0.0)
-            result[k] = np.sum(gained * np.divide(hits, at, out=np.zeros_like(hits), where=at > 0)) / total
+            alarms, hits = np.cumsum(frames * weight), positives[held] * weight[held]
+            found = np.cumsum(hits)
+            if hits.any() and found[-1] < alarms[-1]:
+                at = np.maximum(alarms[end], 1)  # 0 where none of the rows so far is drawn
+                result[k] = np.sum(hits * found[last] / at) / found[-1]
         return result
 
-    return Statistic(function, len(scores), why)
+    return Statistic(function, len(scores), one_class(positives.sum(), negatives.sum(), "frame"))
 
 
 class PairCounts:
@@ -272,23 +253,21 @@ class PairCounts:
         held = np.flatnonzero(positives > 0)
         held = held[np.argsort(values[held], kind="stable")]  # sorted needles: searchsorted is several times quicker
         needles, weights, owner = values[held], positives[held], video[held]
-        edges = np.searchsorted(video, np.arange(videos + 1))
-        for j, (start, end) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
-            below = np.concatenate([[0.0], np.cumsum(negatives[start:end])])
-            left, right = (np.searchsorted(values[start:end], needles, side) for side in ("left", "right"))
+        for j in range(videos):
+            mine = slice(*np.searchsorted(video, (j, j + 1)))
+            below = np.append(0.0, np.cumsum(negatives[mine]))
+            left, right = (np.searchsorted(values[mine], needles, side) for side in ("left", "right"))
             self.won[:, j] = np.bincount(owner, weights * 0.5 * (below[left] + below[right]), videos)
 
-    def auc(self, of: np.ndarray | None = None, against: np.ndarray | None = None, what: str = "frame") -> Statistic:
+    def auc(self, of=slice(None), against=slice(None), what: str = "frame") -> Statistic:
         """AUC of the positives of some videos against the negatives of some; masks (videos,), all by default.
 
         what: what a row of a video is, for the reason where one class is absent.
         """
-        mine = np.ones(len(self.won), bool) if of is None else np.asarray(of)
-        theirs = np.ones(len(self.won), bool) if against is None else np.asarray(against)
-        won, positives, negatives = self.won[np.ix_(mine, theirs)], self.positives[mine], self.negatives[theirs]
+        won, positives, negatives = self.won[of][:, against], self.positives[of], self.negatives[against]
 
         def function(counts: np.ndarray) -> np.ndarray:
-            a, b = counts[:, mine], counts[:, theirs]
+            a, b = counts[:, of], counts[:, against]
             return divide(np.einsum("rj,rj->r", a @ won, b), (a @ positives) * (b @ negatives))
 
         return Statistic(function, len(self.won), one_class(positives.sum(), negatives.sum(), what))

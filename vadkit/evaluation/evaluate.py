@@ -20,17 +20,15 @@ Each is defined in `vadkit.evaluation.metrics`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vadkit.core.config import Config
 from vadkit.evaluation.bootstrap import RESAMPLING_SEED, Comparison, Metric, difference, estimate, resamples
 from vadkit.evaluation.metrics import Scored, check_video, definitions
 from vadkit.evaluation.scores import VideoScores
-
-if TYPE_CHECKING:
-    from vadkit.core.config import Config
 
 SeedScores = Mapping[int, Sequence[VideoScores]]
 
@@ -57,10 +55,9 @@ def compare(a: SeedScores, b: SeedScores, config: Config, metric: str = "fl_auc"
     Raises ValueError where the videos or their labels differ, or the metric is unknown (with the known ones).
     """
     seeds_a, seeds_b = _checked(a, config), _checked(b, config)
-    videos = next(iter(seeds_a.values())).videos
-    _same_videos(videos, next(iter(seeds_b.values())).videos, "the two systems")
-    counts = resamples(videos, config)
-    return _difference(metric, seeds_a, seeds_b, (counts, counts), config)
+    videos, others = (next(iter(seeds.values())) for seeds in (a, b))
+    _same_videos(videos, others, "the two systems")
+    return _difference(metric, seeds_a, seeds_b, [resamples(videos, config)] * 2, config)
 
 
 def compare_sets(a: SeedScores, b: SeedScores, config: Config, metric: str) -> Comparison:
@@ -70,7 +67,7 @@ def compare_sets(a: SeedScores, b: SeedScores, config: Config, metric: str) -> C
     one as in the other. Raises ValueError where the metric is unknown on either set (with the known ones).
     """
     seeds_a, seeds_b = _checked(a, config), _checked(b, config)
-    videos_a, videos_b = (next(iter(seeds.values())).videos for seeds in (seeds_a, seeds_b))
+    videos_a, videos_b = (next(iter(seeds.values())) for seeds in (a, b))
     counts_a, counts_b = resamples(videos_a, config), resamples(videos_b, config, RESAMPLING_SEED + 1)
     place = {v.name: k for k, v in enumerate(videos_a)}
     for k, v in enumerate(videos_b):
@@ -79,17 +76,16 @@ def compare_sets(a: SeedScores, b: SeedScores, config: Config, metric: str) -> C
     return _difference(metric, seeds_a, seeds_b, (counts_a, counts_b), config)
 
 
-def _difference(
-    metric: str, a: dict[int, Scored], b: dict[int, Scored], counts: Sequence[np.ndarray], config: Config
-) -> Comparison:
+def _difference(metric: str, a: dict[int, Scored], b: dict[int, Scored], counts, config: Config) -> Comparison:
+    names, sides = set(), []
     for side in (a, b):
-        known = definitions(next(iter(side.values())))
+        first = next(iter(side.values()))
+        known = definitions(first)
         if metric not in known:
             raise ValueError(f"no metric '{metric}' on these videos; there are {', '.join(known)}")
-    one = known[metric]
-    names = {v.name for side in (a, b) for v in next(iter(side.values())).videos}
-    sides = ({k: one.statistic(s) for k, s in side.items()} for side in (a, b))
-    return difference(metric, *sides, counts, config.interval_level, len(names), one.unit)
+        names |= {v.name for v in first.videos}
+        sides.append({seed: known[metric].statistic(scored) for seed, scored in side.items()})
+    return difference(metric, *sides, counts, config.interval_level, len(names), known[metric].unit)
 
 
 def _checked(scores: SeedScores, config: Config) -> dict[int, Scored]:
@@ -102,10 +98,9 @@ def _checked(scores: SeedScores, config: Config) -> dict[int, Scored]:
         for v in videos:
             check_video(v)
         _same_videos(scores[first], videos, f"seeds {first} and {seed}")
-    names = [v.name for v in scores[first]]
-    repeated = [name for name in names if names.count(name) > 1]
-    if repeated:
-        raise ValueError(f"{repeated[0]} is scored more than once; each video counts once")
+    name, times = Counter(v.name for v in scores[first]).most_common(1)[0]
+    if times > 1:
+        raise ValueError(f"{name} is scored more than once; each video counts once")
     return {seed: Scored(tuple(videos), config) for seed, videos in scores.items()}
 
 

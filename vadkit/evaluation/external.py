@@ -77,30 +77,22 @@ class _Scored:
     frames: int
     values: np.ndarray
 
-    @property
-    def slack(self) -> int:
-        return CLIP_FRAMES if len(self.values) == self.frames else -(-self.frames // len(self.values))
-
-    def over_frames(self) -> np.ndarray:
-        """Shape: (frames,); rule 'equal'."""
-        return self.values[(np.arange(self.frames, dtype=np.int64) * len(self.values)) // self.frames]
-
 
 @dataclass(frozen=True)
 class _Annotation:
     where: str
     category: str
-    spans: Spans | AnnotationError  # or what is wrong with them
+    spans: Spans
+    fault: str
 
 
 def read(scores, annotations, fps: float = 30.0, slack: int | None = None, lengths=None, leave_out=False) -> Given:
     """Read scores and the temporal annotation of UCF-Crime, and align them by the rules above.
 
-    scores: the path of a CSV, one row a video (name, class where given, frames, then equal segments), or a folder of
-    <name>.npy with a score for each frame. fps: of all videos, for delays in seconds; UCF-Crime's is 30. slack:
-    frames that lengths may differ by, instead of one segment. lengths: of a CSV with the columns name (or video, or
-    path) and frames, the true length of videos where it is known. leave_out: go on without videos at fault. Raises
-    DataError for files that cannot be read, for faults otherwise, each named, and where no video is left.
+    scores: a CSV, one row a video (name, class where given, frames, then equal segments), or a folder of <name>.npy
+    with a score for each frame. fps: of all videos, for delays in seconds. slack: frames that lengths may differ by,
+    instead of one segment. lengths: a CSV with the columns name (or video, or path) and frames, the true lengths.
+    leave_out: go on without videos at fault. Raises DataError for what cannot be read, faults, and no video left.
     """
     if slack is not None and slack < 0:
         raise DataError(f"the slack is a number of frames, 0 or more, got {slack}")
@@ -110,28 +102,27 @@ def read(scores, annotations, fps: float = 30.0, slack: int | None = None, lengt
     if not scores.exists():
         raise DataError(f"no scores at {scores}; expected a CSV, one row a video, or a folder of <name>.npy")
     by_name: dict[str, list[_Scored]] = {}
-    findings: list[Finding] = []
+    found: list[VideoScores | Finding] = []
     for one in _folder(scores) if scores.is_dir() else _table(scores):
         if isinstance(one, Finding):
-            findings.append(one)
+            found.append(one)
         else:
             by_name.setdefault(one.name, []).append(one)
     named = _annotations(annotations)
-    true_lengths = _lengths(Path(lengths)) if lengths is not None else None
-    seen = set(by_name) | {f.video for f in findings}
-    videos = []
+    true_lengths = _lengths(Path(lengths)) if lengths is not None else {}
+    unscored = named.keys() - {*by_name, *(f.video for f in found)}
     for name, (one, *more) in by_name.items():
         if more:  # nobody knows which is meant
             places = "; ".join(each.where for each in (one, *more))
-            findings.append(Finding("duplicate video", name, one.where, f"given {1 + len(more)} times: {places}"))
+            found.append(Finding("duplicate video", name, one.where, f"given {1 + len(more)} times: {places}"))
         elif name not in named:
-            findings.append(Finding("unknown video", name, one.where, f"no line in {annotations}"))
+            found.append(Finding("unknown video", name, one.where, f"no line in {annotations}"))
         else:
-            video, found = _aligned(one, named[name], true_lengths, fps, one.slack if slack is None else slack)
-            findings += found
-            videos += [video] if video is not None else []
-    for name in (n for n in named if n not in seen):
-        findings.append(Finding("unscored video", name, str(annotations), f"annotated, without scores in {scores}"))
+            found += _aligned(one, named[name], true_lengths, fps, slack)
+    for name in filter(unscored.__contains__, named):
+        found.append(Finding("unscored video", name, str(annotations), f"annotated, without scores in {scores}"))
+    videos = tuple(one for one in found if isinstance(one, VideoScores))
+    findings = tuple(one for one in found if isinstance(one, Finding))
     faults = [f for f in findings if not f.rule]
     if faults and not leave_out:
         raise DataError(_listed(scores, faults))
@@ -139,10 +130,7 @@ def read(scores, annotations, fps: float = 30.0, slack: int | None = None, lengt
         raise DataError(f"{scores}: no video is left to evaluate. {_listed(scores, faults)}")
     segments = min(len(one.values) for one, *_ in by_name.values())
     layout = "a score for each frame" if scores.is_dir() else f"{segments} equal segments a video"
-    return Given(tuple(videos), tuple(findings), layout)
-
-
-# --- reading -----------------------------------------------------------------------------------------------------
+    return Given(videos, findings, layout)
 
 
 def _table(path: Path) -> Iterator[_Scored | Finding]:
@@ -195,17 +183,17 @@ def _annotations(path: Path) -> dict[str, _Annotation]:
         raise DataError(f"no annotation {path}; expected UCF-Crime's Temporal_Anomaly_Annotation.txt, {expected}")
     found: dict[str, _Annotation] = {}
     for number, line in numbered_lines(path):
-        where, fields = f"{path}, line {number}", line.split()
-        name, category = video_name(fields[0]), fields[1] if len(fields) > 1 else ""
+        where, (file, category, *_) = f"{path}, line {number}", [*line.split(), ""]
+        name, spans, fault = video_name(file), (), ""
         try:
-            spans: Spans | AnnotationError = temporal_spans(where, line)
+            spans = temporal_spans(where, line)
             if bool(spans) != (category != NORMAL):
-                spans = AnnotationError(where, f"class {category} with {len(spans)} spans")
+                fault = f"class {category} with {len(spans)} spans"
             if name in found:
-                spans = AnnotationError(where, "annotated twice")
+                fault = "annotated twice"
         except AnnotationError as error:
-            spans = error
-        found[name] = _Annotation(where, category, spans)
+            fault = error.what
+        found[name] = _Annotation(where, category, spans, fault)
     if not found:
         raise DataError(f"{path}: expected {expected}, got none")
     return found
@@ -221,8 +209,8 @@ def _lengths(path: Path) -> dict[str, int]:
         raise DataError(f"{path}: expected {expected}, got {','.join(columns) or 'an empty file'}")
     found: dict[str, int] = {}
     for number, row in rows:
-        cells = dict(zip(columns, row, strict=False))
-        name, frames = video_name(cells[key]), cells.get("frames", "")
+        cells = dict(zip(columns, [*row, *[""] * len(columns)], strict=False))  # a row may be too short
+        name, frames = video_name(cells[key]), cells["frames"]
         if not name or not frames.isdecimal() or int(frames) == 0:
             got = f"'{cells[key]}' and '{frames}'"
             raise DataError(f"{path}, line {number}: expected a video and its number of frames, got {got}")
@@ -250,63 +238,49 @@ def _number(text: str) -> float | None:
         return None
 
 
-# --- aligning ----------------------------------------------------------------------------------------------------
-
-
 def _aligned(
-    one: _Scored, annotation: _Annotation, lengths: dict[str, int] | None, fps: float, slack: int
-) -> tuple[VideoScores | None, list[Finding]]:
-    """(the video, None where it is at fault; what was found). lengths: the true ones by name, where any are given."""
-    frames = (lengths or {}).get(one.name, one.frames)
-    past = 0
-    if not isinstance(annotation.spans, AnnotationError):
-        past = max((stop for _, stop in annotation.spans), default=0) - frames
-    fault = _fault(one, annotation, frames, past, slack)
-    if fault:
-        return None, [fault]
-    values, found = one.over_frames(), []
-    if lengths and one.name not in lengths:
-        what = f"not among the lengths given: its {one.frames} scored frames count"
-        found.append(Finding("length unknown", one.name, one.where, what, AS_SCORED))
-    if frames != one.frames:
-        values = values[np.minimum(np.arange(frames), one.frames - 1)]
-        what = f"scores for {one.frames} frames, the video has {frames}"
-        rule = "hold" if frames > one.frames else "cut"
-        found.append(Finding("length differs", one.name, one.where, what, rule))
-    if past > 0:
-        what = f"ends {past} frames past the last of {frames}"
-        found.append(Finding("annotation past the end", one.name, annotation.where, what, "clip"))
-    labels = np.zeros(frames, np.uint8)
-    for start, stop in annotation.spans:
-        labels[start:stop] = 1
-    index = np.append(0, np.flatnonzero(np.diff(values)) + 1)  # a score holds until it changes: nothing is lost
-    return VideoScores(one.name, annotation.category, one.name, fps, index, values[index], labels), found
+    one: _Scored, annotation: _Annotation, lengths: dict[str, int], fps: float, slack: int | None
+) -> Iterator[VideoScores | Finding]:
+    """What was mended of a video, then the video; or the one fault that leaves it out. lengths: true ones by name."""
+    values, total = one.values, len(one.values)
+    frames = lengths.get(one.name, one.frames)
+    past = max((stop for _, stop in annotation.spans), default=0) - frames
+    if slack is None:
+        slack = CLIP_FRAMES if total == one.frames else -(-one.frames // total)
+    differ = f"scores for {one.frames} frames, the video has {frames}"
+    passes = f"ends {past} frames past the last of {frames}"
 
+    def found(kind: str, what: str, rule: str = "", where: str = one.where) -> Finding:
+        return Finding(kind, one.name, where, what, rule)
 
-def _fault(one: _Scored, annotation: _Annotation, frames: int, past: int, slack: int) -> Finding | None:
-    """What is wrong with a video's scores or its line. past: frames by which the annotation passes the end."""
-    unreal = np.flatnonzero(~np.isfinite(one.values))
-    outside = np.flatnonzero((one.values < 0) | (one.values > 1))
-    total = len(one.values)
-    if len(unreal):
-        what = f"{len(unreal)} of {total} scores are not finite numbers, the first at position {unreal[0]}"
-        return Finding("not a number", one.name, one.where, what)
-    if len(outside):
-        first = f"the first is {one.values[outside[0]]:g} at position {outside[0]}"
-        what = f"{len(outside)} of {total} scores lie outside [0, 1], {first}"
-        return Finding("out of range", one.name, one.where, what)
-    if isinstance(annotation.spans, AnnotationError):
-        return Finding("malformed annotation", one.name, annotation.where, annotation.spans.what)
-    if one.category and one.category.lower() != annotation.category.lower():
-        what = f"the scores say {one.category}, the annotation {annotation.category}"
-        return Finding("class differs", one.name, one.where, what)
-    if abs(frames - one.frames) > slack:
-        what = f"scores for {one.frames} frames, the video has {frames}: a difference beyond the slack of {slack}"
-        return Finding("length differs", one.name, one.where, what)
-    if past > slack:
-        what = f"ends {past} frames past the last of {frames}, beyond the slack of {slack}"
-        return Finding("annotation past the end", one.name, annotation.where, what)
-    return None
+    if (wrong := np.flatnonzero(~np.isfinite(values))).size:
+        what = f"{len(wrong)} of {total} scores are not finite numbers, the first at position {wrong[0]}"
+        yield found("not a number", what)
+    elif (wrong := np.flatnonzero((values < 0) | (values > 1))).size:
+        first = f"the first is {values[wrong[0]]:g} at position {wrong[0]}"
+        yield found("out of range", f"{len(wrong)} of {total} scores lie outside [0, 1], {first}")
+    elif annotation.fault:
+        yield found("malformed annotation", annotation.fault, where=annotation.where)
+    elif one.category and one.category.lower() != annotation.category.lower():
+        yield found("class differs", f"the scores say {one.category}, the annotation {annotation.category}")
+    elif abs(frames - one.frames) > slack:
+        yield found("length differs", f"{differ}: a difference beyond the slack of {slack}")
+    elif past > slack:
+        yield found("annotation past the end", f"{passes}, beyond the slack of {slack}", where=annotation.where)
+    else:
+        if lengths and one.name not in lengths:
+            what = f"not among the lengths given: its {one.frames} scored frames count"
+            yield found("length unknown", what, AS_SCORED)
+        if frames != one.frames:
+            yield found("length differs", differ, "hold" if frames > one.frames else "cut")
+        if past > 0:
+            yield found("annotation past the end", passes, "clip", annotation.where)
+        labels = np.zeros(frames, np.uint8)
+        for start, stop in annotation.spans:
+            labels[start:stop] = 1
+        spread = values[np.minimum(np.arange(frames), one.frames - 1) * total // one.frames]  # rules equal, hold, cut
+        index = np.append(0, np.flatnonzero(np.diff(spread)) + 1)  # a score holds until it changes: nothing is lost
+        yield VideoScores(one.name, annotation.category, one.name, fps, index, spread[index], labels)
 
 
 def _listed(scores: Path, faults: list[Finding]) -> str:

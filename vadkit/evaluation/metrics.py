@@ -1,29 +1,24 @@
 """Metrics: one definition for every system, over frames and over videos.
 
 A metric is a function of one seed's scored videos that gives a `Statistic`: its `value`, and what it is on resampled
-videos. Where it has no value on its input, the statistic knows the reason; it is never 0, 0.5 or NaN in its place. To
-add a metric, add it to `METRICS`.
-
-An alarm is a score strictly above the threshold ("exceeds 0.5", section 5.1 of the first paper).
+videos. Where it has no value, the statistic knows the reason; it is never 0, 0.5 or NaN in its place. To add a metric,
+add it to `METRICS`. An alarm is a score strictly above the threshold ("exceeds 0.5", section 5.1 of the first paper).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vadkit.core.config import Config
 from vadkit.core.errors import UndefinedMetricError
 from vadkit.corpora.video import NORMAL
-from vadkit.evaluation.bootstrap import PairCounts, Statistic, average_precision, mean_of, one_class, ratio
+from vadkit.evaluation.bootstrap import PairCounts, Statistic, average_precision, f1, mean_of, one_class, ratio
 from vadkit.evaluation.sas import sigmoidal_anomaly_score
 from vadkit.evaluation.scores import VideoScores, hold
-
-if TYPE_CHECKING:
-    from vadkit.core.config import Config
 
 THRESHOLD = 0.5
 
@@ -32,8 +27,7 @@ def frame_auc(labels, scores) -> float:
     """Area under the ROC curve of pooled frames; equal scores count one half.
 
     Shape: labels (n,) of 0 and 1, scores (n,) finite -> [0, 1]. Raises ValueError for other input, UndefinedMetricError
-    where one of the classes is absent.
-    Source: FL-AUC of section 5.1; all frames of all videos together, as in Sultani et al.
+    for one class alone. Source: FL-AUC of section 5.1; all frames of all videos together, as in Sultani et al.
     """
     from sklearn.metrics import roc_auc_score
 
@@ -94,7 +88,7 @@ class Scored:
         return self.peaks > THRESHOLD
 
     @cached_property
-    def delays(self) -> list[Delays]:
+    def delays(self) -> list[np.ndarray]:
         return [detection_delay(v.stepped, s) for v, s in zip(self.videos, self.sas, strict=True)]
 
     @cached_property
@@ -102,22 +96,18 @@ class Scored:
         return PairCounts([v.labels for v in self.videos], self.held)
 
 
-# --- frames ------------------------------------------------------------------------------------------------------
-
-
 def anomalous_only_auc(scored: Scored) -> Statistic:
     """Frame AUC over the anomalous videos alone: does the score find the moment, not just the video?"""
-    if not scored.anomalous.any():
-        return _undefined(scored, f"no anomalous video among {len(scored.videos)}")
-    return scored.pairs.auc(scored.anomalous, scored.anomalous)
+    found = scored.pairs.auc(scored.anomalous, scored.anomalous)
+    absent = f"no anomalous video among {len(scored.videos)}"
+    return found if scored.anomalous.any() else replace(found, why=absent)
 
 
 def hard_vs_normal_auc(scored: Scored) -> Statistic:
     """Frame AUC of hard anomalies against the frames of normal videos; soft frames are left out of the evaluation.
 
-    With `anomalous_only_auc`, which sets the same hard frames against the soft ones, it takes the frame AUC apart:
-    what a change of training does to the one and to the other (ours; section 4.4 of the first paper counts soft
-    frames as normal).
+    With `anomalous_only_auc`, which sets the same hard frames against the soft ones, it takes the frame AUC apart
+    (ours; section 4.4 of the first paper counts soft frames as normal).
     """
     return scored.pairs.auc(scored.anomalous, ~scored.anomalous)
 
@@ -125,8 +115,7 @@ def hard_vs_normal_auc(scored: Scored) -> Statistic:
 def class_auc(scored: Scored, category: str) -> Statistic:
     """Frame AUC of one class of anomaly: the frames of its videos and of all normal videos.
 
-    Our reading: frames of its videos outside hard anomalies are negatives, as in the pooled AUC; videos of other
-    classes take no part.
+    Our reading: its videos' frames outside hard anomalies are negatives, as in the pooled AUC.
     """
     mine = np.array([v.category == category for v in scored.videos])
     return scored.pairs.auc(mine, mine | ~scored.anomalous)
@@ -143,8 +132,7 @@ def macro_class_auc(scored: Scored) -> Statistic:
     It has no value where one of the classes has none.
     """
     each = [class_auc(scored, c) for c in anomaly_classes(scored.videos)]
-    if not each:
-        return _undefined(scored, f"no anomalous video among {len(scored.videos)}")
+    each = each or [anomalous_only_auc(scored)]  # without an anomalous video it says so
     return next((one for one in each if one.why), mean_of(each))
 
 
@@ -158,21 +146,13 @@ def false_alarm_rate(scored: Scored) -> Statistic:
     return ratio(alarms, frames, f"no normal video among {len(scored.videos)}: there is no false-alarm rate")
 
 
-# --- whole videos ------------------------------------------------------------------------------------------------
-
-
 def vl_f1(scored: Scored) -> Statistic:
     """F1 of videos called anomalous, harmonic mean of precision and recall; 0 where no anomalous video is found.
 
     Source: VL-F1 of section 5.1. At recall 0 its printed form divides by zero; 0 is its limit (our reading).
     """
-    anomalous, called = scored.anomalous, scored.called
-    f1 = ratio(2 * (called & anomalous), called * 1 + anomalous)
-
-    def function(counts: np.ndarray) -> np.ndarray:
-        return np.where((counts @ anomalous > 0) & (counts @ ~anomalous > 0), f1(counts), np.nan)
-
-    return Statistic(function, f1.videos, one_class(anomalous.sum(), (~anomalous).sum(), "video"))
+    anomalous, normal = scored.anomalous, ~scored.anomalous
+    return f1(scored.called, anomalous, [anomalous, normal], one_class(anomalous.sum(), normal.sum(), "video"))
 
 
 def vl_tpr(scored: Scored) -> Statistic:
@@ -187,65 +167,40 @@ def vl_fpr(scored: Scored) -> Statistic:
     return ratio(scored.called & ~scored.anomalous, ~scored.anomalous, why)
 
 
-def video_auc(scored: Scored, of: Callable[[Scored], Sequence[float]]) -> Statistic:
-    """Area under the ROC curve over videos, by whatever one score a video has. of: gives it, (videos,)."""
-    return PairCounts(scored.anomalous[:, None], np.array(of(scored))[:, None]).auc(what="video")
+def video_auc(scored: Scored, of: Sequence[float]) -> Statistic:
+    """Area under the ROC curve over videos, by whatever one score a video has. Shape: of (videos,)."""
+    return PairCounts(scored.anomalous[:, None], np.array(of)[:, None]).auc(what="video")
 
 
-# --- delay -------------------------------------------------------------------------------------------------------
+def detection_delay(video: VideoScores, sas) -> np.ndarray:
+    """Seconds from the start of each annotated span to its alarm; NaN for a span that ends without one.
 
-
-@dataclass(frozen=True)
-class Delays:
-    """Seconds from the start of each detected span to its alarm, and how many spans had none."""
-
-    seconds: tuple[float, ...]
-    undetected: int
-
-    @property
-    def spans(self) -> int:
-        return len(self.seconds) + self.undetected
-
-
-def detection_delay(video: VideoScores, sas) -> Delays:
-    """How long after the start of each annotated span the alarm is on.
-
-    Shape: sas (analysed frames,), held until the next one as confidences are. A span is a run of positive frame
-    labels. Our reading: the delay ends at the first frame of the span whose SAS exceeds 0.5; 0 where the alarm is on
-    already when it starts (soft anomalies go before it); a span that ends without an alarm is undetected, counted
-    apart, and has no delay. Raises ValueError for a malformed video or a SAS of another length.
+    Shape: sas (analysed frames,), held as confidences are -> (spans,). A span is a run of positive frame labels. Our
+    reading: the delay ends at the first frame of the span whose SAS exceeds 0.5; 0 where the alarm is on already when
+    it starts (soft anomalies go before it). Raises ValueError for a malformed video or a SAS of another length.
     """
     check_video(video)
     alarm = hold(video.index, np.asarray(sas), video.frames) > THRESHOLD
-    seconds, undetected = [], 0
-    for start, end in spans(video.labels):
-        first = np.flatnonzero(alarm[start:end])
-        if len(first):
-            seconds.append(float(first[0] / video.fps))
-        else:
-            undetected += 1
-    return Delays(tuple(seconds), undetected)
+    of_span = [alarm[start:end] for start, end in spans(video.labels)]
+    return np.array([one.argmax() / video.fps if one.any() else np.nan for one in of_span])
 
 
 def mean_delay(scored: Scored) -> Statistic:
     """Mean seconds to the alarm over the annotated spans that were detected."""
-    why = f"none of {sum(d.spans for d in scored.delays)} annotated spans was detected: there is no delay"
-    return ratio([sum(d.seconds) for d in scored.delays], [len(d.seconds) for d in scored.delays], why)
+    why = f"none of {sum(map(len, scored.delays))} annotated spans was detected: there is no delay"
+    return ratio([np.nansum(d) for d in scored.delays], [np.isfinite(d).sum() for d in scored.delays], why)
 
 
 def spans_detected(scored: Scored) -> Statistic:
     """Share of the annotated spans that were detected."""
     why = f"no annotated span in {len(scored.videos)} videos"
-    return ratio([len(d.seconds) for d in scored.delays], [d.spans for d in scored.delays], why)
+    return ratio([np.isfinite(d).sum() for d in scored.delays], [len(d) for d in scored.delays], why)
 
 
 def spans(labels: np.ndarray) -> list[tuple[int, int]]:
     """Runs of 1 in a vector of 0 and 1, as half-open [start, end)."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], np.asarray(labels, np.int8), [0]])))
     return [(int(start), int(end)) for start, end in edges.reshape(-1, 2)]
-
-
-# --- by name -----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -268,18 +223,15 @@ METRICS = {
     "vl_fpr": Definition(vl_fpr),
     "detection_delay_s": Definition(mean_delay, "s"),
     "spans_detected": Definition(spans_detected),
-    "video_auc": Definition(partial(video_auc, of=lambda scored: [s.mean() for s in scored.held])),
-    "video_auc_sas": Definition(partial(video_auc, of=lambda scored: scored.peaks)),
+    "video_auc": Definition(lambda scored: video_auc(scored, [s.mean() for s in scored.held])),
+    "video_auc_sas": Definition(lambda scored: video_auc(scored, scored.peaks)),
 }
 
 
 def definitions(scored: Scored) -> dict[str, Definition]:
     """`METRICS`, and the AUC of each class that these videos have."""
-    by_class = {f"auc_{c}": Definition(partial(class_auc, category=c)) for c in anomaly_classes(scored.videos)}
-    return METRICS | by_class
-
-
-# --- checks ------------------------------------------------------------------------------------------------------
+    classes = anomaly_classes(scored.videos)
+    return METRICS | {f"auc_{c}": Definition(partial(class_auc, category=c)) for c in classes}
 
 
 def check_pair(labels, scores, name: str = "") -> tuple[np.ndarray, np.ndarray]:
@@ -291,10 +243,9 @@ def check_pair(labels, scores, name: str = "") -> tuple[np.ndarray, np.ndarray]:
         raise ValueError(f"{of}expected two vectors, got {shapes}")
     if len(labels) != len(scores):
         raise ValueError(f"{of}expected as many scores as labels, got {len(scores)} scores and {len(labels)} labels")
-    if len(labels) and not np.isin(labels, (0, 1)).all():
-        raise ValueError(f"{of}labels must be 0 or 1, got {labels[~np.isin(labels, (0, 1))][0]!s}")
-    wrong = np.flatnonzero(~np.isfinite(scores))
-    if len(wrong):
+    if (odd := ~np.isin(labels, (0, 1))).any():
+        raise ValueError(f"{of}labels must be 0 or 1, got {labels[odd][0]!s}")
+    if (wrong := np.flatnonzero(~np.isfinite(scores))).size:
         where = f"{scores[wrong[0]]} at position {wrong[0]} ({len(wrong)} of {len(scores)} are not)"
         raise ValueError(f"{of}scores must be finite, got {where}")
     return labels.astype(np.int64), scores
@@ -311,12 +262,8 @@ def check_video(video: VideoScores) -> VideoScores:
     low, high = confidence.min(), confidence.max()
     if low < 0 or high > 1:
         raise ValueError(f"{video.name}: confidences must lie in [0, 1], got {low:g} to {high:g}")
-    if not (video.fps > 0 and np.isfinite(video.fps)):
+    if not 0 < video.fps < np.inf:
         raise ValueError(f"{video.name}: expected a positive frame rate, got {video.fps}")
     if not video.label and np.any(video.labels):
         raise ValueError(f"{video.name}: a {NORMAL} video has {int(np.sum(video.labels))} anomalous frames")
     return video
-
-
-def _undefined(scored: Scored, why: str) -> Statistic:
-    return Statistic(lambda counts: np.full(len(counts), np.nan), len(scored.videos), why)

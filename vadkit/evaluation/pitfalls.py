@@ -1,31 +1,26 @@
 """Wrong ways to evaluate, each computed exactly, so that what it is worth can be told on any scores.
 
-A wrong way is a statistic of how often each video is drawn, as in `vadkit.evaluation.bootstrap`: its value and its
-paired difference from the pooled frame AUC come from the same resamples. None of these numbers belongs into a results
-table without the right one beside it.
+A wrong way is a `bootstrap.Statistic`: its value and its paired difference from the pooled frame AUC come from the same
+resamples. None of these numbers belongs into a results table without the right one beside it.
 
     bench = Bench(videos, config)
-    bench.size("averaged over pairs", pair_averaged(bench.counted, videos))
+    bench.size("averaged over pairs", pair_averaged(bench.scored))
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vadkit.core.config import Config
 from vadkit.core.errors import UndefinedMetricError
 from vadkit.evaluation import bootstrap
 from vadkit.evaluation.bootstrap import Comparison, Metric, PairCounts, Statistic
-from vadkit.evaluation.metrics import check_video
+from vadkit.evaluation.metrics import Scored, check_video
 from vadkit.evaluation.scores import VideoScores
-
-if TYPE_CHECKING:
-    from vadkit.core.config import Config
 
 SEGMENTS = 32  # of Sultani et al., and of the second paper
 MOST_ROWS = 60_000  # frames that the candidates' curves are computed on; beyond it, every k-th
@@ -43,101 +38,66 @@ class Way:
     def shown(self) -> list[Metric]:
         """AUC and difference as `ablation_plots.ablation_bars` takes them."""
         c = self.change
-        return [
-            self.auc,
-            Metric("fl_auc_difference", c.difference, c.ci_low, c.ci_high, (c.difference,), c.videos, c.reason),
-        ]
+        interval = (c.difference, c.ci_low, c.ci_high)
+        return [self.auc, Metric("fl_auc_difference", *interval, (c.difference,), c.videos, c.reason)]
 
 
-@dataclass(frozen=True)
 class Bench:
-    """One scorer's videos, and what every way shares. Raises ValueError for a malformed video, or none."""
+    """One scorer's videos, and what every way shares: the videos `scored`, and the `right` way, the pooled frame AUC.
 
-    videos: Sequence[VideoScores]
-    config: Config
+    Raises ValueError for a malformed video, or none.
+    """
 
-    @cached_property
-    def counted(self) -> PairCounts:
-        return pairs(self.videos)
-
-    @cached_property
-    def drawn(self) -> np.ndarray:
-        return bootstrap.resamples(self.videos, self.config)
-
-    @cached_property
-    def right(self) -> Statistic:
-        """The pooled frame AUC."""
-        return self.counted.auc()
+    def __init__(self, videos: Sequence[VideoScores], config: Config):
+        self.scored = Scored(tuple(check_video(v) for v in videos), config)
+        self.right = self.scored.pairs.auc()
+        self._drawn = bootstrap.resamples(videos, config)
 
     def size(self, title: str, way: Statistic) -> Way:
         """A way's value, interval and difference from the right one."""
-        one, right, level = {0: way}, {0: self.right}, self.config.interval_level
-        change = bootstrap.difference("fl_auc", one, right, (self.drawn, self.drawn), level, len(self.videos))
-        return Way(title, bootstrap.estimate("fl_auc", one, self.drawn, level), change)
+        drawn, level = self._drawn, self.scored.config.interval_level
+        change = bootstrap.difference("fl_auc", {0: way}, {0: self.right}, (drawn, drawn), level, drawn.shape[1])
+        return Way(title, bootstrap.estimate("fl_auc", {0: way}, drawn, level), change)
 
 
-# --- pooling -----------------------------------------------------------------------------------------------------
-
-
-def pairs(videos: Sequence[VideoScores]) -> PairCounts:
-    """Rightly ordered pairs of frames between every two videos; `.auc()` of it is the pooled frame AUC."""
-    checked = [check_video(v) for v in videos]
-    return PairCounts([v.labels for v in checked], [v.frame_scores() for v in checked])
-
-
-def pair_averaged(counted: PairCounts, videos: Sequence[VideoScores]) -> Statistic:
+def pair_averaged(scored: Scored) -> Statistic:
     """Mean over all pairs of an anomalous and a normal video of the AUC of the two videos' frames alone.
 
     What released evaluation loops compute on one random pairing, `zip(anomaly_loader, normal_loader)`; this is the
     mean of all pairings. Anomalous videos without a positive frame are in no pair.
     """
-    anomalous, normal, matrix = _pair_matrix(counted, videos)
+    anomalous, normal, matrix = _pair_matrix(scored)
 
     def function(drawn: np.ndarray) -> np.ndarray:
         a, b = drawn[:, anomalous], drawn[:, normal]
         return bootstrap.divide(np.einsum("rj,rj->r", a @ matrix, b), a.sum(axis=1) * b.sum(axis=1))
 
     why = "" if matrix.size else "no pair of an anomalous and a normal video"
-    return Statistic(function, len(videos), why)
+    return Statistic(function, len(scored.videos), why)
 
 
-def random_pairings(
-    counted: PairCounts, videos: Sequence[VideoScores], repeats: int = 1000, seed: int = 0
-) -> np.ndarray:
+def random_pairings(scored: Scored, repeats: int = 1000, seed: int = 0) -> np.ndarray:
     """The average over one random pairing, again and again: what a shuffled loader prints. Shape: (repeats,)."""
-    _, _, matrix = _pair_matrix(counted, videos)
+    *_, matrix = _pair_matrix(scored)
     rng, count = np.random.default_rng(seed), min(matrix.shape)
-    return np.array(
-        [
-            matrix[rng.permutation(len(matrix))[:count], rng.permutation(matrix.shape[1])[:count]].mean()
-            for _ in range(repeats)
-        ]
-    )
+    paired = (tuple(rng.permutation(side)[:count] for side in matrix.shape) for _ in range(repeats))
+    return np.array([matrix[pair].mean() for pair in paired])
 
 
-def _pair_matrix(counted: PairCounts, videos: Sequence[VideoScores]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(anomalous videos, normal ones, AUC of each two): (a,), (b,), (a, b)."""
-    labels = np.array([v.label for v in videos])
-    anomalous, normal = np.flatnonzero((labels == 1) & (counted.positives > 0)), np.flatnonzero(labels == 0)
-    won = counted.won[anomalous, anomalous][:, None] + counted.won[np.ix_(anomalous, normal)]
-    negatives = counted.negatives[anomalous][:, None] + counted.negatives[normal][None, :]
-    return anomalous, normal, won / (counted.positives[anomalous][:, None] * negatives)
-
-
-def anomalous_only(counted: PairCounts, videos: Sequence[VideoScores]) -> Statistic:
-    """Pooled over the frames of anomalous videos alone: another question, is the span found within its video?"""
-    mine = np.array([v.label for v in videos]) == 1
-    return counted.auc(mine, mine)
-
-
-# --- frames and lengths ------------------------------------------------------------------------------------------
+def _pair_matrix(scored: Scored) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(which videos are anomalous, which normal, AUC of each two): (videos,), (videos,), (anomalous, normal)."""
+    counted, normal = scored.pairs, ~scored.anomalous
+    anomalous = scored.anomalous & (counted.positives > 0)
+    won = counted.won.diagonal()[anomalous, None] + counted.won[anomalous][:, normal]
+    negatives = counted.negatives[anomalous, None] + counted.negatives[normal]
+    return anomalous, normal, won / (counted.positives[anomalous, None] * negatives)
 
 
 def over_segments(videos: Sequence[VideoScores], segments: int = SEGMENTS) -> Statistic:
     """Pooled over equal segments instead of frames, so that a video of an hour counts as much as one of five seconds.
 
-    A segment's score is the mean of its frames', and it is anomalous where at least half of its frames are. Videos
-    shorter than `segments` have one segment a frame.
+    A segment's score is the mean of its frames'; it is anomalous where at least half of them are. Videos shorter than
+    `segments` have one segment a frame.
     """
     labels, scores = [], []
     for v in videos:
@@ -150,9 +110,8 @@ def over_segments(videos: Sequence[VideoScores], segments: int = SEGMENTS) -> St
 
 def zero_tail(videos: Sequence[VideoScores], segments: int = SEGMENTS) -> Statistic:
     """Segments of `frames // segments` frames: what is left at the end keeps the zero that the array was made with."""
-    return _rescored(
-        videos, lambda v: np.where(np.arange(v.frames) < v.frames // segments * segments, v.frame_scores(), 0.0)
-    )
+    whole = ((v, v.frames // segments * segments) for v in videos)
+    return _rescored(videos, [np.append(v.frame_scores()[:end], np.zeros(v.frames - end)) for v, end in whole])
 
 
 def stretched(videos: Sequence[VideoScores], factor: float) -> Statistic:
@@ -160,36 +119,32 @@ def stretched(videos: Sequence[VideoScores], factor: float) -> Statistic:
 
     factor > 1: the scores come too late and their end is lost; factor < 1: too early, and the last one holds.
     """
-    return _rescored(
-        videos, lambda v: v.frame_scores()[np.minimum((np.arange(v.frames) / factor).astype(int), v.frames - 1)]
-    )
+    laid = ((v, np.minimum(np.arange(v.frames) / factor, v.frames - 1).astype(int)) for v in videos)
+    return _rescored(videos, [v.frame_scores()[at] for v, at in laid])
 
 
-def _rescored(videos: Sequence[VideoScores], scores: Callable[[VideoScores], np.ndarray]) -> Statistic:
-    """The pooled AUC where each video has other scores, (frames,)."""
-    return PairCounts([v.labels for v in videos], [scores(v) for v in videos]).auc()
-
-
-# --- what the test set is made of --------------------------------------------------------------------------------
+def _rescored(videos: Sequence[VideoScores], scores: Sequence[np.ndarray]) -> Statistic:
+    """The pooled AUC where the videos have other scores, each (frames,)."""
+    return PairCounts([v.labels for v in videos], scores).auc()
 
 
 def length_alone(videos: Sequence[VideoScores]) -> Statistic:
     """The AUC of a scorer that never looks at a picture: the shorter the video, the higher its score."""
     longest = max(v.frames for v in videos)
-    return _rescored(videos, lambda v: np.full(v.frames, 1 - v.frames / (longest + 1)))
+    return _rescored(videos, [np.full(v.frames, 1 - v.frames / (longest + 1)) for v in videos])
 
 
 def longest_normal(videos: Sequence[VideoScores], count: int = 2) -> tuple[np.ndarray, float]:
     """(positions of the `count` longest normal videos, their share of all frames)."""
-    normal = [k for k, v in enumerate(videos) if not v.label]
-    chosen = np.array(sorted(normal, key=lambda k: (-videos[k].frames, k))[:count], dtype=int)
-    return chosen, sum(videos[k].frames for k in chosen) / sum(v.frames for v in videos)
+    frames, normal = np.array([[v.frames, not v.label] for v in videos]).T
+    chosen = np.argsort(-frames * normal, kind="stable")[: min(count, normal.sum())]
+    return chosen, frames[chosen].sum() / frames.sum()
 
 
 def with_constant(videos: Sequence[VideoScores], chosen: Sequence[int], score: float) -> Statistic:
     """The pooled AUC if some videos had the same score throughout: 0 for silence, 1 for an alarm that never ends."""
-    names = {videos[k].name for k in chosen}
-    return _rescored(videos, lambda v: np.full(v.frames, score) if v.name in names else v.frame_scores())
+    others = (np.full(v.frames, score) if k in chosen else v.frame_scores() for k, v in enumerate(videos))
+    return _rescored(videos, list(others))
 
 
 def standard_error_of_frames(auc: float, positives: float, negatives: float) -> float:
@@ -202,17 +157,13 @@ def standard_error_of_frames(auc: float, positives: float, negatives: float) -> 
     return math.sqrt(variance / (positives * negatives))
 
 
-# --- choosing on the test set ------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Selection:
     """What choosing the best of several equally good checkpoints does to the AUC.
 
     typical, spread: mean and standard deviation of the candidates on all videos; best: by number of candidates, the
-    expected AUC of the one that is best on all videos. Over many random halves of the videos: typical_half, the
-    candidates' mean; seen and unseen, the AUC of the candidate that is best on one half, on that half and on the
-    other.
+    expected AUC of the best one there. Over many random halves of the videos: typical_half, the candidates' mean; seen
+    and unseen, the AUC of the candidate that is best on one half, on that half and on the other.
     """
 
     typical: float
@@ -228,35 +179,23 @@ def choose_on_test(
 ) -> Selection:
     """Choose among stand-ins for the checkpoints of one run: the scorer with each video's scores shifted a little.
 
-    Scores count by their rank among all frames, on a logit scale, so that neither zeros nor what scale they were
-    given on matters. wobble: standard deviation of the shift, in those of the videos' means. All candidates are
-    equally good by construction, so that whatever the choice gains is chance. A simulation: the checkpoints of a real
-    run differ in quality as well.
+    Scores count by their rank among all frames, on a logit scale, so that neither zeros nor their scale matters.
+    wobble: standard deviation of the shift, in those of the videos' means. All candidates are equally good by
+    construction: what the choice gains is chance. A simulation; checkpoints of a real run differ in quality as well.
     """
     rng = np.random.default_rng(seed)
-    logits, positives, negatives, video = _rows(videos)
+    rows = logits, positives, negatives, video = _rows(videos)
     means = np.bincount(video, logits * (positives + negatives)) / np.bincount(video, positives + negatives)
     shifts = rng.normal(0, wobble * means.std(), (candidates, len(videos)))
     masks = np.array([_half(videos, rng) for _ in range(halves)], dtype=np.float64)
     masks = np.concatenate([np.ones((1, len(videos))), masks, 1 - masks])
-    areas = np.stack(
-        [_areas(logits + shift[video], positives, negatives, video, masks) for shift in shifts]
-    )  # (candidates, 1 + 2 halves)
-    whole, first, second = areas[:, 0], areas[:, 1 : halves + 1], areas[:, halves + 1 :]
-    chosen, column = first.argmax(axis=0), np.arange(halves)
-    best = {
-        k: float(np.mean([rng.permutation(whole)[:k].max() for _ in range(200)]))
-        for k in (1, 5, 20, candidates)
-        if k <= candidates
-    }
-    return Selection(
-        float(whole.mean()),
-        float(whole.std()),
-        best,
-        float(areas[:, 1:].mean()),
-        float(first[chosen, column].mean()),
-        float(second[chosen, column].mean()),
-    )
+    areas = np.stack([_areas(rows, shift, masks) for shift in shifts])  # (candidates, 1 + 2 halves)
+    whole, (first, second) = areas[:, 0], np.split(areas[:, 1:], 2, axis=1)
+    counts = (k for k in (1, 5, 20, candidates) if k <= candidates)
+    best = {k: float(np.mean([rng.permutation(whole)[:k].max() for _ in range(200)])) for k in counts}
+    seen, unseen = (np.take_along_axis(half, first.argmax(axis=0)[None], axis=0).mean() for half in (first, second))
+    means = (float(x) for x in (areas[:, 1:].mean(), seen, unseen))
+    return Selection(float(whole.mean()), float(whole.std()), best, *means)
 
 
 def _rows(videos: Sequence[VideoScores]) -> tuple[np.ndarray, ...]:
@@ -270,23 +209,21 @@ def _rows(videos: Sequence[VideoScores]) -> tuple[np.ndarray, ...]:
     return np.log(share / (1 - share))[equal], positives, negatives, video
 
 
-def _areas(
-    scores: np.ndarray, positives: np.ndarray, negatives: np.ndarray, video: np.ndarray, masks: np.ndarray
-) -> np.ndarray:
-    """AUC over the videos of each mask. Shape: rows (n,), masks (m, videos) -> (m,).
+def _areas(rows: tuple[np.ndarray, ...], shift: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """AUC over the videos of each mask, of `_rows` shifted by video: (videos,), (masks, videos) -> (masks,).
 
     The shifts leave no ties between videos.
     """
-    order = np.argsort(scores, kind="stable")
-    positives, negatives, chosen = positives[order], negatives[order], video[order]
-    found = np.empty(len(masks))
-    for k, mask in enumerate(masks):
-        p, n = positives * mask[chosen], negatives * mask[chosen]
+    logits, *_, video = rows
+    order = np.argsort(logits + shift[video], kind="stable")
+    positives, negatives, video = (row[order] for row in rows[1:])
+    found = []
+    for mask in masks:
+        p, n = positives * mask[video], negatives * mask[video]
         if why := bootstrap.one_class(p.sum(), n.sum(), "frame"):
             raise UndefinedMetricError(why)
-        below = np.cumsum(n) - n
-        found[k] = np.sum(p * (below + 0.5 * n)) / (p.sum() * n.sum())
-    return found
+        found.append(np.sum(p * (np.cumsum(n) - 0.5 * n)) / (p.sum() * n.sum()))
+    return np.array(found)
 
 
 def _half(videos: Sequence[VideoScores], rng: np.random.Generator) -> np.ndarray:

@@ -1,7 +1,6 @@
 """Which anomaly is it? Metrics of the class that a model gives to a video, with intervals, and what chance gives.
 
-    found = recognition.evaluate(run.recognised(), config)             # which of the anomalies, of anomalous videos
-    found = recognition.evaluate(run.recognised(), config, "all")      # with the normal class as one of them
+    found = recognition.evaluate(run.recognised(), config)  # of anomalous videos; "all": with the normal class as one
 
 | metric | of what | range |
 | --- | --- | --- |
@@ -16,19 +15,16 @@ normal class is then given no class, which is wrong whatever its class is. Value
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vadkit.core.errors import UndefinedMetricError
+from vadkit.core.config import Config
 from vadkit.corpora.video import NORMAL
 from vadkit.evaluation import bootstrap
 from vadkit.evaluation.bootstrap import Metric, Statistic
-
-if TYPE_CHECKING:
-    from vadkit.core.config import Config
 
 METRICS = ("accuracy", "macro_f1", "mean_ap")
 PERMUTATIONS = 200
@@ -72,19 +68,15 @@ def evaluate(recognised: SeedClasses, config: Config, among: str = "anomalous") 
     among: "anomalous" videos, or "all". Videos of classes that no model was trained on take no part (see `strangers`).
     Raises ValueError where there is no seed, seeds differ in their videos or classes, or a probability is not one.
     """
-    videos = next(iter(_checked(recognised).values()))
-    try:
-        tables = {seed: _table(its, among) for seed, its in recognised.items()}
-    except UndefinedMetricError as error:
-        nothing = (None, None, None, (None,) * len(recognised), len(_taking_part(videos, among)), str(error))
-        return [Metric(name, *nothing) for name in METRICS]
-    counts = bootstrap.resamples(_taking_part(videos, among), config)
-    return [
-        bootstrap.estimate(
-            name, {seed: _statistic(name, t) for seed, t in tables.items()}, counts, config.interval_level
-        )
-        for name in METRICS
-    ]
+    tables = _tables(recognised, among)
+    first = next(iter(tables.values()))
+    if why := first.undefined:
+        return [Metric(name, None, None, None, (None,) * len(tables), len(first.videos), why) for name in METRICS]
+    counts, found = bootstrap.resamples(first.videos, config), []
+    for name in METRICS:
+        statistics = {seed: _statistic(name, table) for seed, table in tables.items()}
+        found.append(bootstrap.estimate(name, statistics, counts, config.interval_level))
+    return found
 
 
 def chance(
@@ -92,29 +84,21 @@ def chance(
 ) -> list[Chance]:
     """What each metric of `evaluate` would be by chance. training: how many training videos each class has.
 
-    Where config.interval_over is "sources", whole sources are shuffled, and the videos of each, as cuts of one
-    recording are not independent: the classes, source by source in a new order, are laid over the videos, source by
-    source (our reading where sources have different numbers of videos). Raises ValueError as `evaluate` does.
+    Where config.interval_over is "sources", whole sources are shuffled, as cuts of one recording are not independent:
+    the classes, source by source in a new order, are laid over the videos, source by source (our reading where sources
+    have different numbers of videos). Raises ValueError as `evaluate` does.
     """
-    _checked(recognised)
-    try:
-        tables = [_table(videos, among) for videos in recognised.values()]
-    except UndefinedMetricError as error:
-        return [Chance(name, None, None, None, None, str(error)) for name in METRICS]
-    first = tables[0]
-    frequent = int(np.argmax([training.get(c, 0) for c in first.classes]))
-    always = np.zeros_like(first.probabilities)
-    always[:, frequent] = 1.0
-    majority = replace(first, probabilities=always, given=np.full_like(first.truth, frequent))
-    rng = np.random.default_rng(seed)
+    tables = list(_tables(recognised, among).values())
+    first, rng, found = tables[0], np.random.default_rng(seed), []
+    if first.undefined:
+        return [Chance(name, None, None, None, None, first.undefined) for name in METRICS]
+    frequent = np.full_like(first.truth, np.argmax([training.get(c, 0) for c in first.classes]))
+    majority = replace(first, probabilities=np.eye(len(first.classes))[frequent], given=frequent)
     groups = bootstrap.drawn_together(first.videos, config)
     blocks = [np.flatnonzero(groups == g) for g in np.unique(groups)]
     place = np.argsort(np.concatenate(blocks))
-    shuffled = []
-    for _ in range(PERMUTATIONS):
-        order = np.concatenate([rng.permutation(blocks[k]) for k in rng.permutation(len(blocks))])
-        shuffled.append(first.truth[order][place])
-    found = []
+    orders = ([rng.permutation(blocks[k]) for k in rng.permutation(len(blocks))] for _ in range(PERMUTATIONS))
+    shuffled = [first.truth[np.concatenate(order)][place] for order in orders]
     for name in METRICS:
         ours = np.mean([_statistic(name, t).value for t in tables])
         drawn = [np.mean([_statistic(name, replace(t, truth=truth)).value for t in tables]) for truth in shuffled]
@@ -127,26 +111,20 @@ def chance(
 def confusion(recognised: SeedClasses, among: str = "all") -> tuple[tuple[str, ...], np.ndarray]:
     """(classes, counts): videos of each class (rows) by the class given to them (columns), the mean over seeds.
 
-    Classes that no video has keep an empty row; a video that is given no class is in no column. Raises ValueError as
-    `evaluate` does.
+    Classes without a video keep an empty row; a video that is given no class is in no column. ValueError as `evaluate`.
     """
     from sklearn.metrics import confusion_matrix
 
-    _checked(recognised)
-    tables = [_tabulated(videos, among) for videos in recognised.values()]
+    tables = list(_tables(recognised, among).values())
     labels = np.arange(len(tables[0].classes))
     found = [confusion_matrix(t.truth, t.given, labels=labels) for t in tables if len(t.truth)]
-    return tables[0].classes, np.mean(found, axis=0) if found else np.zeros((len(labels), len(labels)))
+    return tables[0].classes, np.mean(found or [np.zeros((len(labels), len(labels)))], axis=0)
 
 
 def strangers(recognised: SeedClasses) -> dict[str, int]:
     """How many videos of each class take no part because no model was trained on the class."""
     videos = next(iter(recognised.values()), ())
-    lost = [v.category for v in videos if v.category not in v.classes]
-    return {category: lost.count(category) for category in sorted(set(lost))}
-
-
-# --- tables ------------------------------------------------------------------------------------------------------
+    return dict(sorted(Counter(v.category for v in videos if v.category not in v.classes).items()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,41 +137,32 @@ class _Table:
     probabilities: np.ndarray
     given: np.ndarray
 
-
-def _taking_part(videos: Sequence[Recognised], among: str) -> list[Recognised]:
-    return [v for v in videos if v.category in v.classes and (among == "all" or v.category != NORMAL)]
+    @property
+    def undefined(self) -> str:
+        """Why classes cannot be told apart; empty where they can."""
+        trained, present = len(self.classes), len(np.unique(self.truth))
+        if trained < 2:
+            what = f"the training videos have {trained} class of anomaly" + "".join(f" ({c})" for c in self.classes)
+        else:
+            what = f"{len(self.truth)} test videos of {present} of the {trained} classes trained on"
+        return "" if min(trained, present) > 1 else f"{what}: there is no class to tell from another"
 
 
 def _table(videos: Sequence[Recognised], among: str) -> _Table:
-    table = _tabulated(videos, among)
-    trained, nothing = len(table.classes), "there is no class to tell from another"
-    if trained < 2:
-        only = f" ({table.classes[0]})" if table.classes else ""
-        raise UndefinedMetricError(f"the training videos have {trained} class of anomaly{only}: {nothing}")
-    present = len(np.unique(table.truth))
-    if present < 2:
-        tested = f"{len(table.truth)} test videos of {present} of the {trained} classes trained on"
-        raise UndefinedMetricError(f"{tested}: {nothing}")
-    return table
-
-
-def _tabulated(videos: Sequence[Recognised], among: str) -> _Table:
-    if among not in ("anomalous", "all"):
-        raise ValueError(f"among must be 'anomalous' or 'all', got '{among}'")
-    kept = _taking_part(videos, among)
-    columns = [k for k, name in enumerate(videos[0].classes) if among == "all" or name != NORMAL]
-    classes = tuple(videos[0].classes[k] for k in columns)
-    chosen = np.array([np.asarray(v.probabilities, np.float64)[columns] for v in kept]).reshape(len(kept), len(columns))
+    classes = tuple(name for name in videos[0].classes if among == "all" or name != NORMAL)
+    kept, columns = tuple(v for v in videos if v.category in classes), np.isin(videos[0].classes, classes)
+    chosen = np.array([v.probabilities for v in kept], np.float64).reshape(len(kept), len(columns))[:, columns]
     total = chosen.sum(axis=1, keepdims=True)
     probabilities = np.divide(chosen, total, out=np.zeros_like(chosen), where=total > 0)
-    given, sure = np.full(len(kept), NONE_GIVEN), total[:, 0] > 0
-    if columns:
-        given[sure] = probabilities[sure].argmax(axis=1)
+    given = np.where(total[:, 0] > 0, probabilities.argmax(axis=1), NONE_GIVEN) if classes else np.zeros(0)
     truth = np.array([classes.index(v.category) for v in kept], np.int64)
-    return _Table(tuple(kept), classes, truth, probabilities, given)
+    return _Table(kept, classes, truth, probabilities, given)
 
 
-def _checked(recognised: SeedClasses) -> SeedClasses:
+def _tables(recognised: SeedClasses, among: str) -> dict[int, _Table]:
+    """A table a seed, once all is as it should be."""
+    if among not in ("anomalous", "all"):
+        raise ValueError(f"among must be 'anomalous' or 'all', got '{among}'")
     if not recognised or not all(recognised.values()):
         what = "the classes of at least one seed and one video"
         raise ValueError(f"expected {what}, got none; a model of detection alone gives none")
@@ -208,10 +177,7 @@ def _checked(recognised: SeedClasses) -> SeedClasses:
             if not probable or abs(p.sum() - 1) > 1e-3 or v.classes != first[0].classes:
                 what = f"{len(v.classes)} probabilities that sum to 1, got {p.tolist()}"
                 raise ValueError(f"{v.name}, seed {seed}: expected {what}")
-    return recognised
-
-
-# --- metrics -----------------------------------------------------------------------------------------------------
+    return {seed: _table(videos, among) for seed, videos in recognised.items()}
 
 
 def _statistic(name: str, table: _Table) -> Statistic:
@@ -222,13 +188,8 @@ def _statistic(name: str, table: _Table) -> Statistic:
     each = []
     for c in np.unique(truth):
         mine = truth == c
-        if name == "macro_f1":
-            f1 = bootstrap.ratio(2 * (mine & (given == c)), mine * 1 + (given == c))
-            each.append(_where_drawn(f1, mine))
-        else:
+        if name == "mean_ap":
             each.append(bootstrap.average_precision(mine[:, None], table.probabilities[:, [c]]))
+        else:
+            each.append(bootstrap.f1(given == c, mine, [mine]))
     return bootstrap.mean_of(each)
-
-
-def _where_drawn(statistic: Statistic, mine: np.ndarray) -> Statistic:
-    return replace(statistic, function=lambda counts: np.where(counts @ mine > 0, statistic(counts), np.nan))

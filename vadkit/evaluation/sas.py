@@ -1,17 +1,14 @@
 """Sigmoidal anomaly score (SAS): a bounded accumulator of confidences behind a logistic function.
 
-Source: Petrocchi et al., section 3.5. Every step adds or takes away up to `reactivity`; an alarm is a
-score above 0.5, which is an accumulator above 0. One step is one analysed frame, so how fast the score
-reacts depends on the rate at which frames are analysed (the released code: 3 a second).
+Source: Petrocchi et al., section 3.5. Every step adds or takes away up to `reactivity`; an alarm is a score above 0.5,
+which is an accumulator above 0. One step is one analysed frame, so how fast the score reacts depends on the rate at
+which frames are analysed (the released code: 3 a second). Three readings, the parameter `variant`:
 
-Three readings, the parameter `variant`:
-
-normalised   the decrease is (tau - s) / tau, the mirror of the increase, so that both lie in [0, 1] for any
-             tau as the paper asks; the accumulator is held within its bounds at every step. Ours.
-as_printed   the decrease is (1 - s - tau) / (1 - tau), letter by letter. It equals the other only at
-             tau = 0.5. For a lower tau it does not go to 0 as s nears tau: the step jumps there. For a higher one
-             it is negative for s in (1 - tau, tau), and the score *rises* at a confidence below the
-             threshold. Computed as printed, not mended.
+normalised   the decrease is (tau - s) / tau, the mirror of the increase, so that both lie in [0, 1] for any tau as the
+             paper asks; the accumulator is held within its bounds at every step. Ours.
+as_printed   the decrease is (1 - s - tau) / (1 - tau), letter by letter. It equals the other only at tau = 0.5. For a
+             lower tau it does not go to 0 as s nears tau: the step jumps there. For a higher one it is negative for s
+             in (1 - tau, tau), and the score *rises* at a confidence below the threshold. Not mended.
 as_released  the steps of `normalised` with the bounds of the released code: a step up is taken only below the upper
              bound, a step down only above the lower one; otherwise the accumulator is set to that bound. So it passes
              a bound by up to one step, which counts in the next step back, and a step that finds it at the bound is
@@ -24,6 +21,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit
 
 VARIANTS = ("normalised", "as_printed", "as_released")
 ALARM = 0.5  # section 5.1: a video is anomalous where its score exceeds 0.5 at any point
@@ -34,14 +32,13 @@ def sigmoidal_anomaly_score(
 ) -> np.ndarray:
     """Score every analysed frame of one video from the confidences up to it.
 
-    Shape: confidence (n,) in [0, 1], n >= 1 -> (n,) float64 in (0, 1). The first score has the first
-    confidence in it already. Raises ValueError for a confidence that is not such a vector, or for tau outside [0, 1),
-    reactivity <= 0, bounds that do not rise, a start outside them, or an unknown variant. With tau = 0 no confidence
-    lies below tau and the score never falls.
+    Shape: confidence (n,) in [0, 1], n >= 1 -> (n,) float64 in (0, 1); the first score has the first confidence in it.
+    Raises ValueError for a confidence that is not such a vector, or for tau outside [0, 1), reactivity <= 0, bounds
+    that do not rise, a start outside them, or an unknown variant. With tau = 0 the score never falls.
     Source: section 3.5; defaults of section 5.1; start at the lower bound as released.
     """
     stream = SasStream(tau, reactivity, bounds, start, variant)
-    return np.array([_logistic(stream._advance(s)) for s in _checked(confidence).tolist()])
+    return expit([stream._advance(s) for s in _checked(confidence).tolist()])
 
 
 @dataclass
@@ -69,15 +66,11 @@ class SasStream:
             raise ValueError(f"start must lie within the bounds ({lower}, {upper}), got {self.start}")
         if self.variant not in VARIANTS:
             raise ValueError(f"variant must be one of {', '.join(VARIANTS)}, got '{self.variant}'")
-        self.reset()
-
-    def reset(self) -> None:
-        """Back to `start`, for the next video."""
         self.accumulator = float(self.start)
 
     def update(self, confidence: float) -> float:
         """Take in the next analysed frame's confidence in [0, 1]; the score after it, in (0, 1)."""
-        return _logistic(self._advance(float(_checked([confidence])[0])))
+        return float(expit(self._advance(float(_checked([confidence])[0]))))
 
     def _advance(self, confidence: float) -> float:
         (lower, upper), x, step = self.bounds, self.accumulator, self._step(confidence)
@@ -105,12 +98,11 @@ def frames_to_alarm(
     """Analysed frames at one constant confidence until the score first exceeds 0.5; None where it never does.
 
     Closed form: the smallest n with start + n * step > 0; 1 where the start is above 0 and the first step leaves it
-    there. A start of -7 with v = 2 needs 4 frames at confidence 1, which is 1.3 s at 3 frames a second. With bounds
-    on both sides of 0 it is the same for "as_released", which meets none of them before its alarm. Raises ValueError
-    as `sigmoidal_anomaly_score` does.
+    there. A start of -7 with v = 2 needs 4 frames at confidence 1, which is 1.3 s at 3 frames a second. Bounds around 0
+    are not met before the alarm, whatever the variant. Raises ValueError as `sigmoidal_anomaly_score` does.
     """
-    stream = SasStream(tau, reactivity, bounds, start, variant)
-    confidence, (lower, upper) = float(_checked([confidence])[0]), bounds
+    stream, (lower, upper) = SasStream(tau, reactivity, bounds, start, variant), bounds
+    confidence = float(_checked([confidence])[0])
     step = stream._step(confidence)
     if stream._advance(confidence) > 1e-9:  # a rounding error above 0 is 0, as below
         return 1
@@ -118,10 +110,7 @@ def frames_to_alarm(
         return 2  # it fell past a lower bound that is an alarm itself, and is set back to it
     if step <= 0:
         return None
-    frames = -start / step
-    if abs(frames - round(frames)) < 1e-9:  # ends exactly on 0, which is no alarm yet: do not let rounding decide
-        frames = round(frames)
-    frames = math.floor(frames) + 1
+    frames = math.floor(-start / step + 1e-9) + 1  # a sum that ends on 0 is no alarm yet: do not let rounding decide
     # as released, the step of the alarm is taken if the one before it ended below the upper bound, even one below 0
     before = start + (frames - 1) * step if variant == "as_released" else 0.0
     return frames if before < upper else None
@@ -131,15 +120,7 @@ def _checked(confidence) -> np.ndarray:
     values = np.asarray(confidence, dtype=np.float64)
     if values.ndim != 1 or len(values) == 0:
         raise ValueError(f"expected a vector of at least one confidence, got shape {values.shape}")
-    wrong = np.flatnonzero(~((values >= 0.0) & (values <= 1.0)))  # NaN fails both
-    if len(wrong):
+    if (wrong := np.flatnonzero(~((values >= 0.0) & (values <= 1.0)))).size:  # NaN fails both
         what = f"{values[wrong[0]]} at position {wrong[0]} ({len(wrong)} of {len(values)} do not)"
         raise ValueError(f"confidences must lie in [0, 1], got {what}")
     return values
-
-
-def _logistic(x: float) -> float:
-    if x >= 0:
-        return 1.0 / (1.0 + math.exp(-x))
-    e = math.exp(x)  # the other form overflows for very low bounds
-    return e / (1.0 + e)

@@ -1,8 +1,4 @@
-"""A confidence for every frame of a video.
-
-A system scores a video at its analysed frames; `VideoScores` holds those confidences beside the
-labels, and spreads them over all frames for evaluation.
-"""
+"""A confidence for every frame of a video, spread from those at its analysed frames."""
 
 from __future__ import annotations
 
@@ -10,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vadkit.views.sampling import segment_starts, stride_frames
+from vadkit.views.sampling import stride_frames
 
 
 @dataclass(frozen=True)
@@ -67,30 +63,15 @@ def on_clock(video: VideoScores, analysis_fps: float) -> VideoScores:
 def hold(index: np.ndarray, confidence: np.ndarray, frames: int) -> np.ndarray:
     """Spread confidences over all frames: each holds until the next analysed frame.
 
-    Shape: index (n,) rising, confidence (n,) -> (frames,). Frames before the first analysed one take
-    its value. Causal, as an online detector shows it (our reading: the paper does not say how
-    sampled frames become all frames). Raises ValueError where nothing was analysed or an index is out
-    of range.
+    Shape: index (n,) rising, confidence (n,) -> (frames,). Frames before the first analysed one take its value. Causal,
+    as an online detector shows it (our reading: the paper does not say how sampled frames become all frames). Raises
+    ValueError where nothing was analysed or an index is out of range.
     """
     index = np.asarray(index)
     if len(index) == 0 or len(index) != len(confidence):
-        raise ValueError(
-            "expected one confidence per analysed frame and at least one, "
-            f"got {len(index)} frames and {len(confidence)} confidences"
-        )
+        got = f"got {len(index)} frames and {len(confidence)} confidences"
+        raise ValueError(f"expected one confidence per analysed frame and at least one, {got}")
     if np.any(np.diff(index) <= 0) or index[0] < 0 or index[-1] >= frames:
         raise ValueError(f"analysed frames must rise within [0, {frames}), got {index[0]} to {index[-1]}")
     position = np.searchsorted(index, np.arange(frames), side="right") - 1
     return np.asarray(confidence)[np.maximum(position, 0)]
-
-
-def expand_segments(scores: np.ndarray, frames: int) -> np.ndarray:
-    """Spread segment scores over a video's frames.
-
-    Shape: (segments,) in [0, 1] -> (frames,). Raises ValueError where frames < segments.
-    Source: Raqeeb, V.B; the last segment takes the remainder (our reading).
-    """
-    scores = np.asarray(scores)
-    if scores.ndim != 1:
-        raise ValueError(f"expected one score per segment, got shape {scores.shape}")
-    return hold(segment_starts(frames, len(scores)), scores, frames)

@@ -40,10 +40,7 @@ def f1_of_frames(videos: Sequence[VideoScores], thresholds=GRID) -> np.ndarray:
 
 
 def f1_of_videos(videos: Sequence[VideoScores], thresholds=GRID) -> np.ndarray:
-    """F1 of videos, by their largest confidence, at each threshold. Shape: (k,) -> (k,).
-
-    Raises UndefinedMetricError as above.
-    """
+    """F1 of videos, by their largest confidence. Shape: (k,) -> (k,). Raises UndefinedMetricError as above."""
     return f1_over_thresholds([v.label for v in videos], [v.confidence.max() for v in videos], thresholds)
 
 
@@ -64,11 +61,8 @@ def above(folds: Sequence[Sequence[VideoScores]], thresholds: Sequence[float]) -
     So `f1_of_videos(above(folds, thresholds), [0.5])` counts each video at the threshold of its fold. Raises ValueError
     where there are not as many thresholds as folds.
     """
-    return [
-        replace(v, confidence=(np.asarray(v.confidence, np.float64) > t).astype(np.float64))
-        for videos, t in zip(folds, thresholds, strict=True)
-        for v in videos
-    ]
+    pairs = [(v, t) for videos, t in zip(folds, thresholds, strict=True) for v in videos]
+    return [replace(v, confidence=(np.asarray(v.confidence, np.float64) > t).astype(np.float64)) for v, t in pairs]
 
 
 def f1_of_decisions(decided: SeedScores, config: Config, what: str) -> Metric:
@@ -77,14 +71,13 @@ def f1_of_decisions(decided: SeedScores, config: Config, what: str) -> Metric:
     The thresholds are held as they were chosen: the interval has the chance of which videos were tested, not of which
     were there to choose by. Raises UndefinedMetricError where there is no positive.
     """
-    by_name = {seed: sorted(videos, key=lambda v: v.name) for seed, videos in decided.items()}  # folds differ by seed
     statistics = {}
-    for seed, videos in by_name.items():
+    for seed, unordered in decided.items():
+        videos = sorted(unordered, key=lambda v: v.name)  # folds differ by seed
         labels = [v.labels if what == "frames" else np.array([v.label]) for v in videos]
         called = [v.frame_scores() if what == "frames" else v.confidence.max(keepdims=True) for v in videos]
         if not any(y.any() for y in labels):
             raise UndefinedMetricError(f"no positive among {len(np.concatenate(labels))}: there is no F1")
-        found = np.array([np.sum(y * s) for y, s in zip(labels, called, strict=True)])
-        statistics[seed] = ratio(2 * found, [y.sum() + s.sum() for y, s in zip(labels, called, strict=True)])
-    counts = resamples(next(iter(by_name.values())), config)
-    return estimate("f1", statistics, counts, config.interval_level)
+        sums = [(2 * np.sum(y * s), y.sum() + s.sum()) for y, s in zip(labels, called, strict=True)]
+        statistics[seed] = ratio(*np.transpose(sums))
+    return estimate("f1", statistics, resamples(videos, config), config.interval_level)

@@ -14,6 +14,7 @@ from vadkit.evaluation import evaluate as evaluation
 from vadkit.evaluation import pitfalls
 from vadkit.evaluation.bootstrap import Metric, estimate, resamples
 from vadkit.evaluation.external import AS_SCORED, Given
+from vadkit.evaluation.metrics import Scored
 from vadkit.evaluation.scores import on_clock
 from vadkit.report.tables import label
 
@@ -32,7 +33,7 @@ def evaluate(given: Given, config: Config) -> list[Metric]:
     """
     videos = [on_clock(v, config.analysis_fps) for v in given.videos]
     found = evaluation.evaluate({0: videos}, config)
-    pairs = pitfalls.pair_averaged(pitfalls.pairs(videos), videos)
+    pairs = pitfalls.pair_averaged(Scored(tuple(videos), config))
     averaged = estimate("pair_averaged_auc", {0: pairs}, resamples(videos, config), config.interval_level)
     overall = [m for m in found if not m.name.startswith("auc_")]
     return [overall[0], averaged, *overall[1:], *(m for m in found if m.name.startswith("auc_"))]
