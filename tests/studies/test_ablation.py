@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from doubles import FakeSamples, fake_corpus, fake_world
 from tiny import tiny_corpus
@@ -116,15 +117,13 @@ def test_mining_keeps_a_third_and_the_samples_that_the_model_gets_wrong(tmp_path
     corpus = fake_corpus()
     study = ablation.run(config, corpus, ["2S-bag"])
     found = ablation.mined(study.runs["2S-bag"])
-    assert {(m.moment, m.kind) for m in found} == {
+    assert set(zip(found.moment, found.kind, strict=True)) == {
         (moment, kind) for moment in ("before training", "after training") for kind in ablation.KINDS
     }
-    for moment in ("before training", "after training"):
-        for model in range(2):
-            assert sum(m.kept[model] for m in found if m.moment == moment) == pytest.approx(1)
-            assert sum(m.offered[model] for m in found if m.moment == moment) == pytest.approx(1)
+    totals = found.groupby(["moment", "model"])[["offered", "kept"]].sum()
+    assert len(totals) == 4 and totals.to_numpy() == pytest.approx(1)
     # half of the training videos are normal; of an anomalous one's 20 rows 7 are hard
-    assert [m.offered[0] for m in found[:3]] == pytest.approx([0.5 * 7 / 20, 0.5 * 13 / 20, 0.5])
+    assert found.offered[:3].tolist() == pytest.approx([0.5 * 7 / 20, 0.5 * 13 / 20, 0.5])
 
 
 def test_a_heavy_weight_on_anomalies_makes_mining_keep_them(tmp_path, world):
@@ -134,11 +133,8 @@ def test_a_heavy_weight_on_anomalies_makes_mining_keep_them(tmp_path, world):
     def kept(weight: float) -> float:
         config = make(tmp_path, anomaly_weight=weight, seeds=[0])
         study = ablation.run(config, corpus, ["2S-bag"])
-        return next(
-            m.kept[0]
-            for m in ablation.mined(study.runs["2S-bag"])
-            if m.kind == "hard anomaly" and m.moment == "before training"
-        )
+        found = ablation.mined(study.runs["2S-bag"]).set_index(["kind", "moment"])
+        return found.kept["hard anomaly", "before training"]
 
     assert kept(50.0) > 0.4 > kept(0.02) == 0.0  # they are 17.5 % of the candidates, a third is kept
 
@@ -159,8 +155,7 @@ def test_streams_that_were_trained_too_are_asked_from_images(tmp_path):
     corpus = tiny_corpus(tmp_path)
     study = ablation.run(config, corpus, ["2S-no-bag"])
     found = ablation.mined(study.runs["2S-no-bag"])
-    for moment in ("before training", "after training"):
-        assert sum(m.kept[0] for m in found if m.moment == moment) == pytest.approx(1)
+    assert found.groupby("moment").kept.sum().to_dict() == pytest.approx({"before training": 1, "after training": 1})
 
 
 def test_each_class_of_the_training_side_has_its_rate(tmp_path, world):
@@ -185,12 +180,10 @@ class Counted(FakeSamples):
 
 def test_the_object_of_hard_frames_comes_first(tmp_path):
     found = ablation.object_counts(make(tmp_path), [Counted(v, 0.0) for v in fake_corpus().of("train")])
-    assert [c.name for c in found] == ["person", "dog"]  # what is never seen is left out
-    person = found[0]
-    assert person.difference.value == pytest.approx(
-        person.hard - person.rest
-    ) and person.hard - person.rest == pytest.approx(2, abs=0.3)
-    assert person.difference.ci_low <= person.difference.value <= person.difference.ci_high and person.effect > 1
+    assert list(found.index) == ["person", "dog"]  # what is never seen is left out
+    person = found.iloc[0]
+    assert person.difference == pytest.approx(person.hard - person.rest) == pytest.approx(2, abs=0.3)
+    assert person.ci_low <= person.difference <= person.ci_high and person.effect > 1
 
 
 def test_the_counts_interval_draws_a_recordings_cuts_together_where_asked(tmp_path):
@@ -206,10 +199,10 @@ def test_the_counts_interval_draws_a_recordings_cuts_together_where_asked(tmp_pa
     cuts = [Crowded(replace(v, source=str(number // 6)), 0.0) for number, v in enumerate(fake_corpus(videos=72).videos)]
     cuts = [replace(one, video=replace(one.video, split="train")) for one in cuts]
     found = {
-        over: ablation.object_counts(make(tmp_path, interval_over=over, bootstrap_resamples=200), cuts)[0]
+        over: ablation.object_counts(make(tmp_path, interval_over=over, bootstrap_resamples=200), cuts).iloc[0]
         for over in ("videos", "sources")
     }
-    widths = {over: one.difference.ci_high - one.difference.ci_low for over, one in found.items()}
+    widths = {over: one.ci_high - one.ci_low for over, one in found.items()}
     assert found["videos"].name == found["sources"].name == "person" and widths["sources"] > 1.2 * widths["videos"]
 
 
@@ -234,6 +227,6 @@ def test_the_figures_hold_what_they_are_given(tmp_path, world):
     assert curves.axes[0].lines[0].get_xdata()[-1] == pytest.approx(sum(e.samples for e in history))
     for draw in (ablation_plots.mined_shares, ablation_plots.object_counts):
         with pytest.raises(ValueError):
-            draw([])
+            draw(pd.DataFrame())
     with pytest.raises(ValueError, match="epochs"):
         learning_curves(study.histories(), against="hours")

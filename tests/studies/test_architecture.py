@@ -56,7 +56,7 @@ def test_counts_and_shapes_are_those_of_the_network(streams, bag):
     assert found.parameters == sum(p.numel() for p in model.parameters())
     assert (
         found.stream_parameters
-        == sum(stage.parameters for stream in found.streams for stage in stream.stages)
+        == sum(parameters for stream in found.streams for _, parameters in stream.stages)
         == sum(p.numel() for p in model.backbones.parameters())
     )
     assert found.bag == (80 if bag else 0) and found.inputs == 12 * streams + found.bag
@@ -68,8 +68,8 @@ def test_counts_and_shapes_are_those_of_the_network(streams, bag):
     assert found.layers[0].parameters == found.inputs * 20 + 20 and found.layers[0].name == "Linear, ReLU, Dropout(0.5)"
     stream = found.streams[0]
     assert (stream.name, stream.network, stream.shape, stream.features) == ("frame", "toy", (3, 16, 16), 12)
-    assert [stage.shape for stage in stream.stages] == [(6, 16, 16), (12, 8, 8)]
-    assert [stage.parameters for stage in stream.stages] == [3 * 6 * 9 + 6 + 12, 6 * 12 * 9 + 24]
+    assert [shape for shape, _ in stream.stages] == [(6, 16, 16), (12, 8, 8)]
+    assert [parameters for _, parameters in stream.stages] == [3 * 6 * 9 + 6 + 12, 6 * 12 * 9 + 24]
 
 
 def test_the_model_is_left_as_it_was():
@@ -86,7 +86,7 @@ def test_the_model_is_left_as_it_was():
 def test_clips_pass_through_the_same_function():
     model = TwoStream([Toy(volume=True)], Head(12, use_bag=False, width=8, output="softmax"))
     found = trace(model, [torch.zeros(1, 3, 8, 16, 16)], names=["rgb"])
-    assert found.streams[0].shape == (3, 8, 16, 16) and found.streams[0].stages[-1].shape == (12, 4, 8, 8)
+    assert found.streams[0].shape == (3, 8, 16, 16) and found.streams[0].stages[-1][0] == (12, 4, 8, 8)
     assert found.output == "softmax" and found.bag == 0
     assert {"8×16×16\n× 6\n" + str(3 * 6 * 27 + 6 + 12), "softmax"} <= set(words(draw(found)))
 

@@ -44,10 +44,9 @@ class RedFinder(nn.Module):
             conv.weight.data = 0.02 * conv.weight.data.abs()
             conv.weight.data[0] = torch.tensor([1.0, -1.0, -1.0])[:, None, None] / 64
         self.body = nn.Sequential(conv, nn.ReLU())
-        self.target_layer = nn.Identity()
 
     def features(self, images):
-        return self.target_layer(self.body(images))
+        return self.body(images)
 
     def forward(self, images):
         return self.features(images).mean(dim=(2, 3))
@@ -180,11 +179,11 @@ class RedClipFinder(nn.Module):
 
     def __init__(self, before: RedFinder):
         super().__init__()
-        self.frames, self.target_layer = before, nn.Identity()
+        self.frames = before
 
     def features(self, clips):
         halves = clips.unflatten(2, (2, -1)).mean(dim=3)  # (n, 3, 2, S, S)
-        return self.target_layer(torch.stack([self.frames.body(halves[:, :, t]) for t in range(2)], dim=2))
+        return torch.stack([self.frames.body(halves[:, :, t]) for t in range(2)], dim=2)
 
     def pooled(self, maps):
         return maps.amax(dim=(3, 4)).mean(dim=2)
@@ -286,7 +285,7 @@ def test_the_pointing_game_averages_seeds_and_leaves_out_frames_without_a_box():
 def test_a_map_of_a_window_points_and_is_drawn_where_the_window_is():
     one = explained("a", (0.5, 0.5), [LEFT], seen=(0.5, 0.0, 1.0, 0.5))
     assert points_at(one, "frame") == pytest.approx((0.75, 0.25), abs=0.02)
-    heat = in_frame(one, "frame", 320, 240)
+    heat = in_frame(one, "frame")
     assert heat.shape == (240, 320)
     y, x = np.unravel_index(heat.argmax(), heat.shape)
     assert (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -72,9 +73,9 @@ def test_a_random_split_is_right_about_videos_that_say_nothing(config, monkeypat
     random, by_source = (accuracy(found, config, way) for way in (RANDOM, BY_SOURCE))
     assert random["detection_accuracy"] > 0.9 > 0.7 > by_source["detection_accuracy"]
     assert random["classification_accuracy"] > 0.8 > 0.6 > by_source["classification_accuracy"]
-    assert found.segments.same_video > 0.99 and found.segments.samples == 40 * 16
-    assert found.segments.mislabelled == 0.75  # 16 of 64 frames are annotated
-    assert found.of(RANDOM)[0].train[-1].detection > 0.95 < found.of(BY_SOURCE)[0].train[-1].detection
+    assert found.same_video > 0.99 and found.segments == 40 * 16
+    assert found.mislabelled == 0.75  # 16 of 64 frames are annotated
+    assert found.of(RANDOM)[0].train.iloc[-1].detection > 0.95 < found.of(BY_SOURCE)[0].train.iloc[-1].detection
     assert found.majority().detection == 0.6 == found.majority().classification
 
 
@@ -87,26 +88,25 @@ def test_what_is_really_there_is_found_in_every_way(config, monkeypatch):
 def test_counts_intervals_and_test_videos(config, monkeypatch):
     corpus, found = fail(monkeypatch, config)
     for trial in found.trials:
-        samples = np.array(list(trial.held.values()))
+        samples = trial.held.to_numpy()
         assert (samples[:, 1:] <= samples[:, :1]).all()
-        assert samples[:, 1].sum() / samples[:, 0].sum() == pytest.approx(trial.held_out[-1].detection)
+        assert samples[:, 1].sum() / samples[:, 0].sum() == pytest.approx(trial.held_out.iloc[-1].detection)
         assert [v.name for v in trial.tested] == [v.name for v in corpus.of("test")] and all(
             v.frames == FRAMES and 10 < len(set(v.confidence.tolist())) <= 16 for v in trial.tested
         )
     for metric in metrics_of(found, config, WHOLE):
         assert metric.ci_low <= metric.value <= metric.ci_high and len(metric.per_seed) == 2
-    assert set(found.of(WHOLE)[0].held) == set(found.of(BY_SOURCE)[0].held)
+    assert set(found.of(WHOLE)[0].held.index) == set(found.of(BY_SOURCE)[0].held.index)
     first, second = found.of(RANDOM)
-    assert first.held != second.held and first.train != second.train  # other seeds, other numbers
+    assert not first.held.equals(second.held) and not first.train.equals(second.train)  # other seeds, other numbers
 
 
 def test_a_resumed_cache_gives_the_same(config, monkeypatch):
     _, first = fail(monkeypatch, config)
     monkeypatch.setattr(HeldOut, "fit", None)  # nothing is trained again
     _, again = fail(monkeypatch, config)
-    assert [t.held for t in again.trials] == [t.held for t in first.trials] and again.trials[0].train == first.trials[
-        0
-    ].train
+    for one, other in zip(again.trials, first.trials, strict=True):
+        assert one.held.equals(other.held) and one.train.equals(other.train)
     assert np.array_equal(again.trials[0].tested[0].confidence, first.trials[0].tested[0].confidence)
 
 
@@ -116,19 +116,21 @@ def test_no_source_is_on_both_sides(sources, each, segments, seed):
     videos = np.arange(sources * each)
     names = np.repeat([f"v{k}" for k in videos], segments)
     source, anomalous = np.repeat(videos // each, segments), np.repeat(videos % 2 == 0, segments)
-    held = held_out(BY_SOURCE, names, source, anomalous, seed)
+    samples = pd.DataFrame({"name": names, "source": source, "number": anomalous.astype(int)})
+    held = held_out(BY_SOURCE, samples, seed)
     assert 0 < held.sum() < len(held) and not set(source[held]) & set(source[~held])
-    order = np.unique(names, return_index=True)[1]
-    assert set(names[order][held_out(WHOLE, names[order], source[order], anomalous[order], seed)]) == set(names[held])
-    at_random = held_out(RANDOM, names, source, anomalous, seed)
+    whole = samples.drop_duplicates("name")
+    assert set(whole["name"][held_out(WHOLE, whole, seed)]) == set(names[held])
+    at_random = held_out(RANDOM, samples, seed)
     assert at_random.sum() == -(-len(names) // joint_failure.FOLDS)
 
 
 def test_what_cannot_be_split_is_refused(config, monkeypatch):
+    two = pd.DataFrame({"name": ["a", "b"], "source": ["s", "t"], "number": [1, 0]})
     with pytest.raises(ValueError, match="way must be one of segments at random"):
-        held_out("by luck", np.array(["a"]), np.array(["s"]), np.array([True]), 0)
+        held_out("by luck", two[:1], 0)
     with pytest.raises(DataError, match="2 videos cannot be held apart"):
-        held_out(BY_SOURCE, np.array(["a", "b"]), np.array(["s", "t"]), np.array([True, False]), 0)
+        held_out(BY_SOURCE, two, 0)
     corpus, items = world()
     put(monkeypatch, {})
     with pytest.raises(DataError, match="0 videos are not enough"):

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
 
 mpl.use("Agg")
 from drawn import assert_readable, words
 
 from vadkit.corpora.video import Video
-from vadkit.studies.joint_failure import WAYS, Accuracy, Failure, Segments, Trial
+from vadkit.studies.joint_failure import WAYS, Failure, Trial
 from vadkit.studies.joint_plots import confusion_matrix, failure_curves
 
 pytestmark = pytest.mark.usefixtures("figures_close")
@@ -33,12 +34,15 @@ UCF_CRIME = (
 
 def failure(epochs: int) -> Failure:
     videos = tuple(Video(f"v{k}", None, ("Normal", "Arson")[k % 2], "train", f"s{k}") for k in range(5))
-    curve = tuple(Accuracy(0.5 + 0.04 * e, 0.4 + 0.05 * e, 0.8) for e in range(epochs))
+    lines = [(0.5 + 0.04 * e, 0.4 + 0.05 * e, 0.8) for e in range(epochs)]
+    curve = pd.DataFrame(lines, columns=["detection", "classification", "one_hot"])
     return Failure(
         ("Normal", "Arson"),
         videos,
-        tuple(Trial(way, seed, curve, curve, {}) for way in WAYS for seed in (0, 1)),
-        Segments(9, 0.9, None),
+        tuple(Trial(way, seed, curve, curve, pd.DataFrame()) for way in WAYS for seed in (0, 1)),
+        segments=9,
+        same_video=0.9,
+        mislabelled=None,
     )
 
 

@@ -31,13 +31,10 @@ def why_not(config: Config, printed: Published, problems: Iterable[Problem] = ()
     setting, a constant or a size of the data needs the paper's data alone; what a notebook measures of a system needs
     its network as well.
     """
-    differs = other_data(config, printed.paper) or _other_list(config, printed)
-    if differs:
+    if differs := other_data(config, printed.paper) or _other_list(config, printed):
         return differs
-    lost = [p for p in problems if p.left_out]
-    if lost:
-        first = f"{lost[0].where}: {lost[0].what}"
-        return f"{len(lost)} of the lists' videos could not be used, the first: {first}"
+    if lost := [p for p in problems if p.left_out]:
+        return f"{len(lost)} of the lists' videos could not be used, the first: {lost[0].where}: {lost[0].what}"
     if printed.ours.startswith("notebook"):
         return "; ".join(filter(None, (other_network(config, name) for name in _names(printed))))
     return ""

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
 
+from vadkit.core.config import Config
 from vadkit.evaluation import evaluate as evaluation
 from vadkit.evaluation import pitfalls
 from vadkit.evaluation.bootstrap import Metric, estimate, resamples
@@ -17,9 +17,6 @@ from vadkit.evaluation.external import AS_SCORED, Given
 from vadkit.evaluation.metrics import Scored
 from vadkit.evaluation.scores import on_clock
 from vadkit.report.tables import label
-
-if TYPE_CHECKING:
-    from vadkit.core.config import Config
 
 READING = "annotated frames count from 1, ends included; segments are 'equal' parts of the video"
 WARNING = "the mean AUC of pairs of videos is not the pooled one and must not stand beside it as such"
@@ -35,8 +32,7 @@ def evaluate(given: Given, config: Config) -> list[Metric]:
     found = evaluation.evaluate({0: videos}, config)
     pairs = pitfalls.pair_averaged(Scored(tuple(videos), config))
     averaged = estimate("pair_averaged_auc", {0: pairs}, resamples(videos, config), config.interval_level)
-    overall = [m for m in found if not m.name.startswith("auc_")]
-    return [overall[0], averaged, *overall[1:], *(m for m in found if m.name.startswith("auc_"))]
+    return sorted([found[0], averaged, *found[1:]], key=lambda m: m.name.startswith("auc_"))  # classes last
 
 
 def as_text(given: Given, found: list[Metric], config: Config) -> str:
@@ -54,26 +50,24 @@ def as_text(given: Given, found: list[Metric], config: Config) -> str:
     level = f"{100 * config.interval_level:g} % interval over videos, {config.bootstrap_resamples} resamples"
     lines += ["", f"{'metric':<{width}}  {'value':>7}     {level}"]
     for m in found:
-        unit, scale = (m.unit, 1.0) if m.unit else ("%", 100.0)
-        value = "none" if m.value is None else f"{scale * m.value:.2f}"
-        interval = "" if m.ci_low is None or m.ci_high is None else f"[{scale * m.ci_low:.2f}, {scale * m.ci_high:.2f}]"
-        what = "  ".join(filter(None, (interval, m.reason)))
-        lines.append(f"{label(m.name):<{width}}  {value:>7} {unit:<2}  {what}".rstrip())
+        value, low, high = (
+            "" if x is None else f"{x if m.unit else 100 * x:.2f}" for x in (m.value, m.ci_low, m.ci_high)
+        )
+        what = "  ".join(filter(None, (f"[{low}, {high}]" if low and high else "", m.reason)))
+        lines.append(f"{label(m.name):<{width}}  {value or 'none':>7} {m.unit or '%':<2}  {what}".rstrip())
     return "\n".join([*lines, "", f"Note: {WARNING}."])
 
 
 def as_json(given: Given, found: list[Metric], config: Config) -> str:
     """The same as one JSON object; shares and areas in [0, 1], None where there is no value."""
-    content: dict[str, Any] = {
+    content = {
         **_facts(given),
         "layout": given.layout,
         "reading": READING,
         "interval": {"level": config.interval_level, "resamples": config.bootstrap_resamples, "over": "videos"},
         "counts": given.counts,
         "findings": [{**asdict(f), "left_out": not f.rule} for f in given.findings],
-        "metrics": [
-            {name: getattr(m, name) for name in ("name", "value", "ci_low", "ci_high", "unit", "reason")} for m in found
-        ],
+        "metrics": [{k: v for k, v in asdict(m).items() if k not in ("per_seed", "videos")} for m in found],
     }
     return json.dumps(content, indent=2, allow_nan=False)
 

@@ -145,14 +145,13 @@ def learning_curves(histories: Mapping[str, Sequence[Sequence[Epoch]]], against:
     handles = [
         Line2D([], [], color=colour, label=name) for name, colour in zip(histories, cycle(COLOURS), strict=False)
     ]
-    handles.append(Line2D([], [], color="#555555", linestyle=":", label="training loss"))
-    handles.append(Line2D([], [], color="#555555", label="validation"))
-    most = max(map(len, histories.values()), default=0)
+    grey, most = {"color": "#555555"}, max(map(len, histories.values()), default=0)
+    handles.append(Line2D([], [], **grey, linestyle=":", label="training loss"))
+    handles.append(Line2D([], [], **grey, label="validation"))
     if validated and most > MOST_LINES:
-        handles.append(Patch(color="#555555", alpha=0.2, linewidth=0, label=f"all {most} runs"))
+        handles.append(Patch(**grey, alpha=0.2, linewidth=0, label=f"all {most} runs"))
     if any(map(_second_phase, every)):
-        look = {"color": "#555555", "marker": "o", "markersize": 4, "linestyle": ""}
-        handles.append(Line2D([], [], **look, label="second phase starts"))
+        handles.append(Line2D([], [], **grey, marker="o", markersize=4, linestyle="", label="second phase starts"))
     if not validated:
         auc.set(xticks=[], yticks=[])
         auc.text(0.5, 0.5, "nothing was validated", transform=auc.transAxes, ha="center", color=GREY)
@@ -179,9 +178,8 @@ def sample_grid(images: Sequence[np.ndarray], titles: Sequence[str] | None = Non
     """
     titles = [""] * len(images) if titles is None else titles
     if len(images) == 0 or len(titles) != len(images):
-        raise ValueError(
-            f"expected at least one image and a title for each, got {len(images)} images and {len(titles)} titles"
-        )
+        got = f"{len(images)} images and {len(titles)} titles"
+        raise ValueError(f"expected at least one image and a title for each, got {got}")
     columns = min(columns, len(images))
     lines = -(-len(images) // columns)
     cell = PAGE_WIDTH / columns

@@ -54,6 +54,11 @@ class Published:
         """The value as printed."""
         return ("" if self.relation == "=" else f"{self.relation} ") + f"{self.value:.{self.decimals}f}"
 
+    @property
+    def half_unit(self) -> float:
+        """How far a number may lie from the printed one that it rounds to."""
+        return 0.5 * 10.0**-self.decimals
+
     def judge(self, value: float | None, low: float | None, high: float | None, comparable: bool) -> str:
         """`verdict` of our value with its interval, in `unit`; an interval of no width is none."""
         interval = None if low is None or high is None or low == high else (low, high)
@@ -116,31 +121,23 @@ def check_claims(paper: str | None = None) -> list[ClaimCheck]:
 def _check(claim: Published) -> ClaimCheck:
     inputs: dict[str, Published] = {}
     for name in re.findall(r"\[[^\]]+\]", claim.formula):
-        row = lookup(claim.paper, *(part.strip() for part in name[1:-1].split("|")))
-        if row is None:
+        inputs[name] = lookup(claim.paper, *(part.strip() for part in name[1:-1].split("|")))
+        if inputs[name] is None:
             raise ValueError(f"published.csv: the formula of {claim.item} asks for {name}, which is not there")
-        inputs[name] = row
     # arithmetic on positive numbers that uses each input in one direction: its extremes lie at the inputs' extremes
-    ends = [[r.value - _half_unit(r), r.value + _half_unit(r)] if r.unit == "%" else [r.value] for r in inputs.values()]
+    ends = [[r.value - r.half_unit, r.value + r.half_unit] if r.unit == "%" else [r.value] for r in inputs.values()]
     corners = [_evaluate(claim.formula, dict(zip(inputs, one, strict=True))) for one in itertools.product(*ends)]
     low, high = min(corners), max(corners)
     computed = _evaluate(claim.formula, {name: row.value for name, row in inputs.items()})
-    return ClaimCheck(claim, computed, low, high, _claim_verdict(claim, computed, low, high))
-
-
-def _claim_verdict(claim: Published, computed: float, low: float, high: float) -> str:
-    value, half, hair = claim.value, _half_unit(claim), 1e-9  # hair: binary fractions of decimal halves
+    value, half, hair = claim.value, claim.half_unit, 1e-9  # hair: binary fractions of decimal halves
     agrees, could_agree = {
         "<": (computed < value, low < value),
         ">": (computed > value, high > value),
         # touching at one point is no overlap: 84 and 85 are not two roundings of 84.5
         "=": (abs(computed - value) <= half + hair, low < value + half - hair and high > value - half + hair),
     }[claim.relation]
-    return "agrees" if agrees else "agrees within rounding" if could_agree else "disagrees"
-
-
-def _half_unit(row: Published) -> float:
-    return 0.5 * 10.0**-row.decimals
+    verdict = "agrees" if agrees else "agrees within rounding" if could_agree else "disagrees"
+    return ClaimCheck(claim, computed, low, high, verdict)
 
 
 def _evaluate(formula: str, values: dict[str, float]) -> float:

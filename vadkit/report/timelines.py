@@ -49,8 +49,9 @@ def timelines(panels: Sequence[tuple], columns: int = 2) -> Figure:
         line, column = divmod(number, columns)
         x, top = left + column * (each + gap), sum(heights[:line])
         letter = f"({ascii_lowercase[number]}) " if 1 < len(panels) <= 26 else ""
-        name = letter + (title or _title(video))
-        figure.text(x / width, 1 - (top + 0.2) / total, name, fontsize=STYLE["axes.titlesize"])
+        if not title:
+            title = f"{video.name}, {video.category}" if video.category not in video.name else video.name
+        figure.text(x / width, 1 - (top + 0.2) / total, letter + title, fontsize=STYLE["axes.titlesize"])
         axes = place(x, top + title_room, each, plot)
         if video is None:
             axes.set(xticks=[], yticks=[])
@@ -72,8 +73,7 @@ def timelines(panels: Sequence[tuple], columns: int = 2) -> Figure:
             thumbnail.spines[:].set(visible=True, color=edge[0], linewidth=edge[1])
             ends = {"xyA": (0.5, 1), "coordsA": "axes fraction", "axesA": thumbnail}
             ends |= {"xyB": (frame / video.fps, 0), "coordsB": "data", "axesB": axes}
-            link = ConnectionPatch(**ends, color="#aaaaaa", linewidth=0.7, zorder=0)
-            figure.add_artist(link)
+            figure.add_artist(ConnectionPatch(**ends, color="#aaaaaa", linewidth=0.7, zorder=0))
             axes.plot(frame / video.fps, 0, "^", color=BLACK, markersize=4.5, clip_on=False, zorder=4)
     handles = [
         Patch(color=ORANGE, alpha=0.35, linewidth=0, label="labelled anomalous"),
@@ -106,10 +106,6 @@ def _label_spans(axes: Axes, labels: np.ndarray, fps: float) -> None:
         axes.axvspan(start / fps, end / fps, color=ORANGE, alpha=0.35, linewidth=0)
 
 
-def _title(video: VideoScores) -> str:
-    return f"{video.name}, {video.category}" if video.category not in video.name else video.name
-
-
 # --- clips -------------------------------------------------------------------------------------------------------
 
 
@@ -127,9 +123,17 @@ def training_clips(videos: Sequence[Clips], config: Config, seconds: float = 30.
     size, ratios = (PAGE_WIDTH, sum(heights) + 0.4), {"height_ratios": heights}
     figure, grid = plt.subplots(len(videos), 1, figsize=size, squeeze=False, gridspec_kw=ratios)
     for axes, one, (rows, start, end) in zip(grid[:, 0], videos, spans, strict=True):
-        _clip_lines(axes, one, config, rows)
-        axes.set(xlim=(start, end), xlabel="time (s)", ylabel="clips", yticks=[])
+        step = stride_frames(one.fps, config.clip_fps) / one.fps  # seconds between a clip's frames
+        _label_spans(axes, one.video.frame_labels(one.frames), one.fps)
+        kept = set(one.rows("train", config, hard_only=True).tolist())
+        for height, row in enumerate(rows.tolist()):
+            last, first = one.ends[row] * step, max(0, one.ends[row] - one.clip_frames + 1) * step
+            look = {"color": RED if one.labels[row] else BLUE, "linestyle": "-" if row in kept else (0, (2, 1))}
+            axes.plot([first, last], [height, height], **look, linewidth=1.8, solid_capstyle="butt")
+            axes.plot(last, height, "o", color=BLACK, markersize=2.6)
+        axes.set(xlim=(start, end), ylim=(-1, max(len(rows), 1)), xlabel="time (s)", ylabel="clips", yticks=[])
         axes.set_title(f"{one.video.name}: {len(rows)} clips")
+        axes.grid(axis="y", visible=False)
     handles = [
         Patch(color=ORANGE, alpha=0.35, linewidth=0, label="labelled anomalous"),
         Line2D([], [], color=RED, label="hard anomaly"),
@@ -150,17 +154,3 @@ def _in_sight(clips: Clips, config: Config, seconds: float) -> tuple[np.ndarray,
     rows = clips.rows("train", config)
     at = clips.index[rows] / clips.fps
     return rows[(at >= start) & (at <= end)], start, end
-
-
-def _clip_lines(axes: Axes, clips: Clips, config: Config, rows: np.ndarray) -> None:
-    step = stride_frames(clips.fps, config.clip_fps) / clips.fps  # seconds between a clip's frames
-    _label_spans(axes, clips.video.frame_labels(clips.frames), clips.fps)
-    kept = set(clips.rows("train", config, hard_only=True).tolist())
-    for height, row in enumerate(rows.tolist()):
-        end = clips.ends[row] * step
-        begin = max(0, clips.ends[row] - clips.clip_frames + 1) * step
-        look = {"color": RED if clips.labels[row] else BLUE, "linestyle": "-" if row in kept else (0, (2, 1))}
-        axes.plot([begin, end], [height, height], **look, linewidth=1.8, solid_capstyle="butt")
-        axes.plot(end, height, "o", color=BLACK, markersize=2.6)
-    axes.set_ylim(-1, max(len(rows), 1))
-    axes.grid(axis="y", visible=False)

@@ -14,8 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 
 from vadkit.core.compute import device_of
@@ -41,12 +43,11 @@ PAPER = "petrocchi2021"
 KINDS = ("hard anomaly", "soft frame of an anomalous video", "normal video")
 
 
-@dataclass(frozen=True)
-class Changes:
+class Changes(NamedTuple):
     """What paired comparisons of an ablation found: the rows to save, and a plain sentence for each comparison."""
 
-    rows: tuple[ResultRow, ...]
-    sentences: tuple[str, ...]
+    rows: list[ResultRow]
+    sentences: list[str]
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ class Study:
                 item = next(filter(None, named), "ablation")
                 rows += change_rows(self.config, change, PAPER, item, f"{a} / {b}", self.problems)
                 sentences.append(tables.sentence(subject, change))
-        return Changes(tuple(rows), tuple(sentences))
+        return Changes(rows, sentences)
 
 
 def run(config: Config, corpus: Corpus, names: Sequence[str], progress: Progress | None = None) -> Study:
@@ -126,31 +127,19 @@ def class_rates(config: Config, corpus: Corpus, progress: Progress | None = None
 # --- objects -----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class ObjectCount:
-    """How often the detector sees one class of object: its mean per sampled hard frame, and per other one.
-
-    effect: the difference in standard deviations of that count.
-    """
-
-    name: str
-    hard: float
-    rest: float
-    difference: Metric
-    effect: float
-
-
 def trained_on(config: Config, corpus: Corpus, material: Material) -> list[Samples]:
     """The samples of the first fold's training videos, no validation or test video among them."""
     fold = plan_folds(config, corpus, config.seeds[0])[0]
     return [material.views[name] for name in fold.train if name in material.views]
 
 
-def object_counts(config: Config, samples: Sequence[Samples]) -> list[ObjectCount]:
-    """Counts in hard frames against those in all other training frames, largest effect first.
+def object_counts(config: Config, samples: Sequence[Samples]) -> pd.DataFrame:
+    """How often the detector sees each class of object in hard frames and in all others, largest effect first.
 
-    samples: of training videos. Classes that are never seen are left out; intervals are over videos or sources,
-    as config.interval_over says. Raises ValueError where there is no hard frame, or nothing else.
+    Columns: hard and rest, means per sampled frame; difference, with its interval in ci_low and ci_high, over videos or
+    sources, as config.interval_over says; effect, the difference in standard deviations of the count. samples: of
+    training videos. Classes that are never seen are left out. Raises ValueError where there is no hard frame, or
+    nothing else.
     """
     frames, sums, bags = [], [], []  # (videos, 2), (videos, 2, 80) for (hard, other) frames; bags of all
     for one in samples:
@@ -164,58 +153,45 @@ def object_counts(config: Config, samples: Sequence[Samples]) -> list[ObjectCoun
     if not (total and others):
         raise ValueError(f"expected hard frames and others to compare, got {total} and {others}")
     spread = np.concatenate(bags).std(axis=0)
-    counts = resamples([one.video for one in samples], config)
-    found = []
+    counts, lines = resamples([one.video for one in samples], config), {}
     for number in np.flatnonzero(spread):
         hard, rest = (ratio(sums[:, side, number], frames[:, side]) for side in (0, 1))
         change = estimate(COCO_CLASSES[number], {0: hard - rest}, counts, config.interval_level)
-        found.append(ObjectCount(change.name, hard.value, rest.value, change, change.value / spread[number]))
-    return sorted(found, key=lambda one: -abs(one.effect))
+        numbers = (hard.value, rest.value, change.value, change.ci_low, change.ci_high, change.value / spread[number])
+        lines[change.name] = numbers
+    columns = ["hard", "rest", "difference", "ci_low", "ci_high", "effect"]
+    found = pd.DataFrame.from_dict(lines, "index", float, columns).rename_axis("object")
+    return found.sort_values("effect", key=lambda effect: -effect.abs(), kind="stable")
 
 
 # --- hard mining -------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Mined:
-    """One kind of sample among the candidates and among those that mining keeps; shares in [0, 1], one a model."""
-
-    moment: str
-    kind: str
-    offered: tuple[float, ...]
-    kept: tuple[float, ...]
-
-
-def mined(run: Run, progress: Progress | None = None) -> list[Mined]:
+def mined(run: Run, progress: Progress | None = None) -> pd.DataFrame:
     """Which samples hard mining keeps: with the weights that training starts from, and with those that it ends with.
 
-    One epoch's draw of candidates, as training draws it (section 3.3), ranked by the weighted loss without dropout.
-    Which weights training passes through in between is not stored. Raises as `vadkit.systems.runner.run` does.
+    A line for each moment, kind of sample and model; offered and kept: its share of the candidates and of those that
+    mining keeps, in [0, 1]. One epoch's draw of candidates, as training draws it (section 3.3), ranked by the weighted
+    loss without dropout. Which weights training passes through in between is not stored. Raises as
+    `vadkit.systems.runner.run` does.
     """
-    config = run.config
-    offered: dict[tuple[str, str], list[float]] = {}
-    kept: dict[tuple[str, str], list[float]] = {}
-    done, total = 0, sum(len(seed.folds) for seed in run.seeds)
-    for seed in run.seeds:
-        for fold in seed.folds:
-            labels, kinds, moments = _losses(run, seed.seed, fold.sides.train, fold.path)
-            weights = torch.where(labels == 1, config.anomaly_weight, 1.0)
-            for moment, losses in moments.items():
-                generator = torch.Generator().manual_seed(derived_seed(seed.seed, 1, 1))
-                batches = draw_batches(len(labels), config.batch_size, config.hard_mining_alpha, generator)
-                hard = torch.cat([rows[hardest((losses * weights)[rows], keep)] for rows, keep in batches]).numpy()
-                for number, kind in enumerate(KINDS):
-                    offered.setdefault((moment, kind), []).append(float(np.mean(kinds == number)))
-                    kept.setdefault((moment, kind), []).append(float(np.mean(kinds[hard] == number)))
-            done += 1
-            if progress is not None:
-                progress(done, total, "what mining keeps")
-    return [Mined(*key, tuple(offered[key]), tuple(kept[key])) for key in offered]
+    config, lines = run.config, []
+    models = [(seed.seed, fold) for seed in run.seeds for fold in seed.folds]
+    for number, (seed, fold) in enumerate(models):
+        labels, kinds, moments = _losses(run, seed, fold.sides.train, fold.path)
+        weights = torch.where(labels == 1, config.anomaly_weight, 1.0)
+        for moment, losses in moments.items():
+            generator = torch.Generator().manual_seed(derived_seed(seed, 1, 1))
+            batches = draw_batches(len(labels), config.batch_size, config.hard_mining_alpha, generator)
+            hard = torch.cat([rows[hardest((losses * weights)[rows], keep)] for rows, keep in batches]).numpy()
+            for k, kind in enumerate(KINDS):
+                lines.append((moment, kind, number, np.mean(kinds == k), np.mean(kinds[hard] == k)))
+        if progress is not None:
+            progress(number + 1, len(models), "what mining keeps")
+    return pd.DataFrame(lines, columns=["moment", "kind", "model", "offered", "kept"])
 
 
-def _losses(
-    run: Run, seed: int, videos: Sequence[Samples], path: Path
-) -> tuple[torch.Tensor, np.ndarray, dict[str, torch.Tensor]]:
+def _losses(run: Run, seed: int, videos: Sequence[Samples], path: Path) -> tuple:
     """(labels, kind of each training sample, its loss by moment)."""
     config, inputs = run.config, run.system.inputs(run.config)
     parts = [(one, one.rows("train", config, run.system.hard_only)) for one in videos]

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from vadkit.evaluation.bootstrap import Metric
 from vadkit.report import published, style, tables
 from vadkit.report.style import BLACK, BLUE, GREY, PAGE_WIDTH, RED, SKY, styled
-
-if TYPE_CHECKING:
-    from vadkit.evaluation.bootstrap import Metric
-    from vadkit.studies.ablation import Mined, ObjectCount
 
 TICK = {"color": BLACK, "marker": "|", "markersize": 6, "linestyle": ""}  # of one seed, of one model
 
@@ -63,26 +60,27 @@ def _mean_interval_seeds(axes: Axes, row: int, metric: Metric | None) -> None:
 
 
 @styled
-def object_counts(found: Sequence[ObjectCount], classes: int = 8) -> Figure:
+def object_counts(found: pd.DataFrame, classes: int = 8) -> Figure:
     """Objects per frame in hard frames and in the rest, and their difference with its interval.
 
-    classes: how many of `found` are shown. Raises ValueError where there is none: the detector saw nothing.
+    found: of `ablation.object_counts`; classes: how many of it are shown. Raises ValueError where there is none: the
+    detector saw nothing.
     """
-    if not found:
+    if not len(found):
         raise ValueError("no object was seen in any frame: there are no counts to draw")
     shown = found[:classes]
     figure, (means, change) = plt.subplots(1, 2, figsize=(PAGE_WIDTH, 1.6 + 0.34 * len(shown)), sharey=True)
-    places, hard, rest = np.arange(len(shown)), [c.hard for c in shown], [c.rest for c in shown]
+    places, hard, rest = np.arange(len(shown)), shown.hard.to_numpy(), shown.rest.to_numpy()
     means.hlines(places, hard, rest, color="#bbbbbb", linewidth=1.2)
     means.plot(hard, places, "o", color=RED, clip_on=False, label="hard frames")
     means.plot(rest, places, "s", markerfacecolor="none", color=BLUE, clip_on=False, label="all other frames")
-    for place, c in zip(places, shown, strict=True):
-        if c.difference.ci_low is not None:
-            style.interval(change, c.difference.ci_low, c.difference.ci_high, place, BLACK)
-        change.plot(c.difference.value, place, "o", color=BLACK)
+    for place, one in enumerate(shown.itertuples()):
+        if not np.isnan(one.ci_low):
+            style.interval(change, one.ci_low, one.ci_high, place, BLACK)
+        change.plot(one.difference, place, "o", color=BLACK)
     change.axvline(0, color=GREY, linewidth=1)
     means.set(xlabel="objects per frame, mean", xlim=(0, None), ylim=(len(shown) - 0.5, -0.5))
-    means.set_yticks(places, [c.name for c in shown])
+    means.set_yticks(places, shown.index)
     change.set(xlabel="difference, with its interval")
     for axes in (means, change):
         axes.grid(axis="y", visible=False)
@@ -91,22 +89,22 @@ def object_counts(found: Sequence[ObjectCount], classes: int = 8) -> Figure:
 
 
 @styled
-def mined_shares(found: Sequence[Mined]) -> Figure:
+def mined_shares(found: pd.DataFrame) -> Figure:
     """Each kind's share of the samples offered to hard mining and of those that it keeps: mean of models, a tick each.
 
-    Raises ValueError where `found` is empty.
+    found: of `ablation.mined`. Raises ValueError where it is empty.
     """
-    if not found:
+    if not len(found):
         raise ValueError("expected the shares of at least one kind, got none")
-    kinds, moments = list(dict.fromkeys(m.kind for m in found)), list(dict.fromkeys(m.moment for m in found))
+    kinds, moments = found["kind"].unique(), found["moment"].unique()
     figure, axes = plt.subplots(figsize=(PAGE_WIDTH, 1.4 + 0.5 * len(kinds)))
     height = 0.8 / (len(moments) + 1)
-    sides = [("offered", "#bbbbbb", {m.kind: m.offered for m in found if m.moment == moments[0]})]
-    for moment, colour in zip(moments, (SKY, BLUE), strict=False):
-        sides.append((f"kept, {moment}", colour, {m.kind: m.kept for m in found if m.moment == moment}))
-    for number, (label, colour, shares) in enumerate(sides):
+    sides = [("offered", "#bbbbbb", moments[0], "offered")]
+    sides += [(f"kept, {moment}", colour, moment, "kept") for moment, colour in zip(moments, (SKY, BLUE), strict=False)]
+    for number, (label, colour, moment, side) in enumerate(sides):
         places = np.arange(len(kinds)) + (number - len(moments) / 2) * height
-        shares = [100 * np.asarray(shares[kind]) for kind in kinds]
+        of_moment = found[found["moment"] == moment].set_index("kind")[side]
+        shares = [100 * of_moment[[kind]].to_numpy() for kind in kinds]
         axes.barh(places, [np.mean(share) for share in shares], 0.9 * height, color=colour, label=label)
         for place, share in zip(places, shares, strict=True):
             if len(share) > 1:

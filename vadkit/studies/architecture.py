@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
 
 import matplotlib as mpl
 import numpy as np
@@ -26,37 +25,31 @@ from torch import Tensor, nn
 from torchinfo.layer_info import LayerInfo
 from torchinfo.torchinfo import clear_cached_forward_pass
 
+from vadkit.core.config import Config
 from vadkit.models.network import as_tensors
 from vadkit.models.two_stream import BAG_DIM
 from vadkit.report import published
 from vadkit.report.rows import ResultRow, number_row
 from vadkit.report.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, STYLE
-
-if TYPE_CHECKING:
-    from vadkit.core.config import Config
-    from vadkit.systems.scorer import Scorer
-    from vadkit.views.frames import Samples
+from vadkit.systems.scorer import Scorer
+from vadkit.views.frames import Samples
 
 PAPER = "petrocchi2021"
 COLOURS = (BLUE, GREEN, PURPLE)
 
 
 @dataclass(frozen=True)
-class Stage:
-    """The modules whose maps have one size. shape: (channels, [time,] height, width) that leaves them."""
-
-    shape: tuple[int, ...]
-    parameters: int
-
-
-@dataclass(frozen=True)
 class Stream:
-    """One backbone. shape: of its input, without the batch; features: width of what it gives to the head."""
+    """One backbone. shape: of its input, without the batch; features: width of what it gives to the head.
+
+    stages: the modules whose maps have one size: the shape that leaves them, (channels, [time,] height, width), and
+    their parameters.
+    """
 
     name: str
     network: str
     shape: tuple[int, ...]
-    stages: tuple[Stage, ...]
+    stages: tuple[tuple[tuple[int, ...], int], ...]
     features: int
     parameters: int
 
@@ -119,20 +112,18 @@ def trace(
     return Architecture(tuple(streams), bag, layers, of[id(model)].num_params, output)
 
 
-def _stages(seen: Sequence[LayerInfo]) -> tuple[Stage, ...]:
+def _stages(seen: Sequence[LayerInfo]) -> tuple[tuple[tuple[int, ...], int], ...]:
     """A backbone's modules by the size of their maps: the last shape seen, and their parameters.
 
     seen: in the order in which they were entered; a module is left after all that it holds.
     """
     left = sorted(range(len(seen)), key=lambda place: (place + len(seen[place].children), -seen[place].depth))
-    found: dict[tuple[int, ...], Stage] = {}
+    found: dict[tuple[int, ...], tuple[tuple[int, ...], int]] = {}
     for one in (seen[place] for place in left):
         if len(one.output_size) >= 4:
-            size = tuple(one.output_size[2:])
-            before = found[size].parameters if size in found else 0
-            own = 0 if one.is_recursive else one.leftover_params()
-            found[size] = Stage(tuple(one.output_size[1:]), before + own)
-    return tuple(stage for stage in found.values() if stage.parameters)
+            _, before = found.get(size := tuple(one.output_size[2:]), ((), 0))
+            found[size] = tuple(one.output_size[1:]), before + (0 if one.is_recursive else one.leftover_params())
+    return tuple((shape, parameters) for shape, parameters in found.values() if parameters)
 
 
 def _layers(seen: Sequence[LayerInfo]) -> tuple[Layer, ...]:
@@ -144,7 +135,7 @@ def _layers(seen: Sequence[LayerInfo]) -> tuple[Layer, ...]:
         elif found:
             text = f"{one.class_name}({one.module.p:g})" if isinstance(one.module, nn.Dropout) else one.class_name
             last = found[-1]
-            found[-1] = Layer(f"{last.name}, {text}", last.inputs, last.outputs, last.parameters + one.num_params)
+            found[-1] = replace(last, name=f"{last.name}, {text}", parameters=last.parameters + one.num_params)
     return tuple(found)
 
 
@@ -161,21 +152,21 @@ def rows(config: Config, found: Mapping[str, Architecture]) -> list[ResultRow]:
     """Parameter counts of systems by name, and the first one's classifier beside what section 3.2 says of it."""
     numbers = []
     for name, one in found.items():
-        numbers += [
-            ("figure 1", name, "parameters", one.parameters, "parameters"),
-            ("figure 1", name, "parameters_of_streams", one.stream_parameters, "parameters"),
-            ("figure 1", name, "parameters_of_classifier", one.parameters - one.stream_parameters, "parameters"),
-            ("figure 1", name, "joined_features", one.inputs, "features"),
-        ]
+        for metric, value in (
+            ("parameters", one.parameters),
+            ("parameters_of_streams", one.stream_parameters),
+            ("parameters_of_classifier", one.parameters - one.stream_parameters),
+        ):
+            numbers.append((value, "parameters", PAPER, "figure 1", name, metric))
+        numbers.append((one.inputs, "features", PAPER, "figure 1", name, "joined_features"))
         if published.lookup(PAPER, "section 3.2", name, "streams"):
-            numbers.append(("section 3.2", name, "streams", len(one.streams), "streams"))
+            numbers.append((len(one.streams), "streams", PAPER, "section 3.2", name, "streams"))
     layers = next(iter(found.values())).layers
-    numbers += [
-        ("section 3.2", "classifier", "hidden_layers", len(layers) - 1, "layers"),
-        ("section 3.2", "classifier", "hidden_neurons", layers[0].outputs, "neurons"),
-        ("section 3.2", "classifier", "output_neurons", layers[-1].outputs, "neurons"),
-    ]
-    return [number_row(config, value, unit, PAPER, *where) for *where, value, unit in numbers]
+    classifier = {"layers": len(layers) - 1, "neurons": layers[0].outputs}
+    where = (PAPER, "section 3.2", "classifier")
+    numbers += [(value, unit, *where, f"hidden_{unit}") for unit, value in classifier.items()]
+    numbers.append((layers[-1].outputs, "neurons", *where, "output_neurons"))
+    return [number_row(config, *one) for one in numbers]
 
 
 # --- the drawing -------------------------------------------------------------------------------------------------
@@ -206,10 +197,8 @@ def draw(found: Architecture, pictures: Mapping[str, np.ndarray] | None = None, 
             _text(axes, JOINED - 0.5, places[-1], what.format(found.bag), 8, ha="right")
             _box(axes, JOINED - 0.35, places[-1], 0.1, 0.16, ORANGE)
         _draw_head(axes, found, places)
-        total = (
-            f"{_number(found.stream_parameters)} parameters in {count} stream{'s' if count > 1 else ''}, "
-            f"{_number(head)} in the classifier: {_number(found.parameters)} in all"
-        )
+        total = f"{_number(found.stream_parameters)} parameters in {count} stream{'s' if count > 1 else ''}, "
+        total += f"{_number(head)} in the classifier: {_number(found.parameters)} in all"
         _text(axes, WIDTH / 2, 0.27, total, 8.5)
         _text(axes, WIDTH / 2, 0.11, "under each block: side of its maps, channels, parameters", 7, color="#666666")
         _text(axes, 0.1, height - 0.14, title, 9.5, ha="left")
@@ -230,18 +219,17 @@ def _draw_stream(axes: Axes, stream: Stream, y: float, colour: str, picture: np.
     _text(axes, left + PICTURE / 2, below, f"{stream.name}\n{sides} × {stream.shape[0]}", 7.5, va="top")
     start = before + 0.22
     step = (end - 0.2 - start) / len(stream.stages)
-    tallest = max(math.log2(stage.shape[-1] + 1) for stage in stream.stages)
-    for number, stage in enumerate(stream.stages):
-        high = 0.78 * math.log2(stage.shape[-1] + 1) / tallest
-        deep = min(0.05 + 0.028 * math.log2(stage.shape[0]), 0.62 * step)
+    tallest = max(math.log2(shape[-1] + 1) for shape, _ in stream.stages)
+    for number, (shape, parameters) in enumerate(stream.stages):
+        high = 0.78 * math.log2(shape[-1] + 1) / tallest
+        deep = min(0.05 + 0.028 * math.log2(shape[0]), 0.62 * step)
         x = start + number * step
         _arrow(axes, before, y, x, y)
         for k in (2, 1, 0):  # maps behind maps
             style = {"alpha": 0.25 + 0.2 * (k == 0), "linewidth": 0.7, "zorder": 3 - 0.1 * k}
             _box(axes, x + 0.03 * k + deep / 2, y + 0.03 * k, deep, high, colour, **style)
         before = x + deep + 0.06
-        sides = "×".join(map(str, stage.shape[1:]))
-        about = f"{sides}\n× {stage.shape[0]}\n{_number(stage.parameters)}"
+        about = f"{'×'.join(map(str, shape[1:]))}\n× {shape[0]}\n{_number(parameters)}"
         _text(axes, x + deep / 2 + 0.03, below, about, 7, va="top")
     _arrow(axes, before, y, end - 0.06, y)
     _box(axes, end, y, 0.1, 0.62, colour)

@@ -87,12 +87,11 @@ class Study:
             rows += change_rows(config, change, PAPER, "table 3 against the test list", f"{name}, unseen / seen")
         if counts := self.counts():
             normal = counts.pop(NORMAL, 0)
-            for item, metric, value, unit in (
-                ("section 4.7", "anomalous_videos", sum(counts.values()), "videos"),
-                ("section 4.7", "normal_videos", normal, "videos"),
-                ("claim 4.7", "classes", sum(n > 0 for n in counts.values()), "classes"),
-            ):
-                rows.append(number_row(config, value, unit, PAPER, item, "unseen test set", metric))
+            anomalous, classes = sum(counts.values()), sum(n > 0 for n in counts.values())
+            where = (PAPER, "section 4.7", "unseen test set")
+            rows.append(number_row(config, anomalous, "videos", *where, "anomalous_videos"))
+            rows.append(number_row(config, normal, "videos", *where, "normal_videos"))
+            rows.append(number_row(config, classes, "classes", PAPER, "claim 4.7", "unseen test set", "classes"))
         return rows
 
 
@@ -103,13 +102,13 @@ def run(config: Config, corpus: Corpus, name: str, progress: Progress | None = N
     the test list, which the study then shares with the seen side (our reading; the paper has 150 that training did not
     use). Raises as `runner.run` does.
     """
+    videos, why = corpus.of("unseen"), ""
     if config.split == "grouped_cv":
         why = "cross-validation trains on every class in turn: this corpus has none that a system never saw"
-        return Study(config, name, reason=why)
-    videos = corpus.of("unseen")
-    if not any(v.label for v in videos):
+    elif not any(v.label for v in videos):
         why = f"corpus {corpus.name} has no video of a class that is not trained on; "
         why += "UCF-Crime has, with UCFCrime2Local's lists beside its own"
+    if why:
         return Study(config, name, reason=why)
     trained = runner.run(config, corpus, name, progress)
     seen = trained.by_seed()
@@ -145,6 +144,6 @@ def _classes(scores: Scores) -> Counter[str]:
 def _of_class(scores: Scores, config: Config, name: str) -> list[Metric]:
     chosen = {seed: [v for v in videos if v.category in (name, NORMAL)] for seed, videos in scores.items()}
     if not _classes(chosen)[name]:
-        nothing, why = [None] * len(scores), f"no video of class {name}"
-        return [Metric(metric, None, None, None, tuple(nothing), 0, why) for metric in OF_A_CLASS]
+        nothing = (None, None, None, (None,) * len(scores), 0, f"no video of class {name}")
+        return [Metric(metric, *nothing) for metric in OF_A_CLASS]
     return evaluate(chosen, config, OF_A_CLASS.__contains__)

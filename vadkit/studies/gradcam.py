@@ -32,6 +32,7 @@ from vadkit.views.frames import Samples
 from vadkit.views.sampling import FLOWS_OF_A_WINDOW, flows_of, stride_frames
 
 WHOLE = (0.0, 0.0, 1.0, 1.0)
+PANEL = (320, 240)  # width and height of a picture in figure 4, in pixels
 PICTURES = {"flow": "flow", "speed": "speed, motion window", "frame": "frame", "rgb": "clip"}  # in the panels' order
 
 
@@ -64,12 +65,8 @@ class OneStream(nn.Module):
 
     def __init__(self, model: TwoStream, stream: int, maps: Sequence[Tensor], bags: Tensor | None):
         super().__init__()
-        self.model, self.stream, self.bags = model, stream, bags
+        self.model, self.stream, self.bags, self.target_layer = model, stream, bags, nn.Identity()
         self.pooled = [_pooled(backbone, one) for backbone, one in zip(model.backbones, maps, strict=True)]
-
-    @property
-    def target_layer(self) -> nn.Module:
-        return self.model.backbones[self.stream].target_layer
 
     def forward(self, maps: Tensor) -> Tensor:
         features = list(self.pooled)
@@ -126,17 +123,13 @@ def heat_maps(
 
 
 def explain_run(
-    run: Run,
-    per_video: int = 4,
-    seed: int = 0,
-    change: Callable[[Scorer], Scorer] | None = None,
-    progress: Progress | None = None,
+    run: Run, per_video: int = 4, seed: int = 0, change: Callable | None = None, progress: Progress | None = None
 ) -> list[Explained]:
     """Maps of the anomalous test videos, each by the model that did not train on it.
 
     per_video: hard frames of a video, evenly spaced among the analysed ones, of clips among the frames that they end
     with; those with a box where the video has boxes. seed: which of the run's seeds, by place. change: what is done to
-    each model first (`gradcam_checks.randomised`). Raises DataError where no test video has a hard frame among the
+    each scorer first (`gradcam_checks.randomised`). Raises DataError where no test video has a hard frame among the
     analysed ones, or one has become shorter.
     """
     config, one = run.config, run.seeds[seed]
@@ -150,10 +143,8 @@ def explain_run(
                 progress(len(found), total, f"Grad-CAM, seed {one.seed}")
     frames = [frame for video in one.scores for frame in found.get(video.name, ())]
     if not frames:
-        raise DataError(
-            f"none of {total} test videos has an analysed frame inside a hard anomaly: there is nothing to explain; "
-            "raise analysis_fps, or look at the annotations"
-        )
+        none = f"none of {total} test videos has an analysed frame inside a hard anomaly: there is nothing to explain"
+        raise DataError(f"{none}; raise analysis_fps, or look at the annotations")
     return frames
 
 
@@ -196,9 +187,7 @@ def _boxes(video: Video) -> dict[int, np.ndarray]:
         return {}
     facts, found = probe(video.path), vatic.boxes(video.boxes_path)
     sides = np.array([facts.width, facts.height] * 2, float)
-    return {
-        frame: np.array([[b.xmin, b.ymin, b.xmax, b.ymax] for b in boxes]) / sides for frame, boxes in found.items()
-    }
+    return {n: np.array([[b.xmin, b.ymin, b.xmax, b.ymax] for b in boxes]) / sides for n, boxes in found.items()}
 
 
 def _seen(config: Config, samples: Samples | Clips, rows: np.ndarray) -> list[dict[str, tuple[float, ...]]]:
@@ -207,25 +196,21 @@ def _seen(config: Config, samples: Samples | Clips, rows: np.ndarray) -> list[di
     plain = dict.fromkeys(PICTURES, WHOLE)
     if not windowed or isinstance(samples, Clips):
         return [plain] * len(rows)
-    pairs = [flows_of(int(samples.flow_from[row]), int(samples.index[row]), FLOWS_OF_A_WINDOW) for row in rows]
+    flows = [(int(samples.flow_from[row]), int(samples.index[row])) for row in rows]
+    wanted = {number for flow in flows for pair in flows_of(*flow, FLOWS_OF_A_WINDOW) for number in pair}
     streams = Streams(config, samples.fps)
-    wanted = {number for several in pairs for pair in several for number in pair}
     for number, frame in frames_at(samples.video.path, wanted).items():
         streams.see(number, frame)
-    found = []
-    for row in rows:
-        window = streams.window(int(samples.index[row]), int(samples.flow_from[row]))
-        found.append({**plain, **dict.fromkeys(windowed, (window.x, window.y, window.x + 0.5, window.y + 0.5))})
-    return found
+    windows = [streams.window(number, start) for start, number in flows]
+    return [plain | dict.fromkeys(windowed, (w.x, w.y, w.x + 0.5, w.y + 0.5)) for w in windows]
 
 
 def choose(explained: Sequence[Explained], count: int = 4) -> list[Explained]:
     """Frames to show, by a rule: of each video its most confident one; of these, evenly spaced by confidence."""
     best: dict[str, Explained] = {}
-    for one in explained:
-        if one.video.name not in best or one.confidence > best[one.video.name].confidence:
-            best[one.video.name] = one
-    ordered = sorted(best.values(), key=lambda one: (-one.confidence, one.video.name))
+    for one in sorted(explained, key=lambda one: (-one.confidence, one.video.name)):
+        best.setdefault(one.video.name, one)
+    ordered = list(best.values())
     return [ordered[place] for place in _spread(len(ordered), count)]
 
 
@@ -237,12 +222,10 @@ def _spread(length: int, count: int) -> np.ndarray:
 # --- figure 4 ----------------------------------------------------------------------------------------------------
 
 
-def panels(
-    explained: Explained, samples: Samples | Clips, width: int = 320, height: int = 240
-) -> list[tuple[np.ndarray, str]]:
+def panels(explained: Explained, samples: Samples | Clips) -> list[tuple[np.ndarray, str]]:
     """For each stream its picture and Grad-CAM on it, with titles; the boxes in white.
 
-    Shape: (height, width, 3) uint8 RGB each. In the order of figure 4: flow before frame. Speed is shown as the network
+    Shape: (240, 320, 3) uint8 RGB each. In the order of figure 4: flow before frame. Speed is shown as the network
     sees it, the motion window alone; the frame is shown whole; of a clip, the frame that it ends with. Raises DataError
     where the video cannot be read or has become too short.
     """
@@ -252,12 +235,12 @@ def panels(
             picture = frames_at(samples.video.path, [explained.frame])[explained.frame][:, :, ::-1]
         else:
             picture = samples.images(stream, [explained.row])[0]
-        picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
-        boxes, heat = explained.boxes, in_frame(explained, stream, width, height)
+        picture = cv2.resize(picture, PANEL, interpolation=cv2.INTER_AREA)
+        boxes, heat = explained.boxes, in_frame(explained, stream)
         if stream == "speed":
             left, top, right, bottom = explained.seen[stream]
             boxes = (boxes - [left, top, left, top]) / [right - left, bottom - top, right - left, bottom - top]
-            heat = cv2.resize(explained.heat[stream], (width, height), interpolation=cv2.INTER_LINEAR)
+            heat = cv2.resize(explained.heat[stream], PANEL, interpolation=cv2.INTER_LINEAR)
         colours = cv2.applyColorMap(np.uint8(255 * np.clip(heat, 0, 1)), cv2.COLORMAP_PLASMA)[:, :, ::-1]
         found.append((_boxed(picture, boxes), PICTURES[stream]))
         found.append((_boxed(np.uint8(0.5 * picture + 0.5 * colours), boxes), f"Grad-CAM, {stream}"))
@@ -266,19 +249,18 @@ def panels(
     return [(first, about), *found[1:]]
 
 
-def in_frame(explained: Explained, stream: str, width: int, height: int) -> np.ndarray:
-    """A stream's map over the whole frame, 0 where its image does not reach. Shape: -> (height, width) float32."""
-    sides = zip(explained.seen[stream], (width, height) * 2, strict=True)
+def in_frame(explained: Explained, stream: str) -> np.ndarray:
+    """A stream's map over the whole frame, 0 where its image does not reach. Shape: -> (240, 320) float32."""
+    sides = zip(explained.seen[stream], PANEL * 2, strict=True)
     left, top, right, bottom = (round(share * side) for share, side in sides)
-    found, part = np.zeros((height, width), np.float32), (right - left, bottom - top)
+    found, part = np.zeros(PANEL[::-1], np.float32), (right - left, bottom - top)
     found[top:bottom, left:right] = cv2.resize(explained.heat[stream], part, interpolation=cv2.INTER_LINEAR)
     return found
 
 
 def _boxed(picture: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     picture = np.ascontiguousarray(picture)
-    height, width = picture.shape[:2]
-    for left, top, right, bottom in boxes * [width, height, width, height]:
+    for left, top, right, bottom in boxes * [*PANEL, *PANEL]:
         corners = (round(left), round(top)), (round(right), round(bottom))
         cv2.rectangle(picture, *corners, (0, 0, 0), 4)
         cv2.rectangle(picture, *corners, (255, 255, 255), 2)

@@ -124,9 +124,9 @@ def agreement(config: Config, a: Sequence[Explained], b: Sequence[Explained], st
     videos = _videos(a)
     found = {name: [] for name in videos}
     for one, other in zip(a, b, strict=True):
-        value = _rank_correlation(one.heat[stream], other.heat[stream])
-        if value is not None:
-            found[one.video.name].append(value)
+        maps = one.heat[stream], other.heat[stream]
+        if min(map(np.ptp, maps)) > EVEN:
+            found[one.video.name].append(float(np.corrcoef(*map(rankdata, maps))[0, 1]))
     why = "every map of one of the two is constant: no correlation"
     mean = ratio([sum(v) for v in found.values()], [len(v) for v in found.values()], why)
     measured = estimate("map_correlation", {0: mean}, resamples(list(videos.values()), config), config.interval_level)
@@ -140,9 +140,3 @@ def agreement(config: Config, a: Sequence[Explained], b: Sequence[Explained], st
 def _videos(explained: Sequence[Explained]) -> dict[str, Video]:
     """By name, the videos in the order of their first frames."""
     return {one.video.name: one.video for one in explained}
-
-
-def _rank_correlation(a: np.ndarray, b: np.ndarray) -> float | None:
-    if min(np.ptp(a), np.ptp(b)) <= EVEN:
-        return None
-    return float(np.corrcoef(rankdata(a), rankdata(b))[0, 1])

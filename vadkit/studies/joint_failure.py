@@ -20,16 +20,18 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import torch
 
 from vadkit.core.compute import one_thread
+from vadkit.core.config import Config
 from vadkit.core.errors import DataError
 from vadkit.core.progress import Progress
+from vadkit.corpora.video import Corpus, Problem, Video
 from vadkit.evaluation.bootstrap import Metric, estimate, ratio, resamples
 from vadkit.evaluation.scores import VideoScores
 from vadkit.systems import runner
@@ -38,10 +40,6 @@ from vadkit.systems.bags import Item, padded, rows_per_second, video_scores
 from vadkit.systems.base import Fitted, Sides, Task, derived_seed
 from vadkit.systems.joint import SequenceSystem
 from vadkit.views.segments import Bag
-
-if TYPE_CHECKING:
-    from vadkit.core.config import Config
-    from vadkit.corpora.video import Corpus, Problem, Video
 
 RANDOM, BY_SOURCE, WHOLE = "segments at random", "segments by source", "videos by source"
 WAYS = (RANDOM, BY_SOURCE, WHOLE)
@@ -55,76 +53,52 @@ PASSES = 4  # over whole videos that count as an epoch: there are so few that on
 PER_VIDEO = 4  # single segments in a batch for each whole video that a batch has
 FREE = {"joint_dropout": 0.0, "joint_weight_decay": 0.0, "joint_lr": 1e-3}
 EVALUATION = 256  # samples scored together
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """Shares of samples, all in [0, 1].
-
-    detection: anomalous or not, at a score of 0.5. classification: the most probable class. one_hot: of the class's
-    yes/no outputs, each counted by itself at 0.5, as "accuracy" under a binary cross-entropy may count them.
-    """
-
-    detection: float
-    classification: float
-    one_hot: float
+RIGHT = ("detection", "classification")  # of a sample: at a score of 0.5, by its most probable class
 
 
 @dataclass(frozen=True)
 class Trial:
     """One way and seed: accuracy after each epoch, and at the end of each held-out video.
 
-    held: by name, (samples, detected rightly, classified rightly). tested: scores of the corpus's own test videos by
-    the model of the last epoch; empty with cross-validation, which has none apart.
+    train, held_out: a line an epoch; shares of samples in [0, 1] that are right in `detection`, in `classification`,
+    and in `one_hot`: of the class's yes/no outputs, each counted by itself at 0.5, as "accuracy" under a binary
+    cross-entropy may count them. held: a line a held-out video; its `samples`, and how many are right. tested: scores
+    of the corpus's own test videos by the model of the last epoch; empty with cross-validation, which has none apart.
     """
 
     way: str
     seed: int
-    train: tuple[Accuracy, ...]
-    held_out: tuple[Accuracy, ...]
-    held: Mapping[str, tuple[int, int, int]]
+    train: pd.DataFrame
+    held_out: pd.DataFrame
+    held: pd.DataFrame
     tested: tuple[VideoScores, ...] = ()
 
 
 @dataclass(frozen=True)
-class Segments:
-    """What the fixed segments are like.
+class Failure:
+    """What the three ways gave, and what the fixed segments are like.
 
-    samples: their number; same_video: share of those held out at random whose nearest neighbour in training is of the
+    segments: their number; same_video: share of those held out at random whose nearest neighbour in training is of the
     same video; mislabelled: share of the segments labelled anomalous that hold no annotated frame, None where nothing
     is annotated in time.
     """
 
-    samples: int
-    same_video: float
-    mislabelled: float | None
-
-
-@dataclass(frozen=True)
-class Failure:
     classes: tuple[str, ...]
     videos: tuple[Video, ...]
     trials: tuple[Trial, ...]
-    segments: Segments
+    segments: int
+    same_video: float
+    mislabelled: float | None
 
     def of(self, way: str) -> list[Trial]:
         return [t for t in self.trials if t.way == way]
 
-    def majority(self) -> Accuracy:
-        """What calling every video the most frequent gives: of two, and of all classes."""
+    def majority(self) -> pd.Series:
+        """What calling every video the most frequent gives: of two, and of all classes; a trial's columns."""
         anomalous = np.mean([v.label for v in self.videos])
         share = max(np.mean([v.category == c for v in self.videos]) for c in self.classes)
-        return Accuracy(float(max(anomalous, 1 - anomalous)), float(share), 1 - 1 / len(self.classes))
-
-
-@dataclass(frozen=True, eq=False)
-class _Samples:
-    """bags: one a sample; classes: (samples,) class numbers; names, sources: (samples,) of their videos."""
-
-    bags: tuple[Bag, ...]
-    classes: np.ndarray
-    names: np.ndarray
-    sources: np.ndarray
+        right = {"detection": max(anomalous, 1 - anomalous), "classification": share}
+        return pd.Series({**right, "one_hot": 1 - 1 / len(self.classes)})
 
 
 @dataclass(frozen=True)
@@ -158,44 +132,41 @@ class HeldOut(SequenceSystem):
     def identity(self, config: Config, view: Item, side: str) -> list:
         return [view.identity, len(view.bag), view.video.category, view.video.source]
 
-    def samples(self, items: Sequence[Item]) -> _Samples:
-        made = [
-            (bag, self.classes.index(item.video.category), item.video.name, item.video.source)
-            for item in items
-            for bag in self._cut(item.bag)
-        ]
-        bags, numbers, names, sources = zip(*made, strict=True)
-        return _Samples(bags, np.array(numbers), np.array(names), np.array(sources))
+    def samples(self, items: Sequence[Item]) -> tuple[list[Bag], pd.DataFrame]:
+        """(bags, a line a bag: name and source of its video, the number of its class)."""
+        bags, lines = [], []
+        for item in items:
+            cut = self._cut(item.bag)
+            bags += cut
+            lines += [(item.video.name, item.video.source, self.classes.index(item.video.category))] * len(cut)
+        return bags, pd.DataFrame(lines, columns=["name", "source", "number"])
 
     def fit(self, task: Task, progress: Progress | None = None) -> Fitted:
-        seed, classes, samples = task.seed, len(self.classes), self.samples(task.train)
-        held = held_out(self.way, samples.names, samples.sources, samples.classes > 0, seed)
-        sides = [[samples.bags[k] for k in np.flatnonzero(side)] for side in (~held, held)]
-        labels = [torch.as_tensor(samples.classes[side]) for side in (~held, held)]
+        seed, classes, (bags, samples) = task.seed, len(self.classes), self.samples(task.train)
+        held = held_out(self.way, samples, seed)
+        sides = [[bags[k] for k in np.flatnonzero(side)] for side in (~held, held)]
+        labels = [torch.tensor(samples["number"].to_numpy()[side]) for side in (~held, held)]
         settings, curves = task.settings(), ([], [])
         settings.__dict__.update(FREE)
         settings.joint_batch *= 1 if self.way == WHOLE else PER_VIDEO
         weights, streams = class_weights(labels[0], classes), max(1, len(self.networks(task.config)))
         with one_thread(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(derived_seed(seed, PHASE, 0))
-            dim = samples.bags[0].features.shape[1]
+            dim = bags[0].features.shape[1]
             model, optimiser = new_model(settings, "joint", dim, classes, streams)
             for epoch in range(1, min(EPOCHS, settings.joint_epochs) + 1):
                 torch.manual_seed(derived_seed(seed, PHASE, epoch))
                 for _ in range(PASSES if self.way == WHOLE else 1):
                     what = f"{self.way}, seed {seed}, epoch {epoch}"
                     train_epoch(model, optimiser, sides[0], labels[0], settings, weights, what)
-                for curve, bags, its in zip(curves, sides, labels, strict=True):
-                    curve.append(asdict(_accuracy(*_predicted(model, bags), its)))
-            videos, given = _predicted(model, sides[1])
-        right = ((videos > 0.5) == (labels[1] > 0)).numpy(), (given.argmax(dim=1) == labels[1]).numpy()
-        counts = {}
-        for name in np.unique(samples.names[held]):
-            mine = samples.names[held] == name
-            counts[str(name)] = [int(mine.sum()), *(int(part[mine].sum()) for part in right)]
+                rights = [_right(model, its_bags, its) for its_bags, its in zip(sides, labels, strict=True)]
+                for curve, right in zip(curves, rights, strict=True):
+                    curve.append({name: part.double().mean().item() for name, part in right.items()})
+        counts = pd.DataFrame({"samples": 1} | {name: rights[1][name].numpy().astype(int) for name in RIGHT})
+        counts = counts.groupby(samples["name"].to_numpy()[held]).sum()
         built = {"name": "joint", "feature_dim": dim, "classes": classes, "streams": streams}
-        facts = {"model": built | sequence_options(settings), "train": curves[0], "held_out": curves[1], "held": counts}
-        return Fitted(model.state_dict(), facts)
+        facts = {"model": built | sequence_options(settings), "train": curves[0], "held_out": curves[1]}
+        return Fitted(model.state_dict(), facts | {"held": counts.to_dict("index")})
 
     def score(self, config: Config, path: Path, views: Sequence[Item]) -> list[VideoScores]:
         model, found = self.load(path), []
@@ -225,44 +196,38 @@ def run(config: Config, corpus: Corpus, progress: Progress | None = None) -> Fai
     for way, one in runs.items():
         for seed in one.seeds:
             facts = seed.folds[0].facts
-            curves = [tuple(Accuracy(**line) for line in facts[side]) for side in ("train", "held_out")]
-            held = {name: tuple(counts) for name, counts in facts["held"].items()}
+            held = pd.DataFrame.from_dict(facts["held"], orient="index")
+            curves = (pd.DataFrame(facts[side]) for side in ("train", "held_out"))
             trials.append(Trial(way, seed.seed, *curves, held, seed.scores))
     system, items = runs[RANDOM].system, runs[RANDOM].seeds[0].folds[0].sides.train
-    parts = system.samples(items)
-    held = held_out(RANDOM, parts.names, parts.sources, parts.classes > 0, config.seeds[0])
-    pool = {v.name: v for v in corpus.videos}
-    segments = Segments(len(parts.bags), _same_video(parts, held), _mislabelled(items, pool))
-    return Failure(system.classes, tuple(item.video for item in items), tuple(trials), segments)
+    bags, samples = system.samples(items)
+    same = _same_video(bags, samples["name"].to_numpy(), held_out(RANDOM, samples, config.seeds[0]))
+    mislabelled = _mislabelled(items, {v.name: v for v in corpus.videos})
+    return Failure(system.classes, tuple(item.video for item in items), tuple(trials), len(bags), same, mislabelled)
 
 
-def held_out(way: str, names: np.ndarray, sources: np.ndarray, anomalous: np.ndarray, seed: int) -> np.ndarray:
-    """Which samples are held out: one of `FOLDS` folds of samples, or of sources. Shape: (samples,) three times ->
-    (samples,) bool.
+def held_out(way: str, samples: pd.DataFrame, seed: int) -> np.ndarray:
+    """Which samples are held out: one of `FOLDS` folds of samples, or of sources. Shape: (samples,) bool.
 
-    Raises ValueError for another way, DataError for too few videos.
+    samples: a line each, of `HeldOut.samples`. Raises ValueError for another way, DataError for too few videos.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
     if way not in WAYS:
         raise ValueError(f"way must be one of {', '.join(WAYS)}, got '{way}'")
     if way == RANDOM:
-        return np.random.default_rng(seed).permutation(len(names)) % FOLDS == 0
+        return np.random.default_rng(seed).permutation(len(samples)) % FOLDS == 0
     # folds of videos, so that both ways by source hold the same ones out
-    videos, first = np.unique(names, return_index=True)
-    folds = min(FOLDS, len(np.unique(sources)), np.bincount(anomalous[first].astype(int)).max())
+    videos = samples.drop_duplicates("name").sort_values("name")
+    anomalous = videos["number"] > 0
+    folds = min(FOLDS, videos["source"].nunique(), anomalous.value_counts().max())
     if folds < 2:
         raise DataError(f"{len(videos)} videos cannot be held apart by source; give more videos")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # few sources of a class: then the share held out differs, no more
-        _, test = next(
-            iter(
-                StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(
-                    videos, anomalous[first], sources[first]
-                )
-            )
-        )
-    return np.isin(names, videos[test])
+        deal = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+        _, test = next(deal.split(videos, anomalous, videos["source"]))
+    return samples["name"].isin(videos["name"].iloc[test]).to_numpy()
 
 
 def metrics_of(failure: Failure, config: Config, way: str) -> list[Metric]:
@@ -272,28 +237,23 @@ def metrics_of(failure: Failure, config: Config, way: str) -> list[Metric]:
     All seeds' held-out samples together; a video that several seeds hold out counts in each.
     """
     trials, counts = failure.of(way), resamples(failure.videos, config)
-    totals = np.array([np.sum([t.held.get(v.name, (0, 0, 0)) for t in trials], axis=0) for v in failure.videos], float)
+    totals = sum(t.held.reindex([v.name for v in failure.videos], fill_value=0) for t in trials)
     found = []
-    for column, name in ((1, "detection_accuracy"), (2, "classification_accuracy")):
-        whole = estimate(name, {0: ratio(totals[:, column], totals[:, 0])}, counts, config.interval_level)
-        seeds = [np.array(list(t.held.values()), float).sum(axis=0) for t in trials]
-        per_seed = tuple(float(s[column] / s[0]) for s in seeds)
-        found.append(replace(whole, per_seed=per_seed, videos=int((totals[:, 0] > 0).sum())))
+    for name in RIGHT:
+        share = ratio(totals[name].to_numpy(float), totals["samples"].to_numpy(float))
+        whole = estimate(f"{name}_accuracy", {0: share}, counts, config.interval_level)
+        per_seed = tuple(float(t.held[name].sum() / t.held["samples"].sum()) for t in trials)
+        found.append(replace(whole, per_seed=per_seed, videos=int((totals["samples"] > 0).sum())))
     return found
 
 
-# --- samples -----------------------------------------------------------------------------------------------------
-
-
-def _same_video(parts: _Samples, held: np.ndarray) -> float:
+def _same_video(bags: Sequence[Bag], names: np.ndarray, held: np.ndarray) -> float:
     """Share of held-out segments whose nearest one in training, by cosine, is of the same video."""
-    unit = np.concatenate([bag.features for bag in parts.bags])
+    unit = np.concatenate([bag.features for bag in bags])
     unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
-    trained = unit[~held]
-    nearest = np.concatenate(
-        [(some @ trained.T).argmax(axis=1) for some in np.array_split(unit[held], -(-held.sum() // EVALUATION))]
-    )
-    return float(np.mean(parts.names[held] == parts.names[~held][nearest]))
+    parts = np.array_split(unit[held], -(-held.sum() // EVALUATION))
+    nearest = np.concatenate([(part @ unit[~held].T).argmax(axis=1) for part in parts])
+    return float(np.mean(names[held] == names[~held][nearest]))
 
 
 def _mislabelled(items: Sequence[Item], videos: Mapping[str, Video]) -> float | None:
@@ -307,15 +267,15 @@ def _mislabelled(items: Sequence[Item], videos: Mapping[str, Video]) -> float | 
     return float(np.mean(empty)) if empty else None
 
 
-def _predicted(model, bags: Sequence[Bag]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Scores of samples (n,), and probabilities of their classes (n, classes)."""
+def _right(model, bags: Sequence[Bag], labels: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Which samples are right, by `Trial`'s columns; (n,) bool, one_hot: (n, classes)."""
     model.eval()
     with torch.no_grad():
         outs = [model(*padded(bags[k : k + EVALUATION])) for k in range(0, len(bags), EVALUATION)]
-    return torch.cat([out.videos for out in outs]), torch.cat([out.classes for out in outs]).softmax(dim=1)
-
-
-def _accuracy(videos: torch.Tensor, classes: torch.Tensor, labels: torch.Tensor) -> Accuracy:
+    scores, classes = torch.cat([out.videos for out in outs]), torch.cat([out.classes for out in outs]).softmax(dim=1)
     one_hot = torch.nn.functional.one_hot(labels, classes.shape[1]).bool()
-    found = ((videos > 0.5) == (labels > 0)), (classes.argmax(dim=1) == labels), ((classes > 0.5) == one_hot)
-    return Accuracy(*(part.double().mean().item() for part in found))
+    return {
+        "detection": (scores > 0.5) == (labels > 0),
+        "classification": classes.argmax(dim=1) == labels,
+        "one_hot": (classes > 0.5) == one_hot,
+    }

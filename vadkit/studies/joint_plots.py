@@ -29,14 +29,14 @@ def failure_curves(failure: Failure) -> Figure:
     majority = {"color": "#999999", "linestyle": (0, (4, 3))}
     for axes, what, title in zip(panels, ("detection", "classification"), ("anomalous or not", "class"), strict=True):
         for way, side in product(WAYS, SIDES):
-            curves = 100 * np.array([[getattr(a, what) for a in getattr(trial, side)] for trial in failure.of(way)])
+            curves = 100 * np.array([getattr(trial, side)[what] for trial in failure.of(way)])
             epochs = np.arange(1, curves.shape[1] + 1)
             look = {"color": LOOKS[way], "linestyle": SIDES[side], "marker": "." if len(epochs) == 1 else None}
             axes.plot(epochs, curves.mean(axis=0), **look)
             if side == "held_out" and len(curves) > 1:
                 low, high = curves.min(axis=0), curves.max(axis=0)
                 axes.fill_between(epochs, low, high, color=LOOKS[way], alpha=0.15, linewidth=0)
-        axes.axhline(100 * getattr(failure.majority(), what), **majority, linewidth=0.9)
+        axes.axhline(100 * failure.majority()[what], **majority, linewidth=0.9)
         axes.set(xlabel="epoch", title=title, ylim=(0, 102))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     panels[0].set_ylabel("accuracy (%)")

@@ -44,7 +44,6 @@ def compare_splits(
     Shape: features (clips, d), labels (clips,) of 0 and 1, sources (clips,). Every clip is scored once a deal, by the
     fold that did not train on it, and the AUC is that of all clips.
     """
-    labels, sources = np.asarray(labels), np.asarray(sources)
     clips, count = len(labels), len(np.unique(sources))
     fewest = min(len(np.unique(sources[labels == label])) for label in (0, 1))
     folds = min(folds, fewest)
@@ -78,12 +77,9 @@ def own_clips(
     views = find_system("2S-no-bag").material(config, corpus, progress).views
     samples = [one for name, one in views.items() if name in wanted]
     extract_features(samples, {"frame": backbone_of(config)}, config, progress)
-    features = []
-    for one in samples:
-        rows = spread_rows(one.index, one.frames)
-        features.append(pooled(one, "frame", config)[rows].astype(np.float32).mean(axis=0))
-    videos = [one.video for one in samples]
-    return np.stack(features), np.array([v.label for v in videos]), np.array([v.source for v in videos])
+    seen = [pooled(one, "frame", config)[spread_rows(one.index, one.frames)] for one in samples]
+    features = np.stack([rows.astype(np.float32).mean(axis=0) for rows in seen])
+    return features, np.array([one.video.label for one in samples]), np.array([one.video.source for one in samples])
 
 
 def drawn_clips(

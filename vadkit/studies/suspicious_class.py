@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import torch
 
-from vadkit.core.compute import device_of
-from vadkit.models.network import as_tensors
-from vadkit.systems.inputs import FrameInputs
 from vadkit.systems.material import suspicion_of
 from vadkit.systems.runner import Run
-from vadkit.systems.scorer import Scorer, load_model
-from vadkit.views.frames import Samples
+from vadkit.systems.scorer import confidences
 
 KINDS = ("hard anomaly", "soft, near a hard one", "anomalous video, further off", "normal video")
 
@@ -30,31 +28,15 @@ def beliefs(run: Run) -> pd.DataFrame:
     kinds, found = [], []
     for seed in run.seeds:
         for fold in seed.folds:
-            scorer = load_model(fold.path, device_of(config))
+            probabilities = confidences(inputs, fold.path, partial(torch.softmax, dim=1))
             for one in fold.sides.test:
                 rows = one.rows("score", config)
                 near = suspicion_of(one, rows, config.suspicious_seconds) > 0
                 kinds.append(np.where(one.labels[rows] == 1, 0, np.where(near, 1, 2 if one.video.label else 3)))
-                found.append(_probabilities(scorer, inputs, one, rows))
+                found.append(probabilities(one, rows))
     models = sum(len(seed.folds) for seed in run.seeds) if config.split == "official" else len(run.seeds)
     table = pd.DataFrame(np.concatenate(found).astype(float), columns=["normal", "suspicious", "hard"])
     by_kind = table.groupby(np.concatenate(kinds))
     means = by_kind.mean()
     means.insert(0, "frames", by_kind.size() // models)
     return means.rename(index=dict(enumerate(KINDS))).rename_axis("kind")
-
-
-def _probabilities(scorer: Scorer, inputs: FrameInputs, one: Samples, rows: np.ndarray) -> np.ndarray:
-    """Of (normal, suspicious, hard anomaly). Shape: (k, 3)."""
-    device = next(scorer.model.parameters()).device
-    bags = torch.from_numpy(one.bags[rows]).to(device)
-    with torch.no_grad():
-        if not inputs.config.finetune_epochs:
-            logits = scorer.model.head(torch.from_numpy(inputs.features(one, rows)).to(device), bags)
-        else:  # the streams have changed: from images
-            logits = []
-            for part in np.split(np.arange(len(rows)), range(inputs.image_rows, len(rows), inputs.image_rows)):
-                images = {stream: one.images(stream, rows[part]) for stream in scorer.streams}
-                logits.append(scorer.model(as_tensors(scorer.networks, images, device), bags[part]))
-            logits = torch.cat(logits)
-        return torch.softmax(logits.float(), dim=1).cpu().numpy()

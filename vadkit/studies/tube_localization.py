@@ -76,20 +76,21 @@ def localized(found: Sequence[Tubes]) -> pd.DataFrame:
     for one in found:
         if one.video.boxes_path is not None:
             hard = one.video.frame_labels(one.frames)[one.index] == 1
-            inside = _mean(share_inside(one, one.taken[hard[one.taken]]))
+            inside = pd.Series(share_inside(one, one.taken[hard[one.taken]])).mean()  # of those that have a box
             lines[one.video.name] = [len(one.taken), hard[one.taken].mean(), hard.mean(), inside]
     table = pd.DataFrame.from_dict(lines, orient="index", columns=["clips", "hard", "searched", "inside"])
     return table.astype(float).rename_axis("name")
 
 
-def tested_share(config: Config, corpus: Corpus, progress: Progress | None = None) -> float | None:
+def tested_share(config: Config, corpus: Corpus, progress: Progress | None = None) -> float:
     """How much of the annotated box the windows of hard test frames hold, mean over videos in [0, 1].
 
-    None where no test video has boxes.
+    NaN where no test video has boxes.
     """
     samples = find_system("oracle-I3D").material(config, corpus, progress).views.values()
     tested = [one for one in samples if one.kind == "score" and one.video.label and one.video.boxes_path]
-    return _mean(np.array([_mean(share_inside(one, np.flatnonzero(one.labels))) for one in tested], float))
+    shares = [pd.Series(share_inside(one, np.flatnonzero(one.labels))).mean() for one in tested]
+    return float(pd.Series(shares, dtype=float).mean())
 
 
 def example(tubes: Sequence[Tubes], category: str) -> tuple[Tubes, int]:
@@ -103,9 +104,3 @@ def example(tubes: Sequence[Tubes], category: str) -> tuple[Tubes, int]:
         if one.video.category == category and len(rows):
             return one, int(rows[len(rows) // 2])
     raise DataError(f"no tube of a {category} video to show")
-
-
-def _mean(values: np.ndarray) -> float | None:
-    """Of the values that are there; None where there is none."""
-    values = values[~np.isnan(values)]
-    return float(values.mean()) if len(values) else None

@@ -22,6 +22,8 @@ from vadkit.systems.inputs import FrameInputs
 from vadkit.systems.record import read_facts, read_state
 from vadkit.views.frames import Samples
 
+Reading = Callable[[torch.Tensor], torch.Tensor]
+
 
 @dataclass(frozen=True)
 class Scorer:
@@ -35,11 +37,13 @@ class Scorer:
     def streams(self) -> tuple[str, ...]:
         return tuple(self.networks)
 
-    def confidence(self, images: Mapping[str, np.ndarray], bags: np.ndarray | None = None) -> np.ndarray:
+    def confidence(
+        self, images: Mapping[str, np.ndarray], bags: np.ndarray | None = None, read: Reading = confidence
+    ) -> np.ndarray:
         """Confidence of the anomaly class. Shape: (n, S, S, 3) uint8 RGB, or clips (n, T, S, S, 3), for each of
         `streams`, (n, 80) -> (n,) in [0, 1].
 
-        Raises KeyError for a stream without images.
+        read: what is made of the logits, where it is something else. Raises KeyError for a stream without images.
         """
         device = next(self.model.parameters()).device
         with torch.no_grad():
@@ -47,7 +51,7 @@ class Scorer:
                 as_tensors(self.networks, images, device),
                 None if bags is None else torch.as_tensor(bags, device=device),
             )
-        return confidence(logits).cpu().numpy()
+        return read(logits).cpu().numpy()
 
 
 def load_model(path: str | Path, device: str = "cpu") -> Scorer:
@@ -85,10 +89,13 @@ def score(inputs: FrameInputs, model_path: Path, samples: Sequence[Samples]) -> 
     return [VideoScores.of(one, one.index[r], c) for one, r, c in zip(samples, rows, found, strict=True)]
 
 
-def confidences(inputs: FrameInputs, model_path: Path) -> Callable[[Samples, np.ndarray], np.ndarray]:
+def confidences(
+    inputs: FrameInputs, model_path: Path, read: Reading = confidence
+) -> Callable[[Samples, np.ndarray], np.ndarray]:
     """What gives a model's confidences: (samples, rows) -> (k,) in [0, 1], from cached features where the streams are
     as pretrained, else from images.
 
+    read: what is made of the logits, where it is something else.
     Raises DataError where the folder holds no model, and as `load_model` does where it takes images.
     """
     facts = read_facts(model_path, "head")
@@ -99,7 +106,7 @@ def confidences(inputs: FrameInputs, model_path: Path) -> Callable[[Samples, np.
             parts = np.split(rows, range(inputs.image_rows, len(rows), inputs.image_rows))
             return np.concatenate(
                 [
-                    scorer.confidence({stream: one.images(stream, p) for stream in scorer.streams}, one.bags[p])
+                    scorer.confidence({stream: one.images(stream, p) for stream in scorer.streams}, one.bags[p], read)
                     for p in parts
                 ]
             )
@@ -110,8 +117,6 @@ def confidences(inputs: FrameInputs, model_path: Path) -> Callable[[Samples, np.
 
     def from_features(one: Samples, rows: np.ndarray) -> np.ndarray:
         with torch.no_grad():
-            return confidence(
-                head(torch.from_numpy(inputs.features(one, rows)), torch.from_numpy(one.bags[rows]))
-            ).numpy()
+            return read(head(torch.from_numpy(inputs.features(one, rows)), torch.from_numpy(one.bags[rows]))).numpy()
 
     return from_features
