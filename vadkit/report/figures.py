@@ -27,6 +27,7 @@ from vadkit.systems.base import Epoch
 
 MOST_LINES = 5  # of learning curves of one system; more are a tangle
 PAPERS_SAS = (0.5, 2.0)  # tau, v
+VIDEO_METRICS = ("vl_f1", "vl_tpr", "vl_fpr")
 
 
 @styled
@@ -69,10 +70,8 @@ def _interpolated(grid: np.ndarray, fpr: np.ndarray, tpr: np.ndarray) -> np.ndar
 
 
 @styled
-def class_rates(
-    groups: Mapping[str, Mapping[str, Sequence[Metric]]], metric: str = "vl_tpr", level: tuple[str, float] | None = None
-) -> Figure:
-    """A metric of each class with its interval, the groups ("seen", "unseen") one below the other.
+def class_rates(groups: Mapping[str, Mapping[str, Sequence[Metric]]], level: tuple[str, float] | None = None) -> Figure:
+    """VL-TPR of each class with its interval, the groups ("seen", "unseen") one below the other.
 
     groups: group -> class -> `evaluate`'s list. A class without a value is written as "none". level: a named value in
     [0, 1] that is the same for every class, drawn as a line. Raises ValueError where there is no class.
@@ -84,7 +83,7 @@ def class_rates(
     looks = dict(zip(groups, zip(cycle(COLOURS), cycle(MARKERS), strict=False), strict=False))
     for row, (group, _, found) in enumerate(lines):
         colour, marker = looks[group]
-        chosen = next(m for m in found if m.name == metric)
+        chosen = next(m for m in found if m.name == "vl_tpr")
         if chosen.value is None:
             axes.text(0.01, row, "none", transform=axes.get_yaxis_transform(), va="center", color=GREY)
             continue
@@ -97,7 +96,7 @@ def class_rates(
     ]
     if level is not None:
         handles.append(axes.axvline(100 * level[1], color=BLACK, linewidth=1.1, linestyle="--", label=level[0]))
-    axes.set(xlabel=f"{tables.label(metric)} (%)", xlim=(0, 100), ylim=(len(lines) - 0.5, -0.5))
+    axes.set(xlabel="VL-TPR (%)", xlim=(0, 100), ylim=(len(lines) - 0.5, -0.5))
     axes.set_yticks(range(len(lines)), [name for _, name, _ in lines])
     axes.grid(axis="y", visible=False)
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
@@ -197,15 +196,11 @@ def sample_grid(images: Sequence[np.ndarray], titles: Sequence[str] | None = Non
 
 @styled
 def sas_sensitivity(
-    values,
-    taus: Sequence[float],
-    reactivities: Sequence[float],
-    metric: str = "vl_f1",
-    mark: tuple[float, float] | None = PAPERS_SAS,
+    values, taus: Sequence[float], reactivities: Sequence[float], mark: tuple[float, float] = PAPERS_SAS
 ) -> Figure:
-    """A metric over the two parameters of SAS, as a map with its numbers written in.
+    """VL-F1 over the two parameters of SAS, as a map with its numbers written in.
 
-    values: (taus, reactivities) in [0, 1], NaN where the metric has no value. mark: the (tau, v) to frame, the paper's
+    values: (taus, reactivities) in [0, 1], NaN where it has no value. mark: the (tau, v) to frame, the paper's
     by default, where it is on the map. Raises ValueError for another shape.
     """
     values, shape = 100 * np.asarray(values, dtype=float), (len(taus), len(reactivities))
@@ -221,19 +216,19 @@ def sas_sensitivity(
     axes.set(xlabel="reactivity v (per analysed frame)", ylabel="sensibility threshold τ")
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
-    if mark and mark[0] in taus and mark[1] in reactivities:
+    if mark[0] in taus and mark[1] in reactivities:
         corner = (list(reactivities).index(mark[1]) - 0.5, list(taus).index(mark[0]) - 0.5)
         axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=RED, linewidth=2.4, clip_on=False))
         what = "the paper's parameters" if mark == PAPERS_SAS else f"τ = {mark[0]:g}, v = {mark[1]:g}"
         axes.set_title(f"framed: {what}", loc="left", fontsize=9)
-    figure.colorbar(picture, ax=axes, label=f"{tables.label(metric)} (%)")
+    figure.colorbar(picture, ax=axes, label="VL-F1 (%)")
     return figure
 
 
 @styled
 def metric_lines(
     panels: Mapping[str, Mapping[float, Sequence[Metric]]],
-    names: Sequence[str] = ("vl_f1", "vl_tpr", "vl_fpr"),
+    names=VIDEO_METRICS,
     marks: Mapping[str, float] | None = None,
 ) -> Figure:
     """Metrics against a parameter, a panel for each parameter, with their intervals as bands.

@@ -124,10 +124,8 @@ class HeldOut(SequenceSystem):
 
     def check(self, sides: Sides, problems: Sequence[Problem]) -> None:
         if len({item.video.source for item in sides.train}) < 2 or len({item.video.label for item in sides.train}) < 2:
-            raise DataError(
-                f"{len(sides.train)} videos are not enough: expected two sources, and normal and anomalous videos; "
-                "give more videos"
-            )
+            wanted = "expected two sources, and normal and anomalous videos; give more videos"
+            raise DataError(f"{len(sides.train)} videos are not enough: {wanted}")
 
     def identity(self, config: Config, view: Item, side: str) -> list:
         return [view.identity, len(view.bag), view.video.category, view.video.source]
