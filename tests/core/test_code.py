@@ -11,7 +11,7 @@ import pytest
 from vadkit.core import code
 from vadkit.core.code import code_version, followed
 
-CACHES = (code.code_version, code._source, code._path, code._imports, code._bare_code)
+CACHES = (code.code_version, code._path, code._read)
 
 
 def forget() -> None:

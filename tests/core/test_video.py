@@ -13,7 +13,7 @@ import pytest
 from conftest import moving_square
 
 from vadkit.core.errors import DataError
-from vadkit.core.video import count_frames, frames_at, inspect, probe, read_frames
+from vadkit.core.video import frames_at, inspect, probe, read_frames
 
 
 def write_av(
@@ -78,7 +78,7 @@ def test_facts_of_container_and_of_decoding_agree(tiny_video):
     says, found = probe(path), inspect(path)
     assert (says.width, says.height, says.fps, says.frames, says.seconds) == (80, 56, 25.0, 33, 33 / 25)
     assert (found.width, found.height, found.fps, found.frames, found.notes) == (80, 56, 25.0, 33, ())
-    assert count_frames(path) == 33
+    assert inspect(path).frames == 33
 
 
 def test_facts_are_known_only_at_the_end(tiny_video):
@@ -98,7 +98,7 @@ def test_reading_may_stop_early(tiny_video):
 
 
 def test_a_name_with_a_number_is_a_video_and_not_a_series_of_pictures(tiny_video):
-    assert count_frames(tiny_video("clip %03d.mp4", frames=4)) == 4
+    assert inspect(tiny_video("clip %03d.mp4", frames=4)).frames == 4
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_a_name_with_a_number_is_a_video_and_not_a_series_of_pictures(tiny_video
 def test_what_is_not_a_video_is_named_with_a_remedy(tmp_path, content, said):
     path = tmp_path / "Assault999_x264.mp4"
     path.write_bytes(content)
-    for read in (read_frames, probe, count_frames):
+    for read in (read_frames, probe, inspect):
         with pytest.raises(DataError, match=said) as error:
             read(path)
         assert str(path) in str(error.value) and "fetch it again" in str(error.value)
@@ -137,7 +137,7 @@ def test_an_mp4_whose_index_was_cut_off_is_called_broken_off(tmp_path):
 @pytest.mark.parametrize(("name", "options"), [("fast.mp4", {"movflags": "faststart"}), ("cut.mkv", None)])
 def test_a_truncated_video_that_opens_fails_once_its_frames_run_out(tmp_path, name, options):
     whole = write_av(tmp_path / f"whole-{name}", noise(60), options=options)
-    assert count_frames(whole) == 60
+    assert inspect(whole).frames == 60
     cut = tmp_path / name
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     frames = read_frames(cut)
@@ -153,7 +153,7 @@ def test_an_mp4_with_damage_in_the_middle_is_refused(tmp_path):
     content[middle : middle + len(content) // 4] = bytes(len(content) // 4)
     path.write_bytes(content)
     with pytest.raises(DataError, match="truncated or damaged"):
-        count_frames(path)
+        inspect(path)
 
 
 def test_a_container_without_one_frame_is_refused(tmp_path):
@@ -161,7 +161,7 @@ def test_a_container_without_one_frame_is_refused(tmp_path):
     path = tmp_path / "header.mp4"
     path.write_bytes(whole[: whole.index(b"mdat") + 4])  # the index is whole, no frame follows
     with pytest.raises(DataError, match=r"header\.mp4: expected at least one frame, none decodes"):
-        count_frames(path)
+        inspect(path)
 
 
 def test_a_video_with_a_last_frame_or_two_missing_is_noted_and_used(tmp_path):
@@ -259,4 +259,4 @@ def test_the_real_fights_decode_without_a_loss(shared):
     folder = shared("data/fights")
     with open(folder / "clips.csv", newline="") as file:
         paths = [folder / row["path"] for row in csv.DictReader(file)]
-    assert all(count_frames(path) == probe(path).frames for path in paths[::10])
+    assert all(inspect(path).frames == probe(path).frames for path in paths[::10])

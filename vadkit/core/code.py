@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -24,15 +23,14 @@ def code_version(*modules: str) -> str:
     """
     total = hashlib.sha256()
     for name in sorted(followed(*modules)):
-        total.update(f"{name}\0{_bare_code(name)}".encode())
+        total.update(f"{name}\0{_read(name)[1]}".encode())
     return total.hexdigest()[:12]
 
 
 def followed(*modules: str) -> frozenset[str]:
     """The modules of the project that the given ones are made of, themselves included.
 
-    Imports within functions count, those for type checkers alone do not. A module from outside the project is
-    followed through its own package as well.
+    Imports within functions count, those for type checkers alone do not; a module from outside also brings its package.
     """
     packages = {*PACKAGES, *(name.partition(".")[0] for name in modules)}
     found, waiting = set(), list(modules)
@@ -41,7 +39,7 @@ def followed(*modules: str) -> frozenset[str]:
         if name in found or name in DECIDE_NOTHING or name.partition(".")[0] not in packages:
             continue
         found.add(name)
-        waiting += _imports(name)
+        waiting += _read(name)[0]
     return frozenset(found)
 
 
@@ -58,41 +56,25 @@ def _path(name: str) -> Path | None:
 
 
 @cache
-def _source(module: str) -> str:
+def _read(module: str) -> tuple[frozenset[str], str]:
+    """What a module imports when it runs, a package only where something of its own is imported; and its bare code."""
     path = _path(module)
     if path is None:
         raise ImportError(f"no source for module {module}")
-    return path.read_text(encoding="utf-8")
-
-
-@cache
-def _imports(module: str) -> tuple[str, ...]:
-    """What a module imports when it runs. A package counts only where something of its own is imported."""
-    found, packages = [], (*PACKAGES, module.partition(".")[0])
-    for node in _at_run_time(ast.parse(_source(module))):
-        if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in packages:
-            inner = [f"{node.module}.{alias.name}" for alias in node.names]
-            found += [name if _path(name) else node.module for name in inner]
-    return tuple(dict.fromkeys(found))
-
-
-def _at_run_time(node: ast.AST) -> Iterator[ast.AST]:
-    yield node
-    if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-        children: list[ast.AST] = node.orelse
-    else:
-        children = list(ast.iter_child_nodes(node))
-    for child in children:
-        yield from _at_run_time(child)
-
-
-@cache
-def _bare_code(module: str) -> str:
-    tree = ast.parse(_source(module))
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     for node in ast.walk(tree):
         if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:] or [ast.Pass()]
-    return ast.dump(tree)
+    code = ast.dump(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            node.body = []
+    found, packages = set(), (*PACKAGES, module.partition(".")[0])
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in packages:
+            inner = [f"{node.module}.{alias.name}" for alias in node.names]
+            found |= {name if _path(name) else node.module for name in inner}
+    return frozenset(found), code

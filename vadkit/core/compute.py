@@ -5,26 +5,19 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vadkit.core.config import Config
 from vadkit.core.errors import ConfigError
 
-if TYPE_CHECKING:
-    import torch
-
 
 def device_of(config: Config) -> str:
-    """The device of networks, "cuda" or "cpu"; "auto" takes the first that works.
-
-    Raises ConfigError for "cuda" without one.
-    """
+    """The device of networks, "cuda" or "cpu" (of "auto" what works). Raises ConfigError for "cuda" without one."""
     import torch
 
     if config.device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(
-            "device is 'cuda' but torch sees no CUDA device; set device: cpu, or install a torch build for it"
-        )
+        remedy = "set device: cpu, or install a torch build for it"
+        raise ConfigError(f"device is 'cuda' but torch sees no CUDA device; {remedy}")
     return "cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu"
 
 
@@ -50,8 +43,8 @@ def one_thread() -> Iterator[None]:
 
 
 @contextmanager
-def reproducible(device: torch.device) -> Iterator[None]:
-    """The caller's random numbers stay as they were, and convolutions choose the same algorithm each time."""
+def reproducible(device: Any) -> Iterator[None]:
+    """The caller's random numbers stay as they were; on a device of torch, convolutions choose the same algorithm."""
     import torch
 
     before = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark

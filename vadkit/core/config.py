@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
@@ -48,9 +49,7 @@ class Config(BaseModel):
     seeds: list[Seed] = Field([0, 1, 2], description="one training run per seed")
     workers: PositiveInt = Field(2, description="processes for rendering and sampling")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where networks run")
-    plugins: list[str] = Field(
-        [], description="modules of your own that register corpora, systems or metrics; imported before all else"
-    )
+    plugins: list[str] = Field([], description="your own modules (corpora, systems, metrics); imported before all else")
     strict: bool = Field(False, description="stop at the first unusable video instead of leaving it out")
 
     # --- the corpus ---
@@ -85,15 +84,10 @@ class Config(BaseModel):
     )
     flow_gap_seconds: PositiveFloat = Field(0.1, description="that time (flow_pair: gap)")
     flow_scale: Literal["minmax", "fixed"] = Field(
-        "minmax",
-        description="flow image's brightness: min-max per frame (as released), or a fixed scale that keeps speed",
+        "minmax", description="flow image's brightness: min-max per frame (as released), or fixed, which keeps speed"
     )
-    flow_full_scale: PositiveFloat = Field(
-        0.05, description="displacement, as a share of the frame's height, drawn at full brightness (flow_scale: fixed)"
-    )
-    frame_window: bool = Field(
-        False, description="the frame stream sees the half-size window with the most motion, not the whole frame"
-    )
+    flow_full_scale: PositiveFloat = Field(0.05, description="displacement at full brightness, share of the height")
+    frame_window: bool = Field(False, description="the frame stream sees the half-size window with the most motion")
     frame_stream: bool = Field(True, description="two-stream systems see the frame; false leaves motion (speed_stream)")
     speed_stream: bool = Field(False, description="two-stream systems see three successive speeds in that window")
     detector_weights: str = Field("world", description="'world' (of the synthetic corpus), a .pt or .onnx, or 'none'")
@@ -117,17 +111,13 @@ class Config(BaseModel):
     batch_size: PositiveInt = Field(16, description="K, samples of a batch")
     hard_mining_alpha: PositiveInt = Field(3, description="candidates drawn per kept sample")
     anomaly_weight: PositiveFloat = Field(2.0, description="class weight of anomaly; normal has 1")
-    suspicious_seconds: PositiveFloat = Field(
-        3.0, description="2S-bag-suspicious: how far from a hard anomaly soft frames are suspicious, less and less"
-    )
+    suspicious_seconds: PositiveFloat = Field(3.0, description="2S-bag-suspicious: reach of suspicion around anomalies")
     head_epochs: Count = Field(40, description="at most, phase one: the head on frozen features")
     head_lr: PositiveFloat = Field(3e-4, description="Adam, phase one; the paper's: 1e-5")
     finetune_epochs: Count = Field(0, description="at most, phase two: all but batch normalisation; 0 leaves it out")
     finetune_lr: PositiveFloat = Field(1e-5, description="Adam, phase two; the paper's: 1e-6")
     weight_decay: Weight = Field(0.0, description="of Adam; the paper names none")
-    early_stopping: bool = Field(
-        True, description="stop by the validation loss; false trains all epochs above, on the validation videos as well"
-    )
+    early_stopping: bool = Field(True, description="stop by validation loss; false: all epochs, with validation videos")
     patience: PositiveInt = Field(5, description="epochs without a lower validation loss before stopping")
 
     # --- multiple-instance learning (the second paper) ---
@@ -136,15 +126,9 @@ class Config(BaseModel):
     )
     mil_resnext3d_weights: str = Field("world", description="'world', a path to Kinetics weights, or 'random' (tests)")
     mil_resnext3d_size: Side = Field(64, description="side of its input, pixels; the paper's: 112")
-    mil_published: str = Field(
-        "", description="a folder of clip features that others publish (.npy, or 32 lines of text) instead of ours"
-    )
-    mil_segments: Count = Field(
-        32, description="instances of a video: equal segments, the last with the remainder; 0: every frame of mil_fps"
-    )
-    mil_fps: PositiveFloat = Field(
-        1.5, description="frames per second that segments average over, up to analysis_fps; of folds, analysis_fps"
-    )
+    mil_published: str = Field("", description="a folder of published clip features (.npy, 32-line .txt), not ours")
+    mil_segments: Count = Field(32, description="equal segments of a video, its instances; 0: every frame of mil_fps")
+    mil_fps: PositiveFloat = Field(1.5, description="frames a second that segments average; in folds: analysis_fps")
     mil_pairs: PositiveInt = Field(8, description="pairs of anomalous and normal videos in a batch; Sultani et al.: 30")
     mil_epochs: PositiveInt = Field(30, description="passes over training videos; the best on validation ones is kept")
     mil_optimiser: Literal["adagrad", "adam"] = Field("adagrad", description="Adagrad as Sultani et al., or Adam")
@@ -156,9 +140,7 @@ class Config(BaseModel):
     joint_segment_seconds: PositiveFloat = Field(1.0, description="segment length: a video has as many as it is long")
     joint_max_segments: PositiveInt = Field(256, description="at most; a longer video's segments are longer")
     joint_top_k: PositiveInt = Field(3, description="the LSTM: segments whose mean score is the video's in training")
-    joint_class_weight: Weight = Field(
-        0.1, description="weight of the class's loss beside detection's, as Majhi et al. 2021 released; 0 leaves it out"
-    )
+    joint_class_weight: Weight = Field(0.1, description="weight of the class loss (Majhi et al. 2021); 0 leaves it out")
     joint_width: PositiveInt = Field(64, description="neurons of every layer; the paper names none")
     joint_dropout: BelowOne = Field(0.5, description="before each layer but the first")
     joint_batch: PositiveInt = Field(8, description="videos of a batch, padded to the longest")
@@ -174,9 +156,7 @@ class Config(BaseModel):
     clip_flow_method: FlowMethod = Field("dis", description="optical flow of clips, between successive clip frames")
     clip_width: Share = Field(0.25, description="share of 3D networks' channels; the papers': 1, 'world' has 0.25")
     c3d_size: Side = Field(64, description="side of C3D's input, pixels; the paper's: 112")
-    c3d_weights: str = Field(
-        "world", description="'world' (shipped, of rendered life), a path to Sports-1M weights, or 'random' (tests)"
-    )
+    c3d_weights: str = Field("world", description="'world' (shipped), a path to Sports-1M weights, or 'random' (tests)")
     c3d_bag: bool = Field(False, description="the released bag branch: a clip's bags through two convolutions in time")
     i3d_size: Side = Field(64, description="side of I3D's input, pixels; usual: 224")
     i3d_rgb_weights: str = Field("world", description="'world', a path to Kinetics RGB weights, or 'random' (tests)")
@@ -206,40 +186,34 @@ class Config(BaseModel):
     def _combinations(self) -> Config:
         known = nearest(self.corpus, CORPORA) or f"; known are {', '.join(sorted(CORPORA))}"
         folds, parity = self.split == "grouped_cv", self.validation == "test_parity"
+        of_folder, synthetic = self.corpus == "folder", self.corpus == "synthetic"
+        no_root = self.corpus in ("ucf_crime", "folder") and not self.data_root
+        no_stream = not self.frame_stream and not self.speed_stream
+        no_epochs = not self.head_epochs and not self.finetune_epochs
+        plain_name = self.profile and self.profile[0] != "." and not re.search(r"[/\\ ]", self.profile)
         wrong = {
             "seeds is empty; give at least one, for example seeds: [0]": not self.seeds,
             f"seeds {self.seeds} repeats a seed; each must be given once": len(set(self.seeds)) != len(self.seeds),
             f"unknown corpus '{self.corpus}'{known}": self.corpus not in CORPORA,
-            f"corpus '{self.corpus}' needs data_root, the folder that holds the videos": (
-                self.corpus in ("ucf_crime", "folder") and not self.data_root
-            ),
-            "split 'grouped_cv' is for the folder corpus; the synthetic corpus has official lists": (
-                self.corpus == "synthetic" and folds
-            ),
-            "the folder corpus has no official lists; use split: grouped_cv": self.corpus == "folder" and not folds,
+            f"corpus '{self.corpus}' needs data_root, the folder that holds the videos": no_root,
+            "split 'grouped_cv' is for the folder corpus; the synthetic one has official lists": synthetic and folds,
+            "the folder corpus has no official lists; use split: grouped_cv": of_folder and not folds,
             f"folds is {self.folds}; cross-validation needs at least 2": folds and self.folds < 2,
             "validation 'test_parity' cuts an official test list; use validation: train_cut": parity and folds,
             "evaluate_scores and evaluate_annotations belong together; give both, or neither": (
                 bool(self.evaluate_scores) != bool(self.evaluate_annotations)
             ),
-            "frame_stream: false leaves two-stream systems one stream; set speed_stream: true": (
-                not self.frame_stream and not self.speed_stream
-            ),
+            "frame_stream: false leaves two-stream systems one stream; set speed_stream: true": no_stream,
             "validation 'test_parity' cuts the test list for early stopping, which is off; use validation: train_cut": (
                 parity and not self.early_stopping
             ),
             "feature_scale 'standard' fixes the features' scale before phase two would change them; set "
             "finetune_epochs: 0": self.feature_scale == "standard" and self.finetune_epochs,
-            "head_epochs and finetune_epochs are both 0; nothing would be trained": (
-                self.head_epochs + self.finetune_epochs == 0
-            ),
-            f"profile '{self.profile}' must be a plain folder name, such as demo": (
-                not self.profile or self.profile.startswith(".") or any(c in self.profile for c in "/\\ ")
-            ),
+            "head_epochs and finetune_epochs are both 0; nothing would be trained": no_epochs,
+            f"profile '{self.profile}' must be a plain folder name, such as demo": not plain_name,
         }
-        problems = [what for what, is_wrong in wrong.items() if is_wrong]
-        if problems:
-            raise ValueError("; ".join(problems))
+        if any(wrong.values()):
+            raise ValueError("; ".join(what for what, is_wrong in wrong.items() if is_wrong))
         return self
 
     @property
@@ -264,12 +238,10 @@ class Config(BaseModel):
 
 
 def project_root(start: Path | None = None) -> Path:
-    """The nearest folder upwards that holds `params/` and `notebooks/`, else the working directory.
-
-    A notebook run by JupyterLab starts in `notebooks/`, one run by papermill in the caller's folder;
-    relative paths mean the same in both.
-    """
-    start = (start or Path.cwd()).resolve()
+    """The nearest folder upwards that holds `params/` and `notebooks/`, else the working directory."""
+    start = (
+        start or Path.cwd()
+    ).resolve()  # of a notebook: `notebooks/` in JupyterLab, the caller's folder in papermill
     for folder in (start, *start.parents):
         if (folder / "params").is_dir() and (folder / "notebooks").is_dir():
             return folder

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
@@ -20,10 +20,9 @@ def write_h264(
 ) -> int:
     """Encode frames to an MP4 file, whole or not at all; returns how many there were.
 
-    frames: (H, W, 3) uint8 BGR, all of one size; odd sizes are padded to even ones by repeating the
-    last row or column, since yuv420p needs it. fps: frames a second, > 0. crf: 0 (best) to 51.
-    One thread, so that the same frames give the same file. Raises DataError for no frames, a frame
-    of another size or type, and for fps or crf out of range.
+    frames: (H, W, 3) uint8 BGR, all of one size; odd sizes are padded to even ones by repeating the last row or column,
+    since yuv420p needs it. fps: frames a second, > 0. crf: 0 (best) to 51. One thread, so that the same frames give the
+    same file. Raises DataError for no frames, a frame of another size or type, and for fps or crf out of range.
     """
     path = Path(path)
     if not fps > 0:
@@ -31,22 +30,19 @@ def write_h264(
     if not 0 <= crf <= 51:
         raise DataError(f"{path}: crf must be in 0..51, got {crf}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=".mp4", dir=path.parent)
-    os.close(handle)
+    scratch = path.with_name(f".{path.stem}-{os.getpid()}-{secrets.token_hex(4)}.mp4")
     try:
-        count = _encode(partial, path, frames, fps, crf, preset)
-        os.chmod(partial, 0o644)  # mkstemp's file is the owner's alone
-        os.replace(partial, path)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise
+        count = _encode(scratch, path, frames, fps, crf, preset)
+        os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
     return count
 
 
-def _encode(partial: str, path: Path, frames: Iterable[np.ndarray], fps: float, crf: int, preset: str) -> int:
-    size, count = None, 0
-    with av.open(partial, "w", format="mp4", options={"movflags": "+faststart"}) as container:
-        stream = None
+def _encode(scratch: Path, path: Path, frames: Iterable[np.ndarray], fps: float, crf: int, preset: str) -> int:
+    size = stream = None
+    count = 0
+    with av.open(str(scratch), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         for frame in frames:
             if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
                 got = f"{frame.dtype} {frame.shape}" if isinstance(frame, np.ndarray) else type(frame).__name__
@@ -66,8 +62,7 @@ def _encode(partial: str, path: Path, frames: Iterable[np.ndarray], fps: float, 
                 frame = cv2.copyMakeBorder(frame, 0, size[0] % 2, 0, size[1] % 2, cv2.BORDER_REPLICATE)
             planes = cv2.cvtColor(frame, cv2.COLOR_BGR2YUV_I420)
             picture = av.VideoFrame.from_ndarray(planes, format="yuv420p")
-            picture.pts = count
-            picture.time_base = 1 / stream.codec_context.framerate if stream.codec_context.framerate else Fraction(1, 1)
+            picture.pts, picture.time_base = count, 1 / stream.codec_context.framerate
             container.mux(stream.encode(picture))
             count += 1
         if stream is None:

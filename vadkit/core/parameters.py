@@ -18,14 +18,17 @@ from vadkit.core.errors import ConfigError
 def make_config(values: dict[str, Any], where: str = "parameters") -> Config:
     """Check every value and build the Config. Raises ConfigError naming every problem at once."""
     _import_plugins(values.get("plugins"))
-    problems = [_unknown(name) for name in values if name not in Config.model_fields]
     known = {name: _int_to_float(name, value) for name, value in values.items() if name in Config.model_fields}
+    problems = [
+        f"unknown parameter '{name}'{nearest(name, Config.model_fields) or '; `vadkit params` lists them all'}"
+        for name in values
+        if name not in known
+    ]
     try:
         config = Config(**known)
     except ValidationError as error:
         problems += [_explain(item) for item in error.errors()]
-        config = None
-    if problems or config is None:
+    if problems:
         raise ConfigError("\n  ".join([f"{where}:", *problems]) if len(problems) > 1 else f"{where}: {problems[0]}")
     return config
 
@@ -39,9 +42,8 @@ def _import_plugins(names: Any) -> None:
         try:
             importlib.import_module(name)
         except ImportError as error:
-            raise ConfigError(
-                f"plugins: '{name}' cannot be imported ({error}); give modules in {project_root()} or on Python's path"
-            ) from None
+            remedy = f"give modules in {project_root()} or on Python's path"
+            raise ConfigError(f"plugins: '{name}' cannot be imported ({error}); {remedy}") from None
 
 
 def load_params(path: str | Path, overrides: dict[str, Any] | None = None) -> Config:
@@ -75,12 +77,9 @@ def parse_override(name: str, text: str) -> Any:
 
 def parameters_cell() -> str:
     """Source of the notebooks' `parameters` cell: every key with the demo's value, one a line."""
-    lines = [
-        "# The demo's values; papermill or `vadkit run` puts those of a parameter file below this cell.",
-        "# fmt: off",  # one line a parameter, however long its comment
-    ]
-    lines += [f"{name} = {field.default!r}  # {field.description}" for name, field in Config.model_fields.items()]
-    return "\n".join(lines)
+    title = "# The demo's values; papermill or `vadkit run` puts those of a parameter file below this cell."
+    lines = [f"{name} = {field.default!r}  # {field.description}" for name, field in Config.model_fields.items()]
+    return "\n".join([title, "# fmt: off", *lines])  # one line a parameter, however long its comment
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -97,10 +96,6 @@ class _UniqueKeys(yaml.SafeLoader):
                 raise yaml.YAMLError(f"'{key}' is given twice, the second time on {line}")
             seen.add(key)
         return super().construct_mapping(node, deep)
-
-
-def _unknown(name: str) -> str:
-    return f"unknown parameter '{name}'{nearest(name, Config.model_fields) or '; `vadkit params` lists them all'}"
 
 
 def _int_to_float(name: str, value: Any) -> Any:
@@ -121,27 +116,18 @@ def _advice(default: Any, value: Any) -> str:
     """What to write instead, where YAML read something else than was meant."""
     if isinstance(default, str) and not isinstance(value, (str, dict, list)):
         return "; YAML reads it as something else than text, put it in quotes"
-    if isinstance(value, str) and not isinstance(default, str) and _is_number(value):
-        if isinstance(yaml.safe_load(value), (int, float)):
-            return f"; write it without quotes: {value}"
-        number = float(value)
-        whole = not isinstance(default, float) and number.is_integer()
-        return f"; YAML reads {value} as text, write it as {int(number) if whole else _with_point(value)}"
     if isinstance(value, bool):
         return "; true and false are not numbers"
-    return ""
-
-
-def _is_number(text: str) -> bool:
     try:
-        return math.isfinite(float(text))
+        number = float(value) if isinstance(value, str) and not isinstance(default, str) else math.nan
     except ValueError:
-        return False
-
-
-def _with_point(text: str) -> str:
-    mantissa, _, exponent = text.lower().partition("e")
-    mantissa = mantissa if "." in mantissa else mantissa + ".0"
-    if not exponent:
-        return mantissa
-    return f"{mantissa}e{exponent if exponent[0] in '+-' else '+' + exponent}"
+        number = math.nan
+    if not math.isfinite(number):
+        return ""
+    if isinstance(yaml.safe_load(value), (int, float)):
+        return f"; write it without quotes: {value}"
+    mantissa, e, exponent = value.lower().partition("e")
+    point, sign = "" if "." in mantissa else ".0", "+" if exponent[:1].isdigit() else ""
+    whole = not isinstance(default, float) and number.is_integer()
+    text = int(number) if whole else f"{mantissa}{point}{e}{sign}{exponent}"
+    return f"; YAML reads {value} as text, write it as {text}"

@@ -9,11 +9,7 @@ Progress = Callable[[int, int, str], None]  # progress(done, total, what): calle
 
 
 class ProgressBar:
-    """A `Progress` that draws one bar a step.
-
-    A new bar starts where the total changes or the count falls back. What is all done when it is first heard of, as
-    what the cache has, has none.
-    """
+    """A `Progress` with a bar a step, anew where the total changes or the count falls; none for what is done."""
 
     def __init__(self):
         self.bar = None

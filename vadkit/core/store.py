@@ -1,8 +1,7 @@
 """A content-keyed, atomic cache: an entry is a folder that either is complete or does not exist.
 
-The name of an entry is the hash of everything it was made from. It is built in a temporary folder
-beside its place and moved there by one rename, so a killed process never leaves half an entry, and
-two processes that build the same one both end with a whole one.
+Its name is the hash of everything it was made from. It is built in a temporary folder beside its place and moved there
+by one rename: a killed process never leaves half an entry, and of two that build the same one both end with a whole.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -38,8 +38,7 @@ class Store:
     def fetch(self, kind: str, key: dict[str, Any], build: Callable[[Path], None]) -> Path:
         """The finished entry's folder; `build(folder)` fills it first where it is missing.
 
-        key: JSON-able, holding everything that the content depends on. An exception in `build`
-        leaves no entry.
+        key: JSON-able, holding everything that the content depends on. An exception in `build` leaves no entry.
         """
         final = self.path(kind, key)
         if final.is_dir():
@@ -73,28 +72,16 @@ class Store:
 
     @staticmethod
     def _sweep(folder: Path) -> None:
-        """Remove what killed processes left, once it is a day old.
-
-        A folder's owner holds a lock on it as long as it lives, also in another container: a training may take longer
-        than a day.
-        """
+        """Remove what killed processes left, once it is a day old; its owner holds a lock on it as long as it lives."""
         for left in folder.glob(".building-*"):
-            try:
-                if time.time() - left.stat().st_mtime <= STALE_SECONDS:
-                    continue
-            except OSError:
-                continue
-            lock = _locked(left)
-            if lock is not None:
-                shutil.rmtree(left, ignore_errors=True)
-                os.close(lock)
+            with suppress(OSError):  # it is gone
+                if time.time() - left.stat().st_mtime > STALE_SECONDS and (lock := _locked(left)) is not None:
+                    shutil.rmtree(left, ignore_errors=True)
+                    os.close(lock)
 
 
 def digest(key: Any) -> str:
-    """Twenty hex digits of a JSON-able key; the order of dictionary keys does not matter.
-
-    Raises TypeError for what JSON cannot hold, and ValueError for NaN.
-    """
+    """Twenty hex digits of a key, whatever its order. Raises TypeError for what JSON cannot hold; ValueError: NaN."""
     text = json.dumps(key, sort_keys=True, allow_nan=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
@@ -123,25 +110,22 @@ def write_atomic(path: str | Path, data: bytes | str) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(scratch, path)
-    except BaseException:
+    finally:
         scratch.unlink(missing_ok=True)
-        raise
 
 
 def _locked(folder: Path) -> int | None:
-    """An open descriptor that holds a folder's lock until it is closed or its process ends.
+    """An open descriptor that holds a folder's lock until it is closed or its process ends; None where there is none.
 
-    None where another holds it, or where nothing can be locked: on a file system without locks
-    nobody's death can be told, so nothing is swept.
+    On a file system without locks nobody's death can be told, so nothing is swept.
     """
+    opened = None
     try:
         opened = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return None
-    try:
         fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        os.close(opened)
+        if opened is not None:
+            os.close(opened)
         return None
     return opened
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,13 +42,9 @@ class Probe:
 
 
 @dataclass(frozen=True)
-class Decoded:
-    """What decoding a whole video found; notes name what is odd but usable."""
+class Decoded(Probe):
+    """What decoding a whole video found, `fps` as the container says; notes name what is odd but usable."""
 
-    frames: int
-    fps: float  # as the container says
-    width: int
-    height: int
     notes: tuple[str, ...] = ()
 
 
@@ -92,7 +88,10 @@ class Frames:
                 times.append(self._capture.get(cv2.CAP_PROP_POS_MSEC))
                 is_wanted = self._wanted is None or self._wanted(number)
                 if is_wanted or flat == number:  # looked at until the first frame with a picture
-                    image = self._retrieve(number)
+                    done, image = self._capture.retrieve()
+                    if not done:
+                        what = f"frame {number} was read but does not decode to an image"
+                        raise DataError(f"{self.path}: {what}; {REMEDY}")
                     size = size if number else image.shape[1::-1]
                     if flat == number and (constant := _constant_level(image)) is not None:
                         flat, level = flat + 1, constant
@@ -102,31 +101,25 @@ class Frames:
         finally:
             self._capture.release()
         _check_complete(self.path, self.probe, times)
-        notes = _notes(self.probe, size, times) + _flat_note(flat, level, number)
-        self._decoded = Decoded(number, self.probe.fps, *size, notes)
-
-    def _retrieve(self, number: int) -> np.ndarray:
-        done, image = self._capture.retrieve()
-        if not done:
-            raise DataError(f"{self.path}: frame {number} was read but does not decode to an image; {REMEDY}")
-        return image
+        notes = _notes(self.probe, size, times)
+        if flat:
+            shade = "black" if level < 48 else "white" if level > 208 else "grey"
+            which = f"{'all' if flat == number else 'the first'} {flat} frame{'s are' if flat > 1 else ' is'}"
+            notes.append(f"{which} {shade}: nearly constant, without a picture")
+        self._decoded = Decoded(*size, self.probe.fps, number, tuple(notes))
 
 
 def read_frames(path: str | Path, wanted: Callable[[int], bool] | None = None) -> Frames:
     """Iterate over (frame number, image (H, W, 3) uint8 BGR); frames with `wanted(number)` false are only grabbed.
 
-    Raises DataError at once for a file that is missing, empty, not a video or without a plausible frame rate;
-    while iterating, for one that decodes to nothing or ends early: more than 3 frames and 2% short of what the
-    container promises. After the last frame, `.decoded` holds frame count, frame rate, size and notes.
+    Raises DataError at once for a file that is missing, empty, not a video or without a plausible frame rate; later for
+    one that decodes to nothing or ends early: more than 3 frames and 2% short of what the container promises.
     """
     return Frames(path, wanted)
 
 
 def frames_at(path: str | Path, numbers: Iterable[int]) -> dict[int, np.ndarray]:
-    """Some frames by their number, (H, W, 3) uint8 BGR; the video is read no further than the last of them.
-
-    Raises DataError as `read_frames` does, and where the video ends before one of them.
-    """
+    """Some frames by their number, (H, W, 3) uint8 BGR; reads on to the last. Raises DataError as `read_frames`."""
     wanted, found = set(numbers), {}
     with closing(read_frames(path, wanted.__contains__)) as frames:
         while missing := wanted - found.keys():
@@ -141,12 +134,8 @@ def frames_at(path: str | Path, numbers: Iterable[int]) -> dict[int, np.ndarray]
 
 def probe(path: str | Path) -> Probe:
     """The container's facts, without decoding. Raises DataError as `read_frames` does at once."""
-    path = Path(path)
-    capture = _open(path)
-    try:
-        return _probe(capture, path)
-    finally:
-        capture.release()
+    with closing(read_frames(path)) as frames:
+        return frames.probe
 
 
 def inspect(path: str | Path) -> Decoded:
@@ -157,28 +146,16 @@ def inspect(path: str | Path) -> Decoded:
     return frames.decoded
 
 
-def count_frames(path: str | Path) -> int:
-    """How many frames decode. Raises DataError as `read_frames` does."""
-    return inspect(path).frames
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    try:
-        yield
-    finally:
-        cv2.utils.logging.setLogLevel(level)
-
-
 def _open(path: Path) -> cv2.VideoCapture:
     if not path.is_file():
         raise DataError(f"{path}: expected a video, got {'a folder' if path.is_dir() else 'no such file'}")
     if path.stat().st_size == 0:
         raise DataError(f"{path}: expected a video, got an empty file (0 bytes); {REMEDY}")
-    with _quiet():  # FFmpeg alone: the other backends take fi001.mp4 for a numbered series of pictures
-        capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    # FFmpeg alone: the other backends take fi001.mp4 for a numbered series of pictures
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    cv2.utils.logging.setLogLevel(level)
     if not capture.isOpened():
         capture.release()
         raise DataError(f"{path}: expected a video, got {_what_instead(path)}; {REMEDY}")
@@ -191,10 +168,9 @@ def _probe(capture: cv2.VideoCapture, path: Path) -> Probe:
     low, high = PLAUSIBLE_FPS
     if not low <= fps <= high:  # also NaN
         capture.release()
-        raise DataError(
-            f"{path}: expected {low} to {high:g} frames per second, its container says {fps:g}; re-encode it at a "
-            f"constant rate (ffmpeg -i {path.name} -r 30 -c:v libx264 repaired.mp4), or take it off the lists"
-        )
+        facts = f"expected {low} to {high:g} frames per second, its container says {fps:g}"
+        remedy = f"re-encode it at a constant rate (ffmpeg -i {path.name} -r 30 -c:v libx264 repaired.mp4)"
+        raise DataError(f"{path}: {facts}; {remedy}, or take it off the lists")
     return Probe(width, height, float(fps), max(0, int(frames)))
 
 
@@ -209,14 +185,14 @@ def _check_complete(path: Path, says: Probe, times: list[float]) -> None:
     # there a file is short only if its clock stops early as well. The last frame may last as long as any.
     last_ms = times[-1] + max(np.diff(times), default=0.0)
     ends_early = last_ms / 1000 < (says.frames - tolerated) / says.fps
-    if ends_early or _is_mp4(path):
-        raise DataError(
-            f"{path}: truncated or damaged: its container promises {says.frames} frames, {decoded} decode "
-            f"(at most {tolerated:.0f} may be missing); {REMEDY}"
+    if ends_early or _head(path)[4:8] == b"ftyp":
+        facts = (
+            f"its container promises {says.frames} frames, {decoded} decode (at most {tolerated:.0f} may be missing)"
         )
+        raise DataError(f"{path}: truncated or damaged: {facts}; {REMEDY}")
 
 
-def _notes(says: Probe, size: tuple[int, int], times: list[float]) -> tuple[str, ...]:
+def _notes(says: Probe, size: tuple[int, int], times: list[float]) -> list[str]:
     width, height = size
     notes = [f"odd size {width}x{height}"] if width % 2 or height % 2 else []
     if size != (says.width, says.height):
@@ -228,24 +204,14 @@ def _notes(says: Probe, size: tuple[int, int], times: list[float]) -> tuple[str,
         typical = float(np.median(steps))
         uneven = int(np.sum(np.abs(steps - typical) > 0.5 * typical))
         if uneven:
-            notes.append(
-                f"variable frame rate: {steps.min():.0f} to {steps.max():.0f} ms between frames, {uneven} of "
-                f"{len(steps)} steps off the typical {typical:.0f} ms"
-            )
+            spread = f"{steps.min():.0f} to {steps.max():.0f} ms between frames"
+            off = f"{uneven} of {len(steps)} steps off the typical {typical:.0f} ms"
+            notes.append(f"variable frame rate: {spread}, {off}")
         mean_fps = 1000 * len(steps) / (times[-1] - times[0])
         if len(steps) >= 10 and abs(mean_fps / says.fps - 1) > 0.05:
-            notes.append(
-                f"the container says {says.fps:.2f} frames per second, its clock {mean_fps:.2f}; the first is used"
-            )
-    return tuple(notes)
-
-
-def _flat_note(flat: int, level: float, frames: int) -> tuple[str, ...]:
-    if not flat:
-        return ()
-    shade = "black" if level < 48 else "white" if level > 208 else "grey"
-    which = "all" if flat == frames else "the first"
-    return (f"{which} {flat} frame{'s are' if flat > 1 else ' is'} {shade}: nearly constant, without a picture",)
+            rates = f"the container says {says.fps:.2f} frames per second, its clock {mean_fps:.2f}"
+            notes.append(f"{rates}; the first is used")
+    return notes
 
 
 def _constant_level(image: np.ndarray) -> float | None:
@@ -255,15 +221,14 @@ def _constant_level(image: np.ndarray) -> float | None:
     return level if np.mean(np.abs(sample - level) <= FLAT_LEVELS) >= FLAT_SHARE else None
 
 
-def _is_mp4(path: Path) -> bool:
+def _head(path: Path) -> bytes:
     with open(path, "rb") as file:
-        return file.read(8)[4:] == b"ftyp"
+        return file.read(512)
 
 
 def _what_instead(path: Path) -> str:
     try:
-        with open(path, "rb") as file:
-            head = file.read(512)
+        head = _head(path)
     except OSError as error:
         return f"a file that cannot be read ({error.strerror})"
     if head[4:8] == b"ftyp" and not _has_moov(path):
@@ -276,17 +241,12 @@ def _what_instead(path: Path) -> str:
 
 def _has_moov(path: Path) -> bool:
     """Whether the top-level boxes of an MP4 hold its index."""
-    size, position = path.stat().st_size, 0
     with open(path, "rb") as file:
-        while position + 8 <= size:
-            file.seek(position)
-            header = file.read(16)
+        while (header := file.read(16))[4:8] != b"moov":
             length = int.from_bytes(header[:4], "big")
             if length == 1:  # the true length follows in 64 bits
-                length = int.from_bytes(header[8:16], "big")
-            if header[4:8] == b"moov":
-                return True
-            if length < 8:
+                length = int.from_bytes(header[8:], "big")
+            if length < 8 or len(header) < 8:
                 return False
-            position += length
-    return False
+            file.seek(length - len(header), os.SEEK_CUR)
+    return True
