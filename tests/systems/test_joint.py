@@ -15,7 +15,7 @@ from vadkit.core.config import Config
 from vadkit.core.errors import ConfigError, DataError, VadkitError
 from vadkit.corpora.video import NORMAL, Corpus
 from vadkit.evaluation.metrics import frame_auc, pool
-from vadkit.models.joint import NAMES, Output, build_model
+from vadkit.models.joint import NAMES, Output, SequenceModel
 from vadkit.systems import bag_trainer, bags, runner
 from vadkit.systems.bag_trainer import train_sequences, video_loss
 from vadkit.systems.base import find_system
@@ -27,7 +27,7 @@ DIM = 6
 
 def model_of(name: str, seed: int = 0):
     torch.manual_seed(seed)
-    return build_model(name, DIM, classes=4, streams=2, width=8).eval()
+    return SequenceModel(name, DIM, classes=4, streams=2, width=8).eval()
 
 
 def batch_of(seed: int, lengths: list[int], rubbish: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -117,7 +117,8 @@ def test_the_residual_connection_lets_features_past_the_lstm():
         for parameter in model.memory.parameters():
             parameter.zero_()
     features, mask = batch_of(0, [5], 0.0)
-    assert torch.allclose(model.memory(model.encoder(features, mask)), model.encoder(features, mask))
+    own = model.score(model.encoder(features, mask)).squeeze(-1).sigmoid()
+    assert torch.allclose(model(features, mask).scores, own)
     assert model(features, mask).scores.std() > 0
 
 
@@ -135,11 +136,11 @@ def test_what_does_not_fit_is_refused():
         with pytest.raises(ValueError, match=said):
             model(*wrong)
     with pytest.raises(ValueError, match="model must be one of LSTM, attention, joint, got 'transformer'"):
-        build_model("transformer", DIM)
+        SequenceModel("transformer", DIM)
     with pytest.raises(ValueError, match="another one to be told from"):
-        build_model("joint", DIM, classes=1)
+        SequenceModel("joint", DIM, classes=1)
     with pytest.raises(ValueError, match="2 streams of equal width"):
-        build_model("LSTM", 5, streams=2)
+        SequenceModel("LSTM", 5, streams=2)
 
 
 # --- the loss ----------------------------------------------------------------------------------------------------

@@ -18,28 +18,18 @@ class Backbone(nn.Module):
 
     def __init__(self, whole: nn.Module):
         super().__init__()
-        lite = hasattr(whole, "extract_features")
-        self.feature_dim = (whole._fc if lite else whole.fc).in_features
-        self.body = _LiteBody(whole) if lite else nn.Sequential(*list(whole.children())[:-2])  # no pooling, no classes
+        self.lite = hasattr(whole, "extract_features")
+        self.feature_dim = (whole._fc if self.lite else whole.fc).in_features
+        if self.lite:
+            whole._fc = nn.Identity()
+        self.body = whole if self.lite else nn.Sequential(*list(whole.children())[:-2])  # no pooling, no classes
         self.target_layer = nn.Identity()
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
-        return self.target_layer(self.body(images))
+        return self.target_layer(self.body.extract_features(images) if self.lite else self.body(images))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.features(images).mean(dim=(2, 3))
-
-
-class _LiteBody(nn.Module):
-    """EfficientNet-Lite0 up to its last convolution."""
-
-    def __init__(self, net: nn.Module):
-        super().__init__()
-        net._fc = nn.Identity()
-        self.net = net
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.net.extract_features(images)
 
 
 def fused(network: nn.Module) -> nn.Module:

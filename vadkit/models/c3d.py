@@ -1,11 +1,12 @@
-"""C3D: eight 3x3x3 convolutions over clips (Tran et al. 2015, "Learning Spatiotemporal Features with 3D Convolutional
-Networks").
+"""C3D: eight convolutions (Tran et al. 2015, "Learning Spatiotemporal Features with 3D Convolutional Networks").
 
 Layers are named as in the widespread PyTorch form of the Sports-1M weights. fc6, fc7 and fc8 are not part of the
 network: the paper (section 4.5) puts its own head on the maps after pool5, flattened, as the released code does.
 """
 
 from __future__ import annotations
+
+import re
 
 import torch
 from torch import nn
@@ -38,13 +39,11 @@ class C3D(nn.Module):
         time, side = frames // 16, (size // 16) // 2 + 1  # pool5 pads height and width by one
         if time < 1 or size < 16:
             raise ValueError(f"C3D needs clips of at least 16 frames of 16 px, got {frames} frames of {size} px")
-        before = 3
+        self.channels = 3  # in the end those of the last maps
         for name, channels in CHANNELS.items():
-            channels = scaled(channels, width)
-            setattr(self, name, nn.Conv3d(before, channels, 3, padding=1))
-            before = channels
-        self.channels = before  # of the last maps
-        self.feature_dim = before * time * side * side
+            before, self.channels = self.channels, scaled(channels, width)
+            self.add_module(name, nn.Conv3d(before, self.channels, 3, padding=1))
+        self.feature_dim = self.channels * time * side * side
         self.target_layer = nn.Identity()
 
     def features(self, clips: torch.Tensor) -> torch.Tensor:
@@ -69,17 +68,10 @@ def scaled(channels: int, width: float) -> int:
     return max(1, round(channels * width))
 
 
-def is_openmmlab(state: dict[str, torch.Tensor]) -> bool:
-    """Whether the names are those of OpenMMLab's file."""
-    return any(name.removeprefix("backbone.").startswith("conv1a.") for name in state)
-
-
 def from_openmmlab(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The names above for the tensors of OpenMMLab's file, which calls them conv1a.conv.weight and has no fc8."""
     renamed = {}
     for name, value in state.items():
-        layer, *rest = name.removeprefix("backbone.").split(".")
-        if rest and rest[0] == "conv":
-            layer, rest = {"conv1a": "conv1", "conv2a": "conv2"}.get(layer, layer), rest[1:]
-        renamed[".".join([layer, *rest])] = value
+        name = name.removeprefix("backbone.").replace(".conv.", ".")
+        renamed[re.sub(r"^(conv[12])a\.", r"\1.", name)] = value
     return renamed

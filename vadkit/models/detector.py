@@ -40,19 +40,15 @@ def detector_file(config: Config) -> Path | None:
         return None
     if name == "world":
         if not WORLD_WEIGHTS.is_file():
-            raise WeightsError(
-                f"the packaged detector {WORLD_WEIGHTS} is missing; install vadkit again, or give detector_weights "
-                f"the path of another"
-            )
+            remedy = "install vadkit again, or give detector_weights the path of another"
+            raise WeightsError(f"the packaged detector {WORLD_WEIGHTS} is missing; {remedy}")
         return WORLD_WEIGHTS
     if _PUBLISHED.fullmatch(name) and not path.is_file():
         return config.cache_dir / "weights" / name
     if path.suffix not in (".onnx", ".pt"):
         raise WeightsError(f"detector_weights must be 'world', 'none', or a path to .onnx or .pt, got '{name}'")
     if not path.is_file():
-        raise WeightsError(
-            f"detector_weights: no file {path}; give a YOLO of COCO's 80 classes: 'yolov8n.pt' (fetched by ultralytics "
-            f"where there is a network; or download it from {RELEASES} and give its path), an .onnx exported from "
-            f"one, or 'world' for the synthetic corpus"
-        )
+        fetched = f"fetched by ultralytics where there is a network; or download it from {RELEASES} and give its path"
+        kinds = f"'yolov8n.pt' ({fetched}), an .onnx exported from one, or 'world' for the synthetic corpus"
+        raise WeightsError(f"detector_weights: no file {path}; give a YOLO of COCO's 80 classes: {kinds}")
     return path

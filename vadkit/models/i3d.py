@@ -44,29 +44,22 @@ class I3D(nn.Module):
 
     def __init__(self, width: float = 1.0, channels: int = 3):
         super().__init__()
-        first, third = scaled(64, width), scaled(192, width)
-        layers = {
-            "Conv3d_1a_7x7": _Unit(channels, first, 7, 2),
-            "Conv3d_2b_1x1": _Unit(first, first, 1),
-            "Conv3d_2c_3x3": _Unit(first, third, 3),
-        }
-        before = third
+        first, before = scaled(64, width), scaled(192, width)
+        self.Conv3d_1a_7x7 = _Unit(channels, first, 7, 2)
+        self.Conv3d_2b_1x1 = _Unit(first, first, 1)
+        self.Conv3d_2c_3x3 = _Unit(first, before, 3)
         for name, sizes in MIXED.items():
-            layers[name] = _Mixed(before, [scaled(size, width) for size in sizes])
-            before = layers[name].channels
-        self.feature_dim = before
-        self.order = tuple(layers)
-        for name, layer in layers.items():
+            layer = _Mixed(before, [scaled(size, width) for size in sizes])
             self.add_module(name, layer)
+            before = layer.channels
+        self.feature_dim = before
         self.target_layer = nn.Identity()
 
     def features(self, clips: torch.Tensor) -> torch.Tensor:
         maps = clips
-        for name in self.order:
-            if name in _POOLS:
-                maps = _pool(maps, *_POOLS[name])
-            maps = getattr(self, name)(maps)
-        return self.target_layer(maps)
+        for name, layer in self.named_children():  # in their order above
+            maps = layer(_pool(maps, *_POOLS[name]) if name in _POOLS else maps)
+        return maps
 
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
         return self.features(clips).mean(dim=(2, 3, 4))
@@ -112,10 +105,7 @@ def _pool(maps: torch.Tensor, kernel: tuple[int, int, int], stride: tuple[int, i
 
 
 def same_padding(sizes: tuple[int, ...], kernel: tuple[int, ...], stride: tuple[int, ...]) -> list[int]:
-    """TensorFlow's "same" padding, in the order of torch.nn.functional.pad: the last dimension first, before and after.
-
-    The output is ceil(size / stride) long; of an odd total the larger part comes after.
-    """
+    """TensorFlow's "same" padding, for outputs of ceil(size / stride), in the order of torch.nn.functional.pad."""
     padding: list[int] = []
     for size, k, s in zip(reversed(sizes), reversed(kernel), reversed(stride), strict=True):
         total = max(k - s if size % s == 0 else k - size % s, 0)

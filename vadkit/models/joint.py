@@ -1,12 +1,10 @@
-"""The second paper's first experiment (section V.A): an LSTM with residual connections, attention, and both with a
-class.
+"""The second paper's first experiment (section V.A): an LSTM with residual connections, attention, both with a class.
 
 The paper gives three names and no sizes. The names are those of code released with Majhi et al. 2021, "Weakly-
 supervised joint anomaly detection and classification", so its plan is followed: an LSTM whose output meets its input
 again, an attention over the segments of a video, a score a segment, and a class read from the segments that both point
 at. There attention is a dense layer over 32 places and multiplies the features; here a segment's weight comes from its
-own content and weighs its score where the video's score is formed, which is what a label of the video can teach (our
-reading, after Ilse et al. 2018). There the LSTM's output is put beside its input, here it is added.
+content and weighs its score (our reading, after Ilse et al. 2018), and the LSTM's output is added to its input.
 
 All take features (batch, n, D) and a bool mask (batch, n), true where a segment is real; real ones come first. What is
 behind them, whatever it holds, changes nothing. All raise ValueError for shapes or masks that do not fit.
@@ -14,7 +12,7 @@ behind them, whatever it holds, changes nothing. All raise ValueError for shapes
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -25,11 +23,9 @@ NAMES = ("LSTM", "attention", "joint")
 
 
 class Output(NamedTuple):
-    """scores (batch, n) of segments in [0, 1], 0 where padded; videos (batch,) in [0, 1], what a label of the video
-    teaches.
+    """scores: (batch, n) of segments in [0, 1], 0 where padded; videos: (batch,) in [0, 1], that a label can teach.
 
-    attention: (batch, n), summing to 1 over a video; None without one. classes: (batch, classes) logits; None for
-    models of detection alone.
+    attention: (batch, n), 1 in sum; None without one. classes: (batch, classes) logits; None for detection alone.
     """
 
     scores: Tensor
@@ -38,90 +34,53 @@ class Output(NamedTuple):
     classes: Tensor | None = None
 
 
-def build_model(name: str, feature_dim: int, classes: int = 2, *, top_k: int = 3, **parts: Any) -> nn.Module:
-    """One of `NAMES`, with PyTorch's initial weights.
+class SequenceModel(nn.Module):
+    """A score a segment. Shape: (batch, n, D), (batch, n) -> Output.
 
-    classes: of videos, the normal one among them; for the joint model. top_k: for the LSTM. parts: streams, width and
-    dropout, as all of them take. Raises ValueError for another name.
-    """
-    if name == "LSTM":
-        return SegmentLSTM(feature_dim, top_k=top_k, **parts)
-    if name == "attention":
-        return SegmentAttention(feature_dim, **parts)
-    if name == "joint":
-        return JointModel(feature_dim, classes, **parts)
-    raise ValueError(f"model must be one of {', '.join(NAMES)}, got '{name}'")
-
-
-class SegmentLSTM(nn.Module):
-    """A score a segment from an LSTM over the segments so far, added to the segment's own features.
-
-    Shape: (batch, n, D), (batch, n) -> Output. A video's score is the mean of its top_k largest. Looks at no later
-    segment, so that it can run on a camera.
+    name: of `NAMES`. "LSTM" scores a segment by what an LSTM makes of the segments so far, added to the segment's own
+    features; a video's score is the mean of its top_k largest. It looks at no later segment, so that it can run on a
+    camera. "attention" scores a segment by itself, in any order; a video's score is their mean, weighted by attention.
+    "joint" has both, and (batch, classes) logits of the video: the class sees the mean of the segments, weighted by
+    attention *times* detection score, for it is read where the anomaly is. classes: the normal one among them. Raises
+    ValueError for another name, and for a joint model of fewer than two classes.
     """
 
-    def __init__(self, feature_dim: int, *, streams: int = 1, width: int = 64, dropout: float = 0.5, top_k: int = 3):
+    def __init__(
+        self, name: str, feature_dim: int, classes: int = 2, *, streams=1, width=64, dropout=0.5, top_k: int = 3
+    ):
         super().__init__()
+        if name not in NAMES:
+            raise ValueError(f"model must be one of {', '.join(NAMES)}, got '{name}'")
+        if name == "joint" and classes < 2:
+            raise ValueError(f"a class needs another one to be told from, got {classes} classes")
         self.top_k = top_k
         self.encoder = _Encoder(feature_dim, streams, width, dropout)
-        self.memory = _ResidualLSTM(width)
+        self.memory = None if name == "attention" else nn.LSTM(width, width, batch_first=True)
+        self.attention = None if name == "LSTM" else _Attention(width)
         self.score = nn.Sequential(nn.Dropout(dropout), nn.Linear(width, 1))
+        self.classify = nn.Sequential(nn.Dropout(dropout), nn.Linear(width, classes)) if name == "joint" else None
 
     def forward(self, features: Tensor, mask: Tensor) -> Output:
-        scores = _scores(self.score(self.memory(self.encoder(features, mask))), mask)
-        return Output(scores, bag_scores(scores, self.top_k, mask))
-
-
-class SegmentAttention(nn.Module):
-    """A score a segment by itself; a video's score is their mean, weighted by attention.
-
-    Shape: (batch, n, D), (batch, n) -> Output. Without an order: segments may come in any.
-    """
-
-    def __init__(self, feature_dim: int, *, streams: int = 1, width: int = 64, dropout: float = 0.5):
-        super().__init__()
-        self.encoder = _Encoder(feature_dim, streams, width, dropout)
-        self.attention = _Attention(width)
-        self.score = nn.Sequential(nn.Dropout(dropout), nn.Linear(width, 1))
-
-    def forward(self, features: Tensor, mask: Tensor) -> Output:
-        encoded = self.encoder(features, mask)
-        scores, attention = _scores(self.score(encoded), mask), self.attention(encoded, mask)
-        return Output(scores, (attention * scores).sum(dim=1), attention)
-
-
-class JointModel(nn.Module):
-    """A score a segment and the class of the video: LSTM and attention as above, then detection, then the class.
-
-    Shape: (batch, n, D), (batch, n) -> Output with (batch, classes) logits. The class sees the mean of the segments,
-    weighted by attention *times* detection score: it is read where the anomaly is. Raises ValueError for fewer than two
-    classes.
-    """
-
-    def __init__(self, feature_dim: int, classes: int, *, streams: int = 1, width: int = 64, dropout: float = 0.5):
-        super().__init__()
-        if classes < 2:
-            raise ValueError(f"a class needs another one to be told from, got {classes} classes")
-        self.encoder = _Encoder(feature_dim, streams, width, dropout)
-        self.memory = _ResidualLSTM(width)
-        self.attention = _Attention(width)
-        self.score = nn.Sequential(nn.Dropout(dropout), nn.Linear(width, 1))
-        self.classify = nn.Sequential(nn.Dropout(dropout), nn.Linear(width, classes))
-
-    def forward(self, features: Tensor, mask: Tensor) -> Output:
-        remembered = self.memory(self.encoder(features, mask))
-        scores, attention = _scores(self.score(remembered), mask), self.attention(remembered, mask)
+        seen = self.encoder(features, mask)
+        if self.memory is not None:  # forwards in time: padding comes after all that is real, and is never seen before
+            seen = seen + self.memory(seen)[0]
+        scores = torch.where(mask, self.score(seen).squeeze(-1).sigmoid(), 0.0)
+        if self.attention is None:
+            return Output(scores, bag_scores(scores, self.top_k, mask))
+        attention = self.attention(seen, mask)
         share = attention * scores
         videos = share.sum(dim=1)
+        if self.classify is None:
+            return Output(scores, videos, attention)
         focus = share / videos.clamp_min(1e-12)[:, None]
-        return Output(scores, videos, focus, self.classify((focus[..., None] * remembered).sum(dim=1)))
+        return Output(scores, videos, focus, self.classify((focus[..., None] * seen).sum(dim=1)))
 
 
 class _Encoder(nn.Module):
     """Each stream's features brought to one length, and into `width` numbers; zeros where padded.
 
-    That length is the root of their number, so that one is near 1 whatever the network gives; at length 1, as the
-    Learner has them, Adam spends most epochs on finding the scale.
+    That length is the root of their number, so that one is near 1 whatever the network gives: at length 1 Adam spends
+    most epochs on finding the scale.
     """
 
     def __init__(self, feature_dim: int, streams: int, width: int, dropout: float):
@@ -144,22 +103,8 @@ class _Encoder(nn.Module):
         return torch.where(mask[..., None], self.layers(even), 0.0)
 
 
-class _ResidualLSTM(nn.Module):
-    """x + LSTM(x), forwards in time: padding comes after all that is real, and is never seen before it."""
-
-    def __init__(self, width: int):
-        super().__init__()
-        self.lstm = nn.LSTM(width, width, batch_first=True)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.lstm(x)[0]
-
-
 class _Attention(nn.Module):
-    """Weights over the real segments of each video. Shape: (batch, n, width), (batch, n) -> (batch, n), summing to 1.
-
-    A small network rates each segment by itself (additive attention, as Ilse et al. 2018 pool bags of any size).
-    """
+    """Weights over a video's real segments, (batch, n), 1 in sum: additive attention, as Ilse et al. 2018 pool bags."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -167,7 +112,3 @@ class _Attention(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         return self.rate(x).squeeze(-1).masked_fill(~mask, -torch.inf).softmax(dim=1)
-
-
-def _scores(logits: Tensor, mask: Tensor) -> Tensor:
-    return torch.where(mask, logits.squeeze(-1).sigmoid(), 0.0)

@@ -18,28 +18,20 @@ WIDTHS = (512, 32)
 class Learner(nn.Module):
     """Linear-ReLU-Dropout, twice, then linear-sigmoid; one score for each instance on its own.
 
-    Xavier normal weights, as the paper says; biases start at zero (our reading: it does not say). The widespread
-    PyTorch code leaves out the second ReLU, this follows the paper's text. normalise: bring each stream's features
-    to length 1 first, as Sultani et al. 2018 do.
+    Each stream's features are first brought to length 1, as Sultani et al. 2018 do. Xavier normal weights, as the paper
+    says; biases start at zero (our reading: it does not say). The widespread PyTorch code leaves out the second ReLU,
+    this follows the paper's text.
     """
 
-    def __init__(
-        self,
-        feature_dim: int,
-        *,
-        streams: int = 1,
-        dropout: float = 0.6,
-        widths: tuple[int, int] = WIDTHS,
-        normalise: bool = True,
-    ):
+    def __init__(self, feature_dim: int, *, streams: int = 1, dropout: float = 0.6):
         super().__init__()
         if feature_dim % streams:
             raise ValueError(f"{feature_dim} features cannot be {streams} streams of equal width")
-        self.feature_dim, self.streams, self.normalise = feature_dim, streams, normalise
+        self.feature_dim, self.streams = feature_dim, streams
         hidden = []
-        for before, after in pairwise((feature_dim, *widths)):
+        for before, after in pairwise((feature_dim, *WIDTHS)):
             hidden += [nn.Linear(before, after), nn.ReLU(), nn.Dropout(dropout)]
-        self.layers = nn.Sequential(*hidden, nn.Linear(widths[-1], 1), nn.Sigmoid())
+        self.layers = nn.Sequential(*hidden, nn.Linear(WIDTHS[-1], 1), nn.Sigmoid())
         for layer in self.layers:
             if isinstance(layer, nn.Linear):
                 nn.init.xavier_normal_(layer.weight)
@@ -52,10 +44,8 @@ class Learner(nn.Module):
         """
         if features.shape[-1] != self.feature_dim:
             raise ValueError(f"expected features of width {self.feature_dim}, got shape {tuple(features.shape)}")
-        features = features.float()
-        if self.normalise:
-            features = nn.functional.normalize(features.unflatten(-1, (self.streams, -1)), dim=-1).flatten(-2)
-        return self.layers(features).squeeze(-1)
+        even = nn.functional.normalize(features.float().unflatten(-1, (self.streams, -1)), dim=-1).flatten(-2)
+        return self.layers(even).squeeze(-1)
 
 
 def ranking_loss(
@@ -78,9 +68,9 @@ def ranking_loss(
                  so that it teaches the reverse order or nothing; kept to show that it cannot train.
 
     sparsity weighs the sum of the anomalous scores (P_s), smoothness that of the squares of their steps in time (P_m);
-    the paper names the two penalties, Sultani et al. 2018 give forms and weights. top_k: M is the mean of the k largest
-    scores instead of the largest (all of them in a shorter bag). masks: bool, true where an instance is real, for
-    bags of different lengths. Raises ValueError for shapes that do not fit, an empty bag, an unknown variant, a k of 0.
+    forms and weights are Sultani et al. 2018's. top_k: M is the mean of the k largest scores (all of a shorter bag).
+    masks: bool, true where an instance is real. Raises ValueError for shapes that do not fit, an empty bag, another
+    variant, a k of 0.
     """
     if variant not in VARIANTS:
         raise ValueError(f"variant must be one of {', '.join(VARIANTS)}, got '{variant}'")
@@ -97,10 +87,7 @@ def ranking_loss(
 
 
 def bag_scores(scores: Tensor, top_k: int = 1, mask: Tensor | None = None) -> Tensor:
-    """A bag's score: the mean of its k largest instance scores. Shape: (bags, instances) -> (bags,).
-
-    Raises ValueError for a k below 1 or an empty bag.
-    """
+    """Means of the k largest scores. (bags, instances) -> (bags,). Raises ValueError for k below 1 or an empty bag."""
     if top_k < 1:
         raise ValueError(f"top_k must be at least 1, got {top_k}")
     mask = _mask(scores, mask)

@@ -16,7 +16,7 @@ from vadkit.core.errors import ConfigError, WeightsError
 from vadkit.models import c3d
 from vadkit.models.backbones import Backbone
 from vadkit.models.pretrained import RESNET_URL, row_of, weights_digest, weights_file
-from vadkit.models.weights import COUNTERS, check_state, read_state, shapes_of
+from vadkit.models.weights import COUNTERS, check_state, read_state
 
 CLASSIFIERS = ("fc.", "_fc.")  # of networks of images
 
@@ -25,8 +25,7 @@ CLASSIFIERS = ("fc.", "_fc.")  # of networks of images
 class Network:
     """One stream's pretrained network, as a trained model remembers it.
 
-    weights: as its parameter says; digest: what they were. width and size: of 3D networks, their share of channels and
-    the side of their input in pixels.
+    weights: as its parameter says; digest: what they were; width, size: of 3D networks, share of channels, input side.
     """
 
     name: str
@@ -39,11 +38,9 @@ class Network:
         """The network in evaluation mode. Raises WeightsError where its weights are no longer those of `digest`."""
         now = weights_digest(self.name, self.weights)
         if now != self.digest:
-            raise WeightsError(
-                f"{self.name} weights of the training were {self.digest}, '{self.weights}' now gives {now}; put the "
-                f"former weights back, or train again"
-            )
-        return build_network(self.name, self.weights, width=self.width or 1.0, size=self.size or 112, device=device)
+            facts = f"weights of the training were {self.digest}, '{self.weights}' now gives {now}"
+            raise WeightsError(f"{self.name} {facts}; put the former weights back, or train again")
+        return build_network(self.name, self.weights, width=self.width or 1.0, size=self.size or 112).to(device)
 
     def preprocess(self, images: np.ndarray) -> Tensor:
         """`preprocess` for this network."""
@@ -51,19 +48,14 @@ class Network:
 
 
 def network_of(config: Config, name: str) -> Network:
-    """A network under these parameters, with its weights as they are now.
-
-    Raises as `weights_file`, and ConfigError where clips are of another length than it was made for.
-    """
+    """A network under these parameters. Raises as `weights_file`, and ConfigError for clips of another length."""
     row = row_of(name)
     weights = getattr(config, row.weights)
     if not row.kind:
         return Network(name, weights, weights_digest(name, weights))
     if row.frames not in (None, config.clip_frames):
-        raise ConfigError(
-            f"{row.title.partition(' (')[0]} takes clips of {row.frames} frames, clip_frames is {config.clip_frames}; "
-            f"set clip_frames: {row.frames}"
-        )
+        facts = f"takes clips of {row.frames} frames, clip_frames is {config.clip_frames}"
+        raise ConfigError(f"{row.title.partition(' (')[0]} {facts}; set clip_frames: {row.frames}")
     return Network(name, weights, weights_digest(name, weights), config.clip_width, getattr(config, row.size))
 
 
@@ -97,14 +89,7 @@ def preprocess(images: np.ndarray, name: str) -> Tensor:
 
 
 def build_network(
-    name: str,
-    weights: str = "imagenet",
-    *,
-    width: float = 1.0,
-    size: int = 112,
-    frames: int = 16,
-    device: str = "cpu",
-    seed: int = 0,
+    name: str, weights: str = "imagenet", *, width: float = 1.0, size: int = 112, frames: int = 16, seed: int = 0
 ) -> nn.Module:
     """A network in evaluation mode, channels last.
 
@@ -121,20 +106,20 @@ def build_network(
     if state is not None:
         network.load_state_dict(state, strict=False)  # `_read` has checked; a classifier is left out
     if row.kind:
-        return network.eval().to(device, memory_format=torch.channels_last_3d)
-    return Backbone(network).eval().to(device, memory_format=torch.channels_last)
+        return network.eval().to(memory_format=torch.channels_last_3d)
+    return Backbone(network).eval().to(memory_format=torch.channels_last)
 
 
 def published_shapes(name: str, width: float = 1.0) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the tensors that a network's file should hold, batch normalisation's counters left out.
+    """Names and shapes of the tensors in a network's file, without batch normalisation's counters and images' classes.
 
-    Published files, of width 1, hold a 3D network's classifier as well; networks of images may have any classes.
+    Published files, of width 1, hold a 3D network's classifier as well.
     """
     with torch.device("meta"):
         network = row_of(name).build(width, 112, 16)
     beside = getattr(network, "CLASSIFIER", {}) if width == 1.0 else {}
-    own = {key: shape for key, shape in shapes_of(network).items() if not key.startswith(CLASSIFIERS)}
-    return {**{key: shape for key, shape in own.items() if not key.endswith(COUNTERS)}, **beside}
+    own = {key: tuple(value.shape) for key, value in network.state_dict().items() if not key.startswith(CLASSIFIERS)}
+    return {key: shape for key, shape in own.items() if not key.endswith(COUNTERS)} | beside
 
 
 def _read(name: str, weights: str, width: float) -> dict[str, Tensor]:
@@ -149,8 +134,8 @@ def _read(name: str, weights: str, width: float) -> dict[str, Tensor]:
     state, expected = read_state(path, title, advice), published_shapes(name, width)
     if not row.kind:
         state = {key: value for key, value in state.items() if not key.startswith(CLASSIFIERS)}
-    if name == "c3d" and c3d.is_openmmlab(state):
-        state = c3d.from_openmmlab(state)
+    if name == "c3d" and (renamed := c3d.from_openmmlab(state)).keys() != state.keys():
+        state = renamed
         expected = {key: shape for key, shape in expected.items() if not key.startswith("fc8.")}
     check_state(state, expected, path, title, advice)
     return state
@@ -163,8 +148,7 @@ def _download(name: str, path: Path) -> None:
     try:
         torch.hub.download_url_to_file(url, str(path), head, progress=False)
     except (OSError, RuntimeError) as error:  # no network, or another content than the name's
-        raise WeightsError(
-            f"{name}: ImageNet weights could not be loaded ({type(error).__name__}: {error}); download {url} on a "
-            f"machine with a network and put it at {path}, or give backbone_weights its path, or set backbone: "
-            f"efficientnet_lite0, whose weights come with a package"
-        ) from None
+        what = f"ImageNet weights could not be loaded ({type(error).__name__}: {error})"
+        remedy = f"download {url} on a machine with a network and put it at {path}, or give backbone_weights its path"
+        other = "set backbone: efficientnet_lite0, whose weights come with a package"
+        raise WeightsError(f"{name}: {what}; {remedy}, or {other}") from None

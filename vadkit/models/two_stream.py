@@ -1,5 +1,4 @@
-"""The first paper's network: pretrained streams, a bag of objects, a fully connected head (section 3.2, figure 1), and
-its loss."""
+"""The first paper's network (section 3.2, figure 1): pretrained streams, a bag of objects, a head; and its loss."""
 
 from __future__ import annotations
 
@@ -17,7 +16,7 @@ class BagBranch(nn.Module):
     """The bags of a clip's frames through time: convolutions over three frames, each followed by a maximum over two.
 
     Shape: (n, frames, 80) -> (n, features), 160 numbers for 16 frames. Source: the released code's optional branch of
-    C3D; it names no activation, and we put none (our reading). Raises ValueError where a clip is too short for both.
+    C3D, without an activation. Raises ValueError where a clip is too short for both.
     """
 
     def __init__(self, bag_dim: int, frames: int):
@@ -37,11 +36,10 @@ class Head(nn.Module):
     """Linear-ReLU-Dropout, twice, then the output; takes pooled features with the bag beside them.
 
     output: 1 logit ("sigmoid", the paper's text), 2 ("softmax", as released: normal, anomaly) or 3 ("suspicious":
-    normal, suspicious, anomaly; the future work of section 6).
-    bag_scale: "raw" counts (the paper's) or "log", log(1 + count). feature_scale: "raw" (the paper's) or
-    "standard": log(1 + 20 x) of the features, then inputs standardised and cut at 5 deviations; `fit` sets the scale.
-    bag_frames: where it is not 0, a sample has a bag for each of so many frames, (n, bag_frames, 80), and their
-    `BagBranch` stands beside the features instead of the bag.
+    normal, suspicious, anomaly; future work in section 6). bag_scale: "raw" counts (the paper's) or "log", log(1 +
+    count). feature_scale: "raw" (the paper's) or "standard": log(1 + 20 x) of the features, then inputs standardised
+    and cut at 5 deviations; `fit` sets the scale. bag_frames: of so many bags a sample, (n, bag_frames, 80), the
+    `BagBranch` stands beside the features; 0: the one bag itself.
     """
 
     def __init__(
@@ -58,12 +56,10 @@ class Head(nn.Module):
         bag_frames: int = 0,
     ):
         super().__init__()
-        if output not in OUTPUTS:
-            raise ValueError(f"output must be 'sigmoid' or 'softmax' or 'suspicious', got '{output}'")
-        if bag_scale not in ("raw", "log"):
-            raise ValueError(f"bag_scale must be 'raw' or 'log', got '{bag_scale}'")
-        if feature_scale not in ("raw", "standard"):
-            raise ValueError(f"feature_scale must be 'raw' or 'standard', got '{feature_scale}'")
+        known = {"output": OUTPUTS, "bag_scale": ("raw", "log"), "feature_scale": ("raw", "standard")}
+        for option, given in zip(known, (output, bag_scale, feature_scale), strict=True):
+            if given not in known[option]:
+                raise ValueError(f"{option} must be {' or '.join(map(repr, known[option]))}, got '{given}'")
         self.feature_dim, self.feature_scale = feature_dim, feature_scale
         self.use_bag, self.bag_scale, self.bag_dim = use_bag, bag_scale, bag_dim
         self.bag_shape = (bag_frames, bag_dim) if bag_frames else (bag_dim,)
@@ -81,8 +77,8 @@ class Head(nn.Module):
     def forward(self, features: Tensor, bags: Tensor | None = None) -> Tensor:
         """Logits of pooled features.
 
-        Shape: (n, feature_dim), (n, 80) or (n, bag_frames, 80) -> (n, 1, 2 or 3), float32. Raises ValueError
-        where the features have another width or a bag is wanted and missing.
+        Shape: (n, feature_dim), (n, 80) or (n, bag_frames, 80) -> (n, 1, 2 or 3), float32. Raises ValueError for
+        features of another width, and where a bag is wanted and missing.
         """
         inputs = self._inputs(features, bags)
         if self.feature_scale == "standard":
@@ -123,8 +119,7 @@ class Head(nn.Module):
 class TwoStream(nn.Module):
     """A backbone for each stream (the frame; the flow image; perhaps the speeds); their pooled features feed the head.
 
-    Batch normalisation stays as pretrained: its modules never leave eval mode and its parameters take
-    no gradient (section 4.2 fine-tunes everything; the released code leaves batch normalisation out).
+    Batch normalisation stays as pretrained, in eval mode and without gradient, as released (section 4.2 tunes all).
     """
 
     def __init__(self, backbones: Sequence[nn.Module], head: Head):
@@ -133,14 +128,13 @@ class TwoStream(nn.Module):
             raise ValueError("expected a backbone for each stream, got none")
         self.backbones = nn.ModuleList(backbones)
         self.head = head
-        for module in self._normalisations():
-            module.requires_grad_(False)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> TwoStream:
         super().train(mode)
-        for module in self._normalisations():
-            module.eval()
+        for module in self.backbones.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval().requires_grad_(False)
         return self
 
     def pooled(self, images: Sequence[Tensor]) -> Tensor:
@@ -157,24 +151,15 @@ class TwoStream(nn.Module):
         """Logits of preprocessed images. Shape: (n, 3, S, S) a stream, (n, 80) -> (n, 1, 2 or 3)."""
         return self.head(self.pooled(images), bags)
 
-    def _normalisations(self):
-        return (m for m in self.backbones.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm))
-
 
 def confidence(logits: Tensor) -> Tensor:
-    """Confidence of the anomaly class. Shape: (n, 1, 2 or 3) -> (n,) in [0, 1], float32.
-
-    Of three classes it is the hard anomaly's probability: a suspicious frame raises no alarm (our reading).
-    """
+    """Confidence of the anomaly class (of three, the hard anomaly). Shape: (n, 1, 2 or 3) -> (n,) in [0, 1] float32."""
     logits = two_way(logits).float()
     return torch.sigmoid(logits[:, 0]) if logits.shape[1] == 1 else torch.softmax(logits, dim=1)[:, 1]
 
 
 def two_way(logits: Tensor) -> Tensor:
-    """The logits of (no anomaly, anomaly) where there are three classes, normal and suspicious taken together.
-
-    Shape: (n, 3) -> (n, 2), whose softmax gives the anomaly the probability that it has among three; others unchanged.
-    """
+    """Logits of (no anomaly, anomaly) of three classes: (n, 3) -> (n, 2), the anomaly as probable; others unchanged."""
     if logits.shape[1] != OUTPUTS["suspicious"]:
         return logits
     return torch.stack([torch.logsumexp(logits[:, :2].float(), dim=1), logits[:, 2].float()], dim=1)
@@ -183,16 +168,14 @@ def two_way(logits: Tensor) -> Tensor:
 def sample_losses(logits: Tensor, targets: Tensor) -> Tensor:
     """Cross-entropy of each sample, from logits in float32; training weighs it, hard mining ranks by it.
 
-    Shape: (n, 1 or 2), (n,) of 0 and 1, or (n, 3), (n, 3) -> (n,). Three classes take a distribution over them for each
-    sample (`fuzzy_targets`); raises ValueError for labels alone.
+    Shape: (n, 1 or 2), (n,) of 0 and 1 -> (n,). Three classes take (n, 3) `fuzzy_targets`, or raise ValueError.
     """
     logits = logits.float()
     if logits.shape[1] == OUTPUTS["suspicious"]:
         if targets.shape != logits.shape:
-            raise ValueError(
-                f"three classes take targets of shape {tuple(logits.shape)}, got {tuple(targets.shape)}; make them "
-                f"with fuzzy_targets, or compare two_way(logits) with labels"
-            )
+            got = f"of shape {tuple(logits.shape)}, got {tuple(targets.shape)}"
+            remedy = "make them with fuzzy_targets, or compare two_way(logits) with labels"
+            raise ValueError(f"three classes take targets {got}; {remedy}")
         return functional.cross_entropy(logits, targets.float(), reduction="none")
     if logits.shape[1] == 1:
         return functional.binary_cross_entropy_with_logits(logits[:, 0], targets.float(), reduction="none")
@@ -202,8 +185,7 @@ def sample_losses(logits: Tensor, targets: Tensor) -> Tensor:
 def fuzzy_targets(labels: Tensor, suspicion: Tensor) -> Tensor:
     """Memberships of (normal, suspicious, anomaly), which sum to 1. Shape: (n,), (n,) -> (n, 3), float32.
 
-    A hard anomaly is one wholly; of any other sample `suspicion` is suspicious and the rest normal (our reading of "a
-    fuzzy assignment", Petrocchi et al., section 6).
+    A hard anomaly is one wholly; of others `suspicion` is suspicious, the rest normal (our reading of section 6).
     """
     hard = (labels == 1).float()
     suspicious = (1 - hard) * suspicion.float()

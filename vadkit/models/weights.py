@@ -1,7 +1,6 @@
 """Weights files: read without running anything in them, and compared with what is expected before they are used.
 
-Every network of the project goes through here, so a file that is missing, damaged or another network's is always
-refused in the same words: which file, what was expected, the first differences, and where the right one is obtained.
+A file that is missing, damaged or another network's is always refused in the same words, with where to get the right.
 """
 
 from __future__ import annotations
@@ -23,16 +22,19 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 def read_state(path: Path, network: str, advice: str) -> dict[str, torch.Tensor]:
-    """The state dict in a file, out of the wrappers that published files have.
+    """The state dict in a file, out of {"state_dict": ...} and torch.nn.DataParallel's "module." before every name.
 
-    Unwraps {"state_dict": ...}, and the "module." that torch.nn.DataParallel puts before every name. advice: where
-    such a file is obtained, the end of every error. Raises WeightsError for a missing or damaged file, for one that
-    would run code, and for one that holds no dictionary of tensors.
+    advice: where to obtain it, which ends every error. Raises WeightsError for a missing or damaged file, one
+    that would run code, and one that holds no dictionary of tensors.
     """
     if not path.is_file():
         raise WeightsError(f"no file {path}, the weights of {network}; {advice}")
     try:
-        state = _arrays(path) if path.suffix == ".npz" else torch.load(path, map_location="cpu", weights_only=True)
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as file:
+                state = {name: torch.from_numpy(file[name]) for name in file.files}
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many types for files that are cut short or hold something else
         reason = " ".join(str(error).split())[:160]
         raise WeightsError(
@@ -41,10 +43,13 @@ def read_state(path: Path, network: str, advice: str) -> dict[str, torch.Tensor]
         ) from None
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise WeightsError(
-            f"{path} must hold a state dict of {network}, a dictionary of tensors, got {_described(state)}; {advice}"
-        )
+    got = "" if isinstance(state, dict) else f"a {type(state).__name__}"
+    for name, value in state.items() if not got else ():
+        if not isinstance(value, torch.Tensor):
+            got = f"a dict whose '{name}' is a {type(value).__name__}"
+            break
+    if got:
+        raise WeightsError(f"{path} must hold a state dict of {network}, a dictionary of tensors, got {got}; {advice}")
     if state and all(name.startswith("module.") for name in state):
         state = {name.removeprefix("module."): value for name, value in state.items()}
     return dict(state)
@@ -69,21 +74,3 @@ def differences(state: Mapping[str, torch.Tensor], expected: Shapes) -> list[str
     found += [f"{name} is unknown" for name in given if name not in wanted]
     other = [(name, shape) for name, shape in wanted.items() if given.get(name, shape) != shape]
     return found + [f"{name} has shape {given[name]}, expected {shape}" for name, shape in other]
-
-
-def shapes_of(network: torch.nn.Module) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of a network's own tensors."""
-    return {name: tuple(value.shape) for name, value in network.state_dict().items()}
-
-
-def _arrays(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors that `numpy.savez_compressed` wrote."""
-    with np.load(path, allow_pickle=False) as file:
-        return {name: torch.from_numpy(file[name]) for name in file.files}
-
-
-def _described(state: object) -> str:
-    if not isinstance(state, dict):
-        return f"a {type(state).__name__}"
-    odd = next(name for name, value in state.items() if not isinstance(value, torch.Tensor))
-    return f"a dict whose '{odd}' is a {type(state[odd]).__name__}"

@@ -18,7 +18,7 @@ from torch.nn import functional
 from vadkit.core.compute import one_thread
 from vadkit.core.errors import VadkitError
 from vadkit.core.progress import Progress
-from vadkit.models.joint import build_model
+from vadkit.models.joint import SequenceModel
 from vadkit.models.mil import Learner, ranking_loss
 from vadkit.systems.bags import padded
 from vadkit.systems.base import Epoch, derived_seed
@@ -224,7 +224,7 @@ def new_model(
     config: Config, name: str, feature_dim: int, classes: int, streams: int = 1
 ) -> tuple[nn.Module, torch.optim.Optimizer]:
     """An untrained model of config's size, and what trains it."""
-    model = build_model(name, feature_dim, classes, streams=streams, **sequence_options(config))
+    model = SequenceModel(name, feature_dim, classes, streams=streams, **sequence_options(config))
     return model, torch.optim.Adam(model.parameters(), lr=config.joint_lr, weight_decay=config.joint_weight_decay)
 
 

@@ -80,10 +80,10 @@ class SequenceSystem(BagSystem):
 
     def load(self, path: str | Path) -> nn.Module:
         """A trained model from a model's folder, in evaluation mode. Raises DataError where there is none."""
-        from vadkit.models.joint import build_model
+        from vadkit.models.joint import SequenceModel
         from vadkit.systems.record import read_facts, read_state
 
-        model = build_model(**read_facts(path, "model")["model"])
+        model = SequenceModel(**read_facts(path, "model")["model"])
         model.load_state_dict(read_state(path))
         return model.eval()
 

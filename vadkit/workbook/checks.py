@@ -124,9 +124,10 @@ def _detector(config: Config) -> Iterator[Finding]:
 
 
 def _weights(config: Config, network: str, title: str, remedy: str = "") -> Finding:
-    problem = pretrained.missing(config, network)
-    what = problem + remedy if problem else pretrained.note(config, network)
-    return Finding(f"{title}: {what}", problem=bool(problem))
+    try:
+        return Finding(f"{title}: {pretrained.note(config, network)}")
+    except VadkitError as error:
+        return Finding(f"{title}: {error}{remedy}", problem=True)
 
 
 def _video_networks(config: Config, notebooks: Sequence[Notebook]) -> Iterator[Finding]:
