@@ -6,24 +6,19 @@ A corpus of your own needs no change here: `register_corpus("mine", load)`, and 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-from vadkit.core.config import CORPORA
+from vadkit.core.config import CORPORA, Config
+from vadkit.core.progress import Progress
+from vadkit.corpora.video import Corpus
 
-if TYPE_CHECKING:
-    from vadkit.core.config import Config
-    from vadkit.core.progress import Progress
-    from vadkit.corpora.video import Corpus
-
-Load = Callable[["Config", "Progress | None"], "Corpus"]
+Load = Callable[[Config, Progress | None], Corpus]
 _registered: dict[str, Load] = {}
 
 
 def register_corpus(name: str, load: Load) -> None:
     """Make `corpus: <name>` known, in this process. Raises ValueError for a name that is taken by another reader.
 
-    load(config, progress): the corpus of `config.data_root` or of a place of its own; raises DataError, with the
-    remedy, where data are missing.
+    load(config, progress): the corpus of `config.data_root` or elsewhere; raises DataError with the remedy for no data.
     """
     if _registered.get(name, load) is not load or name in CORPORA - _registered.keys():
         raise ValueError(f"there is a corpus '{name}' already; give yours another name")
@@ -32,10 +27,7 @@ def register_corpus(name: str, load: Load) -> None:
 
 
 def load_corpus(config: Config, progress: Progress | None = None) -> Corpus:
-    """The corpus that `config.corpus` names. Raises DataError where data are missing, with the remedy.
-
-    progress: of long steps, as rendering the synthetic world is.
-    """
+    """The corpus that `config.corpus` names; progress: of long steps. Raises DataError for no data."""
     from vadkit.corpora import folder, synthetic, ucf_crime
 
     readers = {"synthetic": synthetic.load, "ucf_crime": ucf_crime.load, "folder": folder.load, **_registered}

@@ -1,8 +1,7 @@
 """Any collection of labelled clips: `<data_root>/<class>/<clip>`, or a `clips.csv` that lists them.
 
-There are no official lists: every video has the split "all", and `vadkit.corpora.splits.grouped_folds` cuts
-folds by source. Without a CSV nobody has said which clips are cuts of one recording, so folds are by clip,
-and a score on them is too good wherever a recording was cut (the corpus says so in its problems).
+Every video has the split "all": there are no official lists, so `splits.grouped_folds` cuts folds by source. Without a
+CSV folds are by clip, and a score is too good wherever a recording was cut (the corpus says so in its problems).
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 import csv
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,11 +33,10 @@ EXPECTED = f"""expected either
 
 
 def load(config: Config, progress: Progress | None = None) -> Corpus:
-    """The labelled clips below `config.data_root`.
+    """The labelled clips below `config.data_root`; spans are None (all is anomalous) unless the CSV has some.
 
-    An anomalous clip's `intervals` is None (the whole clip carries its label) unless the CSV gives spans.
-    Raises DataError where nothing usable is found, where no class or no anomalous class can be told from the
-    folders' names, and under `config.strict` for the first clip that is left out.
+    Raises DataError where nothing usable is found, where no class or no anomalous class can be told from the folders'
+    names, and under `config.strict` for the first clip that is left out.
     """
     root = resolve(config.data_root)
     if not root.is_dir():
@@ -56,20 +55,12 @@ def load(config: Config, progress: Progress | None = None) -> Corpus:
     return Corpus("folder", tuple(videos), tuple(reader.problems))
 
 
-def is_normal(folder: str, others: frozenset[str] | set[str] = frozenset()) -> bool:
+def is_normal(folder: str, others: Iterable[str] = ()) -> bool:
     """Whether a class folder's name says that nothing anomalous happens: Normal..., noFight, non_violence, or `no`
     in front of another class folder's name (noTheft beside Theft)."""
-    plain = _plain(folder)
-    others = {_plain(other) for other in others}
-    return (
-        plain.startswith("normal")
-        or plain in NEGATIVE_NAMES
-        or any(plain in (f"no{o}", f"non{o}", f"not{o}") for o in others if o)
-    )
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())
+    plain, *others = (re.sub(r"[^a-z0-9]", "", name.lower()) for name in (folder, *others))
+    negated = {no + other for no in ("no", "non", "not") for other in others if other}
+    return plain.startswith("normal") or plain in NEGATIVE_NAMES | negated
 
 
 def _found(root: Path) -> list[Path]:
@@ -78,12 +69,8 @@ def _found(root: Path) -> list[Path]:
         below[:] = sorted(name for name in below if not name.startswith("."))
         if len(Path(folder).relative_to(root).parts) > 8:  # a link back up; no real tree is that deep
             raise DataError(f"{folder}: folders nest more than 8 deep; a link may lead back up: remove it")
-        paths += [
-            Path(folder, name)
-            for name in sorted(files)
-            if Path(name).suffix.lower() in VIDEO_SUFFIXES and not name.startswith(".")
-        ]
-    return sorted(paths)
+        paths += [Path(folder, name) for name in files if not name.startswith(".")]
+    return sorted(path for path in paths if path.suffix.lower() in VIDEO_SUFFIXES)
 
 
 @dataclass
@@ -135,8 +122,7 @@ class _Reader(Findings):
                 spans = (vatic.merge(row.spans) or None) if row.label else ()
                 name = self._name(row.path)
                 self._add(videos, row.where, Video(name, row.path, category, "all", row.source or name, spans))
-        extra = set(clips) - {row.path for row in rows}
-        if extra:
+        if extra := set(clips) - {row.path for row in rows}:
             self.note(listed, f"{len(extra)} clips in the folders are not listed and not used, the first: {min(extra)}")
         if not has_sources:
             self.note(listed, f"no column source: {BY_CLIP}")
@@ -150,21 +136,15 @@ class _Reader(Findings):
         try:
             with open(listed, newline="", encoding="utf-8-sig") as file:
                 reader = csv.DictReader(file, skipinitialspace=True)
-                columns = [(name or "").strip() for name in reader.fieldnames or ()]
-                reader.fieldnames = columns
-                unknown = sorted(set(columns) - set(COLUMNS))
+                columns = reader.fieldnames = [(name or "").strip() for name in reader.fieldnames or ()]
                 if not {"path", "label"} <= set(columns) or ("start" in columns) != ("end" in columns):
                     expected = f"expected the columns {','.join(COLUMNS)}, the first two at least"
                     raise DataError(f"{listed}, line 1: {expected}, got {','.join(columns) or 'nothing'}")
-                if unknown:
+                if unknown := sorted(set(columns) - set(COLUMNS)):
                     self.note(f"{listed}, line 1", f"the columns {', '.join(unknown)} are not used")
                 for fields in reader:
-                    where = f"{listed}, line {reader.line_num}"
                     try:
-                        row = self._row(where, fields)
-                        before = rows.setdefault(row.path, row)
-                        if before is not row:
-                            self._join(before, row)
+                        self._take(rows, f"{listed}, line {reader.line_num}", fields)
                     except AnnotationError as error:
                         broken.add(self.root / (fields.get("path") or "").strip())
                         self.leave_out(error.where, error.what)
@@ -172,45 +152,40 @@ class _Reader(Findings):
             raise DataError(f"{listed}: expected a CSV in UTF-8, got other bytes; save it as UTF-8") from None
         return [row for path, row in rows.items() if path not in broken], "source" in columns
 
-    def _row(self, where: str, fields: dict[str, str | None]) -> _Row:
-        values = {name: (fields.get(name) or "").strip() for name in COLUMNS}
-        path, label, source, start, end, category = values.values()
+    def _take(self, rows: dict[Path, _Row], where: str, fields: dict[str, str | None]) -> None:
+        """Check a line, and add it to the rows, or its span to the row of its clip."""
+        path, label, source, start, end, category = ((fields.get(name) or "").strip() for name in COLUMNS)
 
-        def check(fits: bool, expected: str, got: object) -> None:
+        def check(fits: bool, expected: str) -> None:
             if not fits:
-                raise AnnotationError(where, f"expected {expected}, got {got}")
+                raise AnnotationError(where, f"expected {expected}")
 
-        check(bool(path) and None not in fields, "a path and one value a column", [v for v in fields.values() if v])
-        check(label in ("0", "1"), "the label 0 (normal) or 1 (anomalous)", repr(label))
+        got = [v for v in fields.values() if v]
+        check(bool(path) and None not in fields, f"a path and one value a column, got {got}")
+        check(label in ("0", "1"), f"the label 0 (normal) or 1 (anomalous), got {label!r}")
         fits = not category or (label == "0") == is_normal(category)
-        check(fits, f"a category that fits label {label}", repr(category))
+        check(fits, f"a category that fits label {label}, got {category!r}")
         spans = []
         if start or end:
             fits = start.isdecimal() and end.isdecimal() and int(start) < int(end)
-            check(fits, "frame numbers 0 <= start < end", f"{start!r} and {end!r}")
+            check(fits, f"frame numbers 0 <= start < end, got {start!r} and {end!r}")
             spans = [(int(start), int(end))]
-        return _Row(self.root / path.replace("\\", "/"), where, int(label), source, category, spans)
-
-    def _join(self, before: _Row, row: _Row) -> None:
-        if (before.label, before.source, before.category) != (row.label, row.source, row.category):
-            expected = f"expected label, source and category as on {before.where} for the same clip"
-            raise AnnotationError(row.where, f"{expected}, got others")
-        if not (before.spans and row.spans):
-            listed = f"the clip is listed on {before.where} already"
-            raise AnnotationError(row.where, f"{listed}; a second line must add a span to a first one")
-        before.spans += row.spans
+        row = _Row(self.root / path.replace("\\", "/"), where, int(label), source, category, spans)
+        before = rows.setdefault(row.path, row)
+        if before is not row:
+            same = (before.label, before.source, before.category) == (row.label, source, category)
+            check(same, f"label, source and category as on {before.where} for the same clip, got others")
+            if not (before.spans and spans):
+                listed = f"the clip is listed on {before.where} already"
+                raise AnnotationError(where, f"{listed}; a second line must add a span to a first one")
+            before.spans += spans
 
     def _add(self, videos: dict[str, Video], where: str, video: Video) -> None:
-        if video.name in videos:
-            self.leave_out(
-                where, f"{video.path} has the name {video.name}, as has {videos[video.name].path}; rename one of them"
-            )
-        else:
-            videos[video.name] = video
+        if video is not (first := videos.setdefault(video.name, video)):
+            what = f"{video.path} has the name {video.name}, as has {first.path}"
+            self.leave_out(where, f"{what}; rename one of them")
 
     def _name(self, path: Path) -> str:
-        try:
-            path = path.relative_to(self.root)
-        except ValueError:
-            pass  # listed by an absolute path: the whole of it names the clip
-        return path.with_suffix("").as_posix()
+        """Of the place below the root; all of a path that was listed from elsewhere."""
+        inside = path.relative_to(self.root) if path.is_relative_to(self.root) else path
+        return inside.with_suffix("").as_posix()

@@ -1,7 +1,6 @@
 """Splits that keep a source whole: cuts of one recording never stand on two sides.
 
-Clips of one source share camera, place and people; a split that divides them lets a model recognise
-the place instead of the event, and its score on "unseen" clips is too good.
+They share camera, place and people: divided, they let a model recognise the place, and its score is too good.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ def train_cut(videos: Sequence[Video], fraction: float, seed: int = 0) -> tuple[
     """
     if not 0.0 <= fraction <= 1.0:
         raise ValueError(f"fraction must be in [0, 1], got {fraction}")
-    held = _held_sources(videos, fraction, seed) if fraction > 0 else set()
+    held = _held_sources(videos, fraction, seed) if fraction > 0 and videos else set()
     return tuple(v for v in videos if v.source not in held), tuple(v for v in videos if v.source in held)
 
 
@@ -43,24 +42,19 @@ def grouped_folds(videos: Sequence[Video], folds: int, seed: int, validation_fra
     if folds < 2:
         raise ValueError(f"cross-validation needs at least 2 folds, got {folds}")
     if not 0.0 < validation_fraction < 1.0:
-        raise DataError(
-            f"validation_fraction must lie between 0 and 1 to leave videos on both sides, got {validation_fraction}"
-        )
+        expected = "must lie between 0 and 1 to leave videos on both sides"
+        raise DataError(f"validation_fraction {expected}, got {validation_fraction}")
     _check_sources(videos, folds)
     reason = ""
     for attempt in range(ATTEMPTS):
-        dealt = []
-        for rest, test in _deal(videos, folds, np.random.default_rng([seed, attempt]).integers(2**31)):
-            train, val = train_cut(rest, validation_fraction, seed)
-            dealt.append((train, val, test))
+        state = int(np.random.default_rng([seed, attempt]).integers(2**31))
+        dealt = [(*train_cut(rest, validation_fraction, seed), test) for rest, test in _deal(videos, folds, state)]
         reason = _one_class_side(dealt)
         if not reason:
             return dealt
     counts = ", ".join(f"{n} sources with {LABELS[label]} videos" for label, n in _sources_of(videos).items())
-    raise DataError(
-        f"no {folds} folds by source with both classes on every side in {ATTEMPTS} shuffles: {reason}; "
-        f"there are {counts}; use fewer folds, or give more sources"
-    )
+    what = f"no {folds} folds by source with both classes on every side in {ATTEMPTS} shuffles"
+    raise DataError(f"{what}: {reason}; there are {counts}; use fewer folds, or give more sources")
 
 
 def _held_sources(videos: Sequence[Video], fraction: float, seed: int) -> set[str]:
@@ -72,8 +66,7 @@ def _held_sources(videos: Sequence[Video], fraction: float, seed: int) -> set[st
     # per source: videos of each category, then of each label
     counts = np.zeros((len(names), len(categories) + 2))
     for video in videos:
-        counts[row[video.source], column[video.category]] += 1
-        counts[row[video.source], len(categories) + video.label] += 1
+        counts[row[video.source], [column[video.category], len(categories) + video.label]] += 1
     total = counts.sum(0)
     target, weight = fraction * total, 1.0 / np.maximum(total, 1)
     labels, present = counts[:, -2:], total[-2:] > 0
@@ -84,10 +77,9 @@ def _held_sources(videos: Sequence[Video], fraction: float, seed: int) -> set[st
         leaves_both = np.all((total[-2:] - held[-2:] - labels > 0) | ~present, axis=1)
         cost = (((held + counts - target) ** 2) * weight).sum(1)
         cost[taken | ~candidates | ~leaves_both] = np.inf
-        best = int(np.argmin(cost)) if len(cost) else 0
-        if not len(cost) or not np.isfinite(cost[best]):
-            return False
-        if must_gain and cost[best] >= (((held - target) ** 2) * weight).sum() - 1e-9:
+        best = int(np.argmin(cost))
+        enough = (((held - target) ** 2) * weight).sum() - 1e-9 if must_gain else np.inf
+        if cost[best] >= enough:
             return False
         held, taken[best] = held + counts[best], True
         return True
@@ -103,7 +95,7 @@ def _held_sources(videos: Sequence[Video], fraction: float, seed: int) -> set[st
 def _deal(videos: Sequence[Video], folds: int, state: int) -> list[tuple[tuple[Video, ...], tuple[Video, ...]]]:
     from sklearn.model_selection import StratifiedGroupKFold
 
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=int(state))
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=state)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # few members in a class: _check_sources says it better
         pairs = list(splitter.split(np.zeros(len(videos)), [v.label for v in videos], [v.source for v in videos]))
@@ -118,10 +110,8 @@ def _check_sources(videos: Sequence[Video], folds: int) -> None:
     needed = max(folds, 3)  # one a fold; and test, validation and training each take one
     for label, count in _sources_of(videos).items():
         if count < needed:
-            raise DataError(
-                f"{folds} folds by source need at least {needed} sources with {LABELS[label]} videos, got {count}; "
-                "use fewer folds, or give more sources"
-            )
+            expected = f"need at least {needed} sources with {LABELS[label]} videos, got {count}"
+            raise DataError(f"{folds} folds by source {expected}; use fewer folds, or give more sources")
 
 
 def _one_class_side(folds: list[Sides]) -> str:

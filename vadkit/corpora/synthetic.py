@@ -1,8 +1,6 @@
 """The demo's corpus: a procedural CCTV world, rendered once and laid out as UCF-Crime and UCFCrime2Local are.
 
-On disk it is what the real data are: the same folders, names, split lists and Vatic files, so the same
-reader reads it. `UCFCrime2Local/sources.csv` adds each video's camera: several videos share one, and no
-camera stands on both sides of a split.
+The same reader reads it. `UCFCrime2Local/sources.csv` adds each video's camera, which never stands on two sides.
 """
 
 from __future__ import annotations
@@ -21,34 +19,26 @@ from vadkit.corpora import vatic
 from vadkit.corpora.ucf_crime import read_tree
 from vadkit.corpora.video import NORMAL, Corpus
 
-Rendered = dict[str, tuple[list[str], list[tuple[int, int]]]]  # by video: Vatic lines, hard spans in frames
-
 
 def load(config: Config, progress: Progress | None = None) -> Corpus:
-    """The synthetic corpus of `config`, rendered first where the cache does not hold it.
+    """The synthetic corpus of `config`, rendered where the cache does not hold it. Raises DataError as the reader.
 
     Splits: "train", "val", "test" from UCFCrime2Local's six classes, "unseen" from the other seven.
-    progress: called with (done, total, what) while rendering. Raises DataError as the reader does.
     """
     return replace(read_tree(world_root(config, progress), config), name="synthetic")
 
 
 def world_root(config: Config, progress: Progress | None = None) -> Path:
     """The rendered world's folder, in UCF-Crime's layout."""
-    key = {
-        "seed": config.world_seed,
-        "train_videos": config.world_train_videos,
-        "test_videos": config.world_test_videos,
-        "seconds": config.world_seconds,
-        "code": code_version(__name__),
-    }
+    key = {"seed": config.world_seed, "seconds": config.world_seconds, "code": code_version(__name__)}
+    key |= {"train_videos": config.world_train_videos, "test_videos": config.world_test_videos}
     return Store(config.cache_dir).fetch("world", key, lambda folder: render_world(folder, config, progress))
 
 
 def render_world(folder: Path, config: Config, progress: Progress | None = None) -> None:
     """Render every video into `folder` and write the lists and annotations beside them."""
     plans = plan_world(config.world_seed, config.world_train_videos, config.world_test_videos, config.world_seconds)
-    found: Rendered = {}
+    found = {}  # by video: Vatic lines, hard spans in frames
     for done, (name, *facts) in enumerate(each(_render, [(plan, folder) for plan in plans], config.workers), 1):
         found[name] = tuple(facts)
         if progress is not None:
@@ -71,8 +61,7 @@ def _render(plan: Plan, folder: Path) -> tuple[str, list[str], list[tuple[int, i
 
     stage = stage_of(plan)
     renderer = Renderer(stage, plan.seed)
-    lines: list[tuple[int, int, str]] = []
-    hard_frames: list[int] = []
+    lines, hard_frames = [], []
 
     def frames():
         for frame in range(renderer.frames):
@@ -82,9 +71,9 @@ def _render(plan: Plan, folder: Path) -> tuple[str, list[str], list[tuple[int, i
             soft = bool(stage.hard) and stage.soft[0] <= t < stage.soft[1]
             boxes = {who: clip(box) for who, box in people.items()} if hard or soft else {}
             seen = {who: box for who, box in boxes.items() if box}
-            for who, (x1, y1, x2, y2) in seen.items():
-                line = f'{who} {x1} {y1} {x2} {y2} {frame} {int(not hard)} 0 0 "{plan.category}"'
-                lines.append((who, frame, line))
+            for who, box in seen.items():
+                corners = " ".join(map(str, box))
+                lines.append((who, frame, f'{who} {corners} {frame} {int(not hard)} 0 0 "{plan.category}"'))
             if hard and (seen or plan.split == "unseen"):
                 hard_frames.append(frame)
             yield image
@@ -100,7 +89,7 @@ def clip(box: tuple[float, float, float, float]) -> tuple[int, int, int, int] | 
     return (x1, y1, x2, y2) if x2 - x1 >= 6 and y2 - y1 >= 6 else None
 
 
-def write_lists(root: Path, plans: list[Plan], found: Rendered) -> None:
+def write_lists(root: Path, plans: list[Plan], found: dict[str, tuple[list[str], list[tuple[int, int]]]]) -> None:
     """UCFCrime2Local's lists and Vatic files for its six classes; the official lists for all; the cameras."""
     local = root / "UCFCrime2Local"
     tests = [plan for plan in plans if plan.split != "train"]

@@ -1,8 +1,7 @@
 """UCF-Crime on disk, with UCFCrime2Local's annotations where they are: one reader for real and synthetic trees.
 
-Videos, lists and annotations are found by name anywhere below the root, so the official layout, the parts
-of the official archives and a tree moved by hand are all read. UCFCrime2Local's lists come first; without
-them the official lists and their temporal annotation serve.
+Videos, lists and annotations are found by name anywhere below the root. UCFCrime2Local's lists come first; without them
+the official lists and their temporal annotation serve.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -26,6 +25,8 @@ OFFICIAL_TRAIN, OFFICIAL_TEST, TEMPORAL = "anomaly_train.txt", "anomaly_test.txt
 NAME = re.compile(r"([A-Za-z]+(?:_[A-Za-z]+)*)_?\d+")  # class, then a number: Assault018, Normal_Videos_006
 
 Spans = tuple[tuple[int, int], ...]
+# An anomalous video's (spans or None, Vatic file or None); raises AnnotationError where it is unusable.
+_Finder = Callable[["_Tree", "_Entry"], tuple[Spans | None, Path | None]]
 
 EXPECTED = """expected below it
   videos, any folders:  Anomaly-Videos/<Class>/<Name>_x264.mp4, Training_Normal_Videos_Anomaly/,
@@ -69,12 +70,10 @@ def load(config: Config, progress: Progress | None = None) -> Corpus:
 def read_tree(root: str | Path, config: Config) -> Corpus:
     """Videos, splits and hard-anomaly spans of a UCF-Crime tree; see the module's text for what is looked for.
 
-    With UCFCrime2Local, its lists are train and test, its Vatic files the spans; videos of the official lists whose
-    class it does not train on are "unseen" (all of them, section 4.7 of Petrocchi et al.), with their temporal
-    annotation where there is one, and so are official normal test videos that it does not list. Without it,
-    official training videos carry their video-level label only. Validation follows `config.validation`.
-    Raises DataError where tree or lists are missing, where not one listed video is there, and under
-    `config.strict` for the first unusable video.
+    With UCFCrime2Local, its lists are train and test, its Vatic files the spans; officially listed videos of classes
+    that it does not train on are "unseen" (section 4.7 of Petrocchi et al.), and so are normal test videos that it does
+    not list. Without it, official training videos have their label only. Validation follows `config.validation`. Raises
+    DataError for missing lists, for no video, and under `config.strict` for the first unusable one.
     """
     root = Path(root)
     if not root.is_dir():
@@ -83,24 +82,26 @@ def read_tree(root: str | Path, config: Config) -> Corpus:
     local = LOCAL_TRAIN in tree.texts or LOCAL_TEST in tree.texts
     if local:
         train, test = _lists(tree, LOCAL_TRAIN, LOCAL_TEST)
-        spans, listed = _vatic_spans(tree), {e.name for e in (*train, *test)}
+        find, listed = _vatic_spans, {e.name for e in (*train, *test)}
         unseen = _unseen(tree, {e.category for e in train}, listed)
     else:
         train, test = _lists(tree, OFFICIAL_TRAIN, OFFICIAL_TEST)
-        spans, unseen = _temporal_spans(tree, test_names={e.name for e in test}), []
+        find, unseen = _temporal_spans(tree, test_names={e.name for e in test}), []
     temporal = _temporal_spans(tree, test_names=set()) if unseen else None
     sources = _sources(tree)
-    parity = config.validation == "test_parity"
-    videos = [v for e in train if (v := _video(tree, e, "train", spans, sources))]
-    for position, entry in enumerate(test):  # parity counts listed lines, so that a missing video moves no other
-        side = "val" if parity and position % 2 else "test"
-        videos += [v] if (v := _video(tree, entry, side, spans, sources)) else []
-    videos += [v for e in unseen if (v := _video(tree, e, "unseen", temporal, sources))]
+    # parity counts listed lines, so that a missing video moves no other
+    sides = ("test", "val") if config.validation == "test_parity" else ("test", "test")
+    entries = [(e, "train", find) for e in train] + [(e, sides[n % 2], find) for n, e in enumerate(test)]
+    entries += [(e, "unseen", temporal) for e in unseen]
+    videos = [v for entry in entries if (v := _video(tree, *entry, sources))]
     if not videos:
-        listed = len(train) + len(test) + len(unseen)
-        raise DataError(f"none of the {listed} usable listed videos is below {root}; {_first(tree)}{EXPECTED}")
-    if not parity:
-        videos = _cut_validation(videos, config)
+        lost = [p for p in tree.problems if p.left_out]
+        first = f"the first of {len(lost)} problems: {lost[0].where}: {lost[0].what}; " if lost else ""
+        raise DataError(f"none of the {len(entries)} usable listed videos is below {root}; {first}{EXPECTED}")
+    if config.validation != "test_parity":
+        _, held = splits.train_cut([v for v in videos if v.split == "train"], config.validation_fraction)
+        names = {v.name for v in held}
+        videos = [replace(v, split="val") if v.split == "train" and v.name in names else v for v in videos]
     _check_sides(tree, videos)
     return Corpus("ucf_crime", tuple(videos), tuple(tree.problems), "UCFCrime2Local" if local else "official")
 
@@ -116,41 +117,32 @@ def video_name(text: str) -> str:
 def category_of(name: str) -> str | None:
     """Class of a name such as Assault018 or Normal_Videos_006 (Normal); None where it has another form."""
     match = NAME.fullmatch(name)
-    if match is None:
-        return None
-    return NORMAL if match[1].lower().startswith("normal") else match[1]
+    return match and (NORMAL if match[1].lower().startswith("normal") else match[1])
 
 
 def _walk(root: Path, strict: bool) -> _Tree:
     tree, seen = _Tree(root, strict), set()
+    found: list[Path] = []
     for folder, below, files in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
-        if real in seen:  # a link back up
-            below.clear()
-            continue
+        # not again through a link back up
+        below[:] = [] if real in seen else sorted(name for name in below if not name.startswith("."))
+        found += [] if real in seen else [Path(folder, name) for name in files if not name.startswith(".")]
         seen.add(real)
-        below[:] = sorted(name for name in below if not name.startswith("."))
-        for name in sorted(files):
-            path = Path(folder, name)
-            if name.startswith("."):
-                continue
-            if path.suffix.lower() in VIDEO_SUFFIXES:
-                tree.videos.setdefault(video_name(name), []).append(path)
-            elif path.suffix.lower() in (".txt", ".csv"):
-                tree.texts.setdefault(name.lower(), []).append(path)
-                tree.vatic.setdefault(video_name(name), []).append(path)
-    for found in (tree.videos, tree.texts, tree.vatic):
-        for paths in found.values():
-            paths.sort()
+    for path in sorted(found):
+        if path.suffix.lower() in VIDEO_SUFFIXES:
+            tree.videos.setdefault(video_name(path.name), []).append(path)
+        elif path.suffix.lower() in (".txt", ".csv"):
+            tree.texts.setdefault(path.name.lower(), []).append(path)
+            tree.vatic.setdefault(video_name(path.name), []).append(path)
     return tree
 
 
 def _lists(tree: _Tree, train_file: str, test_file: str) -> tuple[list[_Entry], list[_Entry]]:
-    paths = [tree.one(tree.texts, name) for name in (train_file, test_file)]
-    missing = [name for name, path in zip((train_file, test_file), paths, strict=True) if path is None]
-    if missing:
+    paths = {name: tree.one(tree.texts, name) for name in (train_file, test_file)}
+    if missing := [name for name, path in paths.items() if path is None]:
         raise DataError(f"no {' and no '.join(missing)} (any case) below {tree.root}; {EXPECTED}")
-    train, test = (_read_list(tree, path) for path in paths)
+    train, test = (_read_list(tree, path) for path in paths.values())
     tested = {e.name for e in test}
     for entry in train:
         if entry.name in tested:
@@ -187,38 +179,25 @@ def _unseen(tree: _Tree, trained: set[str], listed: set[str]) -> list[_Entry]:
     return list(entries.values())
 
 
-# Finds an anomalous video's (spans or None, Vatic file or None); raises AnnotationError where it is unusable.
-_Finder = Callable[[_Entry], tuple[Spans | None, Path | None]]
-
-
-def _vatic_spans(tree: _Tree) -> _Finder:
-    def find(entry: _Entry) -> tuple[Spans | None, Path | None]:
-        path = tree.one(tree.vatic, entry.name)
-        if path is None:
-            expected = f"UCFCrime2Local/annotations/{entry.name}.txt"
-            raise AnnotationError(entry.where, f"{entry.name} has no Vatic file; expected {expected}")
-        return vatic.intervals(path), path
-
-    return find
+def _vatic_spans(tree: _Tree, entry: _Entry) -> tuple[Spans, Path]:
+    path = tree.one(tree.vatic, entry.name)
+    if path is None:
+        expected = f"UCFCrime2Local/annotations/{entry.name}.txt"
+        raise AnnotationError(entry.where, f"{entry.name} has no Vatic file; expected {expected}")
+    return vatic.intervals(path), path
 
 
 def _temporal_spans(tree: _Tree, test_names: set[str]) -> _Finder:
     """Spans of the official temporal annotation; None for a video outside it that is not in `test_names`."""
     path = tree.one(tree.texts, TEMPORAL)
-    found: dict[str, Spans | AnnotationError] = {}
-    for number, line in vatic.numbered_lines(path) if path else []:
-        try:
-            found[video_name(line.split()[0])] = temporal_spans(f"{path}, line {number}", line)
-        except AnnotationError as error:
-            found[video_name(line.split()[0])] = error
+    lines = {video_name(line.split()[0]): (n, line) for n, line in (vatic.numbered_lines(path) if path else ())}
     if path is None:
         means = "anomalous test videos carry their label on every frame, and frame-level figures say little"
         tree.note(tree.root, f"no {TEMPORAL} (any case): {means}")
 
-    def find(entry: _Entry) -> tuple[Spans | None, Path | None]:
-        spans = found.get(entry.name)
-        if isinstance(spans, AnnotationError):
-            raise spans
+    def find(tree: _Tree, entry: _Entry) -> tuple[Spans | None, None]:
+        number, line = lines.get(entry.name, (0, ""))
+        spans = temporal_spans(f"{path}, line {number}", line) if line else None
         if path and not spans and entry.name in test_names:
             expected = f"a line with the spans of the listed test video {entry.name}"
             raise AnnotationError(str(path), f"expected {expected}, got none")
@@ -230,15 +209,13 @@ def _temporal_spans(tree: _Tree, test_names: set[str]) -> _Finder:
 def temporal_spans(where: str, line: str) -> Spans:
     """Half-open spans from 0 of one line `<video> <class> start end start end`, where -1 -1 stands for no span.
 
-    Our reading: the numbers are 1-based and inclusive (the annotation comes from a MATLAB evaluation), so
-    165 240 becomes [164, 240). A reading from 0 moves one frame at each start. Raises AnnotationError.
+    Our reading: 1-based and inclusive (a MATLAB evaluation's), so 165 240 becomes [164, 240). Raises AnnotationError.
     """
-    fields = line.split()
     try:
-        numbers = [int(text) for text in fields[2:]]
+        numbers = [int(text) for text in line.split()[2:]]
     except ValueError:
         numbers = []
-    if len(fields) != 6 or len(numbers) != 4:
+    if len(numbers) != 4:
         expected = "six fields, <video> <class> start end start end"
         raise AnnotationError(where, f"expected {expected}, got {line[:120]!r}")
     spans = []
@@ -251,20 +228,17 @@ def temporal_spans(where: str, line: str) -> Spans:
     return vatic.merge(spans)
 
 
-def _video(tree: _Tree, entry: _Entry, split: str, spans: _Finder | None, sources: dict[str, str]) -> Video | None:
+def _video(tree: _Tree, entry: _Entry, split: str, find: _Finder | None, sources: dict[str, str]) -> Video | None:
     path = tree.one(tree.videos, entry.name)
     if path is None:
         remedy = f"add {entry.name}_x264.mp4, or take it off the list"
         tree.leave_out(entry.where, f"listed video {entry.name} is not below {tree.root}; {remedy}")
         return None
-    intervals: Spans | None = ()
-    boxes: Path | None = None
-    if entry.category != NORMAL and spans is not None:
-        try:
-            intervals, boxes = spans(entry)
-        except AnnotationError as error:
-            tree.leave_out(error.where, f"{error.what} ({entry.name})")
-            return None
+    try:
+        intervals, boxes = find(tree, entry) if entry.category != NORMAL else ((), None)
+    except AnnotationError as error:
+        tree.leave_out(error.where, f"{error.what} ({entry.name})")
+        return None
     return Video(entry.name, path, entry.category, split, sources.get(entry.name, entry.name), intervals, boxes)
 
 
@@ -279,36 +253,19 @@ def _sources(tree: _Tree) -> dict[str, str]:
         if not {"name", "source"} <= set(rows.fieldnames or ()):
             got = ",".join(rows.fieldnames or ()) or "an empty file"
             raise DataError(f"{path}: expected the columns name,source; got {got}")
-        return {
-            video_name(row["name"].strip()): (row["source"] or "").strip() or row["name"] for row in rows if row["name"]
-        }
-
-
-def _cut_validation(videos: Iterable[Video], config: Config) -> list[Video]:
-    videos = list(videos)
-    _, held = splits.train_cut([v for v in videos if v.split == "train"], config.validation_fraction)
-    names = {v.name for v in held}
-    return [replace(v, split="val") if v.split == "train" and v.name in names else v for v in videos]
+        named = [(row["name"], (row["source"] or "").strip()) for row in rows if row["name"]]
+        return {video_name(name.strip()): source or name for name, source in named}
 
 
 def _check_sides(tree: _Tree, videos: list[Video]) -> None:
     for split in ("train", "val", "test"):
         labels = {v.label for v in videos if v.split == split}
-        for label, kind in ((0, "normal"), (1, "anomalous")):
+        for label, kind in splits.LABELS.items():
             if label not in labels:
                 tree.note(tree.root, f"the {split} side has no {kind} video")
     places: dict[str, set[str]] = {}
     for video in videos:
         places.setdefault(video.source, set()).add("training" if video.split == "train" else "evaluation")
-    shared = sorted(source for source, sides in places.items() if len(sides) > 1)
-    if shared:
-        tree.note(
-            tree.root,
-            f"{len(shared)} sources have videos in training and in evaluation, as the lists say: "
-            + ", ".join(shared[:5]),
-        )
-
-
-def _first(tree: _Tree) -> str:
-    lost = [p for p in tree.problems if p.left_out]
-    return f"the first of {len(lost)} problems: {lost[0].where}: {lost[0].what}; " if lost else ""
+    if shared := sorted(source for source, sides in places.items() if len(sides) > 1):
+        what = f"{len(shared)} sources have videos in training and in evaluation, as the lists say"
+        tree.note(tree.root, f"{what}: {', '.join(shared[:5])}")

@@ -36,10 +36,7 @@ class Box:
 
 
 def parse(path: str | Path) -> tuple[Box, ...]:
-    """Every box of a Vatic file, in its order; blank lines do not count.
-
-    Raises AnnotationError (a DataError) naming file, line, what was expected and what came.
-    """
+    """Every box of a Vatic file, in its order. Raises AnnotationError naming file, line, what was expected and came."""
     return tuple(_box(path, number, text) for number, text in numbered_lines(path))
 
 
@@ -53,37 +50,31 @@ def boxes(path: str | Path) -> dict[int, list[Box]]:
 
 
 def intervals(path: str | Path) -> tuple[tuple[int, int], ...]:
-    """Hard-anomaly spans [start, end), 0-based: frames where any track is seen.
+    """Hard-anomaly spans [start, end), 0-based: frames where any track is seen (section 4.1; as released).
 
     Raises AnnotationError where a line is malformed, or where no line has lost = 0.
-    Source: Petrocchi et al., section 4.1 (lost flag), frames over all tracks as released.
     """
     spans = merge((frame, frame + 1) for frame in boxes(path))
     if not spans:
-        raise AnnotationError(
-            str(path), "expected at least one frame with lost = 0, got none; an anomalous video needs one"
-        )
+        expected = "expected at least one frame with lost = 0, got none; an anomalous video needs one"
+        raise AnnotationError(str(path), expected)
     return spans
 
 
 def merge(spans: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     """Half-open spans, sorted, with overlapping and touching ones joined; empty ones dropped."""
     merged: list[tuple[int, int]] = []
-    for start, end in sorted(spans):
-        if end <= start:
-            continue
+    for start, end in sorted(span for span in spans if span[0] < span[1]):
         if merged and start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-        else:
-            merged.append((start, end))
+            start, end = merged[-1][0], max(end, merged.pop()[1])
+        merged.append((start, end))
     return tuple(merged)
 
 
 def clip_intervals(video: Video, frames: int, slack: int) -> tuple[Video, Problem | None]:
     """Fit a video's spans into its decoded frames; what passes the end by at most `slack` frames is cut and noted.
 
-    Raises DataError where they pass it by more, or where nothing is left: then video and annotation do not
-    belong together. Our reading: neither paper says what becomes of annotations past the end.
+    Raises DataError where they pass it by more or nothing is left: the annotation is of another video (our reading).
     """
     last = max((end for _, end in video.intervals or ()), default=0)
     if last <= frames:
@@ -92,10 +83,8 @@ def clip_intervals(video: Video, frames: int, slack: int) -> tuple[Video, Proble
     kept = merge((start, min(end, frames)) for start, end in video.intervals or ())
     facts = f"{video.name} is annotated up to frame {last}, {video.path} decodes to {frames} frames"
     if last - frames > slack or not kept:
-        raise DataError(
-            f"{where}: {facts}: expected at most {slack} frames more (annotation_slack_frames); "
-            "the video may be truncated or of another frame rate: fetch it again, or take it off the lists"
-        )
+        remedy = "the video may be truncated or of another frame rate: fetch it again, or take it off the lists"
+        raise DataError(f"{where}: {facts}: expected at most {slack} frames more (annotation_slack_frames); {remedy}")
     problem = Problem(where, f"{facts}; the annotation is cut at the last frame", left_out=False)
     return replace(video, intervals=kept), problem
 

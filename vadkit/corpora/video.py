@@ -1,7 +1,4 @@
-"""One description of a video and of a corpus, wherever they come from.
-
-The number of a video's frames is known once `vadkit.views` has decoded it.
-"""
+"""One description of a video and of a corpus, wherever they come from; `vadkit.views` counts a video's frames."""
 
 from __future__ import annotations
 
@@ -37,13 +34,8 @@ class Video:
         return int(self.category != NORMAL)
 
     def frame_labels(self, frames: int) -> np.ndarray:
-        """Hard-anomaly label of every frame. Shape: (frames,) uint8.
-
-        A video that only has a video-level label gives it to all its frames.
-        """
-        labels = np.zeros(frames, np.uint8)
-        if self.intervals is None:
-            labels[:] = self.label
+        """Hard-anomaly label of every frame, the video's where nothing else is known. Shape: (frames,) uint8."""
+        labels = np.full(frames, self.label if self.intervals is None else 0, np.uint8)
         for start, end in self.intervals or ():
             labels[start:end] = 1
         return labels
