@@ -1,7 +1,7 @@
 """Clips for 3D networks: sixteen frames, a quarter of a video's 30 a second, cut along the video (section 4.5).
 
-A video's frames are kept at `config.clip_fps`, small; a clip is a run of them, named by its last one, for a decision
-that is taken on the last frame looks back only. Positions count these kept frames, from 0.
+A video's frames are kept at `config.clip_fps`, small; a clip is a run of them, named by its last one, on which the
+decision is taken. Positions count these kept frames, from 0.
 """
 
 from __future__ import annotations
@@ -15,17 +15,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vadkit.core.code import code_version
 from vadkit.core.config import Config
-from vadkit.core.progress import Progress
-from vadkit.core.store import Store, digest, file_digest
+from vadkit.core.store import Store, digest
 from vadkit.core.video import Decoded, Frames, read_frames
 from vadkit.corpora.video import Problem, Video
 from vadkit.views.flow import FLOW_HEIGHT, FLOW_WIDTH, flow, gray, resized
 from vadkit.views.objects import BagCounter, detector_key
 from vadkit.views.pictures import PictureWriter, read_pictures
-from vadkit.views.sampling import PURPOSES, stride_frames
-from vadkit.views.view import Pairs, View, extract_views, write_facts
+from vadkit.views.sampling import PURPOSES, columns, spans_of, stride_frames
+from vadkit.views.view import Pairs, View, extract_views, made_of, write_facts
 
 CLIP_STREAMS = ("rgb", "flow")
 BAGS = "bags"  # kept beside them where asked for: the objects of every kept frame
@@ -37,11 +35,9 @@ ZERO = 128  # the value of no displacement in a stored flow
 class Clips(View):
     """The clips of one video.
 
-    index is the frame number that a clip is a sample of: the last frame's own for training clips, or the last of a hard
-    anomaly between two kept frames; for scoring clips the analysed frame. ends: (n,) position of each clip's last
-    frame; every: analysed frames that share a clip. In images of "flow", channels 0 and 1 hold the displacement from
-    the clip frame before, ZERO for none, 127 steps for FULL_SCALE. A clip that would start before the video repeats its
-    first frame (our reading).
+    index and ends: (n,) each, the frame number that a clip is a sample of and the position of its last frame, see
+    `plan_clips`; every: analysed frames that share a clip. Images of "flow" are those of `flow_picture`. A clip that
+    would start before the video repeats its first frame (our reading).
     """
 
     ends: np.ndarray
@@ -86,66 +82,45 @@ def filled(held: Sequence, count: int) -> list:
 def plan_clips(video: Video, frames: int, fps: float, config: Config, purpose: str, every: int = 1) -> Pairs:
     """The clips to cut: (position of the last frame, the video's frame number that it is a sample of).
 
-    Shape: -> (n,) int64 and (n,) int64, ordered. "train": within each span of one label, clips that lie inside it, a
-    new one every config.clip_shift_anomalous positions in hard anomalies and every config.clip_shift_normal elsewhere,
-    so that the accumulation restarts where the label changes (released code; that the shift goes by the label and not
-    by the video is the text's section 4.5). A span shorter than a clip gives one that ends with it, and a hard anomaly
-    between two kept frames, counting for its last frame, the clip of the kept frame before, as where it is scored: no
-    hard span is left out (our reading). "score": every analysed frame, by the clip that ends there or at the last kept
-    frame before (section 5.1: the decision is on the last frame); with `every` above 1 that clip stands for the
-    analysed frames up to the next such one. "both": the union. Raises ValueError for another purpose.
+    Shape: -> (n,) int64 twice, ordered. "train": clips that lie inside a span of one label (as released), a new one
+    every config.clip_shift_anomalous positions in hard anomalies and config.clip_shift_normal elsewhere (by label,
+    section 4.5). A span shorter than a clip gives one that ends with it, and a hard anomaly between two kept frames,
+    counting for its last frame, the clip of the kept frame before: no hard span is left out (our reading). "score":
+    every analysed frame, by the clip that ends there or at the last kept frame before (section 5.1: the decision is on
+    the last frame); with `every` above 1 it stands for the analysed frames up to the next such one. "both": the union.
+    Raises ValueError for another purpose.
     """
     if purpose not in PURPOSES:
         raise ValueError(f"purpose must be one of {', '.join(PURPOSES)}, got '{purpose}'")
     stride = stride_frames(fps, config.clip_fps)
     pairs: set[tuple[int, int]] = set()
-    if purpose in ("score", "both"):
+    if purpose != "train":
         analysed = np.arange(0, frames, stride_frames(fps, config.analysis_fps))
         looked = analysed[np.arange(len(analysed)) // every * every]
         pairs.update(zip((looked // stride).tolist(), analysed.tolist(), strict=True))
-    if purpose in ("train", "both"):
-        pairs.update(_training_pairs(video.frame_labels(frames), stride, config))
-    table = np.array(sorted(pairs, key=lambda pair: (pair[1], pair[0])), np.int64).reshape(-1, 2)
-    return table[:, 0].copy(), table[:, 1].copy()
-
-
-def _training_pairs(labels: np.ndarray, stride: int, config: Config) -> list[tuple[int, int]]:
-    """(position of the last frame, frame number) of each training clip.
-
-    labels: of all frames, for a span may lie between two kept ones.
-    """
-    starts = np.flatnonzero(np.diff(labels, prepend=2))  # 2: the first frame always starts a span
-    pairs: list[tuple[int, int]] = []
-    for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(labels)], strict=True):
+    for start, stop, label in spans_of(video.frame_labels(frames)) if purpose != "score" else ():
         first, end = -(-start // stride), -(-stop // stride)  # the kept frames in the span
-        shift = config.clip_shift_anomalous if labels[start] else config.clip_shift_normal
+        shift = config.clip_shift_anomalous if label else config.clip_shift_normal
         if first < end:
-            ends = range(first + config.clip_frames - 1, end, shift) if end - first >= config.clip_frames else [end - 1]
-            pairs += [(one, one * stride) for one in ends]
-        elif labels[start]:
-            pairs.append((end - 1, stop - 1))
-    return pairs
+            ends = range(min(first + config.clip_frames, end) - 1, end, shift)
+            pairs.update((one, one * stride) for one in ends)
+        elif label:
+            pairs.add((end - 1, stop - 1))
+    return columns(pairs, by=1)
 
 
 def extract_clips(
-    videos: Sequence[Video],
-    config: Config,
-    size: int,
-    streams: Sequence[str],
-    progress: Progress | None = None,
-    purpose: str = "score",
-    every: int = 1,
+    videos: Sequence[Video], config: Config, size: int, streams: Sequence[str], progress=None, purpose="score", every=1
 ) -> tuple[list[Clips], list[Problem]]:
     """Clips of many videos, their frames kept in the cache, and what was wrong with them; see `view.extract_views`.
 
-    size: side of the images in pixels; streams: of CLIP_STREAMS, and BAGS; purpose, every: as for `plan_clips`.
+    size: side of the images in pixels; streams: of CLIP_STREAMS, and BAGS; progress: a `Progress`; purpose, every: as
+    for `plan_clips`.
     """
 
     def entries_of(n: int) -> list:
-        video = videos[n]
-        builds = {stream: partial(_build, video, stream, size, config) for stream in CLIP_STREAMS}
-        builds[BAGS] = partial(_build_bags, video, config)
-        return [(_key(video, stream, size, config), builds[stream]) for stream in streams]
+        tasks = [(videos[n], stream, size, config) for stream in streams]
+        return [(_key(*task), partial(_build, *task)) for task in tasks]
 
     def clips_of(_: int, video: Video, facts: dict, folders: list[Path]) -> Clips:
         frames, fps = facts["frames"], facts["fps"]
@@ -174,18 +149,14 @@ def clip_picture(stream: str, frame: np.ndarray, displacement: np.ndarray | None
 
 
 def flow_picture(displacement: np.ndarray, size: int) -> np.ndarray:
-    """Displacements as an image: ZERO for none, 127 steps for FULL_SCALE, cut there.
-
-    Shape: (H, W, 2) -> (size, size, 3) uint8, the third channel ZERO.
-    """
+    """Displacements (H, W, 2) as an image (size, size, 3) uint8: ZERO for none, 127 steps for FULL_SCALE, cut there."""
     image = np.full((*displacement.shape[:2], 3), ZERO, np.uint8)
     image[..., :2] = np.rint(np.clip(displacement / FULL_SCALE, -1, 1) * 127 + ZERO).astype(np.uint8)
     return resized(image, size, size)
 
 
 def _key(video: Video, stream: str, size: int, config: Config) -> dict:
-    key = {"video": file_digest(video.path), "stream": stream, "clip_fps": config.clip_fps}
-    key |= {"opencv": cv2.__version__, "code": code_version(__name__)}
+    key = {**made_of(video, __name__), "stream": stream, "clip_fps": config.clip_fps}
     if stream == BAGS:
         return {**key, "detector": detector_key(config)}
     if stream == "flow":
@@ -202,32 +173,28 @@ def kept_frames(video: Video, config: Config) -> Iterator[Frames]:
 
 
 def _build(video: Video, stream: str, size: int, config: Config, folder: Path) -> None:
-    """One pass over a video."""
-    with kept_frames(video, config) as frames, PictureWriter(folder / "pictures.bin") as file:
-        before = moved = None
-        for _, frame in frames:
-            if stream == "flow":
-                now = gray(frame)
-                before, moved = now, motion_since(before, now, config.clip_flow_method)
-            file.append(clip_picture(stream, frame, moved, size))
-    write_facts(folder, frames.decoded)
-
-
-def _build_bags(video: Video, config: Config, folder: Path) -> None:
-    """The objects of every kept frame: bags.npy, (kept frames, 80) float32."""
-    counter = BagCounter(config)
+    """One pass over a video: pictures.bin, or bags.npy with the objects of every kept frame, (kept, 80) float32."""
     with kept_frames(video, config) as frames:
-        for _, frame in frames:
-            counter.add(frame)
-    np.save(folder / "bags.npy", counter.bags())
+        if stream == BAGS:
+            counter = BagCounter(config)
+            for _, frame in frames:
+                counter.add(frame)
+            np.save(folder / "bags.npy", counter.bags())
+        else:
+            before = moved = None
+            with PictureWriter(folder / "pictures.bin") as file:
+                for _, frame in frames:
+                    if stream == "flow":
+                        now = gray(frame)
+                        before, moved = now, motion_since(before, now, config.clip_flow_method)
+                    file.append(clip_picture(stream, frame, moved, size))
     write_facts(folder, frames.decoded)
 
 
 class WholeFrames:
-    """While tubes are cut, also caches the whole-frame streams that are missing, so that a video is decoded once.
+    """While tubes are cut, caches missing whole-frame entries of `extract_clips`, so that a video is decoded once.
 
-    scratch: a folder on the cache's disk. `see` every kept frame in order, then `keep`; the entries are those of
-    `extract_clips`.
+    scratch: a folder on the cache's disk. `see` every kept frame in order, then `keep`.
     """
 
     def __init__(self, video: Video, size: int, config: Config, scratch: Path):
@@ -244,10 +211,13 @@ class WholeFrames:
     def keep(self, found: Decoded) -> None:
         for stream, file in self._files.items():
             file.close()
-            self._store.fetch("clips", self._keys[stream], partial(self._move, file, found))
-            file.remove()  # where another process was faster
+            parts = [file.path.with_suffix(suffix) for suffix in (".bin", ".npy")]
 
-    @staticmethod
-    def _move(file: PictureWriter, found: Decoded, folder: Path) -> None:
-        file.move(folder / "pictures.bin")
-        write_facts(folder, found)
+            def move(folder: Path, parts: list[Path] = parts) -> None:
+                for part in parts:
+                    part.rename(folder / f"pictures{part.suffix}")
+                write_facts(folder, found)
+
+            self._store.fetch("clips", self._keys[stream], move)
+            for part in parts:  # where another process was faster
+                part.unlink(missing_ok=True)

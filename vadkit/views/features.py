@@ -1,7 +1,4 @@
-"""Features of views: each pretrained network sees each image or clip once, and the cache remembers.
-
-Phase one of training, and every frozen-backbone comparison, needs nothing else of the images.
-"""
+"""Features of views: each pretrained network sees each image or clip once, and the cache remembers."""
 
 from __future__ import annotations
 
@@ -40,18 +37,15 @@ def pooled(samples: View, stream: str, config: Config, flip: bool = False) -> np
 
 
 def features_of(view: View, stream: str, network: Network, config: Config, flip: bool = False) -> np.ndarray:
-    """A frozen network's features of every row of a view.
+    """A frozen network's features of every row of a view, computed where the cache lacks them.
 
-    Shape: -> (n, D) float16, read-only, memory-mapped from the cache; computed first where they are missing. flip: of
-    the horizontally mirrored images; a mirrored flow image also has its horizontal direction reversed, so flip is
-    refused for "flow" with ValueError. Batches never mix videos: a video's features do not depend on what else is
+    Shape: -> (n, D) float16, read-only. flip: of the horizontally mirrored images; refused for "flow" with ValueError,
+    for a mirrored flow has another direction. Batches never mix videos: features do not depend on what else is
     extracted.
     """
     if flip and stream == "flow":
-        raise ValueError(
-            "a mirrored flow image is not the flow of a mirrored video: hue would name the wrong direction; use flip "
-            "with stream 'frame'"
-        )
+        why = "a mirrored flow image is not the flow of a mirrored video: hue would name the wrong direction"
+        raise ValueError(f"{why}; use flip with stream 'frame'")
     key, task = _key(view, stream, network, config, flip), (view, stream, network, config, flip)
     folder = Store(config.cache_dir).fetch("features", key, lambda scratch: _build(*task, scratch))
     return np.load(folder / "features.npy", mmap_mode="r")
@@ -60,23 +54,21 @@ def features_of(view: View, stream: str, network: Network, config: Config, flip:
 def extract_features(
     views: Sequence[View], networks: Mapping[str, Network], config: Config, progress: Progress | None = None
 ) -> None:
-    """Fill the cache with the features of many videos, by the network of each stream.
+    """Fill the cache with the features of many videos, by the network of each stream; progress over both.
 
-    In config.workers processes of one thread each, which waste less than threads that wait for each other; on a GPU, in
-    this process. progress: over videos and streams.
+    In config.workers processes of one thread each, which waste less than threads that wait; on a GPU, in this process.
     """
-    store = Store(config.cache_dir)
+    store, progress = Store(config.cache_dir), progress or (lambda *_: None)
     tasks = [(one, stream, network, config, False) for stream, network in networks.items() for one in views]
     missing = [task for task in tasks if not store.has("features", _key(*task))]
     done = len(tasks) - len(missing)
-    if progress is not None and done:
+    if done:
         progress(done, len(tasks), "features in the cache")
     of_images = all(network.width is None for network in networks.values())
     worth = not of_images or sum(len(one) for one, *_ in missing) >= WORTH_PROCESSES
     for what in each(_compute, missing, config.workers if worth and device_of(config) == "cpu" else 1):
         done += 1
-        if progress is not None:
-            progress(done, len(tasks), what)
+        progress(done, len(tasks), what)
 
 
 def _compute(view: View, stream: str, network: Network, config: Config, flip: bool) -> str:
@@ -111,10 +103,8 @@ def _build(view: View, stream: str, network: Network, config: Config, flip: bool
             batch = network.preprocess(np.flip(images, axis=-2) if flip else images)
             features[part] = module(batch.to(device)).cpu().numpy()
     if not np.isfinite(features).all():
-        raise FloatingPointError(
-            f"{view.video.name}: {network.name} gave features that are not finite in half precision; "
-            "its weights do not fit this preprocessing"
-        )
+        what = f"{network.name} gave features that are not finite in half precision"
+        raise FloatingPointError(f"{view.video.name}: {what}; its weights do not fit this preprocessing")
     np.save(folder / "features.npy", features[which])
 
 

@@ -1,7 +1,6 @@
 """Optical flow between two frames, the images that stand for it, and all that two-stream systems see of a row.
 
-Flow is computed at 320x240, the size at which the released code decodes: its pixel is the unit of every
-displacement here, and a displacement is that between the two frames given, however far apart they are.
+Flow is computed at 320x240, as the released code decodes: its pixel is the unit of every displacement here.
 """
 
 from __future__ import annotations
@@ -33,11 +32,7 @@ def resized(image: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 def standard_size(frame: np.ndarray) -> np.ndarray:
-    """A frame at 320x240, as it stands where it has that size already.
-
-    Shape: (H, W) or (H, W, 3) uint8 -> (240, 320) or (240, 320, 3). The aspect ratio is not kept. Source: the
-    released code, which decodes every video at 320x240 (UCF-Crime's own size); for other sizes, our reading.
-    """
+    """A frame at 320x240, as released (UCF-Crime's own size). Shape: (H, W, ...) uint8 -> (240, 320, ...)."""
     return resized(frame, FLOW_WIDTH, FLOW_HEIGHT)
 
 
@@ -49,9 +44,9 @@ def gray(frame: np.ndarray) -> np.ndarray:
 def flow(previous_gray: np.ndarray, gray: np.ndarray, method: str = "farneback") -> np.ndarray:
     """Displacement of every pixel from the previous grey frame to this one.
 
-    Shape: (H, W) uint8 twice -> (H, W, 2) float32, (x, y) in pixels. method: "farneback" with the released
-    code's parameters, or "dis" (fast preset: nine times as fast, another algorithm: close over a gap of frames, noisier
-    on adjacent ones). Raises ValueError for another method, or frames that differ in size or are not grey.
+    Shape: (H, W) uint8 twice -> (H, W, 2) float32, (x, y) in pixels. method: "farneback" as released, or "dis" (nine
+    times as fast, another algorithm: close over a gap of frames, noisier on adjacent ones). Raises ValueError for
+    another method, or frames that differ in size or are not grey.
     """
     if previous_gray.shape != gray.shape or gray.ndim != 2 or previous_gray.dtype != np.uint8 or gray.dtype != np.uint8:
         got = " and ".join(f"{one.shape} {one.dtype}" for one in (previous_gray, gray))
@@ -68,15 +63,12 @@ def flow_image(
 ) -> np.ndarray:
     """A flow as a colour image: hue is direction, brightness is speed, saturation is full.
 
-    Shape: (H, W, 2) float32 -> (H, W, 3) uint8 RGB, or (size, size, 3) resized. Hue is the angle in
-    degrees / 2 (OpenCV's range): motion to the right is red, downwards yellow-green (y points down). scale
-    "minmax": the frame's magnitudes from smallest to largest over 0..255, as released, so that absolute speed is
-    lost and noise fills the range in a still scene (two equal frames: a fifth of a pixel, Farneback's, at the
-    borders); a frame of one magnitude is black. "fixed": min(1, magnitude / (full_scale * H)) * 255, which keeps
-    speed. Raises ValueError for another scale or shape, and for values that are not finite.
-
-    The released code turns HSV into BGR and hands it on as if it were RGB, red and blue exchanged; here the
-    image is RGB throughout, and the hues are what they say (our reading: a network sees the same information).
+    Shape: (H, W, 2) float32 -> (H, W, 3) uint8 RGB, or (size, size, 3) resized. Hue is the angle in degrees / 2: motion
+    to the right is red, downwards yellow-green (y points down). scale "minmax": the frame's magnitudes from smallest to
+    largest over 0..255, as released, so that absolute speed is lost and noise fills the range in a still scene; a frame
+    of one magnitude is black. "fixed": min(1, magnitude / (full_scale * H)) * 255, which keeps speed. Raises ValueError
+    for another scale or shape, and for values that are not finite. The released code exchanges red and blue; here the
+    hues are what they say (our reading: a network sees the same information).
     """
     if flow.ndim != 3 or flow.shape[2] != 2:
         raise ValueError(f"expected a flow of shape (H, W, 2), got {flow.shape}")
@@ -86,12 +78,15 @@ def flow_image(
         raise ValueError(f"flow scale must be 'minmax' or 'fixed', got '{scale}'")
     x, y = (np.ascontiguousarray(flow[..., axis], dtype=np.float32) for axis in (0, 1))
     magnitude, angle = cv2.cartToPolar(x, y, angleInDegrees=True)
-    hsv = np.empty((*magnitude.shape, 3), np.uint8)
+    low, high = float(magnitude.min()), float(magnitude.max())
+    hsv = np.full((*magnitude.shape, 3), 255, np.uint8)
     hsv[..., 0] = (angle / 2).astype(np.uint8) % 180  # 360 degrees wrap to 0
-    hsv[..., 1] = 255
-    hsv[..., 2] = (
-        _minmax(magnitude) if scale == "minmax" else np.minimum(magnitude / (full_scale * flow.shape[0]), 1.0) * 255
-    )
+    if scale == "fixed":
+        hsv[..., 2] = np.minimum(magnitude / (full_scale * flow.shape[0]), 1.0) * 255
+    elif high - low > 1e-6 * max(high, 1.0):
+        hsv[..., 2] = (magnitude - low) * (255.0 / (high - low))
+    else:  # one magnitude up to float rounding: a pure translation, or no motion; stretched, it would draw the rounding
+        hsv[..., 2] = 0
     image = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
     return image if size is None else resized(image, size, size)
 
@@ -99,9 +94,8 @@ def flow_image(
 def speed_image(flows: list[np.ndarray], full_scale: float, size: int, window: Window | None = None) -> np.ndarray:
     """Three successive speeds as red, green and blue: a motion that goes on is grey, a sudden one blue.
 
-    Shape: one to three flows (H, W, 2) in order -> (size, size, 3) uint8, the latest in blue. Each channel is the fixed
-    scale of `flow_image`, without direction; where there are fewer than three, the earliest stands for those before it.
-    Our own addition, in neither paper.
+    Shape: up to three flows (H, W, 2) in order -> (size, size, 3) uint8, the latest in blue, on the fixed scale of
+    `flow_image`; the earliest stands for those before it. Our own addition, in neither paper.
     """
     if not flows:
         return no_flow(size)
@@ -128,8 +122,7 @@ class Window:
 def motion_window(flows: list[np.ndarray], full_scale: float) -> Window:
     """The half-size window with the most motion in the given flows; the middle of the frame where there are none.
 
-    Speeds count up to full_scale of the height, so that one fast speck does not outweigh two people. It looks
-    back only. Our own addition, in neither paper.
+    Speeds count up to full_scale of the height, so that one fast speck does not outweigh two people. Our own addition.
     """
     if not flows:
         return Window(0.25, 0.25)
@@ -143,9 +136,8 @@ def motion_window(flows: list[np.ndarray], full_scale: float) -> Window:
 
 def most_motion(motion: np.ndarray, across: int, down: int) -> tuple[int, int, float]:
     """Where a part of that size holds most of the motion: its left, its top, and how much. Shape: motion (H, W)."""
-    sums = cv2.boxFilter(motion, -1, (across, down), anchor=(0, 0), normalize=False, borderType=cv2.BORDER_CONSTANT)[
-        : motion.shape[0] - down + 1, : motion.shape[1] - across + 1
-    ]
+    sums = cv2.boxFilter(motion, -1, (across, down), anchor=(0, 0), normalize=False, borderType=cv2.BORDER_CONSTANT)
+    sums = sums[: motion.shape[0] - down + 1, : motion.shape[1] - across + 1]
     y, x = np.unravel_index(int(sums.argmax()), sums.shape)
     return int(x), int(y), float(sums[y, x])
 
@@ -153,14 +145,6 @@ def most_motion(motion: np.ndarray, across: int, down: int) -> tuple[int, int, f
 def no_flow(size: int = FLOW_HEIGHT) -> np.ndarray:
     """The flow image of a video's first frame, which has no frame before it: black. Shape: (size, size, 3)."""
     return np.zeros((size, size, 3), np.uint8)
-
-
-def _minmax(magnitude: np.ndarray) -> np.ndarray:
-    low, high = float(magnitude.min()), float(magnitude.max())
-    # One magnitude up to float rounding: a pure translation, or no motion. Stretching it would draw the rounding.
-    if high - low <= 1e-6 * max(high, 1.0):
-        return np.zeros_like(magnitude)
-    return (magnitude - low) * (255.0 / (high - low))
 
 
 @cache
@@ -176,9 +160,10 @@ def stream_names(config: Config) -> tuple[str, ...]:
     return STREAMS if config.speed_stream else STREAMS[:2]
 
 
-def frame_image(frame: np.ndarray, size: int) -> np.ndarray:
-    """The first stream's image of a decoded frame. Shape: (H, W, 3) BGR -> (size, size, 3) RGB, uint8."""
-    return cv2.cvtColor(resized(standard_size(frame), size, size), cv2.COLOR_BGR2RGB)
+def frame_image(frame: np.ndarray, size: int, window: Window | None = None) -> np.ndarray:
+    """The first stream's image of a decoded frame or its window. Shape: (H, W, 3) BGR -> (size, size, 3) RGB, uint8."""
+    part = standard_size(frame) if window is None else window.crop(frame)
+    return cv2.cvtColor(resized(part, size, size), cv2.COLOR_BGR2RGB)
 
 
 class Streams:
@@ -201,17 +186,10 @@ class Streams:
         """
         config, size = self.config, self.config.image_size
         flows, scale = self._motion(number, start)
-        made = {
-            "frame": frame_image(frame, size),
-            "flow": flow_image(flows[-1], config.flow_scale, scale, size) if flows else no_flow(size),
-        }
-        if self._windowed:
-            window = motion_window(flows, scale)
-            if config.frame_window:
-                made["frame"] = cv2.cvtColor(resized(window.crop(frame), size, size), cv2.COLOR_BGR2RGB)
-            if config.speed_stream:
-                made["speed"] = speed_image(flows, scale, size, window)
-        return made
+        window = motion_window(flows, scale) if self._windowed else None
+        made = {"frame": frame_image(frame, size, window if config.frame_window else None)}
+        made["flow"] = flow_image(flows[-1], config.flow_scale, scale, size) if flows else no_flow(size)
+        return made | ({"speed": speed_image(flows, scale, size, window)} if config.speed_stream else {})
 
     def window(self, number: int, start: int) -> Window:
         """The motion window of that row, where there is one (frame_window or speed_stream)."""
@@ -231,10 +209,7 @@ class Streams:
         return [self._flows[pair] for pair in pairs], self._full_scale(number - start)
 
     def _full_scale(self, gap: int) -> float:
-        """flow_full_scale for a flow over `gap` frames; with a fixed time between frames, for that very time.
-
-        A gap of whole frames is not exactly that time, and a video's first rows have a shorter one.
-        """
+        """flow_full_scale over `gap` frames; with a fixed time, which whole frames only approach, for that time."""
         if self.config.flow_pair != "gap" or gap == 0:
             return self.config.flow_full_scale
         return self.config.flow_full_scale * gap / (self.config.flow_gap_seconds * self.fps)

@@ -1,7 +1,4 @@
-"""From videos to samples: one pass over a video gives frames, flow images and bags of objects, cached.
-
-Which frames is `vadkit.views.sampling`'s answer. Images are read lazily from the cache.
-"""
+"""Samples: one pass over a video gives frames, flow images and bags of objects, cached and read lazily."""
 
 from __future__ import annotations
 
@@ -11,30 +8,27 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from vadkit.core.code import code_version
 from vadkit.core.config import Config
 from vadkit.core.errors import DataError
 from vadkit.core.progress import Progress
-from vadkit.core.store import file_digest
 from vadkit.core.video import read_frames
 from vadkit.corpora.video import Problem, Video
 from vadkit.views.flow import STREAMS, Streams, stream_names
 from vadkit.views.objects import COCO_CLASSES, BagCounter, detector_key
 from vadkit.views.pictures import PictureWriter, read_pictures
 from vadkit.views.sampling import PURPOSES, Walk, plan
-from vadkit.views.view import Pairs, View, extract_views, write_facts
+from vadkit.views.view import Pairs, View, extract_views, made_of, write_facts
 
 
 @dataclass(frozen=True, eq=False)
 class Samples(View):
     """The samples of one video: frames, flow images ("flow") and, with speed_stream, speeds in the motion window.
 
-    index is unique but with flow_pair "sampled" and both purposes, where a frame comes twice if its two plans pair it
-    with different frames. flow_from: (n,) the earlier frame of each flow, the frame itself where there is none (frame
-    0: its flow image is black); bags: (n, 80) float32 counts, NaN where detector_weights is "none".
+    flow_from: (n,) the earlier frame of each flow, the frame itself where there is none (its flow image is black); with
+    flow_pair "sampled" a frame may come twice in index, with two of them. bags: (n, 80) float32 counts, NaN where
+    detector_weights is "none".
     """
 
     flow_from: np.ndarray
@@ -66,7 +60,7 @@ def extract(
     """
     if purpose is not None and purpose not in PURPOSES:
         raise ValueError(f"purpose must be one of {', '.join(PURPOSES)} or None, got '{purpose}'")
-    if progress is not None and videos:
+    if progress and videos:
         progress(0, len(videos), "looking for samples in the cache")  # what a video holds is a part of its key
 
     def entries_of(n: int) -> list:
@@ -77,20 +71,9 @@ def extract(
 
 
 def _key(video: Video, config: Config, purpose: str) -> dict:
-    """Everything that a video's samples depend on and nothing else, for each change costs a pass over the video.
-
-    The annotation matters to training rows only; labels are looked up when samples are loaded.
-    """
-    training = purpose in ("train", "both")
-    key = {
-        "video": file_digest(video.path),
-        "purpose": purpose,
-        "image_size": config.image_size,
-        "flow": [config.flow_method, config.flow_pair, config.flow_scale],
-        "detector": detector_key(config),
-        "opencv": cv2.__version__,
-        "code": code_version(__name__),
-    }
+    """Everything that a video's samples depend on: a change costs a pass. Labels are looked up when they are loaded."""
+    key = {**made_of(video, __name__), "purpose": purpose, "image_size": config.image_size}
+    key |= {"flow": [config.flow_method, config.flow_pair, config.flow_scale], "detector": detector_key(config)}
     if config.frame_window or config.speed_stream:
         key["window"] = [config.frame_window, config.speed_stream]
     if config.flow_scale == "fixed" or "window" in key:
@@ -99,7 +82,7 @@ def _key(video: Video, config: Config, purpose: str) -> dict:
         key["flow_gap_seconds"] = config.flow_gap_seconds
     if purpose != "train" or config.flow_pair == "grid":
         key["analysis_fps"] = config.analysis_fps
-    if training:
+    if purpose in ("train", "both"):
         key["training_fps"] = list(config.training_fps)
         key["intervals"] = None if video.intervals is None else [list(span) for span in video.intervals]
         key["label"] = video.label if video.intervals is None else None
@@ -112,9 +95,8 @@ def _build(video: Video, purpose: str, config: Config, folder: Path) -> None:
     with ExitStack() as stack:
         frames = read_frames(video.path, lambda number: walk.wants(number))
         stack.callback(frames.close)
-        files = {
-            stream: stack.enter_context(PictureWriter(folder / f"{stream}.bin")) for stream in stream_names(config)
-        }
+        names = stream_names(config)
+        files = {name: stack.enter_context(PictureWriter(folder / f"{name}.bin")) for name in names}
         walk = Walk(video, frames.probe.fps, config, purpose, frames.probe.frames)
         streams = Streams(config, frames.probe.fps)
         for number, frame in frames:
@@ -128,10 +110,8 @@ def _build(video: Video, purpose: str, config: Config, folder: Path) -> None:
     found = frames.decoded
     index, flow_from = plan(video, found.frames, found.fps, config, purpose)
     if len(index) != len(files["frame"]):
-        raise DataError(
-            f"{video.path}: {len(index)} frames were wanted, {len(files['frame'])} came; "
-            "the file changed while it was read, run again"
-        )
+        what = f"{len(index)} frames were wanted, {len(files['frame'])} came"
+        raise DataError(f"{video.path}: {what}; the file changed while it was read, run again")
     bags = np.full((len(index), len(COCO_CLASSES)), np.nan, np.float32) if counter is None else counter.bags()
     np.savez(folder / "rows.npz", index=index, flow_from=flow_from, bags=bags)
     write_facts(folder, found)

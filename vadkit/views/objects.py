@@ -1,13 +1,14 @@
 """Bag of objects: how many of each COCO class a detector sees in a frame (paper 3.1).
 
 The detector runs through ultralytics, kept offline and quiet: nothing is installed, reported, or written outside the
-cache while a workbook runs. Weights are ONNX files, which hold data only, or ultralytics' own `.pt` files, which are
-pickles: loading one runs what its author put in it, so give only `.pt` files that you trust.
+cache. Weights are ONNX files, which hold data only, or ultralytics' `.pt` files, which are pickles: loading one runs
+what its author put in it, so give only `.pt` files that you trust.
 """
 
 from __future__ import annotations
 
 import ast
+import importlib.metadata
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,18 +33,20 @@ class Detector:
     """
 
     def __init__(self, config: Config, threads: int | None = None):
-        self.path = _fetch(config)
-        self.confidence = config.detector_confidence
-        self._onnx = self.path.suffix == ".onnx"
-        session = _onnx_session(self.path, threads) if self._onnx else None
+        self.path, self.confidence = _fetch(config), config.detector_confidence
+        session = _onnx_session(self.path, threads) if self.path.suffix == ".onnx" else None
         self._model = _load(self.path, config.cache_dir)
-        side = self._check_onnx(session) if self._onnx else self._check_pt()
-        self.batched = side is None  # a static model takes one image of its own size
-        self.input_size = side or config.detector_size
-        # the onnxruntime that the project asks for has no CUDA
-        self._device = "cpu" if self._onnx else device_of(config)
-        if session is not None:
-            self._limit_threads(session)
+        names, task = (self._model.names, self._model.task) if session is None else _said(session, self.path)
+        _check_classes(names, task, self.path)
+        shape = session.get_inputs()[0].shape if session else ()
+        static = bool(shape) and all(isinstance(side, int) for side in shape)  # takes one image of its own size
+        self.batched, self.input_size = not static, tuple(shape[2:]) if static else config.detector_size
+        self._device = "cpu" if session else device_of(config)  # the onnxruntime that the project asks for has no CUDA
+        if session:
+            # Ultralytics builds its session at the first call, with a thread for every core that spins while it waits:
+            # twice the processor time for the same frames, and processes that fight. Ours takes its place.
+            self._predict([np.zeros((64, 64, 3), np.uint8)])
+            self._model.predictor.model.backend.session = session
 
     def bags(self, frames: Sequence[np.ndarray]) -> np.ndarray:
         """Detections of each class in each frame, raw counts at detector_confidence or above.
@@ -56,10 +59,7 @@ class Detector:
         return counts
 
     def detect(self, frame: np.ndarray) -> np.ndarray:
-        """Boxes of one frame: x1, y1, x2, y2 in the frame's pixels, confidence, class.
-
-        Shape: (H, W, 3) uint8 BGR -> (k, 6) float32.
-        """
+        """Boxes of one frame, (H, W, 3) uint8 BGR: x1, y1, x2, y2 in pixels, confidence, class, (k, 6) float32."""
         return self._boxes([frame])[0]
 
     def _boxes(self, frames: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -74,27 +74,6 @@ class Detector:
         return self._model.predict(
             frames, imgsz=self.input_size, conf=self.confidence, device=self._device, verbose=False, save=False
         )
-
-    def _check_onnx(self, session) -> int | tuple[int, int] | None:
-        """The side that a static model is bound to, None for a dynamic one."""
-        facts = session.get_modelmeta().custom_metadata_map
-        try:
-            names, task = ast.literal_eval(facts["names"]), facts["task"]
-        except (KeyError, ValueError, SyntaxError):
-            what = f"{self.path} does not say which classes it detects"
-            raise WeightsError(f"{what}; export it with ultralytics: {EXPORT}") from None
-        _check_classes(names, task, self.path)
-        shape = session.get_inputs()[0].shape
-        return tuple(shape[2:]) if all(isinstance(side, int) for side in shape) else None
-
-    def _check_pt(self) -> None:
-        _check_classes(self._model.names, self._model.task, self.path)
-
-    def _limit_threads(self, session) -> None:
-        """Put our session where ultralytics keeps its own, which has a thread for every core that spins while it
-        waits: twice the processor time for the same frames, and processes that fight."""
-        self._predict([np.zeros((64, 64, 3), np.uint8)])  # ultralytics builds its session at the first call
-        self._model.predictor.model.backend.session = session
 
 
 class BagCounter:
@@ -116,35 +95,24 @@ class BagCounter:
         """The next frame, (H, W, 3) uint8 BGR."""
         self._waiting.append(frame)
         if len(self._waiting) == BATCH:
-            self._count()
+            self._counted.append(self._detector.bags(self._waiting))
+            self._waiting = []
 
     def bags(self) -> np.ndarray:
-        """Of all frames, in their order. Shape: -> (n, 80) float32."""
-        if self._waiting:
-            self._count()
-        return np.concatenate(self._counted)
-
-    def _count(self) -> None:
-        self._counted.append(self._detector.bags(self._waiting))
-        self._waiting = []
+        """Of all frames, in their order, after the last. Shape: -> (n, 80) float32."""
+        rest = [self._detector.bags(self._waiting)] if self._waiting else []
+        return np.concatenate([*self._counted, *rest])
 
 
 def detector_key(config: Config) -> dict | None:
     """What bags depend on, for a cache key: the weights' content and the detector's parameters; None for "none".
 
-    A published name that is not in the cache yet is fetched: what bags were counted with is known by its content, never
-    by its name alone. Raises WeightsError where a weights file is missing.
+    A published name that is not in the cache yet is fetched. Raises WeightsError where a weights file is missing.
     """
     if config.detector_weights == "none":
         return None
-    import importlib.metadata
-
-    return {
-        "weights": file_digest(_fetch(config)),
-        "confidence": config.detector_confidence,
-        "size": config.detector_size,
-        "ultralytics": importlib.metadata.version("ultralytics"),
-    }
+    key = {"weights": file_digest(_fetch(config)), "ultralytics": importlib.metadata.version("ultralytics")}
+    return {**key, "confidence": config.detector_confidence, "size": config.detector_size}
 
 
 def _fetch(config: Config) -> Path:
@@ -158,22 +126,22 @@ def _fetch(config: Config) -> Path:
     from ultralytics.utils.downloads import attempt_download_asset
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    why = ""
     try:
         attempt_download_asset(str(path))
+        why = "" if path.is_file() else "nothing came"
     except Exception as error:  # ultralytics raises many types for a failed download
-        why = f" ({type(error).__name__}: {error})"
-    if why or not path.is_file():
-        raise WeightsError(f"{path.name} could not be fetched{why}; download it from {RELEASES} and put it at {path}")
+        why = f"{type(error).__name__}: {error}"
+    if why:
+        raise WeightsError(
+            f"{path.name} could not be fetched ({why}); download it from {RELEASES} and put it at {path}"
+        )
     return path
 
 
 def _quiet_ultralytics(cache_dir: Path) -> None:
     """Keep ultralytics and onnxruntime from installing, reporting, and writing under the user's home."""
-    os.environ["YOLO_AUTOINSTALL"] = "false"
-    os.environ["YOLO_VERBOSE"] = "false"
-    # no look-ups; a named download still works, for it only matters after a failure
-    os.environ["YOLO_OFFLINE"] = "true"
+    # YOLO_OFFLINE: no look-ups; a named download still works, for it only matters after a failure
+    os.environ |= {"YOLO_AUTOINSTALL": "false", "YOLO_VERBOSE": "false", "YOLO_OFFLINE": "true"}
     os.environ["YOLO_CONFIG_DIR"] = str(cache_dir / "ultralytics")
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # onnxruntime >= 1.29 reports each session, and keeps an id in the home
     (cache_dir / "ultralytics").mkdir(parents=True, exist_ok=True)
@@ -202,6 +170,16 @@ def _onnx_session(path: Path, threads: int | None):
         raise WeightsError(f"{what}; export it again: {EXPORT}") from None
 
 
+def _said(session, path: Path) -> tuple[dict[int, str], str]:
+    """The classes and the task that ultralytics wrote into an ONNX file."""
+    facts = session.get_modelmeta().custom_metadata_map
+    try:
+        return ast.literal_eval(facts["names"]), facts["task"]
+    except (KeyError, ValueError, SyntaxError):
+        what = f"{path} does not say which classes it detects"
+        raise WeightsError(f"{what}; export it with ultralytics: {EXPORT}") from None
+
+
 def _load(path: Path, cache_dir: Path):
     _quiet_ultralytics(cache_dir)
     from ultralytics import YOLO
@@ -214,12 +192,11 @@ def _load(path: Path, cache_dir: Path):
 
 
 def _check_classes(names: dict[int, str] | list[str], task: str, path: Path) -> None:
-    given = tuple(names[n] for n in range(len(names)))
     if task != "detect":
         raise WeightsError(f"{path} is a model for '{task}'; a bag of objects needs a detector (task 'detect')")
+    given = tuple(names[n] for n in range(len(names)))
     if given != COCO_CLASSES:
         pairs = enumerate(zip(given, COCO_CLASSES, strict=False))
-        others = [f"class {n} is '{one}', expected '{coco}'" for n, (one, coco) in pairs if one != coco]
-        first = others[0] if others else "the rest is missing"
-        expected = f"expected COCO's 80 in their order ({first})"
+        others = (f"class {n} is '{one}', expected '{coco}'" for n, (one, coco) in pairs if one != coco)
+        expected = f"expected COCO's 80 in their order ({next(others, 'the rest is missing')})"
         raise WeightsError(f"{path} detects {len(given)} classes, {expected}; give a detector trained on COCO")

@@ -1,13 +1,13 @@
 """Many small images in one file: written one after the other, read back by number.
 
-PNG, fast level: exact, two fifths of the raw bytes, half a millisecond to read. JPEG of quality 95 with full colour
-would take a third of that, but moves features: by 0.2 (frames) and 0.4 (flow images) of their spread between videos,
-more than a shift by one pixel does for flow; and what is scored live would not be what was trained on.
+PNG, fast level: exact, two fifths of the raw bytes, half a millisecond to read. JPEG of quality 95 takes a third of
+that, but moves features by 0.2 (frames) and 0.4 (flow) of their spread between videos, more than a shift by a pixel.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import cv2
@@ -18,7 +18,7 @@ from vadkit.core.errors import DataError
 PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
 
 
-class PictureWriter:
+class PictureWriter(AbstractContextManager):
     """Appends images to `<name>.bin`; at its end writes `<name>.npy`: where each starts, and where the last ends."""
 
     def __init__(self, path: Path):
@@ -37,32 +37,17 @@ class PictureWriter:
     def __len__(self) -> int:
         return len(self._offsets) - 1
 
-    def __enter__(self) -> PictureWriter:
-        return self
-
     def __exit__(self, *_) -> None:
         self.close()
 
     def close(self) -> None:
         self._file.close()
-        np.save(_offsets_path(self.path), np.array(self._offsets, np.int64))
-
-    def move(self, name: Path) -> None:
-        """Give a closed file, with its offsets, another name on the same disk."""
-        self.path.rename(name)
-        _offsets_path(self.path).rename(_offsets_path(name))
-
-    def remove(self) -> None:
-        for path in (self.path, _offsets_path(self.path)):
-            path.unlink(missing_ok=True)
+        np.save(self.path.with_suffix(".npy"), np.array(self._offsets, np.int64))
 
 
 def read_pictures(path: Path, rows: Iterable[int]) -> np.ndarray:
-    """Images of the given numbers, in their order. Shape: -> (k, H, W, 3) uint8 RGB.
-
-    Raises DataError where the file is damaged.
-    """
-    offsets, images = np.load(_offsets_path(path)), []
+    """Images of the given numbers, in their order, (k, H, W, 3) uint8 RGB. Raises DataError for a damaged file."""
+    offsets, images = np.load(path.with_suffix(".npy")), []
     with open(path, "rb") as file:
         for row in rows:
             file.seek(offsets[row])
@@ -71,12 +56,7 @@ def read_pictures(path: Path, rows: Iterable[int]) -> np.ndarray:
             # OpenCV would fill the rest of a broken one with black
             image = cv2.imdecode(blob, cv2.IMREAD_COLOR) if blob.size == size else None
             if image is None:
-                raise DataError(
-                    f"{path}: image {row} cannot be read; delete the folder {path.parent}, it will be made again"
-                )
+                remedy = f"delete the folder {path.parent}, it will be made again"
+                raise DataError(f"{path}: image {row} cannot be read; {remedy}")
             images.append(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
     return np.stack(images)
-
-
-def _offsets_path(path: Path) -> Path:
-    return path.with_suffix(".npy")

@@ -5,6 +5,8 @@ Training rows follow the paper's adaptive sampling rates, scoring rows are an ev
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from vadkit.core.config import Config
@@ -26,10 +28,9 @@ def gap_frames(fps: float, config: Config) -> int:
 
 
 def flows_of(start: int, number: int, count: int) -> list[tuple[int, int]]:
-    """The last `count` successive flows up to a row's own, which goes from `start` to `number`.
+    """The last `count` flows up to a row's own, which goes from `start` to `number`: pairs of frames, rising.
 
-    Pairs of frames, rising. All span the row's own gap; those that would start before the video are left out. Empty for
-    a row without flow.
+    All span the row's own gap; those that would start before the video are left out. Empty for a row without flow.
     """
     gap = number - start
     if gap == 0:
@@ -40,54 +41,53 @@ def flows_of(start: int, number: int, count: int) -> list[tuple[int, int]]:
 def plan(video: Video, frames: int, fps: float, config: Config, purpose: str) -> tuple[np.ndarray, np.ndarray]:
     """The frames to sample and, for each, the earlier frame that its flow starts from.
 
-    Shape: -> (n,) int64 and (n,) int64, ordered. "score": every stride-th frame from 0. "train": inside each hard
-    anomaly every stride-th frame from its first, elsewhere likewise with the other stride, so that no span goes
-    unseen (paper 3.3; counting from a span's start is our reading). "both": the union. Flow: by config.flow_pair, the
-    frame one scoring stride earlier ("grid"), the frame before ("adjacent"), config.flow_gap_seconds earlier ("gap"),
-    or the previous frame of the same plan ("sampled", as released: the gap then differs between anomalous and normal
-    frames, and gives the class away).
-    Never before frame 0; frame 0 itself has no flow. The plan of a shorter video is the head of a longer one's.
+    Shape: -> (n,) int64 twice, ordered. "score": every stride-th frame from 0. "train": inside each hard anomaly every
+    stride-th frame from its first, elsewhere likewise with the other stride, so that no span goes unseen (paper 3.3;
+    counting from a span's start is our reading). "both": the union. Flow: by config.flow_pair, the frame one scoring
+    stride earlier ("grid"), the frame before ("adjacent"), config.flow_gap_seconds earlier ("gap"), or the previous
+    frame of the same plan ("sampled", as released: its gap gives the class away). Never before frame 0, which has no
+    flow. The plan of a shorter video is the head of a longer one's.
     """
     if purpose not in PURPOSES:
         raise ValueError(f"purpose must be one of {', '.join(PURPOSES)}, got '{purpose}'")
     grid = stride_frames(fps, config.analysis_fps)
+    strides = [stride_frames(fps, rate) for rate in config.training_fps]  # in hard anomalies, elsewhere
     pairs: set[tuple[int, int]] = set()
     for one in ("train", "score") if purpose == "both" else (purpose,):
-        index = (
-            np.arange(0, frames, grid) if one == "score" else _training_frames(video.frame_labels(frames), fps, config)
-        )
+        spans = [(0, frames, 0)] if one == "score" else spans_of(video.frame_labels(frames))
+        steps = (grid, grid) if one == "score" else strides[::-1]
+        index = np.concatenate([np.empty(0, np.int64), *(np.arange(a, b, steps[label]) for a, b, label in spans)])
         if config.flow_pair == "sampled":
             flow_from = np.concatenate([index[:1], index[:-1]])
         else:
             gap = {"grid": grid, "adjacent": 1, "gap": gap_frames(fps, config)}[config.flow_pair]
             flow_from = np.maximum(index - gap, 0)
         pairs.update(zip(index.tolist(), flow_from.tolist(), strict=True))
-    table = np.array(sorted(pairs), np.int64).reshape(-1, 2)
+    return columns(pairs)
+
+
+def spans_of(labels: np.ndarray) -> list[tuple[int, int, int]]:
+    """(start, end, label) of the spans of one label. Shape: (frames,) uint8."""
+    starts = np.flatnonzero(np.diff(labels, prepend=2)).tolist()  # 2: the first frame always starts a span
+    return [(a, b, int(labels[a])) for a, b in zip(starts, [*starts[1:], len(labels)], strict=True)]
+
+
+def columns(pairs: Iterable[tuple[int, int]], by: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs as two arrays, ordered by the given one of the two first. Shape: -> (n,) int64 twice."""
+    ordered = sorted(pairs, key=lambda pair: (pair[by], pair))
+    table = np.array(ordered, np.int64).reshape(-1, 2)
     return table[:, 0].copy(), table[:, 1].copy()
 
 
-def _training_frames(labels: np.ndarray, fps: float, config: Config) -> np.ndarray:
-    strides = [stride_frames(fps, rate) for rate in config.training_fps]  # in hard anomalies, elsewhere
-    starts = np.flatnonzero(np.diff(labels, prepend=2))  # 2: the first frame always starts a span
-    ends = np.append(starts[1:], len(labels))
-    spans = [np.arange(start, end, strides[0 if labels[start] else 1]) for start, end in zip(starts, ends, strict=True)]
-    return np.concatenate(spans) if spans else np.empty(0, np.int64)
-
-
 class Walk:
-    """The plan of a video whose length is not known yet: it grows ahead of the decoder.
-
-    Sound because the plan of a shorter video is the head of a longer one's.
-    """
+    """The plan of a video of unknown length: it grows ahead of the decoder, a longer one's head is the same."""
 
     def __init__(self, video: Video, fps: float, config: Config, purpose: str, expected_frames: int):
         self._plan = lambda frames: plan(video, frames, fps, config, purpose)
         self.flows = FLOWS_OF_A_WINDOW if config.frame_window or config.speed_stream else 1  # of each row
         # No flow spans more frames than the longest stride or the fixed gap
-        longest = max(
-            *(stride_frames(fps, rate) for rate in (config.analysis_fps, *config.training_fps)), gap_frames(fps, config)
-        )
-        self._reach = self.flows * longest
+        strides = [stride_frames(fps, rate) for rate in (config.analysis_fps, *config.training_fps)]
+        self._reach = self.flows * max(*strides, gap_frames(fps, config))
         self._grow(expected_frames)
 
     def wants(self, number: int) -> bool:
@@ -109,20 +109,17 @@ class Walk:
         self._last_use: dict[int, int] = {}
         for number, start in zip(*(array.tolist() for array in self._plan(self._frames)), strict=True):
             self._flows.setdefault(number, []).append(start)
-            for first, second in flows_of(start, number, self.flows):
-                self._last_use[first] = number
-                self._last_use[second] = number
+            for both in flows_of(start, number, self.flows):
+                self._last_use |= dict.fromkeys(both, number)
             self._last_use.setdefault(number, number)
 
 
 def segment_starts(frames: int, segments: int) -> np.ndarray:
-    """First frame of each of `segments` equal parts of a video; the last part takes the remainder.
+    """First frame of each of `segments` equal parts of a video; the last part takes the remainder (our reading).
 
-    Shape: -> (segments,) int64. Raises ValueError where frames < segments. Source: Sultani et al. 2018 cut videos
-    into 32; that the last takes the remainder is our reading.
+    Shape: -> (segments,) int64. Raises ValueError where frames < segments. Source: Sultani et al. 2018, who cut 32.
     """
     if segments < 1 or frames < segments:
-        raise ValueError(
-            f"{frames} frames cannot be cut into {segments} segments of at least one frame; ask for fewer segments"
-        )
+        what = f"{frames} frames cannot be cut into {segments} segments of at least one frame"
+        raise ValueError(f"{what}; ask for fewer segments")
     return np.arange(segments, dtype=np.int64) * (frames // segments)

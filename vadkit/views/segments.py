@@ -1,7 +1,4 @@
-"""Segment features: a video as a bag of instances, from our cached features or from files that others publish.
-
-Sultani et al. 2018 cut every video into 32 equal segments, whatever its length; the second paper follows them.
-"""
+"""A video as a bag of equal segments (32 in Sultani et al. 2018), from our cached features or published ones."""
 
 from __future__ import annotations
 
@@ -35,9 +32,9 @@ class Bag:
 def segment_bag(index: np.ndarray, features: np.ndarray, frames: int, segments: int, name: str = "the video") -> Bag:
     """Mean features of equal segments, the last with the remainder.
 
-    Shape: index (n,) rising frame numbers, features (n, D) -> a bag of `segments` instances. A segment in which no
-    row stands takes the latest row before it (our reading; published features repeat likewise). segments 0: every row
-    is an instance. Raises TooShortError where frames < segments.
+    Shape: index (n,) rising frame numbers, features (n, D) -> `segments` instances, or with segments 0 every row. A
+    segment in which no row stands takes the latest row before it (our reading; published features repeat likewise).
+    Raises TooShortError where frames < segments.
     """
     features = np.asarray(features, np.float32)
     if segments == 0:
@@ -52,11 +49,7 @@ def segment_bag(index: np.ndarray, features: np.ndarray, frames: int, segments: 
 
 
 def even_rows(index: np.ndarray, stride: int) -> np.ndarray:
-    """Of rows at the given frames, those nearest to every stride-th frame, each once.
-
-    Shape: (n,) -> (k,) int64, rising. Raises ValueError for no row.
-    """
-    index = np.asarray(index)
+    """Of rows at these frames, those nearest to every stride-th. (n,) -> (k,) rising. Raises ValueError for no row."""
     if len(index) == 0:
         raise ValueError("expected at least one row, got none")
     wanted = np.arange(0, index[-1] + 1, stride)
@@ -71,33 +64,30 @@ def even_rows(index: np.ndarray, stride: int) -> np.ndarray:
 def read_published(folder: str | Path, videos: Sequence[Video]) -> tuple[dict[str, np.ndarray], list[Problem]]:
     """Clip features from a folder of `.npy` files or of the 32-line text files of Sultani et al., by video name.
 
-    A file is a video's where its name is, with or without what publishers add (`_x264`, `_i3d`, `.mp4` and the like).
-    `.npy`: (clips, D), or (clips, crops, D), of which the mean over crops is taken; text: 32 lines of D numbers. ->
-    ({name: (clips, D) float32}, problems): files of no video and videos without a file are named there. Raises
-    DataError for a missing or empty folder, two files of one video, a shape that does not fit, widths that differ and
-    numbers that are not finite.
+    A file is a video's by its name, with or without what publishers add (`_x264`, `_i3d` and the like). `.npy`: (clips,
+    D), or (clips, crops, D), of which the mean over crops is taken; text: 32 lines of D numbers. -> ({name: (clips, D)
+    float32}, problems): files of no video and videos without a file are named there. Raises DataError for a missing or
+    empty folder, two files of one video, a shape that does not fit, widths that differ and numbers that are not finite.
     """
-    files = feature_files(folder)
     names = {_plain(v.name): v.name for v in videos}
     found: dict[str, np.ndarray] = {}
     origin: dict[str, Path] = {}
     problems = []
-    for path in files:
+    for path in feature_files(folder):
         name = names.get(_plain(path.stem))
         if name is None:
             problems.append(Problem(str(path), "features of no video on the lists", left_out=True))
             continue
         if name in origin:
             raise DataError(f"{origin[name]} and {path} are both features of {name}; keep one of them in the folder")
-        features, origin[name] = (_npy if path.suffix == ".npy" else _text)(path), path
-        if not np.isfinite(features).all():
-            broken = f"{np.count_nonzero(~np.isfinite(features))} of {features.size} numbers are not finite"
-            raise DataError(f"{path}: {broken}; get the file again")
-        first = next(iter(found), name)
-        if found and features.shape[1] != found[first].shape[1]:
-            widths = f"width {features.shape[1]}, {origin[first]} of {found[first].shape[1]}"
+        found[name], origin[name] = (_npy if path.suffix == ".npy" else _text)(path), path
+        if broken := np.count_nonzero(~np.isfinite(found[name])):
+            what = f"{broken} of {found[name].size} numbers are not finite"
+            raise DataError(f"{path}: {what}; get the file again")
+        first = next(iter(found))
+        if (width := found[name].shape[1]) != (expected := found[first].shape[1]):
+            widths = f"width {width}, {origin[first]} of {expected}"
             raise DataError(f"{path} has features of {widths}; a folder must hold one kind")
-        found[name] = features
     problems += [Problem(v.name, f"no features in {folder}", left_out=True) for v in videos if v.name not in found]
     return {v.name: found[v.name] for v in videos if v.name in found}, problems
 
@@ -113,11 +103,9 @@ def feature_files(folder: str | Path) -> list[Path]:
 
 
 def published_bag(features: np.ndarray, frames: int, segments: int, name: str = "the video") -> Bag:
-    """A bag of published clip features, whose clips are equal parts of the video; segments as for `segment_bag`.
+    """A bag of published features (clips, D), the clips equal parts of the video; segments as for `segment_bag`.
 
-    Shape: (clips, D) -> segments instances. As many clips as segments are taken as they are; of other numbers each
-    segment takes the mean of the clips that start in it. Raises DataError where frames are fewer than clips or
-    segments.
+    Raises DataError where frames are fewer than clips or segments.
     """
     if frames < len(features):
         clips = f"features of {len(features)} clips"

@@ -1,10 +1,7 @@
 """Tubes: clips of a part of the frame, along an annotated box or where most moves (section 4.6; Landi et al. 2019).
 
 All frames of a clip share its window (`vadkit.views.windows`), so that what moves in a crop moved before the camera.
-Each clip has its own pictures, for hardly two share a window.
-
-Read of "Anomaly Locality in Video Surveillance" were its abstract and introduction; what they leave open is our
-reading, and named so.
+Of "Anomaly Locality in Video Surveillance" we read abstract and introduction; what they leave open is our reading.
 """
 
 from __future__ import annotations
@@ -15,22 +12,20 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from vadkit.core.code import code_version
 from vadkit.core.config import Config
 from vadkit.core.errors import DataError
 from vadkit.core.progress import Progress
 from vadkit.core.store import file_digest
-from vadkit.core.video import inspect
+from vadkit.core.video import Decoded, inspect
 from vadkit.corpora import vatic
 from vadkit.corpora.video import NORMAL, Problem, Video
 from vadkit.views.clips import CLIP_STREAMS, WholeFrames, filled, kept_frames, motion_since, plan_clips
 from vadkit.views.flow import gray
 from vadkit.views.pictures import PictureWriter, read_pictures
 from vadkit.views.sampling import stride_frames
-from vadkit.views.view import Pairs, View, extract_views, write_facts
+from vadkit.views.view import Pairs, View, extract_views, made_of, write_facts
 from vadkit.views.windows import Crop, box_of, crop_flow, crop_frame, speeds, window_around, windows_of_motion
 
 KINDS = ("boxes", "normal", "search", "score")
@@ -40,10 +35,9 @@ KINDS = ("boxes", "normal", "search", "score")
 class Cut:
     """What to cut from one video.
 
-    kind: "boxes", the clips of its hard anomalies along the annotated boxes; "normal", training clips of a normal
-    video, each with a side drawn from `sides`; "search", clips all along a video of which only the label is used;
-    "score", the clips of the analysed frames. All but the first are cut where most moves; the last two take the one
-    side in `sides`.
+    kind: "boxes", clips of its hard anomalies along the annotated boxes; "normal", training clips of a normal video,
+    each with a side drawn from `sides`; "search", clips all along a video of which only the label is used; "score",
+    clips of the analysed frames. All but the first are cut where most moves; the last two take one side.
     """
 
     video: Video
@@ -62,11 +56,10 @@ class Cut:
 
 @dataclass(frozen=True, eq=False)
 class Tubes(View):
-    """The tubes of one video; images are those of `clips.Clips`.
+    """The tubes of one video; images are those of `clips.Clips`. Several windows of one clip have the same index.
 
-    Several windows of one clip have the same index. kind: as of the `Cut`; ends: (n,) position of the clip's last frame
-    among the kept ones; windows: (n, 4); shown: (n,) number of its pictures; taken: the rows to train on, where they
-    are not all.
+    kind: as of the `Cut`; ends: (n,) position of the clip's last frame among the kept ones; windows: (n, 4); shown:
+    (n,) number of its pictures; taken: the rows to train on, where they are not all.
     """
 
     kind: str
@@ -84,10 +77,7 @@ class Tubes(View):
         return np.zeros((len(self), 0), np.float32)
 
     def rows(self, purpose: str, config: Config, hard_only: bool = False) -> np.ndarray:
-        """Row numbers for training ("train": all, or those taken) or for scoring.
-
-        Raises ValueError where they were cut for the other.
-        """
+        """Row numbers for training (all, or those taken) or for scoring. Raises ValueError for the other purpose."""
         if purpose != ("score" if self.kind == "score" else "train"):
             raise ValueError(f"{self.video.name}: its tubes were cut for '{self.kind}', not for '{purpose}'")
         return np.arange(len(self)) if self.taken is None else self.taken
@@ -120,24 +110,11 @@ def extract_tubes(
 
 def _key(cut: Cut, size: int, config: Config) -> dict:
     """Of the annotation only what "boxes" needs: nothing else depends on any."""
-    key = {
-        "video": file_digest(cut.video.path),
-        "kind": cut.kind,
-        "sides": list(cut.sides),
-        "size": size,
-        "clip": [config.clip_frames, config.clip_fps],
-    }
-    key |= {"flow": config.clip_flow_method, "opencv": cv2.__version__, "code": code_version(__name__)}
+    key = {**made_of(cut.video, __name__), "kind": cut.kind, "sides": list(cut.sides), "size": size}
+    key |= {"clip": [config.clip_frames, config.clip_fps], "flow": config.clip_flow_method}
     if cut.kind == "boxes":
-        boxes = file_digest(cut.video.boxes_path)
-        return {
-            **key,
-            "boxes": boxes,
-            "spans": cut.video.intervals,
-            "scale": config.tube_scale,
-            "shift": config.clip_shift_anomalous,
-            "slack": config.annotation_slack_frames,
-        }
+        key |= {"boxes": file_digest(cut.video.boxes_path), "spans": cut.video.intervals, "scale": config.tube_scale}
+        return {**key, "shift": config.clip_shift_anomalous, "slack": config.annotation_slack_frames}
     if cut.kind == "score":
         return {**key, "analysis_fps": config.analysis_fps, "every": config.i3d_score_every}
     return {**key, "shift": config.clip_shift_normal, "windows": config.tube_windows if cut.kind == "search" else 1}
@@ -147,18 +124,13 @@ def _build(cut: Cut, size: int, config: Config, folder: Path) -> None:
     """Count the video's frames, then one pass that holds the frames of one clip; whole frames are kept as well."""
     found = inspect(cut.video.path)
     ends, index = _plan(cut, found.frames, found.fps, config)
-    windows_at = _finder(
-        cut, ends, index, stride_frames(found.fps, config.clip_fps), (found.width, found.height), config
-    )
+    windows_at = _finder(cut, ends, index, found, config)
     wanted = set(ends.tolist())
     recent: deque[tuple[np.ndarray, np.ndarray, np.ndarray]] = deque(maxlen=config.clip_frames)  # frame, flow, speeds
     windows: dict[int, list[Crop]] = {}  # by the clip's end
     whole, before = WholeFrames(cut.video, size, config, folder), None
-    with (
-        kept_frames(cut.video, config) as frames,
-        PictureWriter(folder / "rgb.bin") as rgb,
-        PictureWriter(folder / "flow.bin") as motion,
-    ):
+    rgb, motion = (PictureWriter(folder / f"{stream}.bin") for stream in CLIP_STREAMS)
+    with kept_frames(cut.video, config) as frames, rgb, motion:
         for position, (_, frame) in enumerate(frames):
             now = gray(frame)
             before, moved = now, motion_since(before, now, config.clip_flow_method)
@@ -173,12 +145,9 @@ def _build(cut: Cut, size: int, config: Config, folder: Path) -> None:
                 motion.append(_strip([crop_flow(one[1], window, size) for one in clip]))
         whole.keep(frames.decoded)
     first = dict(zip(windows, np.cumsum([0, *map(len, windows.values())]).tolist(), strict=False))
-    rows = [
-        (i, end, first[end] + k)
-        for end, i in zip(ends.tolist(), index.tolist(), strict=True)
-        for k in range(len(windows[end]))
-    ]
-    index, ends, shown = np.array(rows, np.int64).reshape(-1, 3).T.copy()
+    count = np.array([len(windows[end]) for end in ends.tolist()], np.int64)
+    shown = [first[end] + k for end in ends.tolist() for k in range(len(windows[end]))]
+    index, ends, shown = np.repeat(index, count), np.repeat(ends, count), np.array(shown, np.int64)
     every = np.array([window for ones in windows.values() for window in ones], np.int64).reshape(-1, 4)
     np.savez(folder / "rows.npz", index=index, ends=ends, shown=shown, windows=every[shown])
     write_facts(folder, found)
@@ -199,12 +168,11 @@ def _plan(cut: Cut, frames: int, fps: float, config: Config) -> Pairs:
     return ends[hard], index[hard]
 
 
-def _finder(
-    cut: Cut, ends: np.ndarray, index: np.ndarray, stride: int, size: tuple[int, int], config: Config
-) -> Callable[[int, list[np.ndarray]], list[Crop]]:
+def _finder(cut: Cut, ends: np.ndarray, index: np.ndarray, found: Decoded, config: Config) -> Callable:
     """A function from (a clip's end, speeds of its frames) to its windows."""
     if cut.kind == "boxes":
         boxes, where = vatic.boxes(cut.video.boxes_path), str(cut.video.boxes_path)
+        stride, size = stride_frames(found.fps, config.clip_fps), (found.width, found.height)
         # a sample may come after the frame that its clip ends with
         last = dict(zip(ends.tolist(), index.tolist(), strict=True))
 
@@ -221,8 +189,5 @@ def _finder(
 
 
 def _strip(pictures: list[np.ndarray]) -> np.ndarray:
-    """A clip as one picture, a row of every frame after another: the compression then sees what does not move.
-
-    Shape: T of (S, S, 3) -> (S * T, S, 3).
-    """
+    """A clip as one picture, a row of every frame after another: it compresses better. (S, S, 3)s -> (S * T, S, 3)."""
     return np.stack(pictures, axis=1).reshape(-1, *pictures[0].shape[1:])

@@ -7,22 +7,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
+import cv2
 import numpy as np
 
+from vadkit.core.code import code_version
 from vadkit.core.compute import each
 from vadkit.core.config import Config
 from vadkit.core.errors import DataError
-from vadkit.core.progress import Progress
-from vadkit.core.store import Store
+from vadkit.core.store import Store, file_digest
 from vadkit.core.video import Decoded
 from vadkit.corpora.vatic import clip_intervals
 from vadkit.corpora.video import Problem, Video
 
 Pairs = tuple[np.ndarray, np.ndarray]  # (n,) each
-Entry = tuple[dict, Callable[[Path], None]]  # a key, and what fills its folder: a partial, for it goes to processes
-Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,9 +29,8 @@ class View(ABC):
 
     frames: how many decoded; fps: as the container says; index: (n,) frame number of each row, rising; labels: (n,)
     uint8, 1 in hard anomalies; digest: of all that the rows were made from, for the keys of what is made from them.
-
-    A view further has `streams`, the names that `images` takes; `shown`, (n,) whole numbers that are the same for rows
-    with the same images; and `bags`, a float32 row each, of width 0 where no objects were counted.
+    Further `streams`, the names that `images` takes; `shown`, (n,) whole numbers that are the same for rows with the
+    same images; and `bags`, a float32 row each, of width 0 where no objects were counted.
     """
 
     video: Video
@@ -49,8 +46,7 @@ class View(ABC):
     def images(self, stream: str, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """Images of the given rows, in their order. Shape: (k, S, S, 3), of clips (k, T, S, S, 3), uint8 RGB.
 
-        Raises ValueError for a stream that is not there or no rows, IndexError for a row out of range, DataError where
-        the cache entry is damaged.
+        Raises ValueError for an absent stream or no rows, IndexError for a row out of range, DataError for damage.
         """
         if stream not in self.streams:
             raise ValueError(f"stream must be one of {', '.join(self.streams)}, got '{stream}'")
@@ -70,16 +66,13 @@ class View(ABC):
         """
         if purpose not in ("train", "score"):
             raise ValueError(f"purpose must be 'train' or 'score', got '{purpose}'")
-        own, planned = self._planned(purpose, config)
-        where = {pair: row for row, pair in enumerate(zip(*(one.tolist() for one in own), strict=True))}
-        try:
-            found = [where[pair] for pair in zip(*(one.tolist() for one in planned), strict=True)]
-        except KeyError as error:
-            raise ValueError(
-                f"{self.video.name}: row {error.args[0]} is wanted for '{purpose}' but was not extracted; extract with "
-                f"purpose '{purpose}' or 'both', and with the same sampling and rates"
-            ) from None
-        rows = np.array(found, np.int64)
+        own, planned = (list(map(tuple, np.column_stack(both).tolist())) for both in self._planned(purpose, config))
+        where = {pair: row for row, pair in enumerate(own)}
+        if lacking := [pair for pair in planned if pair not in where]:
+            what = f"row {lacking[0]} is wanted for '{purpose}' but was not extracted"
+            remedy = f"extract with purpose '{purpose}' or 'both', and with the same sampling and rates"
+            raise ValueError(f"{self.video.name}: {what}; {remedy}")
+        rows = np.array([where[pair] for pair in planned], np.int64)
         return rows[self.labels[rows] == 1] if purpose == "train" and hard_only and self.video.label else rows
 
     @abstractmethod
@@ -92,28 +85,23 @@ class View(ABC):
 
 
 def extract_views(
-    kind: str,
-    videos: Sequence[Video],
-    entries_of: Callable[[int], Sequence[Entry]],
-    view_of: Callable[[int, Video, dict[str, Any], list[Path]], Made],
-    config: Config,
-    progress: Progress | None = None,
-) -> tuple[list[Made], list[Problem]]:
+    kind: str, videos: Sequence[Video], entries_of: Callable, view_of: Callable, config: Config, progress=None
+) -> tuple[list, list[Problem]]:
     """Views of many videos, of cache entries that are made in config.workers processes where they are missing.
 
-    kind: of the entries; entries_of(n): those that the n-th video's view is made of, each with the facts of
-    `write_facts`; view_of(n, video, facts, folders): the view, of the video with its spans fitted into its frames. A
-    video that cannot be used is left out and named in the problems, or raises DataError where config.strict; oddities
-    that were lived with are problems too (left_out False).
+    kind: of the entries; entries_of(n): those that the n-th video's view is made of, each a key and what fills its
+    folder (`write_facts` among it; a partial, for it goes to processes); view_of(n, video, facts, folders): the view,
+    of the video with its spans fitted into its frames. A video that cannot be used is left out and named in the
+    problems, or raises DataError where config.strict; oddities that were lived with are problems too (left_out False).
     """
-    store = Store(config.cache_dir)
+    store, progress = Store(config.cache_dir), progress or (lambda *_: None)
     absent = "no file {}; put the video there or take it off its list"
     wrong = {n: absent.format(video.path) for n, video in enumerate(videos) if not video.path.is_file()}
     entries = {n: entries_of(n) for n in range(len(videos)) if n not in wrong}
     missing = [(n, key, build) for n, those in entries.items() for key, build in those if not store.has(kind, key)]
     total = sum(map(len, entries.values()))
     done = total - len(missing)
-    if progress is not None and done:
+    if done:
         progress(done, total, f"{kind} in the cache")
     for n, error in each(_make, [(kind, config.cache_dir, *one) for one in missing], config.workers):
         if error is not None:
@@ -121,8 +109,7 @@ def extract_views(
             if config.strict:
                 raise DataError(error)
         done += 1
-        if progress is not None:
-            progress(done, total, f"{kind} of {videos[n].name}")
+        progress(done, total, f"{kind} of {videos[n].name}")
     views, problems = [], []
     for n, video in enumerate(videos):
         try:
@@ -132,13 +119,12 @@ def extract_views(
             facts = json.loads((folders[0] / "facts.json").read_text())
             fitted, clipped = clip_intervals(video, facts["frames"], config.annotation_slack_frames)
             views.append(view_of(n, fitted, facts, folders))
+            problems += [Problem(str(video.path), note, left_out=False) for note in facts["notes"]]
+            problems += [clipped] if clipped else []
         except DataError as error:
             if config.strict:
                 raise
             problems.append(Problem(str(video.path), str(error), left_out=True))
-            continue
-        problems += [Problem(str(video.path), note, left_out=False) for note in facts["notes"]]
-        problems += [clipped] if clipped else []
     return views, problems
 
 
@@ -149,6 +135,11 @@ def _make(kind: str, cache: Path, n: int, key: dict, build: Callable[[Path], Non
     except DataError as error:
         return n, str(error)
     return n, None
+
+
+def made_of(video: Video, module: str) -> dict[str, str]:
+    """What the key of every entry made from a video holds; module: what makes it."""
+    return {"video": file_digest(video.path), "opencv": cv2.__version__, "code": code_version(module)}
 
 
 def write_facts(folder: Path, found: Decoded) -> None:

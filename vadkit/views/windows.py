@@ -6,6 +6,7 @@ A window is (left, top, right, bottom) in pixels of a 320x240 frame, right and b
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil, floor
 
 import cv2
 import numpy as np
@@ -18,20 +19,17 @@ from vadkit.views.flow import FLOW_HEIGHT, FLOW_WIDTH, most_motion, resized
 Crop = tuple[int, int, int, int]
 
 GRID = 4  # pixels between the places that a window of motion may take
-SPEED_LIMIT = (
-    6.0  # pixels a clip frame, about a walk in the foreground: a passing car counts by its size, not its speed
-)
+SPEED_LIMIT = 6.0  # pixels a clip frame, about a walk in the foreground: a car counts by its size, not its speed
 SMALLEST = 16  # side of a window, at least
 
 
 def window_around(box: tuple[float, float, float, float], scale: float) -> Crop:
-    """The square around a box, scale times its longer side, moved and cut to lie in the frame. Holds the whole box.
+    """The square around a box in 320x240, scale times its longer side, moved and cut to lie in the frame.
 
-    box: left, top, right, bottom inside the frame of 320x240. Where the side passes the frame's height the window is as
-    high as the frame, and not square (our reading).
+    Holds the whole box. Where the side passes the frame's height the window is that high, and not square (our reading).
     """
-    left, top, right, bottom = int(np.floor(box[0])), int(np.floor(box[1])), int(np.ceil(box[2])), int(np.ceil(box[3]))
-    side = max(int(np.ceil(scale * max(right - left, bottom - top))), SMALLEST)
+    left, top, right, bottom = floor(box[0]), floor(box[1]), ceil(box[2]), ceil(box[3])
+    side = max(ceil(scale * max(right - left, bottom - top)), SMALLEST)
     width, height = min(side, FLOW_WIDTH), min(side, FLOW_HEIGHT)
     x = min(max((left + right - width) // 2, 0), FLOW_WIDTH - width)
     y = min(max((top + bottom - height) // 2, 0), FLOW_HEIGHT - height)
@@ -41,8 +39,8 @@ def window_around(box: tuple[float, float, float, float], scale: float) -> Crop:
 def windows_of_motion(motion: np.ndarray, side: int, count: int = 1) -> list[Crop]:
     """The square windows in which most moves: the best, then the best of what it leaves, and so on.
 
-    Shape: motion (60, 80), speeds on a grid of GRID pixels summed over a clip's frames (`speeds`) -> at most count
-    windows. Where nothing moves the middle is taken. Fewer windows come back where the first ones hold all motion.
+    Shape: motion (60, 80), `speeds` summed over a clip's frames -> at most count windows, fewer where the first hold
+    all motion. Where nothing moves the middle is taken.
     """
     motion = np.array(motion, np.float32)
     rows, columns = motion.shape
@@ -84,10 +82,9 @@ def box_of(
         if left < right and top < bottom:
             x, y = FLOW_WIDTH / width, FLOW_HEIGHT / height
             return left * x, top * y, right * x, bottom * y
-    raise DataError(
-        f"{where}: expected a box inside the picture of {width}x{height} between frames {first} and {last}, which "
-        "count as anomalous; mend the file, or take the video off the lists"
-    )
+    expected = f"a box inside the picture of {width}x{height} between frames {first} and {last}"
+    remedy = "mend the file, or take the video off the lists"
+    raise DataError(f"{where}: expected {expected}, which count as anomalous; {remedy}")
 
 
 def crop_frame(frame: np.ndarray, window: Crop, size: int) -> np.ndarray:
@@ -100,10 +97,6 @@ def crop_frame(frame: np.ndarray, window: Crop, size: int) -> np.ndarray:
 
 
 def crop_flow(displacement: np.ndarray, window: Crop, size: int) -> np.ndarray:
-    """A window of a flow, as clips show flow. Shape: (240, 320, 2) float32 -> (size, size, 3) uint8.
-
-    A displacement stays in pixels of the whole frame, whatever the size of the window (our reading): what was as fast
-    before the camera looks as fast to the network.
-    """
+    """A window of a flow (240, 320, 2), in pixels of the whole frame (our reading) -> (size, size, 3) uint8."""
     left, top, right, bottom = window
     return flow_picture(resized(displacement[top:bottom, left:right], size, size), size)
