@@ -28,7 +28,7 @@ def shot(
 
 
 def paint(one: Shot) -> np.ndarray:
-    return Painter(one.image.shape[1], one.image.shape[0], 30.0, "2S-bag-ha seed 0").paint(one)
+    return Painter(one.image.shape[1], one.image.shape[0], "2S-bag-ha seed 0").paint(one)
 
 
 @pytest.mark.parametrize(("width", "height"), [(64, 48), (320, 240), (241, 427), (640, 360), (1280, 719)])
@@ -76,14 +76,14 @@ def test_each_number_is_on_the_panel(changes):
 
 
 def test_its_memory_is_constant():
-    painter = Painter(64, 48, 30.0, "x")
+    painter = Painter(64, 48, "x")
     for number in range(0, 30 * 200, 10):
         painter.paint(shot(number))
     assert len(painter._trace) <= 3 * TRACE_SECONDS + 1
 
 
 def test_the_closing_picture_carries_the_verdict():
-    painter = Painter(64, 48, 30.0, "x")
+    painter = Painter(64, 48, "x")
     last = painter.paint(shot())
     verdicts = [
         Verdict(31, 4, 30.0, share, dict.fromkeys(STAGES, 0.1), broken=broken)

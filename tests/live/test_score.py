@@ -23,7 +23,7 @@ from vadkit.corpora.video import Video
 from vadkit.evaluation import sas
 from vadkit.live.analysers import make_analyser
 from vadkit.live.analysers.rows import Grid
-from vadkit.live.score import Shot, changed, describe, score
+from vadkit.live.score import Shot, describe, score
 from vadkit.systems import runner
 from vadkit.systems.record import find_model, save_models
 from vadkit.views.sampling import Walk, plan
@@ -129,12 +129,12 @@ def test_the_plan_in_closed_form_is_the_plan_of_the_samples(fps, rate, gap, pair
 def test_share_and_alarm_hold_until_the_next_analysed_frame(trained, tmp_path):
     root, scores = trained
     model, _ = scores["grid"]
-    config = changed(model.config, {"sas_reactivity": 40.0, "sas_tau": 0.05})
+    config = model.config.model_copy(update={"sas_reactivity": 40.0, "sas_tau": 0.05})
     verdict = score(root / "v7.mp4", model, table=tmp_path / "a.csv", config=config)
     alarm = rows(tmp_path / "a.csv")[:, 4].astype(bool)
     assert verdict.share == pytest.approx(np.repeat(alarm, 3)[: verdict.frames].mean()) and verdict.abnormal
     assert rows(tmp_path / "a.csv")[:, 3][alarm].min() > 0.5
-    calm = score(root / "v7.mp4", model, config=changed(model.config, {"sas_tau": 0.99}))
+    calm = score(root / "v7.mp4", model, config=model.config.model_copy(update={"sas_tau": 0.99}))
     assert (calm.share, calm.word) == (0.0, "normal")
     assert describe(calm, model)[-1] == "normal: in alarm for 0.0 % of 40 frames"
 

@@ -6,6 +6,7 @@ look is ours. Pictures narrower than 640 are enlarged, so that text can be read.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -32,11 +33,9 @@ PERSON, OBJECT = (90, 215, 250), (225, 200, 120)
 class Painter:
     """Draws one video's overlay, frame after frame; keeps the last half minute of scores and nothing else."""
 
-    def __init__(self, width: int, height: int, fps: float, title: str):
-        self.size = self.width, self.height = (
-            _even(max(width, MIN_WIDTH)),
-            _even(height * max(width, MIN_WIDTH) / width),
-        )
+    def __init__(self, width: int, height: int, title: str):
+        wide = max(width, MIN_WIDTH)
+        self.size = self.width, self.height = _even(wide), _even(height * wide / width)
         self.unit = self.width / MIN_WIDTH
         self.title = title
         self._trace: deque[tuple[float, float, float]] = deque()
@@ -51,10 +50,8 @@ class Painter:
             self._trace.popleft()
         height, width = shot.image.shape[:2]
         method = cv2.INTER_CUBIC if self.width > width else cv2.INTER_AREA
-        picture, zoom = (
-            cv2.resize(shot.image, self.size, interpolation=method),
-            (self.width / width, self.height / height),
-        )
+        picture = cv2.resize(shot.image, self.size, interpolation=method)
+        zoom = (self.width / width, self.height / height)
         for draw in (self._box, self._label):  # labels last, over every box
             for box in reading.boxes:
                 draw(picture, box, zoom)
@@ -67,11 +64,13 @@ class Painter:
         image = last.copy()
         picture = image[: self.height]
         picture[:] = picture // 4
-        middle, share = self.height // 2, f"in alarm for {100 * verdict.share:.1f} % of {verdict.frames} frames"
-        self._centred(picture, verdict.word, middle, 44, 700, RED if verdict.abnormal else CONFIDENCE)
-        self._centred(picture, share, middle + self._px(30), 18, 400, TEXT)
+        middle, share = self.height // 2 / self.unit, f"{100 * verdict.share:.1f} % of {verdict.frames} frames"
+        lines = [(verdict.word, 0, 44, 700, RED if verdict.abnormal else CONFIDENCE)]
+        lines.append((f"in alarm for {share}", 30, 18, 400, TEXT))
         if verdict.broken or verdict.stopped:
-            self._centred(picture, "it ended early: judged by what came", middle + self._px(54), 14, 400, DIM)
+            lines.append(("it ended early: judged by what came", 54, 14, 400, DIM))
+        for text, below, *look in lines:
+            self._text(picture, text, MIN_WIDTH / 2, middle + below, *look, align=0.5)
         if verdict.abnormal:
             self._border(picture)
         return image
@@ -85,11 +84,11 @@ class Painter:
         self._bar(panel, "SAS", 72, reading.sas, RED if reading.alarm else SCORE, mark=ALARM)
         state, colour = ("ALARM", RED) if reading.alarm else ("quiet", DIM)
         self._text(panel, state, 330, 21, 16, 700, colour)
-        self._text(panel, f"abnormal so far: {100 * shot.share:.1f} %", MIN_WIDTH - 12, 21, 13, 400, TEXT, right=True)
+        self._text(panel, f"abnormal so far: {100 * shot.share:.1f} %", MIN_WIDTH - 12, 21, 13, 400, TEXT, align=1)
         self._curve(panel, shot.time_s)
         self._text(panel, self.title, 12, 100, 11, 400, DIM)
-        self._text(panel, f"{shot.processing_fps:.0f} FPS processed", 300, 100, 11, 400, DIM, right=True)
-        self._text(panel, f"the last {TRACE_SECONDS:.0f} s", MIN_WIDTH - 12, 100, 11, 400, DIM, right=True)
+        self._text(panel, f"{shot.processing_fps:.0f} FPS processed", 300, 100, 11, 400, DIM, align=1)
+        self._text(panel, f"the last {TRACE_SECONDS:.0f} s", MIN_WIDTH - 12, 100, 11, 400, DIM, align=1)
         return panel
 
     def _bar(self, panel: np.ndarray, name: str, y: int, value: float, colour, mark: float | None = None) -> None:
@@ -133,15 +132,10 @@ class Painter:
         for part in (picture[:edge], picture[-edge:], picture[:, :edge], picture[:, -edge:]):
             part[:] = RED
 
-    def _text(
-        self, image: np.ndarray, text: str, x: float, y: float, size: int, weight: int, colour, right: bool = False
-    ) -> None:
-        place = self._px(x) - (self._width(text, size, weight) if right else 0)
+    def _text(self, image, text: str, x: float, y: float, size: int, weight: int, colour, align=0.0) -> None:
+        """align: 0 where the text starts at x, 0.5 where x is its middle, 1 where it ends there."""
+        place = math.floor(self._px(x) - align * self._width(text, size, weight))
         cv2.putText(image, text, (place, self._px(y)), colour, self._font, self._px(size), weight)
-
-    def _centred(self, image: np.ndarray, text: str, y: int, size: int, weight: int, colour) -> None:
-        place = (self.width - self._width(text, size, weight)) // 2, y
-        cv2.putText(image, text, place, colour, self._font, self._px(size), weight)
 
     def _width(self, text: str, size: int, weight: int) -> int:
         """Of a text, in pixels."""

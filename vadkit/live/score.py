@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -24,7 +23,6 @@ import numpy as np
 from vadkit.core.config import Config
 from vadkit.core.encode import write_h264
 from vadkit.core.errors import DataError
-from vadkit.core.parameters import make_config
 from vadkit.core.progress import Progress
 from vadkit.core.video import PLAUSIBLE_FPS, Frames, Probe, read_frames
 from vadkit.live.analysers import Analyser, Reading, make_analyser
@@ -105,20 +103,14 @@ class Camera:
 
 
 def score(
-    video: str | Path,
-    trained: TrainedModel,
-    overlay: str | Path | None = None,
-    table: str | Path | None = None,
-    config: Config | None = None,
-    stopped: Callable[[], bool] = lambda: False,
-    progress: Progress | None = None,
+    video: str | Path, trained: TrainedModel, overlay=None, table=None, config=None, stopped=lambda: False, progress=None
 ) -> Verdict:
     """Score a video file, stream URL or camera number; writes a film and a CSV where asked for, each whole.
 
-    config: to change how frames are made (flow_method, say) or scored; the model's own by default. stopped: asked after
-    each frame. A video that breaks off midway is judged by what came, and the verdict's `broken` says why. Raises
-    DataError for one that cannot be opened or gives no frame, for outputs that cannot be written, and as what loads the
-    model does.
+    overlay, table: paths. config: to change how frames are made (flow_method, say) or scored; the model's own by
+    default. stopped: asked after each frame. A video that breaks off midway is judged by what came, and the verdict's
+    `broken` says why. Raises DataError for one that cannot be opened or gives no frame, for outputs that cannot be
+    written, and as what loads the model does.
     """
     config = config or trained.config
     overlay, table = _writable(overlay, video, ".mp4"), _writable(table, video, ".csv")
@@ -138,8 +130,6 @@ def score(
                     pass
             else:
                 write_h264(overlay, _film(session, write, f"{trained.name} seed {trained.seed}"), source.probe.fps)
-            if session.reading is None:
-                raise DataError(session.broken or f"{video}: no frame came")
         if live:
             return session.verdict(source.notes)
         if session.broken or session.was_stopped:
@@ -150,15 +140,8 @@ def score(
         source.close()
 
 
-def changed(config: Config, values: dict[str, Any]) -> Config:
-    """A training's parameters with others for scoring, such as flow_method, checked as a parameter file is."""
-    return make_config({**config.model_dump(), **values}, where="-p") if values else config
-
-
-def describe(
-    verdict: Verdict, trained: TrainedModel, overlay: str | Path | None = None, table: str | Path | None = None
-) -> list[str]:
-    """What `vadkit score` prints; the last line is the verdict."""
+def describe(verdict: Verdict, trained: TrainedModel, *written: str | Path | None) -> list[str]:
+    """What `vadkit score` prints; the last line is the verdict. written: the outputs' paths."""
     fold = ""
     if trained.folds > 1:
         held_out = "which tests this video" if trained.held_out else "which may have trained on this video"
@@ -169,7 +152,7 @@ def describe(
     return [
         f"{trained.name} seed {trained.seed}{fold}",
         *(f"note: {note}" for note in verdict.notes),
-        *(f"written: {path}" for path in (overlay, table) if path is not None),
+        *(f"written: {path}" for path in written if path is not None),
         f"{verdict.frames} frames, {verdict.analysed} of them analysed, at {speed}",
         f"ms per analysed frame: {spent}",
         f"{verdict.word}: in alarm for {share}" + (", stopped by hand" if verdict.stopped else ""),
@@ -215,6 +198,8 @@ class _Session:
             self.count_to(number + 1)
             speed = (1 + number - self.recent[0][0]) / max(sum(spent for _, spent in self.recent), 1e-9)
             yield Shot(number, number / self.analyser.fps, image, self.reading, self.in_alarm / self.frames, speed)
+        if self.reading is None:
+            raise DataError(self.broken or f"{self.name}: no frame came")
         self.was_stopped = was_stopped
 
     def verdict(self, notes: tuple[str, ...] = ()) -> Verdict:
@@ -230,17 +215,12 @@ class _Session:
 
 
 def _film(session: _Session, write: Callable[[Reading], None], title: str) -> Iterator[np.ndarray]:
-    painter = picture = None
+    painter = None
     for shot in session.shots(write):
-        if painter is None:
-            painter = Painter(shot.image.shape[1], shot.image.shape[0], session.analyser.fps, title)
+        painter = painter or Painter(shot.image.shape[1], shot.image.shape[0], title)
         picture = painter.paint(shot)
         yield picture
-    if picture is None:
-        raise DataError(session.broken or f"{session.name}: no frame came")
-    closing = painter.closing(picture, session.verdict())
-    for _ in range(max(1, round(CLOSING_SECONDS * session.analyser.fps))):
-        yield closing
+    yield from [painter.closing(picture, session.verdict())] * max(1, round(CLOSING_SECONDS * session.analyser.fps))
 
 
 @contextmanager

@@ -31,7 +31,7 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
-def overrides(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
+def overrides(context: click.Context, option: click.Parameter, pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
     """The values of repeated `-p KEY VALUE`. Raises ConfigError for a key given twice."""
     from vadkit.core.parameters import parse_override
 
@@ -45,8 +45,8 @@ def overrides(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
 
 def parameter_option(what: str) -> Callable:
     """The option `-p KEY VALUE`, which a command takes as the dictionary `parameters`."""
-    names, callback = ("-p", "--parameter", "parameters"), lambda context, option, pairs: overrides(pairs)
-    return click.option(*names, type=(str, str), multiple=True, metavar="KEY VALUE", callback=callback, help=what)
+    names, kind = ("-p", "--parameter", "parameters"), {"type": (str, str), "multiple": True, "metavar": "KEY VALUE"}
+    return click.option(*names, **kind, callback=overrides, help=what)
 
 
 def with_parameters(command: Callable[..., None]) -> Callable[..., None]:
@@ -133,11 +133,13 @@ def score(
 
     Ctrl-C ends it in order: what was scored is kept.
     """
+    from vadkit.core.parameters import make_config
     from vadkit.live import score as live
     from vadkit.systems import record
 
     trained = record.find_model(folder, system, seed, video)
-    config, interrupted = live.changed(trained.config, parameters), []
+    config = make_config({**trained.config.model_dump(), **parameters}, where="-p") if parameters else None
+    interrupted = []
 
     def interrupt(*signal_and_frame: Any) -> None:
         if interrupted:
@@ -157,32 +159,16 @@ def score(
 
 @app.command()
 @click.argument("scores", metavar="SCORES")
-@click.option(
-    "--annotations", required=True, metavar="FILE", help="UCF-Crime's annotation: <video> <class> start end start end."
-)
+@click.option("--annotations", required=True, metavar="FILE", help="UCF-Crime's, <video> <class> start end start end.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a page.")
-@click.option(
-    "--frames",
-    "lengths",
-    metavar="FILE",
-    help="CSV (name, frames) of the videos' true lengths; else the scores' count.",
-)
+@click.option("--frames", "lengths", metavar="FILE", help="CSV (name, frames) of true lengths; else the scores' count.")
 @click.option("--fps", default=30.0, show_default=True, help="Frame rate of the videos.")
 @click.option(
-    "--slack", type=int, metavar="FRAMES", help="Lengths may differ by this; default: one segment, 16 for frame scores."
+    "--slack", type=int, metavar="FRAMES", help="Lengths may differ so; else by a segment, frame scores by 16."
 )
 @click.option("--leave-out", is_flag=True, help="Go on without the videos at fault, naming each.")
 @click.option("--resamples", type=COUNT, default=1000, show_default=True, help="Resamples of videos for the intervals.")
-def evaluate(
-    scores: str,
-    annotations: str,
-    as_json: bool,
-    lengths: str | None,
-    fps: float,
-    slack: int | None,
-    leave_out: bool,
-    resamples: int,
-) -> None:
+def evaluate(scores: str, annotations: str, as_json: bool, resamples: int, **reading: Any) -> None:
     """Anybody's scores through our evaluator.
 
     SCORES is a CSV, one row a video (name, class where given, frames, then equal segments), or a folder of <name>.npy
@@ -193,7 +179,7 @@ def evaluate(
     from vadkit.report import external_report
 
     config = make_config({"bootstrap_resamples": resamples})
-    given = external.read(scores, annotations, fps, slack, lengths, leave_out)
+    given = external.read(scores, annotations, **reading)
     write = external_report.as_json if as_json else external_report.as_text
     print(write(given, external_report.evaluate(given, config), config))
 
@@ -222,19 +208,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; a user's error is one line on stderr and exit code 2."""
     try:
         app.main(args=None if arguments is None else list(arguments), prog_name="vadkit", standalone_mode=False)
+        return
     except VadkitError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        said, code = f"error: {error}", 2
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.format_message())
         sys.exit(2)
     except click.ClickException as error:
         command = error.ctx.command_path if getattr(error, "ctx", None) else "vadkit"
-        print(f"error: {error.format_message()}\nSee `{command} --help`.", file=sys.stderr)
-        sys.exit(2)
+        said, code = f"error: {error.format_message()}\nSee `{command} --help`.", 2
     except (KeyboardInterrupt, click.exceptions.Abort):
-        print("\ninterrupted; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
+        said, code = "\ninterrupted; the same command goes on from here", 130
     except BrokenPipeError:  # `vadkit params | head`
         sys.stderr.close()
         sys.exit(1)
+    print(said, file=sys.stderr)
+    sys.exit(code)

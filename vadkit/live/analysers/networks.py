@@ -26,14 +26,7 @@ class NetworkAnalyser(Analyser):
     finetuned: it takes images, since its backbones' features are no longer those of the pretrained ones.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        trained: scorer.Scorer,
-        fps: float,
-        finetuned: bool = False,
-        detector: Detector | None = None,
-    ):
+    def __init__(self, config: Config, trained: scorer.Scorer, fps: float, finetuned: bool, detector: Detector | None):
         super().__init__(config, fps)
         self.trained, self.finetuned, self.detector = trained, finetuned, detector
         self._built = trained.model.backbones

@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +27,7 @@ from vadkit.live.analysers.base import Analyser, Reading
 from vadkit.live.analysers.rows import ClipRows, Rows, row_features
 from vadkit.models.backbones import fused
 from vadkit.models.joint import Output
-from vadkit.models.network import Network, recalled
+from vadkit.models.network import recalled
 from vadkit.systems.bags import at_bag_rate, rows_per_second
 from vadkit.systems.joint import segment_count
 from vadkit.systems.mil import LearnerSystem
@@ -37,43 +36,70 @@ from vadkit.views.sampling import stride_frames
 from vadkit.views.segments import Bag, even_rows, segment_bag
 
 
-@dataclass
-class SegmentModel:
-    """What scores the segments of a video. networks: that make the features of its rows, by stream.
+class LearnerModel:
+    """A trained Learner, which scores each segment by itself; of a stream the mean of a window's rows.
 
-    segments: (frames, fps) -> into how many a video is cut, 0 where every row is one. scores: (n, D) float32 in order
-    of time -> (n,) in [0, 1]. remarks: what else it says of a whole video, of the same features.
+    networks: that make the features of a video's rows, by stream; note: what to know of a stream's scores.
     """
 
-    networks: Mapping[str, Network]
-    segments: Callable[[int, float], int]
-    scores: Callable[[np.ndarray], np.ndarray]
-    remarks: Callable[[np.ndarray], tuple[str, ...]] = lambda features: ()
+    def __init__(self, config: Config, trained: TrainedModel, fps: float):
+        facts, self._module = read_facts(trained.path, "learner"), trained.system.load(trained.path)
+        self.networks, self._segments = recalled(facts["networks"]), config.mil_segments
+        seconds = facts["segment_seconds"]  # 0 where instances are rows
+        self._window, self._rows = max(1, round(seconds * fps)), deque()
+        why = f"a stream has no length to cut into {config.mil_segments} segments"
+        self.note = f"a score is of the {seconds:.1f} s up to its frame: {why}" if seconds else ""
 
+    def segments(self, frames: int, fps: float) -> int:
+        """Into how many a video is cut, 0 where every row is one."""
+        return self._segments
 
-class Window:
-    """What a Learner is to score at a stream's row: the mean of a window's rows. Shape: (D,) -> (1, D)."""
+    def scores(self, features: np.ndarray) -> np.ndarray:
+        """Shape: (n, D) float32 in order of time -> (n,) in [0, 1]."""
+        return self._module(torch.from_numpy(features)).numpy()
 
-    def __init__(self, window_frames: int):
-        self._window = window_frames
-        self._rows: deque[tuple[int, np.ndarray]] = deque()
+    def remarks(self, features: np.ndarray) -> tuple[str, ...]:
+        """What else it says of a whole video, of the same features."""
+        return ()
 
-    def see(self, number: int, features: np.ndarray) -> np.ndarray:
+    def up_to(self, number: int, features: np.ndarray) -> np.ndarray:
+        """What to score at a stream's row; the last score is the row's. Shape: (D,) -> (n, D)."""
         self._rows.append((number, features))
         while self._rows[0][0] <= number - self._window:
             self._rows.popleft()
         return _mean([one for _, one in self._rows])[None]
 
 
-class Sequence:
-    """The segment that goes on, by its rows so far, after the last ones before it. Shape: (D,) -> (n, D), n <= most."""
+class SequenceModel:
+    """LSTM, attention or joint model, as `LearnerModel`: all segments at once; the joint model names a class as well.
 
-    def __init__(self, segment_frames: float, most: int):
-        self._length, self._most, self._segment = segment_frames, most, 0
-        self._before: deque[np.ndarray] = deque(maxlen=most - 1)
-        self._rows: list[np.ndarray] = []
+    Of a stream the segment that goes on, by its rows so far, after the last ones before it.
+    """
 
-    def see(self, number: int, features: np.ndarray) -> np.ndarray:
+    def __init__(self, config: Config, trained: TrainedModel, fps: float):
+        facts, self._module = read_facts(trained.path, "model"), trained.system.load(trained.path)
+        self.networks, self._config, self._classes = recalled(facts["networks"]), config, trained.system.classes
+        seconds, self._most = config.joint_segment_seconds, config.joint_max_segments
+        self._length, self._segment, self._rows = seconds * fps, 0, []
+        self._before: deque[np.ndarray] = deque(maxlen=self._most - 1)
+        kept = f"of a stream the last {self._most} are remembered"
+        self.note = f"a segment is {seconds:g} s and scored while it goes on; {kept}"
+
+    def segments(self, frames: int, fps: float) -> int:
+        return segment_count(frames, fps, self._config)
+
+    def scores(self, features: np.ndarray) -> np.ndarray:
+        return self._output(features).scores[0].numpy()
+
+    def remarks(self, features: np.ndarray) -> tuple[str, ...]:
+        logits = self._output(features).classes
+        if logits is None:
+            return ()
+        likely = sorted(zip(logits[0].softmax(dim=0).tolist(), self._classes, strict=True), reverse=True)[:2]
+        named = (f"{name} ({100 * share:.0f} %)" for share, name in likely)
+        return (f"its class, as the model sees it: {', then '.join(named)}",)
+
+    def up_to(self, number: int, features: np.ndarray) -> np.ndarray:
         segment = int(number / self._length)
         if self._rows and segment > self._segment:  # those without a row repeat, as in `segments.segment_bag`
             self._before.extend([_mean(self._rows)] * min(segment - self._segment, self._most))
@@ -82,11 +108,15 @@ class Sequence:
         self._rows.append(features)
         return np.stack([*self._before, _mean(self._rows)])
 
+    @torch.inference_mode()
+    def _output(self, features: np.ndarray) -> Output:
+        return self._module(torch.from_numpy(features)[None], torch.ones(1, len(features), dtype=torch.bool))
+
 
 class _SegmentAnalyser(Analyser):
     """Makes the features of a video's rows as its frames come, and scores what is made of them."""
 
-    def __init__(self, config: Config, model: SegmentModel, fps: float):
+    def __init__(self, config: Config, model: LearnerModel | SequenceModel, fps: float):
         super().__init__(config, fps)
         self.model, self._stride = model, stride_frames(fps, config.analysis_fps)
         self._built = [network.build(device_of(config)) for network in model.networks.values()]
@@ -119,16 +149,16 @@ class StreamAnalyser(_SegmentAnalyser):
 
     _now: float | None = None
 
-    def __init__(self, config: Config, model: SegmentModel, fps: float, memory: Window | Sequence, note: str):
-        super().__init__(config, model, fps)
-        self._memory, self.notes = memory, (note,) if note else ()
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return (self.model.note,) if self.model.note else ()
 
     def wants(self, number: int) -> bool:
         return self._rows.wants(number) or number % self._stride == 0
 
     def see(self, number: int, frame: np.ndarray) -> Reading | None:
         if (features := self._features(number, frame)) is not None:
-            self._now = float(self._scores(self._memory.see(number, features))[-1])
+            self._now = float(self._scores(self.model.up_to(number, features))[-1])
         return None if self._now is None or number % self._stride else self._reading(number, self._now)
 
 
@@ -192,63 +222,19 @@ class FileAnalyser(_SegmentAnalyser):
             kept = np.isin(index, grid[even_rows(grid, stride_frames(self.fps, rate))])
             index, features = index[kept], features[kept]
         self._bag = segment_bag(index, features, frames, count, name)
-        self._values, self.notes = self._scores(self._bag.features), ()
+        self._values, self.notes = self._scores(self._bag.features), self.model.remarks(self._bag.features)
         if count:
             ahead = "a segment's score stands from its first frame on, so it looks ahead"
-            self.notes = (f"{count} segments of {frames / count / self.fps:.1f} s: {ahead}",)
-        self.notes += self.model.remarks(self._bag.features)
+            self.notes = (f"{count} segments of {frames / count / self.fps:.1f} s: {ahead}", *self.notes)
 
 
 def analyser_of(trained: TrainedModel, config: Config, fps: float, endless: bool = False) -> Analyser:
     """With model and backbones loaded. Raises WeightsError where a backbone's weights are no longer the training's."""
-    load = learner if isinstance(trained.system, LearnerSystem) else sequence_model
-    model, memory, note = load(config, trained, fps)
+    model = (LearnerModel if isinstance(trained.system, LearnerSystem) else SequenceModel)(config, trained, fps)
     if not model.networks:
         remedy = "a video can be scored where the features are our own (mil_features)"
         raise DataError(f"{trained.name} was trained on features that others publish; {remedy}")
-    return StreamAnalyser(config, model, fps, memory, note) if endless else FileAnalyser(config, model, fps)
-
-
-def learner(config: Config, trained: TrainedModel, fps: float) -> tuple[SegmentModel, Window, str]:
-    """A trained Learner, which scores each segment by itself; what a stream's rows go through; a note."""
-    facts, module = read_facts(trained.path, "learner"), trained.system.load(trained.path)
-    model = SegmentModel(
-        recalled(facts["networks"]),
-        segments=lambda frames, fps: config.mil_segments,
-        scores=lambda features: module(torch.from_numpy(features)).numpy(),
-    )
-    window = facts["segment_seconds"]  # 0 where instances are rows
-    why = f"a stream has no length to cut into {config.mil_segments} segments"
-    note = f"a score is of the {window:.1f} s up to its frame: {why}" if window else ""
-    return model, Window(max(1, round(window * fps))), note
-
-
-def sequence_model(config: Config, trained: TrainedModel, fps: float) -> tuple[SegmentModel, Sequence, str]:
-    """LSTM, attention or joint model, as `learner`: all segments of a video at once; the joint model names a class."""
-    facts, module = read_facts(trained.path, "model"), trained.system.load(trained.path)
-
-    @torch.inference_mode()
-    def output(features: np.ndarray) -> Output:
-        return module(torch.from_numpy(features)[None], torch.ones(1, len(features), dtype=torch.bool))
-
-    def remarks(features: np.ndarray) -> tuple[str, ...]:
-        logits = output(features).classes
-        if logits is None:
-            return ()
-        likely = sorted(zip(logits[0].softmax(dim=0).tolist(), trained.system.classes, strict=True), reverse=True)[:2]
-        named = (f"{name} ({100 * share:.0f} %)" for share, name in likely)
-        return (f"its class, as the model sees it: {', then '.join(named)}",)
-
-    model = SegmentModel(
-        recalled(facts["networks"]),
-        segments=lambda frames, fps: segment_count(frames, fps, config),
-        scores=lambda features: output(features).scores[0].numpy(),
-        remarks=remarks,
-    )
-    seconds, most = config.joint_segment_seconds, config.joint_max_segments
-    kept = f"of a stream the last {most} are remembered"
-    note = f"a segment is {seconds:g} s and scored while it goes on; {kept}"
-    return model, Sequence(seconds * fps, most), note
+    return (StreamAnalyser if endless else FileAnalyser)(config, model, fps)
 
 
 def _mean(rows: list[np.ndarray]) -> np.ndarray:
