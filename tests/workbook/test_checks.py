@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from toys import toy_project, working_notebook
@@ -13,6 +14,7 @@ from vadkit.core.config import Config
 from vadkit.core.errors import ConfigError
 from vadkit.core.store import file_digest
 from vadkit.models.pretrained import NETWORKS
+from vadkit.systems.base import REGISTERED
 from vadkit.workbook import checks, kernels
 from vadkit.workbook.notebooks import find_notebooks
 from vadkit.workbook.run import run_profile
@@ -122,3 +124,12 @@ def test_a_detector_that_is_still_to_be_fetched_is_not_fetched_by_looking(tmp_pa
     (tmp_path / "weights" / "yolov8n.pt").write_text("only looked for")
     found = next(f for f in checks.findings(config) if f.what.startswith("detector"))
     assert found.what == "detector: yolov8n.pt"
+
+
+def test_an_outside_system_that_names_an_unknown_network_is_refused_with_the_known_ones(project, monkeypatch):
+    outside = SimpleNamespace(name="mine", notebooks=("05",), needs=lambda config: {"rgb": "my_network"})
+    monkeypatch.setitem(REGISTERED, "mine", outside)
+    clips, learner = (n for n in find_notebooks(project / "notebooks") if n.number in ("05", "10"))
+    with pytest.raises(ConfigError, match="mine: there is no network 'my_network'; give one of .*c3d"):
+        checks.require(Config(c3d_weights="random"), [clips])
+    checks.require(Config(), [learner])

@@ -109,18 +109,14 @@ def _data(config: Config) -> Finding:
 
 
 def _detector(config: Config) -> Iterator[Finding]:
-    name = config.detector_weights
-    if name == "none":
-        remedy = "give 'world', 'yolov8n.pt' or a path to .pt or .onnx"
-        what = f"detector_weights is 'none', but the notebooks' systems count objects; {remedy}"
-        yield Finding(what, problem=True)
+    if config.detector_weights == "none":
+        what = "detector_weights is 'none', but the notebooks' systems count objects"
+        yield Finding(f"{what}; give 'world', 'yolov8n.pt' or a path to .pt or .onnx", problem=True)
         return
     yield _weights(config, "detector", "detector")
-    if name == "world" and config.corpus != "synthetic":
-        yield Finding(
-            "detector: 'world' was trained on the synthetic world; on real videos its counts mean little, use YOLO "
-            "weights for COCO"
-        )
+    if config.detector_weights == "world" and config.corpus != "synthetic":
+        little = "on real videos its counts mean little, use YOLO weights for COCO"
+        yield Finding(f"detector: 'world' was trained on the synthetic world; {little}")
 
 
 def _weights(config: Config, network: str, title: str, remedy: str = "") -> Finding:
@@ -134,15 +130,19 @@ def _video_networks(config: Config, notebooks: Sequence[Notebook]) -> Iterator[F
     """Weights of the 3D networks, where a notebook runs a system that sees clips, or learns from their features."""
     from vadkit.systems.base import all_systems
 
-    users: dict[str, list[str]] = {}
-    for notebook in notebooks:
-        systems = [system for system in all_systems().values() if notebook.number in system.notebooks]
-        needed = dict.fromkeys(network for system in systems for network in system.needs(config).values())
-        for network in (network for network in needed if pretrained.NETWORKS[network].kind):
-            users.setdefault(network, []).append(notebook.number)
-    for network in (name for name in pretrained.NETWORKS if name in users):
-        title = f"{network}, for notebook{'s' * (len(users[network]) > 1)} {' and '.join(users[network])}"
-        yield _weights(config, network, title, "; or leave these notebooks out with --only")
+    users: dict[str, set[str]] = {network: set() for network, row in pretrained.NETWORKS.items() if row.kind}
+    for system in all_systems().values():
+        numbers = {n.number for n in notebooks}.intersection(system.notebooks)
+        for network in system.needs(config).values() if numbers else ():
+            if network in users:
+                users[network] |= numbers
+            elif network not in pretrained.NETWORKS:
+                remedy = f"give one of {', '.join(pretrained.NETWORKS)}, or add yours to pretrained.NETWORKS"
+                yield Finding(f"{system.name}: there is no network '{network}'; {remedy}", problem=True)
+    for network, numbers in users.items():
+        if numbers:
+            title = f"{network}, for notebook{'s' * (len(numbers) > 1)} {' and '.join(sorted(numbers))}"
+            yield _weights(config, network, title, "; or leave these notebooks out with --only")
 
 
 def _given_scores(config: Config) -> Iterator[Finding]:
@@ -156,12 +156,9 @@ def _given_scores(config: Config) -> Iterator[Finding]:
         given = external.read(*paths.values())
         return f"{len(given.videos)} videos, {given.layout}"
 
-    gone = next((name for name, path in paths.items() if not path.exists()), None)
-    if gone is None:
-        yield _looked("evaluate_scores", look)
-    else:
-        remedy = "set it to where the file is, or leave both empty for our own system's scores"
-        yield Finding(f"{gone}: there is no {paths[gone]}; {remedy}", problem=True)
+    remedy = "set it to where the file is, or leave both empty for our own system's scores"
+    gone = [f"{name}: there is no {path}; {remedy}" for name, path in paths.items() if not path.exists()]
+    yield Finding(gone[0], problem=True) if gone else _looked("evaluate_scores", look)
 
 
 def _published_features(config: Config) -> Iterator[Finding]:
@@ -169,10 +166,8 @@ def _published_features(config: Config) -> Iterator[Finding]:
         return
     from vadkit.views.segments import feature_files
 
-    def look() -> str:
-        return f"{len(feature_files(resolve(config.mil_published)))} files of features"
-
-    yield _looked("mil_published", look, "; or leave it empty for our own features")
+    folder, remedy = resolve(config.mil_published), "; or leave it empty for our own features"
+    yield _looked("mil_published", lambda: f"{len(feature_files(folder))} files of features", remedy)
 
 
 def _device(config: Config) -> Iterator[Finding]:

@@ -42,12 +42,11 @@ class Doing:
 
     def line(self) -> str:
         where = f"cell {self.cell} of {self.places[-1][0]}" if self.cell else "starting the kernel"
-        return ": ".join(part for part in (where, self.heading, self.said) if part)
+        return ": ".join(filter(None, (where, self.heading, self.said)))
 
     def write(self, text: str) -> None:
-        lines = [line.strip() for line in re.split(r"[\r\n]", ANSI.sub("", text)) if line.strip()]
-        if lines:
-            self.said = BAR.sub(r"\1 \2", lines[-1])[:100]
+        if clean := ANSI.sub("", text).strip():
+            self.said = BAR.sub(r"\1 \2", re.split(r"[\r\n]", clean)[-1].strip())[:100]
 
     def flush(self) -> None:
         """papermill calls it; there is nothing to flush."""
@@ -63,13 +62,7 @@ class Failure:
     traceback: list[str] = field(default_factory=list)
 
 
-def execute(
-    source: Path,
-    target: Path,
-    values: Mapping[str, Any],
-    show: Callable[[Doing, float], None],
-    beat_seconds: float = 1.0,
-) -> Failure | None:
+def execute(source: Path, target: Path, values: Mapping[str, Any], show: Callable, beat_seconds=1.0) -> Failure | None:
     """Run `source` with `values` and write the executed notebook to `target`; None where it got to its end.
 
     `show(doing, seconds)` is called every `beat_seconds`. A KeyboardInterrupt ends the kernel and is raised again.
@@ -112,16 +105,15 @@ def _attempt(source: Path, target: Path, values: Mapping[str, Any], doing: Doing
     watched = {"kernel_manager_class": _kernel_manager(log), "doing": doing, "stdout_file": doing, "stderr_file": doing}
     asyncio.set_event_loop(asyncio.new_event_loop())
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # jupyter's own, about itself
+        with warnings.catch_warnings(action="ignore"):  # jupyter's own, about itself
             papermill.execute_notebook(str(source), str(target), parameters=dict(values), **options, **watched)
     except PapermillExecutionError as error:
-        trace = [ANSI.sub("", line) for part in error.traceback for line in part.splitlines()]
+        trace = ANSI.sub("", "\n".join(error.traceback)).splitlines()
         return Failure(doing.places[error.cell_index][0], error.ename, error.evalue, trace)
     except Exception as error:  # a dead kernel, a full disk: the run must say so and stop, whatever it was
         words = log.read_text(errors="replace").splitlines() if log.is_file() else []
-        words = [line for line in words if "[IPKernelApp]" not in line]
-        return Failure(doing.cell or None, type(error).__name__, str(error), words)
+        said = [line for line in words if "[IPKernelApp]" not in line]
+        return Failure(doing.cell or None, type(error).__name__, str(error), said)
     finally:
         log.unlink(missing_ok=True)
     return None
@@ -187,7 +179,7 @@ def run_lock(output_dir: Path) -> Iterator[None]:
     """
     output_dir.mkdir(parents=True, exist_ok=True)
     path = output_dir / ".lock"
-    with open(path, "a+", encoding="utf-8") as file:
+    with open(path, "a", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -196,12 +188,12 @@ def run_lock(output_dir: Path) -> Iterator[None]:
             raise RunError(f"{output_dir} is in use by another run, process {pid}; {remedy}") from None
         end_processes(_read_lock(path).get("token", ""))
         os.environ[TOKEN] = secrets.token_hex(8)
-        _write_lock(file, json.dumps({"pid": os.getpid(), "token": os.environ[TOKEN]}))
+        path.write_text(json.dumps({"pid": os.getpid(), "token": os.environ[TOKEN]}))
         try:
             yield
         finally:
             del os.environ[TOKEN]
-            _write_lock(file, "")
+            path.write_text("")
 
 
 def end_processes(token: str) -> None:
@@ -231,9 +223,3 @@ def _read_lock(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def _write_lock(file: Any, text: str) -> None:
-    file.truncate(0)  # opened to append: what is written goes to the end
-    file.write(text)
-    file.flush()

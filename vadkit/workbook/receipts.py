@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -35,8 +36,8 @@ def make_fingerprint(
     content: of the notebook; context: `context_digest(config)`; upstream: name -> `left_by` of the earlier notebooks
     it builds on.
     """
-    made_of = {"parameters": dict(parameters), "context": context, "upstream": dict(upstream)}
-    return digest({"cells": code_cells(content), **made_of})
+    cells = code_cells(content)
+    return digest({"cells": cells, "parameters": dict(parameters), "context": context, "upstream": dict(upstream)})
 
 
 def context_digest(config: Config) -> str:
@@ -47,18 +48,9 @@ def context_digest(config: Config) -> str:
     """
     places = (config.data_root, config.evaluate_scores, config.evaluate_annotations, config.mil_published)
     data = [line for path in places if path for line in file_times(resolve(path))]
-    paths = [resolve(getattr(config, name)) for name in WEIGHTS]
-    weights = [file_digest(path) if path.is_file() else "" for path in paths]
-    libraries = {name: _version(name) for name in PACKAGES}
-    return digest(
-        {
-            "package": package_digest(),
-            "plugins": code_version(*config.plugins),
-            "libraries": libraries,
-            "data": data,
-            "weights": weights,
-        }
-    )
+    weights = [_digest_of(resolve(getattr(config, name))) for name in WEIGHTS]
+    code = {"package": package_digest(), "plugins": code_version(*config.plugins), "libraries": _libraries()}
+    return digest({**code, "data": data, "weights": weights})
 
 
 @cache
@@ -81,11 +73,9 @@ def file_times(path: Path) -> list[tuple[str, int, int]]:
     for folder, folders, files in os.walk(path, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(name for name in files if not name.startswith(".")):
-            try:
+            with suppress(OSError):  # a link to nowhere; reading it is the corpus's business
                 status = os.stat(os.path.join(folder, name))
-            except OSError:  # a link to nowhere; reading it is the corpus's business
-                continue
-            found.append((os.path.relpath(os.path.join(folder, name), path), status.st_size, status.st_mtime_ns))
+                found.append((os.path.relpath(os.path.join(folder, name), path), status.st_size, status.st_mtime_ns))
     return found
 
 
@@ -110,12 +100,12 @@ def write_receipt(
     receipt = {
         "notebook": name,
         "fingerprint": fingerprint,
-        "executed": _executed(output_dir, name),
+        "executed": _digest_of(output_dir / "notebooks" / f"{name}.ipynb"),
         "rows": rows_digest(output_dir, name),
         "files": sorted(files),
         "seconds": round(seconds, 1),
         "parameters": dict(parameters),
-        "libraries": {package: _version(package) for package in PACKAGES},
+        "libraries": _libraries(),
     }
     write_atomic(receipt_path(output_dir, name), json.dumps(receipt, indent=1) + "\n")
 
@@ -127,7 +117,7 @@ def why_stale(output_dir: Path, name: str, fingerprint: str) -> str:
         return "no receipt"
     if receipt["fingerprint"] != fingerprint:
         return "code, parameters or data changed"
-    if _executed(output_dir, name) != receipt["executed"]:
+    if _digest_of(output_dir / "notebooks" / f"{name}.ipynb") != receipt["executed"]:
         return "its executed notebook is missing or was changed"
     missing = [file for file in receipt["files"] if not (output_dir / file).is_file()]
     if missing:
@@ -154,20 +144,18 @@ def rows_digest(output_dir: Path, name: str) -> str:
 
 def snapshot(output_dir: Path) -> dict[str, tuple[int, int]]:
     """Size and time of the files that notebooks leave below output_dir (results.csv is known by its rows)."""
-    return {
-        path: (size, time)
-        for path, size, time in file_times(output_dir)
-        if path != "results.csv" and Path(path).parts[0] not in RUNNER_FOLDERS
-    }
+    found = {path: (size, time) for path, size, time in file_times(output_dir) if path != "results.csv"}
+    return {path: what for path, what in found.items() if Path(path).parts[0] not in RUNNER_FOLDERS}
 
 
-def _executed(output_dir: Path, name: str) -> str:
-    path = output_dir / "notebooks" / f"{name}.ipynb"
+def _digest_of(path: Path) -> str:
     return file_digest(path) if path.is_file() else ""
 
 
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""
+def _libraries() -> dict[str, str]:
+    """Of those that are installed, by pip or by conda under these names, the version."""
+    found = {}
+    for package in PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found

@@ -30,10 +30,10 @@ Say = Callable[[str], None]
 
 def run_profile(
     params: str | Path,
-    overrides: dict[str, Any] | None = None,
+    overrides: dict | None = None,
     only: str | None = None,
-    from_: str | None = None,
-    force: bool = False,
+    from_=None,
+    force=False,
     say: Say = print,
 ) -> int:
     """Run a profile's notebooks in order; 0 where all got to their end, 1 where one did not (later ones are not run).
@@ -49,8 +49,7 @@ def run_profile(
     if problems:
         remedy = "cannot take parameters; `make notebooks` renews their parameters cells:"
         raise RunError("\n  ".join([f"{len(problems)} notebook(s) {remedy}", *problems]))
-    out = config.output_dir
-    count = f"{len(selected)} of {len(every)} notebooks"
+    out, count = config.output_dir, f"{len(selected)} of {len(every)} notebooks"
     say(f"{_short(params)} -> {_short(out)} (fingerprint {config.fingerprint()}), {count}")
     with kernels.run_lock(out):
         return _run_selected(config, every, selected, force, say)
@@ -61,26 +60,16 @@ def open_profile(params: str | Path, overrides: dict[str, Any] | None = None) ->
 
     Relative paths in parameters mean the project's root, in this process and in the kernels it starts.
     """
-    path = find_params(params)
-    os.chdir(find_project(path))
-    return path, load_params(path, overrides)
-
-
-def find_params(params: str | Path) -> Path:
-    """The parameter file of a path, or of a bare profile name such as `demo`, whatever folder is called so here."""
     path = Path(params).expanduser()
     if path.is_file() or path.parent != Path("."):
-        return path.resolve()
-    return (project_root() / "params" / path.name).with_suffix(".yaml")
-
-
-def find_project(params: Path) -> Path:
-    """The project's folder: above the working directory, else above the parameter file."""
-    for start in (Path.cwd(), params.parent):
-        root = project_root(start)
+        path = path.resolve()
+    else:  # a bare name, whatever folder is called so here
+        path = (project_root() / "params" / path.name).with_suffix(".yaml")
+    for root in map(project_root, (Path.cwd(), path.parent)):  # above the working directory, else above the file
         if (root / "notebooks").is_dir() and (root / "params").is_dir():
-            return root
-    where = f"at or above {Path.cwd()} or {params.parent}"
+            os.chdir(root)
+            return path, load_params(path, overrides)
+    where = f"at or above {Path.cwd()} or {path.parent}"
     raise RunError(f"no folder with params/ and notebooks/ {where}; run vadkit inside the project")
 
 
@@ -105,18 +94,19 @@ def _run_selected(config: Config, every: list[Notebook], selected: list[Notebook
             return 1
         ran += 1
     say(f"{ran} run, {len(selected) - ran} current, in {clock(time.monotonic() - began)}")
-    for line in _products(out):
-        say(line)
+    results, figures = out / "results.csv", out / "figures"
+    if results.is_file():
+        say(f"results    {_short(results)}")
+    if figures.is_dir():
+        say(f"figures    {_short(figures)}/ ({len(list(figures.glob('*.png')))} PNG)")
+    say(f"notebooks  {_short(out / 'notebooks')}/ (executed, with their outputs)")
     return 0
 
 
-def _ends_well(
-    out: Path, notebook: Notebook, values: dict[str, Any], fingerprint: str, display: Display, why: str
-) -> bool:
+def _ends_well(out: Path, notebook: Notebook, values: dict, fingerprint: str, display: Display, why: str) -> bool:
     """Execute a notebook, and write its receipt or say why it did not get to its end."""
-    partial, failed, final = (
-        out / "notebooks" / name.format(notebook.name) for name in (".{}.partial.ipynb", "{}.failed.ipynb", "{}.ipynb")
-    )
+    named = (f".{notebook.name}.partial.ipynb", f"{notebook.name}.failed.ipynb", f"{notebook.name}.ipynb")
+    partial, failed, final = (out / "notebooks" / name for name in named)
     previous = receipts.read_receipt(out, notebook.name)
     receipts.receipt_path(out, notebook.name).unlink(missing_ok=True)
     before, began = receipts.snapshot(out), time.monotonic()
@@ -168,7 +158,7 @@ class Display:
     def beat(self, doing: kernels.Doing, seconds: float) -> None:
         line = f"  {self.label}  {clock(seconds)}  {doing.line()}"
         if self.live:
-            self._rewrite(line[: shutil.get_terminal_size().columns - 1])
+            self._rewrite(line)
         elif seconds - self.spoke >= HEARTBEAT_SECONDS:
             self.spoke = seconds
             self.say(line)
@@ -178,7 +168,7 @@ class Display:
             self._rewrite("")
 
     def _rewrite(self, line: str) -> None:
-        print(f"\r\x1b[K{line}", end="", flush=True)
+        print(f"\r\x1b[K{line[: shutil.get_terminal_size().columns - 1]}", end="", flush=True)
 
 
 def clock(seconds: float) -> str:
@@ -192,13 +182,13 @@ def _explain(name: str, failure: Failure, seconds: float, kept: Path) -> str:
     """What a person reads of a notebook that failed; of a user's error its own sentence alone."""
     place = f"code cell {failure.cell}" if failure.cell else "the kernel"
     lines = [f"  {name} failed in {place} after {clock(seconds)}"]
-    if failure.name in _names(VadkitError):
-        lines.append(f"error: {failure.message}")
-    else:
+    what = failure.message
+    if failure.name not in _names(VadkitError):
+        lines += [f"    {line}" for line in failure.traceback[-TRACEBACK_LINES:]]
         what = f"{failure.name}: {failure.message}"
-        if failure.name == "DeadKernelError":
-            what = "the kernel died; it may have run out of memory (try a smaller batch_size, image_size or workers: 1)"
-        lines += [*(f"    {line}" for line in failure.traceback[-TRACEBACK_LINES:]), f"error: {what}"]
+    if failure.name == "DeadKernelError":
+        what = "the kernel died; it may have run out of memory (try a smaller batch_size, image_size or workers: 1)"
+    lines.append(f"error: {what}")
     if kept.is_file():
         lines.append(f"The notebook as far as it came: {_short(kept)}; later notebooks were not run.")
     return "\n".join(lines)
@@ -207,15 +197,6 @@ def _explain(name: str, failure: Failure, seconds: float, kept: Path) -> str:
 def _names(kind: type[Exception]) -> set[str]:
     """The names of a kind of error and of all its subclasses."""
     return {kind.__name__}.union(*map(_names, kind.__subclasses__()))
-
-
-def _products(out: Path) -> list[str]:
-    figures, lines = out / "figures", []
-    if (out / "results.csv").is_file():
-        lines.append(f"results    {_short(out / 'results.csv')}")
-    if figures.is_dir():
-        lines.append(f"figures    {_short(figures)}/ ({len(list(figures.glob('*.png')))} PNG)")
-    return [*lines, f"notebooks  {_short(out / 'notebooks')}/ (executed, with their outputs)"]
 
 
 def _short(path: Path) -> str:

@@ -39,8 +39,7 @@ def start(namespace: Mapping[str, Any]) -> Config:
     from vadkit.core.compute import device_of
 
     # The inline backend makes figures show when it is first used. Within `rc_context`, as our figures are drawn, that
-    # would be
-    # undone at the end, and only the first figure would be seen.
+    # would be undone at the end, and only the first figure would be seen.
     plt.switch_backend(matplotlib.get_backend())
     print(f"profile {config.profile} (fingerprint {config.fingerprint()}), results in {config.output_dir}")
     print(f"python {sys.version.split()[0]} on {platform.machine()}, " + ", ".join(f"{p} {version(p)}" for p in SHOWN))
@@ -57,8 +56,7 @@ def _given(namespace: Mapping[str, Any]) -> dict[str, Any]:
     """
     if "In" not in namespace:
         return {k: v for k, v in namespace.items() if isinstance(v, LITERALS) and not k.startswith("_")}
-    found: dict[str, Any] = {}
-    below = False
+    found, below = {}, False
     for source in namespace["In"]:  # the cells as they were run, this one last
         cell = _assignments(source)
         whole = len(cell.keys() & Config.model_fields.keys()) > len(Config.model_fields) // 2
@@ -69,12 +67,7 @@ def _given(namespace: Mapping[str, Any]) -> dict[str, Any]:
 
 def _assignments(source: str) -> dict[str, Any]:
     """What a cell of nothing but `name = literal` lines sets; empty for any other cell."""
-    found: dict[str, Any] = {}
     try:
-        for node in ast.parse(source).body:
-            if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Name):
-                return {}
-            found[node.targets[0].id] = ast.literal_eval(node.value)
-    except (SyntaxError, ValueError):
+        return {node.targets[0].id: ast.literal_eval(node.value) for node in ast.parse(source).body}
+    except (SyntaxError, ValueError, AttributeError):  # no Python, no literal, no name or no assignment
         return {}
-    return found
