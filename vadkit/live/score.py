@@ -20,7 +20,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vadkit.core.config import Config
 from vadkit.core.encode import write_h264
 from vadkit.core.errors import DataError
 from vadkit.core.progress import Progress
@@ -103,7 +102,7 @@ class Camera:
 
 
 def score(
-    video: str | Path, trained: TrainedModel, overlay=None, table=None, config=None, stopped=lambda: False, progress=None
+    video: str | Path, trained: TrainedModel, overlay=None, table=None, config=None, stopped=None, progress=None
 ) -> Verdict:
     """Score a video file, stream URL or camera number; writes a film and a CSV where asked for, each whole.
 
@@ -112,7 +111,7 @@ def score(
     `broken` says why. Raises DataError for one that cannot be opened or gives no frame, for outputs that cannot be
     written, and as what loads the model does.
     """
-    config = config or trained.config
+    config, stopped = config or trained.config, stopped or (lambda: False)
     overlay, table = _writable(overlay, video, ".mp4"), _writable(table, video, ".csv")
     if overlay is not None and overlay == table:
         raise DataError(f"overlay and CSV are both {overlay}; give them two names")

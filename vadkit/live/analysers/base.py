@@ -56,9 +56,7 @@ class Analyser(ABC):
     def see(self, number: int, frame: np.ndarray) -> Reading | None:
         """Take in a frame, (H, W, 3) uint8 BGR; the reading, where it is one to analyse."""
 
-    def look_ahead(  # noqa: B027 - most look back only, and need none
-        self, path: Path, stopped: Callable[[], bool] = lambda: False, progress: Progress | None = None
-    ) -> None:
+    def look_ahead(self, path: Path, stopped: Callable, progress: Progress | None) -> None:  # noqa: B027 - most need none
         """See a whole file before its frames come, where scores depend on its length."""
 
     def _reading(self, number: int, value: float, boxes: np.ndarray = NO_BOXES) -> Reading:

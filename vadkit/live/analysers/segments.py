@@ -180,9 +180,7 @@ class FileAnalyser(_SegmentAnalyser):
             return None
         return self._reading(number, float(self._values[np.searchsorted(self._bag.starts, number, side="right") - 1]))
 
-    def look_ahead(
-        self, path: Path, stopped: Callable[[], bool] = lambda: False, progress: Progress | None = None
-    ) -> None:
+    def look_ahead(self, path: Path, stopped: Callable[[], bool], progress: Progress | None) -> None:
         """See the file and score its segments. Of a file that breaks off what came is cut.
 
         Raises DataError where it gives no frame, has fewer frames than segments, or is stopped: there is no score yet.
