@@ -17,8 +17,8 @@ import numpy as np
 import torch
 
 from vadkit.core.config import Config
+from vadkit.systems.bag_trainer import train_learner
 from vadkit.systems.base import find_system
-from vadkit.systems.mil import train_learner
 from vadkit.systems.trainer import Examples, train
 from vadkit.views.segments import Bag
 
@@ -41,7 +41,7 @@ def learner_seconds(config: Config, feature_dim: int, flush: bool) -> list[float
     features[..., rng.random(feature_dim) < 0.5] = 0
     bags = [Bag(np.arange(32), one) for one in features]
     with nullcontext() if flush else patch("torch.set_flush_denormal"):
-        _, history = train_learner(config, bags[:30], bags[30:60], bags[60:], [0, 1] * 10, 0, streams=2)
+        _, history = train_learner(config, (bags[:60], [1] * 30 + [0] * 30), (bags[60:], [0, 1] * 10), 0, streams=2)
     return [epoch.seconds for epoch in history]
 
 

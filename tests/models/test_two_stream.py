@@ -185,9 +185,9 @@ def test_the_papers_systems_differ_in_what_their_names_say():
     )
     for name, system in systems.items():
         assert system.streams == int(name[0])
-        assert system.stream_names(make_config({})) == ("frame", "flow")[: system.streams]
+        assert tuple(system.needs(make_config({}))) == ("frame", "flow")[: system.streams]
         two_of_motion = make_config({"speed_stream": True, "frame_stream": False})
-        assert system.stream_names(two_of_motion) == (("frame",) if system.streams == 1 else ("flow", "speed"))
+        assert tuple(system.needs(two_of_motion)) == (("frame",) if system.streams == 1 else ("flow", "speed"))
         assert system.bag == ("no-bag" not in name)
         assert system.hard_mining == ("no-hm" not in name)
         assert system.hard_only == ("-ha" in name)

@@ -128,10 +128,9 @@ def test_what_was_trained_is_read_from_its_record(tmp_path):
     folder = config.output_dir / "models"
     for seed, count in enumerate((100, 104)):
         (folder / f"m{seed}").mkdir(parents=True)
-        (folder / f"m{seed}" / "system.json").write_text(
-            json.dumps({"training_samples": count, "training_anomalous": count // 4})
-        )
-        (folder / f"m{seed}" / "history.json").write_text(json.dumps([{"samples": 34 + seed}, {"samples": 1}]))
+        facts = {"training_samples": count, "training_anomalous": count // 4}
+        facts["history"] = [{"samples": 34 + seed}, {"samples": 1}]
+        (folder / f"m{seed}" / "system.json").write_text(json.dumps(facts))
     for name in ("2S-bag-ha", "MIL learner", "1S-bag"):
         (folder / f"{name}.json").write_text(
             json.dumps(

@@ -203,7 +203,7 @@ TOY = {
 @pytest.mark.parametrize("name", NAMES)
 def test_a_planted_segment_is_found(name):
     (train, labels, _), (val, val_labels, _), (test, test_labels, places) = toy(80, 0), toy(20, 1), toy(40, 2)
-    model, history = train_sequences(Config(**TOY), name, train, labels, val, val_labels, 3, seed=0)
+    model, history = train_sequences(Config(**TOY), name, (train, labels), (val, val_labels), 3, seed=0)
     hits, right = [], []
     with torch.no_grad():
         for bag, label, place in zip(test, test_labels, places, strict=True):
@@ -226,10 +226,8 @@ def test_shuffled_labels_give_chance():
         model, _ = train_sequences(
             Config(**TOY | {"joint_epochs": 4}),
             "joint",
-            train,
-            shuffled,
-            val,
-            np.random.default_rng(seed).permutation(val_labels).tolist(),
+            (train, shuffled),
+            (val, np.random.default_rng(seed).permutation(val_labels).tolist()),
             3,
             seed,
         )
@@ -245,7 +243,7 @@ def test_a_loss_that_is_not_finite_is_an_error():
     with pytest.raises(
         VadkitError, match="LSTM model, seed 3, epoch 1: the loss is nan, expected a finite number; lower joint_lr"
     ):
-        train_sequences(Config(**TOY), "LSTM", train, labels, train, labels, 3, seed=3)
+        train_sequences(Config(**TOY), "LSTM", (train, labels), (train, labels), 3, seed=3)
 
 
 class Shown(Blind):

@@ -185,7 +185,7 @@ def test_a_signal_is_found_from_video_labels_and_the_loss_falls(tmp_path, world)
     history = result.seeds[0].histories[0]
     assert len(history) == 25 and history[-1].train_loss < 0.7 * history[0].train_loss
     kept = max(history, key=lambda e: (e.validation_auc, -e.validation_loss))
-    (validation,) = result.seeds[0].validation
+    validation = result.seeds[0].folds[0].validation
     again = roc_auc_score([v.label for v in validation], [v.confidence.max() for v in validation])
     assert again == pytest.approx(kept.validation_auc)  # the model on disk is that epoch's
 
@@ -288,14 +288,15 @@ def test_a_folds_threshold_comes_from_its_own_validation_videos(tmp_path, world)
     config = make(tmp_path, corpus="folder", data_root=".", split="grouped_cv", folds=3, mil_epochs=1)
     corpus = fake_corpus(official=False)
     seed, plan = run(config, corpus).seeds[0], plan_folds(config, corpus, 0)
-    for side, names in ((seed.tested, [f.test for f in plan]), (seed.validation, [f.val for f in plan])):
+    validation, tested = ([getattr(fold, side) for fold in seed.folds] for side in ("validation", "tested"))
+    for side, names in ((tested, [f.test for f in plan]), (validation, [f.val for f in plan])):
         assert [tuple(v.name for v in videos) for videos in side] == names
     assert set(plan[0].val) & set(
         plan[1].test + plan[2].test
     )  # why one threshold for all folds would have seen test videos
-    at_own = [choose_threshold(videos) for videos in seed.validation]
-    counted = {v.name: v.confidence.max() > 0 for v in above(seed.tested, at_own)}
-    for videos, threshold in zip(seed.tested, at_own, strict=True):
+    at_own = [choose_threshold(videos) for videos in validation]
+    counted = {v.name: v.confidence.max() > 0 for v in above(tested, at_own)}
+    for videos, threshold in zip(tested, at_own, strict=True):
         assert all(counted[v.name] == (v.confidence.max() > threshold) for v in videos)
     without = plan_folds(config.model_copy(update={"early_stopping": False}), corpus, 0, early_stopping=False)
     assert [f.test for f in without] == [
@@ -308,7 +309,7 @@ def test_it_sees_the_streams_of_the_system_that_it_is_compared_with(tmp_path, wo
     asked = []
     monkeypatch.setattr(inputs, "extract_features", lambda samples, streams, *rest: asked.append(tuple(streams)))
     learner = load_learner(run(config, fake_corpus()).seeds[0].model_paths[0])
-    assert asked == [find_system("2S-bag-ha").stream_names(config)] == [("flow", "speed")]
+    assert asked == [tuple(find_system("2S-bag-ha").needs(config))] == [("flow", "speed")]
     assert learner.streams == 2 and learner.feature_dim == 16
     assert (
         load_learner(
@@ -370,7 +371,7 @@ def test_the_validation_loss_is_that_of_each_pair_on_its_own(lengths, seed, vari
     labels = np.arange(len(lengths)) % 2
     with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(bag_trainer, "INSTANCES_AT_ONCE", 5)
-        loss, auc = bag_trainer._ranked(learner, bags_made, labels, variant, top_k)
+        loss, auc = bag_trainer._ranked(learner, bags_made, labels, variant=variant, top_k=top_k)
         alone = [learner(torch.from_numpy(bag.features))[None] for bag in bags_made]
         pairs = [ranking_loss(a, n, variant=variant, top_k=top_k).item() for a in alone[1::2] for n in alone[::2]]
     assert loss == pytest.approx(np.mean(pairs), abs=1e-5)

@@ -251,7 +251,7 @@ def test_a_damaged_checkpoint_is_reported_and_the_run_starts_over(tmp_path):
 def test_phase_two_trains_the_streams_and_leaves_batch_normalisation():
     config = replace_config(finetune_epochs=1)
     trained = train(config, FIXED, image_examples(90, 0), None, 0, backbones=backbones)
-    assert trained.finetuned and [(line.phase, line.epoch) for line in trained.history] == [
+    assert trained.facts["finetuned"] and [(line.phase, line.epoch) for line in trained.history] == [
         (1, 1),
         (1, 2),
         (1, 3),

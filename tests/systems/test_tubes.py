@@ -13,7 +13,7 @@ from vadkit.core.config import Config
 from vadkit.core.errors import ConfigError, DataError
 from vadkit.corpora.video import Corpus, Video
 from vadkit.systems import runner, trainer
-from vadkit.systems.base import find_system, plan_folds, sides_of
+from vadkit.systems.base import Task, find_system, plan_folds, sides_of
 from vadkit.systems.runner import score_videos
 from vadkit.systems.tubes import halves_of, taken
 
@@ -183,9 +183,9 @@ def test_boxes_of_a_video_do_not_decide_what_is_found_in_it(corpus, root, tmp_pa
         found = []
         for videos in (corpus, changed(corpus, mine, tmp_path)):
             (fold,) = plan_folds(config, videos, 0, early_stopping=False)
-            sides = sides_of(fold, system.material(config, videos).views)
-            sides = system.sides(sides, config, videos, 0, 0, None)
-            found.append({one.video.name: one for one in sides[0] if one.video.label})
+            task = Task(config, system, 0, *sides_of(fold, system.material(config, videos).views))
+            task = system.resampled(task, videos)
+            found.append({one.video.name: one for one in task.train if one.video.label})
         for name in mine:
             a, b = (one[name] for one in found)
             assert np.array_equal(a.windows[a.taken], b.windows[b.taken]) and np.array_equal(

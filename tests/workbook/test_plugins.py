@@ -74,7 +74,7 @@ class Capitals(System):
 
 
 register_corpus("letters", letters)
-register(Capitals("capitals", "by the letter", ("00",)))
+register(Capitals("capitals", ("00",)))
 METRICS["loudest"] = Definition(
     lambda scored: Statistic(lambda counts: np.full(len(counts), max(map(max, scored.held))), len(scored.videos), "")
 )

@@ -77,7 +77,7 @@ class Study:
 
     def histories(self) -> dict[str, list[tuple[Epoch, ...]]]:
         """By system, the epochs of each seed and fold."""
-        return {name: one.histories() for name, one in self.runs.items()}
+        return {name: [h for seed in one.seeds for h in seed.histories] for name, one in self.runs.items()}
 
     def training_samples(self) -> dict[str, int]:
         """By system, the samples to train on: mean over seeds and folds, rounded."""

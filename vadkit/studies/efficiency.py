@@ -37,7 +37,7 @@ from vadkit.models.network import as_tensors
 from vadkit.models.two_stream import TwoStream
 from vadkit.report.rows import ResultRow, number_row
 from vadkit.systems.base import all_systems, find_system
-from vadkit.systems.record import FOLDER
+from vadkit.systems.record import FACTS, FOLDER, read_facts
 from vadkit.systems.trainer import make_head
 from vadkit.systems.two_stream import TwoStreamSystem
 from vadkit.views.clips import Clips, plan_clips, positions_of
@@ -155,9 +155,9 @@ def training_use(config: Config, name: str) -> dict[str, float]:
     record = folder / f"{name}.json"
     for model in json.loads(record.read_text())["models"] if record.is_file() else ():
         path = folder / model["path"]
-        if (path / "system.json").is_file():
-            one, history = (json.loads((path / f"{part}.json").read_text()) for part in ("system", "history"))
-            facts.append((one["training_samples"], one["training_anomalous"], history[0]["samples"]))
+        if (path / FACTS).is_file():
+            one = read_facts(path, "training_samples")
+            facts.append((one["training_samples"], one["training_anomalous"], one["history"][0]["samples"]))
     means = np.mean(facts, axis=0).tolist() if facts else ()
     return dict(zip(("training_samples", "training_anomalous", "epoch_samples"), means, strict=False))
 

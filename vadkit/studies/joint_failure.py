@@ -35,7 +35,7 @@ from vadkit.corpora.video import Corpus, Problem, Video
 from vadkit.evaluation.bootstrap import Metric, estimate, ratio, resamples
 from vadkit.evaluation.scores import VideoScores
 from vadkit.systems import runner
-from vadkit.systems.bag_trainer import class_weights, new_model, sequence_options, train_epoch
+from vadkit.systems.bag_trainer import class_weights, new_model, seeded, sequence_losses, sequence_options, train_epoch
 from vadkit.systems.bags import Item, padded, rows_per_second, video_scores
 from vadkit.systems.base import Fitted, Sides, Task, derived_seed
 from vadkit.systems.joint import SequenceSystem
@@ -147,16 +147,16 @@ class HeldOut(SequenceSystem):
         settings, curves = task.settings(), ([], [])
         settings.__dict__.update(FREE)
         settings.joint_batch *= 1 if self.way == WHOLE else PER_VIDEO
-        weights, streams = class_weights(labels[0], classes), max(1, len(self.networks(task.config)))
-        with one_thread(), torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derived_seed(seed, PHASE, 0))
+        weights, streams = class_weights(labels[0], classes), self.streams(task.config)
+        with seeded(seed, PHASE):
             dim = bags[0].features.shape[1]
             model, optimiser = new_model(settings, "joint", dim, classes, streams)
             for epoch in range(1, min(EPOCHS, settings.joint_epochs) + 1):
                 torch.manual_seed(derived_seed(seed, PHASE, epoch))
                 for _ in range(PASSES if self.way == WHOLE else 1):
                     what = f"{self.way}, seed {seed}, epoch {epoch}"
-                    train_epoch(model, optimiser, sides[0], labels[0], settings, weights, what)
+                    losses = sequence_losses(model, sides[0], labels[0], settings, weights)
+                    train_epoch(model, optimiser, losses, what, "joint_lr")
                 rights = [_right(model, its_bags, its) for its_bags, its in zip(sides, labels, strict=True)]
                 for curve, right in zip(curves, rights, strict=True):
                     curve.append({name: part.double().mean().item() for name, part in right.items()})

@@ -7,137 +7,124 @@ same seed gives the same weights, on one thread: the steps are too short to shar
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
+from torch.optim import Adagrad, Adam, Optimizer
 
 from vadkit.core.compute import one_thread
+from vadkit.core.config import Config
 from vadkit.core.errors import VadkitError
-from vadkit.core.progress import Progress
-from vadkit.models.joint import SequenceModel
+from vadkit.models.joint import Output, SequenceModel
 from vadkit.models.mil import Learner, ranking_loss
 from vadkit.systems.bags import padded
 from vadkit.systems.base import Epoch, derived_seed
 from vadkit.systems.trainer import rank_auc
 from vadkit.views.segments import Bag
 
-if TYPE_CHECKING:
-    from vadkit.core.config import Config
-    from vadkit.models.joint import Output
-
 LEARNER_PHASE, SEQUENCE_PHASE = 10, 11  # of `derived_seed`: other random numbers than the first paper's phases
 INSTANCES_AT_ONCE = 4096
 EVALUATION_BAGS = 32  # of a batch without gradient
 
+Labelled = tuple[Sequence[Bag], Sequence[int]]  # bags, and a label for each, 0 for normal
+Losses = Iterator[tuple[Tensor, int]]  # of an epoch's steps, each with the number of bags that it is the mean of
+Trained = tuple[nn.Module, tuple[Epoch, ...]]  # the model of the best epoch, and the history
 
-def _best_epoch(
-    make: Callable[[], nn.Module],
-    one_epoch: Callable[[int], tuple[float, int]],
-    validate: Callable[[], tuple[float, float]],
-    seed: int,
-    phase: int,
-    epochs: int,
-    what: str,
-    progress: Progress | None,
-) -> tuple[nn.Module, tuple[Epoch, ...]]:
-    """The model of the best epoch, and the history. one_epoch: number -> (mean loss, samples); validate: -> (loss,
-    AUC)."""
-    history, best, kept = [], (-1.0, 0.0), {}
+
+@contextmanager
+def seeded(seed: int, phase: int) -> Iterator[None]:
+    """Within it, one thread, and random numbers of this seed and phase; the caller's stay as they were."""
     with one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, phase, 0))
-        model = make()
-        for epoch in range(1, epochs + 1):
-            started = time.monotonic()
-            torch.manual_seed(derived_seed(seed, phase, epoch))  # the draw and dropout
-            mean, samples = one_epoch(epoch)
+        yield
+
+
+def train_epoch(model: nn.Module, optimiser: Optimizer, losses: Losses, who: str, rate: str) -> tuple[float, int]:
+    """A step of the optimiser for each loss as it comes; their mean, and the number of bags.
+
+    who, rate: who trains and the parameter that is its learning rate, for an error's message. Raises VadkitError
+    where a loss is no longer finite.
+    """
+    model.train()
+    total, seen = 0.0, 0
+    for loss, bags in losses:
+        if not torch.isfinite(loss):
+            now = f"lower {rate} (now {optimiser.param_groups[0]['lr']:g})"
+            raise VadkitError(f"{who}: the loss is {loss.item()}, expected a finite number; {now}")
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        total, seen = total + loss.item() * bags, seen + bags
+    return total / seen, seen
+
+
+def _best_epoch(model, optimiser, losses, validate, seeds: Sequence[int], who: str, rate: str, progress) -> Trained:
+    """losses: -> `Losses` of one epoch; validate: -> (loss, AUC); seeds: of each epoch."""
+    history, best, kept = [], None, {}
+    for epoch, seed in enumerate(seeds, 1):
+        started = time.monotonic()
+        torch.manual_seed(seed)  # the draw and dropout
+        mean, samples = train_epoch(model, optimiser, losses(), f"{who}, epoch {epoch}", rate)
+        model.eval()
+        with torch.no_grad():
             loss, auc = validate()
-            history.append(Epoch(1, epoch, mean, loss, auc, samples, round(time.monotonic() - started, 3)))
-            if (auc, -loss) > best or epoch == 1:
-                best, kept = (auc, -loss), {name: value.clone() for name, value in model.state_dict().items()}
-            if progress is not None:
-                progress(epoch, epochs, f"{what} seed {seed}")
+        history.append(Epoch(1, epoch, mean, loss, auc, samples, round(time.monotonic() - started, 3)))
+        if best is None or (auc, -loss) > best:
+            best, kept = (auc, -loss), {name: value.clone() for name, value in model.state_dict().items()}
+        if progress is not None:
+            progress(epoch, len(seeds), who)
     model.load_state_dict(kept)
     return model.eval(), tuple(history)
-
-
-def _step(optimiser: torch.optim.Optimizer, loss: Tensor, what: str, rate: str) -> float:
-    """One step of the optimiser; the loss. Raises VadkitError where it is no longer finite. rate: "mil_lr (now
-    0.01)"."""
-    if not torch.isfinite(loss):
-        raise VadkitError(f"{what}: the loss is {loss.item()}, expected a finite number; lower {rate}")
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    optimiser.step()
-    return loss.item()
 
 
 # --- the Learner -------------------------------------------------------------------------------------------------
 
 
 def train_learner(
-    config: Config,
-    anomalous: Sequence[Bag],
-    normal: Sequence[Bag],
-    validation: Sequence[Bag],
-    labels: Sequence[int],
-    seed: int,
-    variant: str = "sultani",
-    top_k: int = 1,
-    streams: int = 1,
-    progress: Progress | None = None,
-) -> tuple[Learner, tuple[Epoch, ...]]:
-    """Train on pairs of an anomalous and a normal bag; the Learner of the best epoch, and the history.
+    config: Config, train: Labelled, validation: Labelled, seed: int, streams: int = 1, progress=None, **rule: Any
+) -> Trained:
+    """Train a Learner on pairs of an anomalous and a normal bag. rule: variant and top_k of `ranking_loss`.
 
-    labels: of the validation bags, 0 or 1, both present. An epoch pairs each bag of the larger class once, those of
-    the smaller as often as needed. Raises VadkitError where the loss is no longer finite.
+    Both sides have both labels. An epoch pairs each bag of the larger class once, those of the smaller as often as
+    needed. Raises VadkitError where the loss is no longer finite.
     """
-    made: dict[str, Any] = {}
+    anomalous, normal = ([bag for bag, label in zip(*train, strict=True) if label == wanted] for wanted in (1, 0))
 
-    def make() -> Learner:
-        made["learner"] = Learner(anomalous[0].features.shape[1], streams=streams, dropout=config.mil_dropout)
-        method = {"adagrad": torch.optim.Adagrad, "adam": torch.optim.Adam}[config.mil_optimiser]
-        options = {"lr": config.mil_lr, "weight_decay": config.mil_weight_decay}
-        made["optimiser"] = method(made["learner"].parameters(), **options)
-        return made["learner"]
-
-    def one_epoch(epoch: int) -> tuple[float, int]:
-        learner, count, total = made["learner"].train(), max(len(anomalous), len(normal)), 0.0
-        draws = (_draw(len(side), count).split(config.mil_pairs) for side in (anomalous, normal))
+    def losses() -> Losses:
+        count = max(len(anomalous), len(normal))
+        draws = [_draw(len(side), count).split(config.mil_pairs) for side in (anomalous, normal)]
         for a, n in zip(*draws, strict=True):
             inputs, mask = padded([anomalous[i] for i in a] + [normal[i] for i in n])
-            scores, here = learner(inputs), len(a)
-            masks = {"anomaly_mask": mask[:here], "normal_mask": mask[here:]}
-            loss = ranking_loss(scores[:here], scores[here:], variant=variant, top_k=top_k, **masks)
-            what = f"multiple-instance learning, seed {seed}, epoch {epoch}"
-            total += _step(made["optimiser"], loss, what, f"mil_lr (now {config.mil_lr:g})") * here
-        return total / count, 2 * count
+            (scored, beside), (real, also) = learner(inputs).split(len(a)), mask.split(len(a))
+            yield ranking_loss(scored, beside, anomaly_mask=real, normal_mask=also, **rule), 2 * len(a)
 
-    def validate() -> tuple[float, float]:
-        return _ranked(made["learner"], validation, np.asarray(labels), variant, top_k)
+    seeds = [derived_seed(seed, LEARNER_PHASE, n + 1) for n in range(config.mil_epochs)]
+    with seeded(seed, LEARNER_PHASE):
+        learner = Learner(train[0][0].features.shape[1], streams=streams, dropout=config.mil_dropout)
+        method = {"adagrad": Adagrad, "adam": Adam}[config.mil_optimiser]
+        optimiser = method(learner.parameters(), lr=config.mil_lr, weight_decay=config.mil_weight_decay)
+        validate = partial(_ranked, learner, *validation, **rule)
+        return _best_epoch(learner, optimiser, losses, validate, seeds, f"MIL learner, seed {seed}", "mil_lr", progress)
 
-    return _best_epoch(make, one_epoch, validate, seed, LEARNER_PHASE, config.mil_epochs, "MIL learner", progress)
 
-
-def _ranked(learner: Learner, bags: Sequence[Bag], labels: np.ndarray, variant: str, top_k: int) -> tuple[float, float]:
+def _ranked(learner: Learner, bags: Sequence[Bag], labels: Sequence[int], **rule: Any) -> tuple[float, float]:
     """Ranking loss over all pairs of validation videos, and the AUC of their largest scores. Video labels only."""
-    learner.eval()
-    with torch.no_grad():
-        scores = _scores_of(learner, bags)
-    best = np.array([one.max().item() for one in scores])
-    longest = max(map(len, scores))
-    held = torch.stack([functional.pad(one, (0, longest - len(one))) for one in scores])
-    real = torch.arange(longest) < torch.tensor([len(one) for one in scores])[:, None]
-    anomalous, normal = (torch.from_numpy(np.flatnonzero(labels == label)) for label in (1, 0))
+    scores = _scores_of(learner, bags)
+    held = pad_sequence(scores, batch_first=True)
+    real = torch.arange(held.shape[1]) < torch.tensor([len(one) for one in scores])[:, None]
+    anomalous, normal = (torch.from_numpy(np.flatnonzero(np.asarray(labels) == label)) for label in (1, 0))
     losses = []
     for number in anomalous:  # beside every normal one
         one, mask = (rows[number].expand(len(normal), -1) for rows in (held, real))
-        masks = {"anomaly_mask": mask, "normal_mask": real[normal]}
-        losses.append(ranking_loss(one, held[normal], variant=variant, top_k=top_k, **masks))
-    return torch.stack(losses).mean().item(), rank_auc(labels, best)
+        losses.append(ranking_loss(one, held[normal], anomaly_mask=mask, normal_mask=real[normal], **rule))
+    return torch.stack(losses).mean().item(), rank_auc(labels, np.array([one.max().item() for one in scores]))
 
 
 def _scores_of(learner: Learner, bags: Sequence[Bag]) -> list[Tensor]:
@@ -160,37 +147,22 @@ def _draw(bags: int, count: int) -> Tensor:
 
 
 def train_sequences(
-    config: Config,
-    name: str,
-    train: Sequence[Bag],
-    labels: Sequence[int],
-    validation: Sequence[Bag],
-    validation_labels: Sequence[int],
-    classes: int,
-    seed: int,
-    streams: int = 1,
-    progress: Progress | None = None,
-) -> tuple[nn.Module, tuple[Epoch, ...]]:
-    """Train a model of `vadkit.models.joint.NAMES`; that of the best epoch, and the history.
+    config: Config, name: str, train: Labelled, validation: Labelled, classes: int, seed: int, streams=1, progress=None
+) -> Trained:
+    """Train a model of `vadkit.models.joint.NAMES` on the classes of videos.
 
-    labels: classes of the videos, 0 for normal; validation has normal and anomalous ones. Raises VadkitError where
-    the loss is no longer finite.
+    Validation has normal and anomalous ones. Raises VadkitError where the loss is no longer finite.
     """
-    labels, validation_labels = torch.as_tensor(labels), torch.as_tensor(validation_labels)
-    weights, made = class_weights(labels, classes), []
-
-    def make() -> nn.Module:
-        made.extend(new_model(config, name, train[0].features.shape[1], classes, streams))
-        return made[0]
-
-    def one_epoch(epoch: int) -> tuple[float, int]:
-        what = f"{name} model, seed {seed}, epoch {epoch}"
-        return train_epoch(*made, train, labels, config, weights, what), len(train)
-
-    def validate() -> tuple[float, float]:
-        return _classified(made[0], validation, validation_labels, config, weights)
-
-    return _best_epoch(make, one_epoch, validate, seed, SEQUENCE_PHASE, config.joint_epochs, f"{name} model", progress)
+    train, validation = ((bags, torch.as_tensor(labels)) for bags, labels in (train, validation))
+    terms = config, class_weights(train[1], classes)  # of the loss
+    seeds = [derived_seed(seed, SEQUENCE_PHASE, n + 1) for n in range(config.joint_epochs)]
+    with seeded(seed, SEQUENCE_PHASE):
+        model, optimiser = new_model(config, name, train[0][0].features.shape[1], classes, streams)
+        losses = partial(sequence_losses, model, *train, *terms)
+        validate = partial(_classified, model, *validation, *terms)
+        return _best_epoch(
+            model, optimiser, losses, validate, seeds, f"{name} model, seed {seed}", "joint_lr", progress
+        )
 
 
 def video_loss(out: Output, labels: Tensor, config: Config, class_weights: Tensor) -> Tensor:
@@ -210,8 +182,7 @@ def video_loss(out: Output, labels: Tensor, config: Config, class_weights: Tenso
 
 
 def class_weights(labels: Tensor, classes: int) -> Tensor:
-    """One minus a class's share of the videos, as Majhi et al. weigh classes: rare ones count a little more. Shape:
-    (classes,)."""
+    """One minus a class's share of the videos, as Majhi et al. weigh them: rare ones count more. Shape: (classes,)."""
     return 1 - torch.bincount(labels, minlength=classes) / len(labels)
 
 
@@ -220,45 +191,23 @@ def sequence_options(config: Config) -> dict[str, Any]:
     return {"width": config.joint_width, "dropout": config.joint_dropout, "top_k": config.joint_top_k}
 
 
-def new_model(
-    config: Config, name: str, feature_dim: int, classes: int, streams: int = 1
-) -> tuple[nn.Module, torch.optim.Optimizer]:
+def new_model(config: Config, name: str, feature_dim: int, classes: int, streams: int) -> tuple[nn.Module, Optimizer]:
     """An untrained model of config's size, and what trains it."""
     model = SequenceModel(name, feature_dim, classes, streams=streams, **sequence_options(config))
-    return model, torch.optim.Adam(model.parameters(), lr=config.joint_lr, weight_decay=config.joint_weight_decay)
+    return model, Adam(model.parameters(), lr=config.joint_lr, weight_decay=config.joint_weight_decay)
 
 
-def train_epoch(
-    model: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    bags: Sequence[Bag],
-    labels: Tensor,
-    config: Config,
-    weights: Tensor,
-    what: str,
-) -> float:
-    """One pass over the bags in random order, in padded batches; the mean loss. what: who trains, for an error's
-    message.
-
-    labels: (bags,) classes, 0 for normal. Raises VadkitError where the loss is no longer finite.
-    """
-    model.train()
-    total = 0.0
+def sequence_losses(model: nn.Module, bags: Sequence[Bag], labels: Tensor, config: Config, weights: Tensor) -> Losses:
+    """The losses of one pass over the bags in random order, in padded batches. labels: (bags,) classes."""
     for rows in torch.randperm(len(bags)).split(config.joint_batch):
-        loss = video_loss(model(*padded([bags[i] for i in rows])), labels[rows], config, weights)
-        total += _step(optimiser, loss, what, f"joint_lr (now {config.joint_lr:g})") * len(rows)
-    return total / len(bags)
+        yield video_loss(model(*padded([bags[i] for i in rows])), labels[rows], config, weights), len(rows)
 
 
-def _classified(
-    model: nn.Module, bags: Sequence[Bag], labels: Tensor, config: Config, weights: Tensor
-) -> tuple[float, float]:
+def _classified(model, bags: Sequence[Bag], labels: Tensor, config: Config, weights: Tensor) -> tuple[float, float]:
     """The loss over validation videos, and the AUC of their scores. Video labels only."""
-    model.eval()
     losses, videos = [], []
-    with torch.no_grad():
-        for rows in torch.arange(len(bags)).split(EVALUATION_BAGS):
-            out = model(*padded([bags[i] for i in rows]))
-            losses.append(video_loss(out, labels[rows], config, weights).item() * len(rows))
-            videos.append(out.videos.numpy())
+    for rows in torch.arange(len(bags)).split(EVALUATION_BAGS):
+        out = model(*padded([bags[i] for i in rows]))
+        losses.append(video_loss(out, labels[rows], config, weights).item() * len(rows))
+        videos.append(out.videos.numpy())
     return sum(losses) / len(bags), rank_auc((labels > 0).int().numpy(), np.concatenate(videos))

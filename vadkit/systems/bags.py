@@ -1,5 +1,4 @@
-"""The bags that a corpus's videos give to training from video-level labels: features of equal segments, and sides to
-check.
+"""The bags that a corpus's videos give to training from video-level labels: features of equal segments.
 
 Weak labels: training and validation videos are stripped of their annotated spans before anything is sampled, so
 that which frames are taken cannot depend on them.
@@ -9,14 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from vadkit.core.code import code_version
 from vadkit.core.compute import device_of
@@ -28,28 +28,13 @@ from vadkit.corpora.video import Corpus, Problem, Video
 from vadkit.evaluation.scores import VideoScores, on_clock
 from vadkit.models.network import network_of, remembered
 from vadkit.models.pretrained import clip_networks
-from vadkit.systems.base import Material
+from vadkit.systems.base import Material, Seen
 from vadkit.systems.inputs import ClipInputs, FrameInputs
-from vadkit.systems.mil import SAME_STREAMS
-from vadkit.views.clips import Clips
-from vadkit.views.frames import Samples, extract
+from vadkit.systems.mil import SAME_STREAMS, Item, Segments
+from vadkit.views.frames import extract
 from vadkit.views.sampling import stride_frames
 from vadkit.views.segments import Bag, TooShortError, even_rows, published_bag, read_published, segment_bag
 from vadkit.views.view import extract_views, write_facts
-
-# (frames, fps) -> into how many segments a video is cut; 0: every row of features is one
-Segments = Callable[[int, float], int]
-
-
-@dataclass(frozen=True, eq=False)
-class Item:
-    """A video with its bag. identity: what the bag was made of, for the cache's key."""
-
-    video: Video
-    frames: int
-    fps: float
-    bag: Bag
-    identity: str
 
 
 def load_bags(
@@ -60,27 +45,33 @@ def load_bags(
     segments: config.mil_segments for every video where it is None. A video that cannot be used, as one with fewer
     frames than segments, is left out and named in the problems, or with config.strict raises DataError.
     """
-    items, problems = (published_items if config.mil_published else own_items)(config, corpus, progress, segments)
-    return Material(items, tuple(problems))
+    make = _published_bags if config.mil_published else _own_bags
+    items, problems = make(config, corpus, progress, segments)
+    return Material({item.video.name: item for item in items}, tuple(problems))
 
 
-def own_items(
-    config: Config, corpus: Corpus, progress: Progress | None, segments: Segments | None = None
-) -> tuple[dict[str, Item], list[Problem]]:
-    """Bags of our features, by video name: of an even grid of frames or clips, the same for every video whatever is
-    annotated in it."""
-    inputs = bag_inputs(config)
-    gather = _clip_rows if isinstance(inputs, ClipInputs) else _frame_rows
-    found, rows, problems = gather(config, corpus, progress)
-    inputs.extract_features(found, progress)
-    items = {}
-    for one, r in zip(found, rows, strict=True):
+def _own_bags(config: Config, corpus: Corpus, progress: Progress | None, segments: Segments | None) -> Seen:
+    """Of an even grid of frames or clips, the same for every video whatever is annotated in it."""
+    inputs, items = bag_inputs(config), []
+    if isinstance(inputs, ClipInputs):
+        found, problems = inputs.extract(_videos(corpus), "score", progress)
+        pairs = [(one, one.rows("score", inputs.config)) for one in found]
+    else:
+        pairs, problems = _frame_rows(config, corpus, progress)
+    inputs.extract_features([one for one, _ in pairs], progress)
+    for one, rows in pairs:
+        made_of = [one.digest, rows.tolist(), remembered(inputs.networks), device_of(config)]
+        identity = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:20]
+        count = config.mil_segments if segments is None else segments(one.frames, one.fps)
+        features = inputs.features(one, rows).astype(np.float32)
         try:
-            items[one.video.name] = _own_item(one, r, inputs, segments)
+            bag = segment_bag(one.index[rows], features, one.frames, count, one.video.name)
         except TooShortError as error:
             if config.strict:
                 raise
             problems.append(Problem(str(one.video.path), str(error), left_out=True))
+        else:
+            items.append(Item(one.video, one.frames, one.fps, bag, identity))
     return items, problems
 
 
@@ -98,9 +89,8 @@ def bag_inputs(config: Config) -> FrameInputs:
 
 def at_bag_rate(config: Config) -> Config:
     """Clips are cut for the rows of bags alone: a 3D network takes long."""
-    return config.model_copy(
-        update={"analysis_fps": rows_per_second(config) or config.analysis_fps, "i3d_score_every": 1}
-    )
+    rate = rows_per_second(config) or config.analysis_fps
+    return config.model_copy(update={"analysis_fps": rate, "i3d_score_every": 1})
 
 
 def rows_per_second(config: Config) -> float | None:
@@ -111,62 +101,29 @@ def rows_per_second(config: Config) -> float | None:
     return None if config.split == "grouped_cv" else min(config.mil_fps, config.analysis_fps)
 
 
-def _frame_rows(
-    config: Config, corpus: Corpus, progress: Progress | None
-) -> tuple[list[Samples], list[np.ndarray], list[Problem]]:
+def _frame_rows(config: Config, corpus: Corpus, progress: Progress | None) -> Seen:
+    """Samples of each video, and the rows that its bag is made of."""
     if config.split == "grouped_cv":
         material = SAME_STREAMS.material(config, corpus, progress)
-        found = list(material.views.values())
-        return found, [one.rows("score", config) for one in found], list(material.problems)
+        return [(one, one.rows("score", config)) for one in material.views.values()], list(material.problems)
     rate = rows_per_second(config)
-    even = config.model_copy(
-        update={"sampling": "custom", "anomaly_fps": rate, "normal_fps": rate, "detector_weights": "none"}
-    )
+    even = {"sampling": "custom", "anomaly_fps": rate, "normal_fps": rate, "detector_weights": "none"}
+    even = config.model_copy(update=even)
     weak = [_weak(v) for v in corpus.of("train", "val")]
     trained, problems = extract(weak, even, progress, purpose="train")
     tested, wrong = extract(corpus.of("test"), config, progress, purpose="score")
-    rows = [one.rows("train", even) for one in trained]
+    pairs = [(one, one.rows("train", even)) for one in trained]
     for one in tested:
         scored = one.rows("score", config)
-        rows.append(scored[even_rows(one.index[scored], stride_frames(one.fps, rate))])
-    return trained + tested, rows, problems + wrong
+        pairs.append((one, scored[even_rows(one.index[scored], stride_frames(one.fps, rate))]))
+    return pairs, problems + wrong
 
 
-def _clip_rows(
-    config: Config, corpus: Corpus, progress: Progress | None
-) -> tuple[list[Clips], list[np.ndarray], list[Problem]]:
-    inputs = bag_inputs(config)
-    weak = [_weak(v) for v in corpus.videos if v.split != "unseen"]
-    found, problems = inputs.extract(weak, "score", progress)
-    return found, [one.rows("score", inputs.config) for one in found], problems
-
-
-def _own_item(samples: Samples | Clips, rows: np.ndarray, inputs: FrameInputs, segments: Segments | None) -> Item:
-    made_of = [samples.digest, rows.tolist(), remembered(inputs.networks), device_of(inputs.config)]
-    identity = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:20]
-    count = inputs.config.mil_segments if segments is None else segments(samples.frames, samples.fps)
-    features = inputs.features(samples, rows).astype(np.float32)
-    return Item(
-        samples.video,
-        samples.frames,
-        samples.fps,
-        segment_bag(samples.index[rows], features, samples.frames, count, samples.video.name),
-        identity,
-    )
-
-
-def published_items(
-    config: Config, corpus: Corpus, progress: Progress | None = None, segments: Segments | None = None
-) -> tuple[dict[str, Item], list[Problem]]:
-    """Bags of the clip features in config.mil_published (`segments.read_published`), by video name; of at most as
-    many segments as there are clips.
-
-    The videos themselves are read for their length alone, once.
-    """
-    features, problems = read_published(
-        resolve(config.mil_published), [v for v in corpus.videos if v.split != "unseen"]
-    )
-    videos = [_weak(v) for v in corpus.videos if v.name in features]
+def _published_bags(config: Config, corpus: Corpus, progress: Progress | None, segments: Segments | None) -> Seen:
+    """Of the clip features in config.mil_published (`segments.read_published`); where `segments` counts, of at most as
+    many segments as there are clips. The videos themselves are read for their length alone, once."""
+    features, problems = read_published(resolve(config.mil_published), _videos(corpus))
+    videos = [v for v in _videos(corpus) if v.name in features]
 
     def entries_of(n: int) -> list:
         key = {"video": file_digest(videos[n].path), "code": code_version("vadkit.core.video")}
@@ -179,11 +136,15 @@ def published_items(
         return Item(video, frames, fps, bag, hashlib.sha256(bag.features.tobytes()).hexdigest()[:20])
 
     items, more = extract_views("lengths", videos, entries_of, item, config, progress)
-    return {one.video.name: one for one in items}, problems + more
+    return items, problems + more
 
 
 def _measure(path: Path, folder: Path) -> None:
     write_facts(folder, inspect(path))
+
+
+def _videos(corpus: Corpus) -> list[Video]:
+    return [_weak(v) for v in corpus.videos if v.split != "unseen"]
 
 
 def _weak(video: Video) -> Video:
@@ -192,18 +153,12 @@ def _weak(video: Video) -> Video:
 
 
 def video_scores(item: Item, scores: np.ndarray, config: Config) -> VideoScores:
-    """A video's segment scores, to be held over its frames; one clock for all anomaly scores. Shape: (segments,) in
-    [0, 1]."""
+    """A video's segment scores, (segments,) in [0, 1], held over its frames; one clock for all anomaly scores."""
     return on_clock(VideoScores.of(item, item.bag.starts, scores), config.analysis_fps)
 
 
 def padded(bags: Sequence[Bag]) -> tuple[Tensor, Tensor]:
     """Bags of any length as one array, zeros after the last real instance. Shape: -> (bags, longest, D), and the
     (bags, longest) bool mask of what is real."""
-    longest = max(len(bag) for bag in bags)
-    features = torch.zeros(len(bags), longest, bags[0].features.shape[1])
-    mask = torch.zeros(len(bags), longest, dtype=torch.bool)
-    for number, bag in enumerate(bags):
-        features[number, : len(bag)] = torch.from_numpy(bag.features)
-        mask[number, : len(bag)] = True
-    return features, mask
+    features = pad_sequence([torch.from_numpy(bag.features) for bag in bags], batch_first=True)
+    return features, torch.arange(features.shape[1]) < torch.tensor([len(bag) for bag in bags])[:, None]

@@ -3,9 +3,9 @@
     system = find_system("2S-bag-ha", config)
     run = runner.run(config, corpus, system)
 
-A family of systems is a subclass of `System` in a module of its own; a system is an object of it. One from outside the
-package is handed to `register`, and is trained, cached, recorded and checked like all others. What a system *is* needs
-neither torch nor OpenCV: methods import what they work with.
+A family is a subclass of `System` in a module of its own; a system is an object of it. One from outside the package is
+handed to `register`, and treated like all others. What a system *is* needs neither torch nor OpenCV: methods import
+what they work with.
 """
 
 from __future__ import annotations
@@ -33,8 +33,10 @@ if TYPE_CHECKING:
     from vadkit.evaluation.scores import VideoScores
     from vadkit.models.network import Network
 
-FAMILIES = ("two_stream", "clips", "tubes", "mil", "joint", "baselines")
+FAMILIES = ("two_stream", "tubes", "mil", "joint", "baselines")
 REGISTERED: dict[str, System] = {}
+
+Seen = tuple[list, "list[Problem]"]  # what is seen of videos, and what was wrong with the others
 
 
 class Sides(NamedTuple):
@@ -77,8 +79,7 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Task:
-    """One model to train: a system, a seed, a fold, and what is seen of its videos. checkpoint: a folder that
-    survives a kill."""
+    """One model to train, and what is seen of its videos. checkpoint: a folder that survives a kill."""
 
     config: Config
     system: System
@@ -86,6 +87,7 @@ class Task:
     train: tuple
     val: tuple
     test: tuple = ()
+    fold: int = 0
     checkpoint: Path | None = None
 
     def settings(self) -> SimpleNamespace:
@@ -95,9 +97,7 @@ class Task:
 
 class _Settings(SimpleNamespace):
     def __getattr__(self, name: str) -> Any:
-        raise AttributeError(
-            f"training reads {name}, which is not in its cache key; add it to the system's `parameters`"
-        )
+        raise AttributeError(f"training reads {name}, which is not in its cache key; add it to `System.parameters`")
 
 
 @dataclass(frozen=True)
@@ -105,20 +105,16 @@ class System(ABC):
     """One system. notebooks: the numbers of those that run it; the first records it."""
 
     name: str
-    description: str = ""
     notebooks: tuple[str, ...] = ()
 
     parameters: ClassVar[tuple[str, ...]] = ()  # what training reads, beside what the views are made by
     early_stopping: ClassVar[bool] = True  # whether it is trained with a validation set
     scores_validation: ClassVar[bool] = False  # whether what it sees of validation videos can be scored, for thresholds
-    counts_objects: ClassVar[bool] = False
+    published: ClassVar[Mapping[str, Any]] = {}  # the parameters of the published network
+    fetched: ClassVar[tuple[str, ...]] = ()  # weights that somebody has to fetch: a path
 
-    def configured(self, config: Config) -> System:
-        """The system as a run with these parameters trains it."""
-        return self
-
-    def of_corpus(self, corpus: Corpus) -> System:
-        """The system as it is trained on this corpus."""
+    def configured(self, config: Config, corpus: Corpus | None = None) -> System:
+        """The system as a run with these parameters, and on this corpus, trains it."""
         return self
 
     def in_processes(self, config: Config) -> bool:
@@ -145,9 +141,12 @@ class System(ABC):
 
     def other_network(self, config: Config) -> list[str]:
         """How its network differs from the published one; empty where it does not, or none is published."""
-        return []
-
-    # --- what it sees
+        given = {key: getattr(config, key) for key in (*self.published, *self.fetched)}
+        differs = [f"{key} is {given[key]}, the paper's {v}" for key, v in self.published.items() if given[key] != v]
+        for key in self.fetched:
+            if given[key] in ("world", "random"):
+                differs.append(f"{key} is '{given[key]}', not a file of published weights")
+        return differs
 
     @abstractmethod
     def material(self, config: Config, corpus: Corpus, progress: Progress | None = None) -> Material:
@@ -157,21 +156,17 @@ class System(ABC):
         """Names of the videos on each side: one fold by the official lists, else config.folds by source."""
         return plan_folds(config, corpus, seed, self.early_stopping)
 
-    def sides(
-        self, sides: Sides, config: Config, corpus: Corpus, seed: int, fold: int, progress: Progress | None
-    ) -> Sides:
-        """The sides of a fold as training takes them: the same, unless a system samples or groups its videos anew."""
-        return sides
+    def resampled(self, task: Task, corpus: Corpus, progress: Progress | None = None) -> Task:
+        """The task as training takes it: the same, unless the system samples or groups its videos anew."""
+        return task
 
     def check(self, sides: Sides, problems: Sequence[Problem]) -> None:
         """Raise DataError where the sides cannot train or test it."""
-        for side in ("train", "test"):
-            if not getattr(sides, side):
+        for side, views in (("training", sides.train), ("test", sides.test)):
+            if not views:
                 lost = [p for p in problems if p.left_out]
                 why = f"; {len(lost)} were left out, the first: {lost[0].where}: {lost[0].what}" if lost else ""
-                raise DataError(f"the {side.replace('train', 'training')} side has no usable video{why}")
-
-    # --- training
+                raise DataError(f"the {side} side has no usable video{why}")
 
     @abstractmethod
     def identity(self, config: Config, view: Any, side: str) -> Any:
@@ -184,8 +179,6 @@ class System(ABC):
     def fit(self, task: Task, progress: Progress | None = None) -> Fitted:
         """Train one model. The same seed gives the same weights."""
 
-    # --- scoring
-
     @abstractmethod
     def score(self, config: Config, path: Path, views: Sequence[Any]) -> list[VideoScores]:
         """Scores of videos by the model in a folder."""
@@ -194,28 +187,27 @@ class System(ABC):
         """The classes that it gives to videos; none where it tells no classes apart."""
         return []
 
-    def see(
-        self, config: Config, videos: Sequence[Video], purpose: str, progress: Progress | None = None
-    ) -> tuple[list, list[Problem]]:
+    def see(self, config: Config, videos: Sequence[Video], purpose: str, progress: Progress | None = None) -> Seen:
         """What it sees of videos beyond the corpus's lists. Raises ConfigError where it cannot see any."""
         raise ConfigError(f"{self.name} scores the corpus's own videos only; score others with 2S-bag-ha or full-I3D")
 
     def facts(self) -> dict[str, Any]:
-        """What makes it this system: its fields, but for words about it."""
-        return {k: v for k, v in asdict(self).items() if k not in ("name", "description", "notebooks")}
+        """What makes it this system: its fields, but for its name and who runs it."""
+        return {k: v for k, v in asdict(self).items() if k not in ("name", "notebooks")}
 
 
 def register(*systems: System) -> None:
     """Make systems from outside the package known by their names. Raises ConfigError for a name of the package's."""
     for system in systems:
-        if system.name in _own():
+        if system.name in all_systems() and system.name not in REGISTERED:
             raise ConfigError(f"there is a system '{system.name}' already; give yours another name")
         REGISTERED[system.name] = system
 
 
 def all_systems() -> dict[str, System]:
     """Every system by name: those of the package, then those registered."""
-    return _own() | REGISTERED
+    modules = [importlib.import_module(f"vadkit.systems.{family}") for family in FAMILIES]  # they import this one
+    return {system.name: system for module in modules for system in module.SYSTEMS} | REGISTERED
 
 
 def find_system(name: str, config: Config | None = None) -> System:
@@ -236,29 +228,20 @@ def recalled(name: str, facts: Mapping[str, Any]) -> System:
     return replace(system, **{one.name: values[one.name] for one in fields(system) if one.name in values})
 
 
-def _own() -> dict[str, System]:
-    modules = [importlib.import_module(f"vadkit.systems.{family}") for family in FAMILIES]  # they import this one
-    return {system.name: system for module in modules for system in module.SYSTEMS}
-
-
 def plan_folds(config: Config, corpus: Corpus, seed: int, early_stopping: bool = True) -> list[Sides]:
     """Names on each side: one fold by the official lists, or config.folds by source.
 
     Without early stopping the validation videos return to the list they were cut from, so that training and
     test lists are whole (section 4.6). The official lists do not depend on the seed.
     """
+    folds = [tuple(corpus.of(side) for side in ("train", "val", "test"))]
     if config.split == "grouped_cv":
-        sides = grouped_folds(corpus.of("all"), config.folds, seed, config.validation_fraction)
-    else:
-        sides = [(corpus.of("train"), corpus.of("val"), corpus.of("test"))]
-    folds = []
-    for train, val, test in sides:
-        if not early_stopping and config.validation == "test_parity":
-            val, test = (), (*val, *test)
-        elif not early_stopping:
-            train, val = (*train, *val), ()
-        folds.append(Sides(*(tuple(v.name for v in side) for side in (train, val, test))))
-    return folds
+        folds = grouped_folds(corpus.of("all"), config.folds, seed, config.validation_fraction)
+    if not early_stopping and config.validation == "test_parity":
+        folds = [(train, (), (*val, *test)) for train, val, test in folds]
+    elif not early_stopping:
+        folds = [((*train, *val), (), test) for train, val, test in folds]
+    return [Sides(*(tuple(v.name for v in side) for side in fold)) for fold in folds]
 
 
 def sides_of(fold: Sides, views: Mapping[str, Any]) -> Sides:

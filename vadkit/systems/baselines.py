@@ -7,45 +7,41 @@ it again. Our own checks, in neither paper.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from vadkit.core.compute import one_thread
+from vadkit.core.config import Config
 from vadkit.core.errors import DataError
-from vadkit.systems.base import Fitted, Material, Sides, System, Task
-from vadkit.systems.two_stream import TwoStreamSystem
+from vadkit.core.progress import Progress
+from vadkit.corpora.video import Corpus
+from vadkit.evaluation.scores import VideoScores
+from vadkit.systems.base import Fitted, Task
+from vadkit.systems.record import read_facts, read_state
+from vadkit.systems.two_stream import FrameSystem
 
 if TYPE_CHECKING:
-    from vadkit.core.config import Config
-    from vadkit.core.progress import Progress
-    from vadkit.corpora.video import Corpus
-    from vadkit.evaluation.scores import VideoScores
-    from vadkit.systems.inputs import FrameInputs
     from vadkit.views.frames import Samples
 
 PROBED_FRAMES = 6
 METADATA = ("width", "height", "fps", "frames", "seconds")
-SEES = TwoStreamSystem("2S-no-bag", bag=False)  # the samples of the paper's own systems
 
 
-class Baseline(System):
+class Baseline(FrameSystem):
     """Fitted by scikit-learn on one thread, and kept by the numbers that it is made of."""
 
-    def material(self, config: Config, corpus: Corpus, progress: Progress | None = None) -> Material:
-        return SEES.material(config, corpus, progress)
+    def resampled(self, task: Task, corpus: Corpus, progress: Progress | None = None) -> Task:
+        train = (*task.train, *task.val) if task.config.validation == "train_cut" else task.train
+        self._both({one.video.label for one in train}, f"videos, got {len(train)}")
+        return replace(task, train=train, val=())
 
-    def sides(
-        self, sides: Sides, config: Config, corpus: Corpus, seed: int, fold: int, progress: Progress | None
-    ) -> Sides:
-        train = (*sides.train, *sides.val) if config.validation == "train_cut" else sides.train
-        if len({one.video.label for one in train}) < 2:
-            raise DataError(
-                f"{self.name}: training needs normal and anomalous videos, got {len(train)} of one kind; "
-                "give videos of both kinds"
-            )
-        return Sides(train, (), sides.test)
+    def _both(self, labels: set[int], what: str) -> None:
+        if len(labels) < 2:
+            remedy = "give videos of both kinds"
+            raise DataError(f"{self.name}: training needs normal and anomalous {what} of one kind; {remedy}")
 
     def identity(self, config: Config, view: Samples, side: str) -> list:
         rows = view.rows("train", config)
@@ -71,9 +67,6 @@ class ContainerFacts(Baseline):
 
     def score(self, config: Config, path: Path, views: Sequence[Samples]) -> list[VideoScores]:
         from sklearn.ensemble import RandomForestClassifier
-
-        from vadkit.core.compute import one_thread
-        from vadkit.systems.record import read_facts, read_state
 
         facts, state = read_facts(path, "baseline"), read_state(path)
         options = {"min_samples_leaf": 2, "class_weight": "balanced", "random_state": facts["seed"]}
@@ -101,26 +94,16 @@ class Probe(Baseline):
     def needs(self, config: Config) -> dict[str, str]:
         return dict.fromkeys(self.streams, config.backbone)
 
-    def ready(self, config: Config, views: Sequence[Samples], progress: Progress | None) -> None:
-        self._inputs(config).extract_features(list({one.digest: one for one in views}.values()), progress)
-
     def fit(self, task: Task, progress: Progress | None = None) -> Fitted:
         import torch
 
-        from vadkit.core.compute import one_thread
-
-        config, settings, weights = task.config, task.settings(), None
+        config, weights = task.config, None
         if self.of_frames:
-            rows = [one.rows("train", config) for one in task.train]
-            pairs = list(zip(task.train, rows, strict=True))
-            labels = np.concatenate([one.labels[r] for one, r in pairs])
-            features = np.concatenate([self._features(one, r, config) for one, r in pairs])
-            weights = np.where(labels == 1, settings.anomaly_weight, 1.0)
-            if len(set(labels.tolist())) < 2:
-                raise DataError(
-                    f"the frame probe needs normal and anomalous training frames, got {len(labels)} of one kind; "
-                    "give it videos of both kinds"
-                )
+            pairs = [(one, one.rows("train", config)) for one in task.train]
+            labels = np.concatenate([one.labels[rows] for one, rows in pairs])
+            self._both(set(labels.tolist()), f"frames, got {len(labels)}")
+            features = np.concatenate([self._features(one, rows, config) for one, rows in pairs])
+            weights = np.where(labels == 1, task.settings().anomaly_weight, 1.0)
         else:
             labels = np.array([one.video.label for one in task.train])
             features = self._of_videos(task.train, config)
@@ -130,11 +113,10 @@ class Probe(Baseline):
         return Fitted({name: torch.from_numpy(part) for name, part in parts.items()}, {"baseline": "probe"})
 
     def score(self, config: Config, path: Path, views: Sequence[Samples]) -> list[VideoScores]:
-        from vadkit.core.compute import one_thread
-        from vadkit.evaluation.scores import VideoScores
-        from vadkit.systems.record import read_state
-
-        fitted = _logistic_of({name: part.numpy() for name, part in read_state(path).items()})
+        parts = {name: part.numpy() for name, part in read_state(path).items()}
+        scaler, regression = fitted = _logistic()
+        scaler.mean_, scaler.scale_, scaler.n_features_in_ = parts["mean"], parts["scale"], len(parts["mean"])
+        regression.coef_, regression.intercept_, regression.classes_ = parts["coef"], parts["bias"], np.array([0, 1])
         with one_thread():
             if not self.of_frames:
                 return _constant(views, fitted.predict_proba(self._of_videos(views, config))[:, 1])
@@ -145,13 +127,8 @@ class Probe(Baseline):
                 scores.append(VideoScores.of(one, one.index[rows], confidence.astype(np.float32)))
             return scores
 
-    def _inputs(self, config: Config) -> FrameInputs:
-        from vadkit.systems.inputs import FrameInputs
-
-        return FrameInputs(config, self.networks(config))
-
     def _features(self, view: Samples, rows: np.ndarray, config: Config) -> np.ndarray:
-        return self._inputs(config).features(view, rows).astype(np.float32)
+        return self.inputs(config).features(view, rows).astype(np.float32)
 
     def _of_videos(self, views: Sequence[Samples], config: Config) -> np.ndarray:
         found = []
@@ -179,8 +156,6 @@ def _metadata(views: Sequence[Samples]) -> np.ndarray:
 
 
 def _constant(views: Sequence[Samples], probabilities: np.ndarray) -> list[VideoScores]:
-    from vadkit.evaluation.scores import VideoScores
-
     first = np.zeros(1, np.int64)
     return [VideoScores.of(one, first, np.array([p], np.float32)) for one, p in zip(views, probabilities, strict=True)]
 
@@ -193,22 +168,13 @@ def _logistic() -> Any:
     return make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
 
 
-def _logistic_of(parts: dict[str, np.ndarray]) -> Any:
-    """A fitted `_logistic()` by its numbers."""
-    fitted = _logistic()
-    scaler, regression = fitted[0], fitted[1]
-    scaler.mean_, scaler.scale_, scaler.n_features_in_ = parts["mean"], parts["scale"], len(parts["mean"])
-    regression.coef_, regression.intercept_, regression.classes_ = parts["coef"], parts["bias"], np.array([0, 1])
-    return fitted
-
-
 SYSTEMS = (
-    ContainerFacts("container facts", "width, height, frame rate and length: no pixel", ("01", "12")),
-    Probe("video probe, frame", "logistic regression on a video's mean features", ("01", "04"), ("frame",)),
-    Probe("video probe, flow", "the same of the flow image", ("01", "04"), ("flow",)),
-    Probe("video probe, both", "the same of both", ("01",), ("frame", "flow")),
-    Probe("video probe, both+std", "with their deviation over time", ("01", "04"), ("frame", "flow"), deviation=True),
-    Probe("frame probe, frame", "logistic regression on single frames", ("01", "04"), ("frame",), of_frames=True),
-    Probe("frame probe, flow", "the same of the flow image", ("01", "04"), ("flow",), of_frames=True),
-    Probe("frame probe, both", "the same of both", ("01", "04"), ("frame", "flow"), of_frames=True),
+    ContainerFacts("container facts", ("01", "12")),
+    Probe("video probe, frame", ("01", "04"), ("frame",)),
+    Probe("video probe, flow", ("01", "04"), ("flow",)),
+    Probe("video probe, both", ("01",), ("frame", "flow")),
+    Probe("video probe, both+std", ("01", "04"), ("frame", "flow"), deviation=True),
+    Probe("frame probe, frame", ("01", "04"), ("frame",), of_frames=True),
+    Probe("frame probe, flow", ("01", "04"), ("flow",), of_frames=True),
+    Probe("frame probe, both", ("01", "04"), ("frame", "flow"), of_frames=True),
 )

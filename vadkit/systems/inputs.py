@@ -12,8 +12,9 @@ import numpy as np
 
 from vadkit.core.config import Config
 from vadkit.core.progress import Progress
-from vadkit.corpora.video import Problem, Video
+from vadkit.corpora.video import Video
 from vadkit.models.network import Network
+from vadkit.systems.base import Seen
 from vadkit.views.clips import BAGS, extract_clips
 from vadkit.views.features import extract_features, features_of
 from vadkit.views.frames import extract
@@ -32,9 +33,7 @@ class FrameInputs:
     every = 1  # analysed frames that share what is seen
     image_rows = 64  # that phase two, and scoring after it, hold in memory at once
 
-    def extract(
-        self, videos: Sequence[Video], purpose: str, progress: Progress | None = None
-    ) -> tuple[list[View], list[Problem]]:
+    def extract(self, videos: Sequence[Video], purpose: str, progress: Progress | None = None) -> Seen:
         return extract(videos, self.config, progress, purpose=purpose)
 
     def extract_features(self, views: Sequence[View], progress: Progress | None = None) -> None:
@@ -62,8 +61,6 @@ class ClipInputs(FrameInputs):
     def image_rows(self) -> int:
         return max(1, PIXELS_AT_ONCE // (self.config.clip_frames * self.size**2))
 
-    def extract(
-        self, videos: Sequence[Video], purpose: str, progress: Progress | None = None
-    ) -> tuple[list[View], list[Problem]]:
+    def extract(self, videos: Sequence[Video], purpose: str, progress: Progress | None = None) -> Seen:
         streams = (*self.networks, BAGS) if self.bags else tuple(self.networks)
         return extract_clips(videos, self.config, self.size, streams, progress, purpose=purpose, every=self.every)

@@ -1,17 +1,12 @@
-"""The first paper's two ideas for the future (section 6): how suspicious a soft frame is, and a sampling rate for
-each class.
+"""The first paper's two ideas for the future (section 6), for which it names no rule; the rules are our readings.
 
-Suspicion: "the model could be trained to distinguish soft anomalies as a different suspicious class, using for
-instance, a fuzzy assignment". They say neither which membership nor how wide; ours is by the distance in time from
-the crime.
+A suspicious class for soft anomalies, by "a fuzzy assignment": `membership`, by the distance in time from the crime.
 
-Rates: adaptive sampling "can be made even more effective if, for example, the adaptivity also considers the different
-types of anomalies and their characteristics". They say neither which nor how; two readings, by config.class_rates_by:
+Sampling that "also considers the different types of anomalies": a rate for each class, by config.class_rates_by:
 
-- "change": a class whose frames change more from one sample to the next loses more between them, and is sampled more
-  often. Change is seen in the frame stream's features: a flow image is a difference itself, scaled anew in every frame;
-- "seconds": a class with fewer seconds of hard anomaly in the training videos is sampled more often, so that classes
-  have about as many samples each.
+- "change": a class whose frames change more from one sample to the next is sampled more often. Change is seen in the
+  frame stream's features: a flow image is a difference itself, scaled anew in every frame;
+- "seconds": a class with fewer seconds of hard anomaly in the training videos is sampled more often.
 
 The number of samples in all stays the same. Rates are within hard anomalies only; soft frames, normal videos and all
 that is validated, tested or scored keep the common one.
@@ -35,6 +30,8 @@ from vadkit.views.sampling import stride_frames
 WITHIN = 3.0  # a class's rate lies within this factor of the common one, either way (our reading)
 LEAST_NEED = 1e-3  # of a class whose frames stand still; far beyond what WITHIN lets through
 
+Rates = Mapping[str, float]  # by class
+
 
 def membership(
     index: np.ndarray, fps: float, intervals: tuple[tuple[int, int], ...] | None, seconds: float
@@ -52,15 +49,8 @@ def membership(
     if not intervals:
         return np.zeros(len(index), np.float32)
     starts, ends = np.array(intervals, np.int64).T[:, :, None]
-    distance = np.maximum(starts - index, index - (ends - 1)).min(
-        axis=0
-    )  # frames to the nearest hard one; 0 or less within
+    distance = np.maximum(starts - index, index - (ends - 1)).min(axis=0)  # to the nearest hard frame; <= 0 within
     return np.where(distance > 0, np.clip(1 - distance / (fps * seconds), 0, 1), 0).astype(np.float32)
-
-
-def suspicion_of(samples: Samples, rows: np.ndarray, seconds: float) -> np.ndarray:
-    """`membership` of a video's rows. Shape: (k,) row numbers -> (k,) float32."""
-    return membership(samples.index[rows], samples.fps, samples.video.intervals, seconds)
 
 
 # --- rates by class ------------------------------------------------------------------------------------------------
@@ -102,19 +92,15 @@ def at_class_rates(samples: Sequence[Samples], config: Config, progress: Progres
     Raises DataError where a video cannot be read any more.
     """
     rates = {one.category: one.rate for one in plan_rates(samples, config, progress)}
-    anew: dict[str, Samples] = {}
+    anew, common = {}, config.training_fps[0]
     for category, rate in rates.items():
-        videos = [
-            one.video
-            for one in samples
-            if one.video.category == category and _stride(one, rate) != _stride(one, config.training_fps[0])
-        ]
+        changed = [one for one in samples if stride_frames(one.fps, rate) != stride_frames(one.fps, common)]
+        videos = [one.video for one in changed if one.video.category == category]
         found, problems = extract(videos, at_rate(config, rate), progress, purpose="train") if videos else ([], [])
         if len(found) < len(videos):
             lost = next(problem for problem in problems if problem.left_out)
-            raise DataError(
-                f"{lost.where} was sampled before and cannot be now, at {rate:g} frames a second: {lost.what}"
-            )
+            now = f"cannot be now, at {rate:g} frames a second: {lost.what}"
+            raise DataError(f"{lost.where} was sampled before and {now}")
         anew |= {one.video.name: rated(one, rate) for one in found}
     return [anew.get(one.video.name, one) for one in samples]
 
@@ -129,39 +115,27 @@ def plan_rates(samples: Sequence[Samples], config: Config, progress: Progress | 
     The number of hard samples is counted as it will be drawn, in whole strides from each span's start, so the total
     is as near to that of the common rate as whole strides allow.
     """
-    members: dict[str, list[Samples]] = {}
-    for one in samples:
-        if one.video.label:
-            members.setdefault(one.video.category, []).append(one)
-    members = dict(sorted(members.items()))
+    samples = [one for one in samples if one.video.label]
+    classes = sorted({one.video.category for one in samples})
+    members = {category: [one for one in samples if one.video.category == category] for category in classes}
     common = config.training_fps[0]
     if config.class_rates_by == "change":
-        extract_features(
-            [one for of in members.values() for one in of], {"frame": backbone_of(config)}, config, progress
-        )
+        extract_features(samples, {"frame": backbone_of(config)}, config, progress)
     wanted = needs(members, config)
 
     def count(category: str, rate: float) -> int:
-        return sum(-(-(end - start) // _stride(one, rate)) for one in members[category] for start, end in _spans(one))
+        spans = [(end - start, stride_frames(one.fps, rate)) for one in members[category] for start, end in _spans(one)]
+        return sum(-(-frames // stride) for frames, stride in spans)
 
     rates = class_rates(wanted, common, lambda trial: sum(count(category, rate) for category, rate in trial.items()))
-    return [
-        ClassRate(
-            category,
-            len(of),
-            _seconds(of),
-            wanted[category],
-            rates[category],
-            count(category, common),
-            count(category, rates[category]),
-        )
-        for category, of in members.items()
-    ]
+    planned = []
+    for category, of in members.items():
+        counts = [count(category, rate) for rate in (common, rates[category])]
+        planned.append(ClassRate(category, len(of), _seconds(of), wanted[category], rates[category], *counts))
+    return planned
 
 
-def class_rates(
-    needs: Mapping[str, float], rate: float, count: Callable[[Mapping[str, float]], float]
-) -> dict[str, float]:
+def class_rates(needs: Rates, rate: float, count: Callable[[Rates], float]) -> Rates:
     """Frames per second of each class, proportional to its need, within a factor of WITHIN of the common rate.
 
     needs: above 0, any unit. count: how many samples given rates draw, never falling as rates rise; the factor of
@@ -184,22 +158,17 @@ def class_rates(
     return min((scaled(high), scaled(low)), key=lambda rates: abs(count(rates) - target))
 
 
-def needs(members: Mapping[str, Sequence[Samples]], config: Config) -> dict[str, float]:
+def needs(members: Mapping[str, Sequence[Samples]], config: Config) -> Rates:
     """How much each class wants to be sampled, in no unit: 1 on average over classes.
 
     "change": the mean cosine distance between the pooled frame features of successive hard samples of a span; a class
     that never has two takes the mean of the others. "seconds": 1 / its seconds of hard anomaly.
     """
-    if config.class_rates_by == "seconds":
-        found = {category: 1 / _seconds(of) for category, of in members.items()}
-    else:
-        found = {category: _change(of, config) for category, of in members.items()}
-    known = [need for need in found.values() if not math.isnan(need)]
-    mean = float(np.mean(known)) if known else 0.0
-    return {
-        category: max(need / mean, LEAST_NEED) if mean > 0 and not math.isnan(need) else 1.0
-        for category, need in found.items()
-    }
+    by_seconds = config.class_rates_by == "seconds"
+    found = {name: 1 / _seconds(of) if by_seconds else _change(of, config) for name, of in members.items()}
+    known = {name: need for name, need in found.items() if not math.isnan(need)}
+    mean = float(np.mean(list(known.values()))) if known else 0.0
+    return {name: max(known[name] / mean, LEAST_NEED) if mean > 0 and name in known else 1.0 for name in found}
 
 
 def _change(members: Sequence[Samples], config: Config) -> float:
@@ -207,14 +176,12 @@ def _change(members: Sequence[Samples], config: Config) -> float:
     found = []
     for one in members:
         rows = one.rows("train", config, hard_only=True)
-        if len(rows) < 2:
-            continue
         span = np.searchsorted([end for _, end in _spans(one)], one.index[rows], side="right")
         seen = np.asarray(pooled(one, "frame", config)[rows], np.float64)
         seen /= np.maximum(np.linalg.norm(seen, axis=1, keepdims=True), 1e-12)
         distance = 1 - (seen[1:] * seen[:-1]).sum(axis=1)
         found.append(distance[np.diff(span) == 0])
-    changes = np.concatenate(found) if found else np.empty(0)
+    changes = np.concatenate([np.empty(0), *found])
     return float(changes.mean()) if len(changes) else math.nan
 
 
@@ -225,7 +192,3 @@ def _spans(one: Samples) -> tuple[tuple[int, int], ...]:
 
 def _seconds(members: Sequence[Samples]) -> float:
     return sum((end - start) / one.fps for one in members for start, end in _spans(one))
-
-
-def _stride(one: Samples, rate: float) -> int:
-    return stride_frames(one.fps, rate)

@@ -28,6 +28,7 @@ from vadkit.evaluation.recognition import Recognised
 from vadkit.evaluation.scores import VideoScores
 from vadkit.models.network import remembered
 from vadkit.systems.base import Epoch, Sides, System, Task, find_system, sides_of
+from vadkit.systems.record import FACTS, STATE, read_facts
 
 KIND = "models"
 
@@ -35,7 +36,7 @@ KIND = "models"
 @dataclass(frozen=True)
 class FoldRun:
     """One model. tested, validation: scores of the videos on these sides; validation is empty where views are for
-    training only."""
+    training only. A threshold chosen on it is for the fold's own test videos: another fold tests its videos."""
 
     sides: Sides
     path: Path
@@ -48,8 +49,7 @@ class FoldRun:
 
 @dataclass(frozen=True)
 class SeedRun:
-    """One seed. scores: of the test videos, in the corpus's order (with cross-validation each from the fold that did
-    not train on it)."""
+    """scores: of the test videos, in the corpus's order, each by the fold that tests it."""
 
     seed: int
     scores: tuple[VideoScores, ...]
@@ -62,16 +62,6 @@ class SeedRun:
     @property
     def histories(self) -> tuple[tuple[Epoch, ...], ...]:
         return tuple(fold.history for fold in self.folds)
-
-    @property
-    def tested(self) -> tuple[tuple[VideoScores, ...], ...]:
-        """Test videos' scores by fold. A threshold chosen on a fold's validation videos is for its own test videos
-        alone: to another fold those validation videos are test videos."""
-        return tuple(fold.tested for fold in self.folds)
-
-    @property
-    def validation(self) -> tuple[tuple[VideoScores, ...], ...]:
-        return tuple(fold.validation for fold in self.folds)
 
 
 @dataclass(frozen=True)
@@ -92,10 +82,6 @@ class Run:
             found[run.seed] = [named[one.name] for one in run.scores if one.name in named]
         return found
 
-    def histories(self) -> list[tuple[Epoch, ...]]:
-        """The epochs of each seed and fold."""
-        return [history for seed in self.seeds for history in seed.histories]
-
 
 def run(config: Config, corpus: Corpus, system: System | str, progress: Progress | None = None) -> Run:
     """Train a system with every seed (and fold) and score its test videos; what the cache has is not done again.
@@ -103,7 +89,7 @@ def run(config: Config, corpus: Corpus, system: System | str, progress: Progress
     Raises ConfigError for an unknown system or one that cannot work with these parameters, DataError where a
     side of a split has no usable video or the corpus lacks what it learns from.
     """
-    system = (find_system(system) if isinstance(system, str) else system).configured(config).of_corpus(corpus)
+    system = (find_system(system) if isinstance(system, str) else system).configured(config, corpus)
     config = system.adapted(config)
     material = system.material(config, corpus, progress)
     tasks = []
@@ -111,7 +97,7 @@ def run(config: Config, corpus: Corpus, system: System | str, progress: Progress
         for number, fold in enumerate(system.folds(config, corpus, seed)):
             sides = sides_of(fold, material.views)
             system.check(sides, material.problems)
-            tasks.append(Task(config, system, seed, *system.sides(sides, config, corpus, seed, number, progress)))
+            tasks.append(system.resampled(Task(config, system, seed, *sides, number), corpus, progress))
     paths = train(tasks, progress)
     seeds = []
     for seed in config.seeds:
@@ -129,9 +115,8 @@ def score_videos(
     Raises ConfigError for a cross-validated run, which has no one model per seed, and DataError without videos.
     """
     if any(len(seed.folds) != 1 for seed in run.seeds):
-        raise ConfigError(
-            "other videos are scored by one model a seed, a cross-validated run has one a fold; use split: official"
-        )
+        remedy = "a cross-validated run has one a fold; use split: official"
+        raise ConfigError(f"other videos are scored by one model a seed, {remedy}")
     views, problems = run.system.see(run.config, videos, "score", progress)
     if not views:
         first = f"; the first problem: {problems[0].where}: {problems[0].what}" if problems else ""
@@ -144,21 +129,17 @@ def score_videos(
 def train(tasks: Sequence[Task], progress: Progress | None = None) -> list[Path]:
     """The folder of each task's model; what the cache lacks is trained, in config.workers processes where that pays."""
     keyed = [(task, key_of(task)) for task in tasks]
-    stores = [Store(task.config.cache_dir) for task in tasks]
-    paths = [store.path(KIND, key) for store, (_, key) in zip(stores, keyed, strict=True)]
+    paths = [Store(task.config.cache_dir).path(KIND, key) for task, key in keyed]
     missing = [one for one, path in zip(keyed, paths, strict=True) if not path.is_dir()]
     if missing:
         config, system = missing[0][0].config, missing[0][0].system
         views = [view for task, _ in missing for side in (task.train, task.val, task.test) for view in side]
         system.ready(config, views, progress)  # first, so that every process finds it
-        if len(missing) == 1 or config.workers == 1 or not system.in_processes(config):
-            for task, key in missing:
-                _train(task, key, progress)
-        else:
-            jobs = [(replace(task, test=()), key, None) for task, key in missing]
-            for done, what in enumerate(each(_train, jobs, config.workers), 1):
-                if progress is not None:
-                    progress(done, len(missing), what)
+        alone = len(missing) == 1 or config.workers == 1 or not system.in_processes(config)
+        jobs = [(task, key, progress) if alone else (replace(task, test=()), key, None) for task, key in missing]
+        for done, what in enumerate(each(_train, jobs, 1 if alone else config.workers), 1):
+            if progress is not None and not alone:  # else each has told its epochs
+                progress(done, len(missing), what)
     return paths
 
 
@@ -184,11 +165,10 @@ def _train(task: Task, key: dict, progress: Progress | None) -> str:
 
     def build(folder: Path) -> None:
         fitted = system.fit(replace(task, checkpoint=checkpoint), progress)
-        facts = {"name": system.name, "system": system.facts(), "networks": remembered(system.networks(task.config))}
-        torch.save(fitted.state, folder / "model.pt")
-        (folder / "system.json").write_text(json.dumps(facts | fitted.facts, indent=1))
-        history = [asdict(line) for line in fitted.history]
-        (folder / "history.json").write_text(json.dumps(history, indent=1, allow_nan=False))
+        facts = {"name": system.name, "system": system.facts(), "networks": key["networks"], **fitted.facts}
+        facts["history"] = [asdict(line) for line in fitted.history]
+        torch.save(fitted.state, folder / STATE)
+        (folder / FACTS).write_text(json.dumps(facts, indent=1, allow_nan=False))
 
     store.fetch(KIND, key, build)
     forget(checkpoint)  # not before the entry is whole: a full disk while it is written would cost the training
@@ -203,11 +183,11 @@ def forget(checkpoint: Path) -> None:
         checkpoint.rmdir()
 
 
+@torch.no_grad()
 def _fold_run(task: Task, path: Path) -> FoldRun:
     config, system = task.config, task.system
-    history = tuple(Epoch(**line) for line in json.loads((path / "history.json").read_text()))
-    facts = json.loads((path / "system.json").read_text())
-    tested = tuple(system.score(config, path, task.test))
-    validation = tuple(system.score(config, path, task.val)) if system.scores_validation else ()
-    recognised = tuple(system.recognise(config, path, task.test))
-    return FoldRun(Sides(task.train, task.val, task.test), path, history, facts, tested, validation, recognised)
+    sides, facts = Sides(task.train, task.val, task.test), read_facts(path)
+    history = tuple(Epoch(**line) for line in facts.pop("history"))
+    tested, recognised = system.score(config, path, sides.test), system.recognise(config, path, sides.test)
+    validation = system.score(config, path, sides.val) if system.scores_validation else ()
+    return FoldRun(sides, path, history, facts, tuple(tested), tuple(validation), tuple(recognised))

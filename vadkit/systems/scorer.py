@@ -1,5 +1,4 @@
-"""A trained system at scoring time: the network of a run's model folder, and what it says of images and of whole
-videos."""
+"""The network of a run's model folder at scoring time: what it says of images and of whole videos."""
 
 from __future__ import annotations
 
@@ -46,12 +45,9 @@ class Scorer:
         read: what is made of the logits, where it is something else. Raises KeyError for a stream without images.
         """
         device = next(self.model.parameters()).device
+        bags = None if bags is None else torch.as_tensor(bags, device=device)
         with torch.no_grad():
-            logits = self.model(
-                as_tensors(self.networks, images, device),
-                None if bags is None else torch.as_tensor(bags, device=device),
-            )
-        return read(logits).cpu().numpy()
+            return read(self.model(as_tensors(self.networks, images, device), bags)).cpu().numpy()
 
 
 def load_model(path: str | Path, device: str = "cpu") -> Scorer:
@@ -73,20 +69,16 @@ def score(inputs: FrameInputs, model_path: Path, samples: Sequence[Samples]) -> 
     Raises as `confidences` does where they are not cached yet.
     """
     config = inputs.config
-    rows = [one.rows("score", config) for one in samples]
-    videos = [[one.digest, digest(r.tolist())] for one, r in zip(samples, rows, strict=True)]
+    pairs = [(one, one.rows("score", config)) for one in samples]
+    videos = [[one.digest, digest(rows.tolist())] for one, rows in pairs]
     key = {"model": model_path.name, "videos": videos, "code": code_version(__name__)}
 
     def build(folder: Path) -> None:
         confident = confidences(inputs, model_path)
-        np.savez(
-            folder / "scores.npz",
-            **{str(n): confident(one, r) for n, (one, r) in enumerate(zip(samples, rows, strict=True))},
-        )
+        np.savez(folder / "scores.npz", *(confident(one, rows) for one, rows in pairs))
 
     with np.load(Store(config.cache_dir).fetch("scores", key, build) / "scores.npz") as arrays:
-        found = [arrays[str(n)] for n in range(len(samples))]
-    return [VideoScores.of(one, one.index[r], c) for one, r, c in zip(samples, rows, found, strict=True)]
+        return [VideoScores.of(one, one.index[rows], arrays[f"arr_{n}"]) for n, (one, rows) in enumerate(pairs)]
 
 
 def confidences(
@@ -95,28 +87,28 @@ def confidences(
     """What gives a model's confidences: (samples, rows) -> (k,) in [0, 1], from cached features where the streams are
     as pretrained, else from images.
 
-    read: what is made of the logits, where it is something else.
-    Raises DataError where the folder holds no model, and as `load_model` does where it takes images.
+    read: what is made of the logits, where it is something else. Raises DataError where the folder holds no model, and
+    as `load_model` does where it takes images.
     """
     facts = read_facts(model_path, "head")
     if facts["finetuned"]:
         scorer = load_model(model_path, device_of(inputs.config))
 
+        def of_part(one: Samples, rows: np.ndarray) -> np.ndarray:
+            images = {stream: one.images(stream, rows) for stream in scorer.streams}
+            return scorer.confidence(images, one.bags[rows], read)
+
         def from_images(one: Samples, rows: np.ndarray) -> np.ndarray:
             parts = np.split(rows, range(inputs.image_rows, len(rows), inputs.image_rows))
-            return np.concatenate(
-                [
-                    scorer.confidence({stream: one.images(stream, p) for stream in scorer.streams}, one.bags[p], read)
-                    for p in parts
-                ]
-            )
+            return np.concatenate([of_part(one, part) for part in parts])
 
         return from_images
     head = Head(**facts["head"]).eval()
     head.load_state_dict(read_state(model_path))
 
     def from_features(one: Samples, rows: np.ndarray) -> np.ndarray:
+        seen = torch.from_numpy(inputs.features(one, rows)), torch.from_numpy(one.bags[rows])
         with torch.no_grad():
-            return read(head(torch.from_numpy(inputs.features(one, rows)), torch.from_numpy(one.bags[rows]))).numpy()
+            return read(head(*seen)).numpy()
 
     return from_features

@@ -12,7 +12,8 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +27,14 @@ from vadkit.core.config import Config
 from vadkit.core.errors import DataError, VadkitError
 from vadkit.core.progress import Progress
 from vadkit.models.two_stream import BAG_DIM, Head, TwoStream, confidence, fuzzy_targets, sample_losses
-from vadkit.systems.base import Epoch, derived_seed
+from vadkit.systems.base import Epoch, Fitted, derived_seed
 from vadkit.systems.two_stream import TwoStreamSystem
 
 CHECKPOINT = "checkpoint.pt"
 PLACE = ("phase", "epoch", "stale", "best_loss", "best")  # where a run is, as its checkpoint has it
-EVALUATION_ROWS = {1: 4096, 2: 64}  # rows seen at once: of features, of images
+PARTS = {1: "head", 2: "finetune"}  # what a phase's parameters begin with
+FEATURE_ROWS, IMAGE_ROWS = 4096, 64  # seen at once in phase one, in phase two
 ONE_THREAD_BELOW = 8_000_000  # weights; steps of a smaller head are too short to share between threads
-
-Images = Callable[[np.ndarray], Sequence[Tensor]]
 
 
 @dataclass(frozen=True)
@@ -50,21 +50,17 @@ class Examples:
     features: Tensor
     bags: Tensor
     labels: Tensor
-    images: Images | None = None
+    images: Callable[[np.ndarray], Sequence[Tensor]] | None = None
     suspicion: Tensor | None = None
-    image_rows: int = EVALUATION_ROWS[2]
+    image_rows: int = IMAGE_ROWS
 
     def __post_init__(self) -> None:
-        if not len(self.features) == len(self.bags) == len(self.labels):
-            raise ValueError(
-                f"expected as many features, bags and labels, got {len(self.features)}, {len(self.bags)} and "
-                f"{len(self.labels)}"
-            )
+        features, bags, labels = len(self.features), len(self.bags), len(self.labels)
+        if not features == bags == labels:
+            raise ValueError(f"expected as many features, bags and labels, got {features}, {bags} and {labels}")
         if self.suspicion is not None and self.suspicion.shape != self.labels.shape:
-            raise ValueError(
-                f"expected a membership of the suspicious class for each of {len(self.labels)} samples, got "
-                f"{tuple(self.suspicion.shape)}"
-            )
+            wanted = f"a membership of the suspicious class for each of {labels} samples"
+            raise ValueError(f"expected {wanted}, got {tuple(self.suspicion.shape)}")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -78,80 +74,43 @@ class Examples:
         return fuzzy_targets(self.labels, self.suspicion)
 
 
-@dataclass(frozen=True)
-class Trained:
-    """state: of the head after phase one alone, of the whole TwoStream where phase two ran (`finetuned`)."""
-
-    state: dict[str, Tensor]
-    finetuned: bool
-    history: tuple[Epoch, ...]
-
-
 def make_head(config: Config, system: TwoStreamSystem, feature_dim: int, bag_dim: int = BAG_DIM) -> Head:
     """The head that the parameters describe, for features of `feature_dim`."""
-    return Head(feature_dim, use_bag=system.bag, bag_dim=bag_dim, **head_options(config, system))
+    return Head(feature_dim, bag_dim=bag_dim, **head_options(config, system))
 
 
-def head_options(config: Config, system: TwoStreamSystem | None = None) -> dict[str, Any]:
-    """The head's parameters among the run's; a suspicious class takes three neurons, whatever config.output says of
-    two classes."""
-    output = "suspicious" if system is not None and system.suspicious else config.output
+def head_options(config: Config, system: TwoStreamSystem) -> dict[str, Any]:
+    """The head's parameters among the run's; a suspicious class takes three neurons, whatever config.output is."""
     options = {name: getattr(config, name) for name in ("dropout", "bag_scale", "feature_scale")}
-    options |= {"width": config.head_width, "output": output}
-    if system is not None and system.bag and system.on_clips:
-        options["bag_frames"] = config.clip_frames
-    return options
+    options |= {"width": config.head_width, "output": "suspicious" if system.suspicious else config.output}
+    clips = {"bag_frames": config.clip_frames} if system.bag and system.on_clips else {}
+    return {"use_bag": system.bag, **options, **clips}
 
 
 def train(
-    config: Config,
-    system: TwoStreamSystem,
-    training: Examples,
-    validation: Examples | None,
-    seed: int,
-    *,
-    backbones: Callable[[], Sequence[nn.Module]] | None = None,
-    checkpoint_dir: Path | None = None,
-    checkpoint_seconds: float = 10.0,
-    device: torch.device | str = "cpu",
-    progress: Progress | None = None,
-) -> Trained:
+    config: Config, system: TwoStreamSystem, training: Examples, validation: Examples | None, seed: int, **options: Any
+) -> Fitted:
     """Train one system with one seed; resumes from `checkpoint_dir` where that holds an unfinished run.
 
-    backbones: builds the pretrained streams, called for phase two only. A checkpoint is written after an epoch that
-    ends `checkpoint_seconds` or more after the last one; the caller deletes it once the result is kept
-    (`runner.forget`). Class weights: the mean over the batch of weight * loss; mining ranks by that weighted
-    loss; early stopping watches the unweighted validation loss, and phase two starts from phase one's best (our
-    readings, the paper names none of them). With a suspicious class training, mining and early stopping take the
-    cross-entropy of the fuzzy targets, where the hard anomaly alone has the anomaly's weight, as soft frames have the
-    normal one elsewhere. Raises DataError where a class is missing from the training set, or the validation set that
-    early stopping needs; VadkitError where the loss is no longer finite.
+    options: device, progress; backbones, which builds the pretrained streams, for phase two alone; checkpoint_dir,
+    where a checkpoint is written after an epoch that ends checkpoint_seconds (10) or more after the last one; the
+    caller deletes it once the result is kept (`runner.forget`). Class weights: the mean over the batch of weight *
+    loss; mining ranks by that weighted loss; early stopping watches the unweighted validation loss, and phase two
+    starts from phase one's best (our readings, the paper names none of them). With a suspicious class all three take
+    the cross-entropy of the fuzzy targets, where the hard anomaly alone has the anomaly's weight. -> the state of the
+    head after phase one, of the whole TwoStream after phase two. Raises DataError where a class is missing from the
+    training set, or the validation set that early stopping needs; VadkitError where the loss is no longer finite.
     """
-    _check(system, training, validation)
-    device = torch.device(device)
-    training, validation = (_on(device, e) if e else None for e in (training, validation))
-    with reproducible(device):
-        torch.manual_seed(derived_seed(seed, 0, 0))
-        head = make_head(config, system, training.features.shape[1], training.bags.shape[-1]).to(device)
-        head.fit(training.features, training.bags)
-        run = _Run(config, system, training, validation, seed, checkpoint_dir, checkpoint_seconds, device, progress)
-        run.restore()
-        finetuning = config.finetune_epochs > 0
-        if run.phase == 1:
-            small = sum(p.numel() for p in head.parameters()) < ONE_THREAD_BELOW
-            with one_thread() if small else nullcontext():
-                run.phase_of(1, head, lambda e, rows: head(e.features[rows], e.bags[rows]))
-        if not finetuning:
-            return Trained(_cpu(head.state_dict()), False, tuple(run.history))
-        if backbones is None or training.images is None:
-            raise ValueError("finetune_epochs > 0 trains from images: give `backbones` and examples with `images`")
-        model = TwoStream(backbones(), head).to(device)
-
-        def from_images(examples: Examples, rows: Tensor) -> Tensor:
-            return model([i.to(device) for i in examples.images(rows.cpu().numpy())], examples.bags[rows])
-
-        run.phase_of(2, model, from_images)
-        return Trained(_cpu(model.state_dict()), True, tuple(run.history))
+    anomalous = int((training.labels == 1).sum())
+    if anomalous in (0, len(training)):
+        kind = f"samples, all {'anomalous' if anomalous else 'normal'}"
+        got = f"{len(training)} {kind}" if len(training) else "no sample"
+        remedy = "give it videos of both kinds, with annotations"
+        raise DataError(f"{system.name}: training needs normal and anomalous samples, got {got}; {remedy}")
+    if system.early_stopping and not validation:
+        remedy = "raise validation_fraction, give more videos, or take a system without early stopping"
+        raise DataError(f"{system.name}: early stopping needs validation samples, got none; {remedy}")
+    return _Training(config, system, training, validation, seed, **options).run()
 
 
 def draw_batches(count: int, batch_size: int, alpha: int, generator: torch.Generator) -> Iterator[tuple[Tensor, int]]:
@@ -181,40 +140,77 @@ def rank_auc(labels: np.ndarray, scores: np.ndarray) -> float | None:
     return float(above / (positives * (len(labels) - positives)))
 
 
-class _Run:
-    """The state of one training run: where it is, its best weights, its checkpoint."""
+@dataclass
+class _Training:
+    """What a run is given (see `train`), and then where it is."""
 
-    def __init__(
-        self, config, system, training, validation, seed, checkpoint_dir, checkpoint_seconds, device, progress
-    ):
-        self.config, self.system, self.training, self.validation = config, system, training, validation
-        self.targets = training.targets(system)
-        self.seed, self.device, self.progress = seed, device, progress
-        self.checkpoint = Path(checkpoint_dir) / CHECKPOINT if checkpoint_dir else None
-        self.checkpoint_seconds, self.written = checkpoint_seconds, time.monotonic()
-        self.history: list[Epoch] = []
-        self.phase, self.epoch, self.stale, self.best_loss = 1, 0, 0, math.inf
-        self.best: dict[str, Tensor] | None = None
-        self.resumed: dict[str, Any] | None = None
+    config: Config
+    system: TwoStreamSystem
+    training: Examples
+    validation: Examples | None
+    seed: int
+    backbones: Callable[[], Sequence[nn.Module]] | None = None
+    checkpoint_dir: Path | None = None
+    checkpoint_seconds: float = 10.0
+    device: torch.device | str = "cpu"
+    progress: Progress | None = None
 
-    def restore(self) -> None:
+    phase: int = 1
+    epoch: int = 0
+    stale: int = 0  # epochs since the best
+    best_loss: float = math.inf
+    best: dict[str, Tensor] | None = None
+    history: list[Epoch] = field(default_factory=list)
+    resumed: dict[str, Any] | None = None  # a checkpoint that is not taken up yet
+
+    def run(self) -> Fitted:
+        config, self.device, self.written = self.config, torch.device(self.device), time.monotonic()
+        self.progress = self.progress or (lambda *_: None)
+        self.checkpoint = Path(self.checkpoint_dir) / CHECKPOINT if self.checkpoint_dir else None
+        self.training, self.validation = (e and _on(self.device, e) for e in (self.training, self.validation))
+        training, self.targets = self.training, self.training.targets(self.system)
+        with reproducible(self.device):
+            torch.manual_seed(derived_seed(self.seed, 0, 0))
+            head = make_head(config, self.system, training.features.shape[1], training.bags.shape[-1]).to(self.device)
+            head.fit(training.features, training.bags)
+            self._restore()
+            if self.phase == 1:
+                small = sum(p.numel() for p in head.parameters()) < ONE_THREAD_BELOW
+                with one_thread() if small else nullcontext():
+                    self._phase(1, head, lambda e, rows: head(e.features[rows], e.bags[rows]))
+            trained = head
+            if config.finetune_epochs:
+                if self.backbones is None or training.images is None:
+                    needed = "give `backbones` and examples with `images`"
+                    raise ValueError(f"finetune_epochs > 0 trains from images: {needed}")
+                trained = TwoStream(self.backbones(), head).to(self.device)
+                self._phase(2, trained, partial(self._from_images, trained))
+        facts = {"head": {"feature_dim": head.feature_dim, **head_options(config, self.system)}}
+        facts |= {"finetuned": trained is not head, "training_samples": len(training)}
+        facts["training_anomalous"] = int(training.labels.sum())
+        return Fitted(_cpu(trained.state_dict()), facts, tuple(self.history))
+
+    def _from_images(self, model: TwoStream, examples: Examples, rows: Tensor) -> Tensor:
+        return model([i.to(self.device) for i in examples.images(rows.cpu().numpy())], examples.bags[rows])
+
+    def _restore(self) -> None:
         """Take up an unfinished run's checkpoint, if there is one that can be read."""
         if self.checkpoint is None or not self.checkpoint.is_file():
             return
         try:
-            saved = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+            self.resumed = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
         except Exception as error:  # cut short by a full disk, say: the epochs before it can be run again
             why = f"the checkpoint cannot be read ({type(error).__name__}); starting over"
-            self._say(0, 1, f"{self.system.name}: {why}")
-            return
+            return self.progress(0, 1, f"{self.system.name}: {why}")
         for name in PLACE:
-            setattr(self, name, saved[name])
-        self.history = [Epoch(**line) for line in saved["history"]]
-        self.resumed = saved
+            setattr(self, name, self.resumed[name])
+        self.history = [Epoch(**line) for line in self.resumed["history"]]
 
-    def phase_of(self, phase: int, model: nn.Module, forward: Callable[[Examples, Tensor], Tensor]) -> None:
+    def _phase(self, phase: int, model: nn.Module, forward: Callable[[Examples, Tensor], Tensor]) -> None:
         """Run (what is left of) a phase; leaves the model with its best weights."""
-        limit, lr = self._plan(phase)
+        limit, lr = (getattr(self.config, f"{PARTS[phase]}_{name}") for name in ("epochs", "lr"))
+        if self.system.fixed_epochs is not None and limit:  # a phase that the parameters leave out stays out
+            limit = self.system.fixed_epochs[phase - 1]
         parameters = [p for p in model.parameters() if p.requires_grad]
         optimiser = torch.optim.Adam(parameters, lr=lr, weight_decay=self.config.weight_decay, fused=True)
         if self.resumed is not None:
@@ -225,34 +221,26 @@ class _Run:
             self.phase, self.epoch, self.stale = phase, 0, 0
             if phase == 2 and self.best is not None:  # the head alone was best so far; the streams are as pretrained
                 self.best = _cpu(model.state_dict())
-        while self.epoch < limit and not self._patience_over():
+        stopping = self.system.early_stopping
+        while self.epoch < limit and not (stopping and self.stale >= self.config.patience):
             self.epoch += 1
             self._epoch(model, optimiser, forward)
             self._save(model, optimiser)
             last = self.history[-1]
             watched = "" if last.validation_loss is None else f", validation loss {last.validation_loss:.4f}"
             who = f"{self.system.name} seed {self.seed} phase {phase}"
-            self._say(self.epoch, limit, f"{who}: loss {last.train_loss:.4f}{watched}")
-        if self.system.early_stopping and self.best is not None:
+            self.progress(self.epoch, limit, f"{who}: loss {last.train_loss:.4f}{watched}")
+        if stopping and self.best is not None:
             model.load_state_dict(self.best)
         model.eval()
-
-    def _plan(self, phase: int) -> tuple[int, float]:
-        limits = (self.config.head_epochs, self.config.finetune_epochs)
-        if self.system.fixed_epochs is not None:  # a phase that the parameters leave out stays out
-            limits = [fixed * bool(wanted) for fixed, wanted in zip(self.system.fixed_epochs, limits, strict=True)]
-        return limits[phase - 1], (self.config.head_lr, self.config.finetune_lr)[phase - 1]
-
-    def _patience_over(self) -> bool:
-        return self.system.early_stopping and self.stale >= self.config.patience
 
     def _epoch(self, model, optimiser, forward) -> None:
         started = time.monotonic()
         seed = derived_seed(self.seed, self.phase, self.epoch)
         torch.manual_seed(seed)  # dropout
         generator = torch.Generator().manual_seed(seed)  # the draw
-        targets = self.targets
-        weights = torch.where(self.training.labels == 1, self.config.anomaly_weight, 1.0).to(torch.float32)
+        training, targets = self.training, self.targets
+        weights = torch.where(training.labels == 1, self.config.anomaly_weight, 1.0).to(torch.float32)
         alpha = self.config.hard_mining_alpha if self.system.hard_mining else 1
         total, used = torch.zeros((), device=self.device), 0
         for rows, keep in draw_batches(len(targets), self.config.batch_size, alpha, generator):
@@ -260,22 +248,18 @@ class _Run:
             if keep < len(rows):
                 model.eval()
                 with torch.no_grad():
-                    parts = rows.split(self._at_once(self.training))
-                    losses = torch.cat([sample_losses(forward(self.training, p), targets[p]) for p in parts])
-                rows = rows[hardest(losses * weights[rows], keep)]
+                    losses = [sample_losses(forward(training, p), targets[p]) for p in self._parts(training, rows)]
+                rows = rows[hardest(torch.cat(losses) * weights[rows], keep)]
             model.train()
             optimiser.zero_grad(set_to_none=True)
-            # Gradients add up: the batch's, in the memory of a part.
-            for part in rows.split(self._at_once(self.training)):
-                loss = (sample_losses(forward(self.training, part), targets[part]) * weights[part]).sum() / len(rows)
+            for part in self._parts(training, rows):  # gradients add up: the batch's, in the memory of a part
+                loss = (sample_losses(forward(training, part), targets[part]) * weights[part]).sum() / len(rows)
                 loss.backward()
                 total += loss.detach() * len(rows)
             optimiser.step()
             used += len(rows)
-        mean = total.item() / used
-        if not math.isfinite(mean):
-            raise self._diverged("training", mean)
-        validation_loss, auc = self._validate(model, forward)
+        mean = self._finite("training", total.item() / used)
+        validation_loss, auc = self._validate(model, forward) if self.validation else (None, None)
         spent = round(time.monotonic() - started, 3)
         self.history.append(Epoch(self.phase, self.epoch, mean, validation_loss, auc, used, spent))
         if validation_loss is not None and self.system.early_stopping:
@@ -284,38 +268,32 @@ class _Run:
             else:
                 self.stale += 1
 
-    def _at_once(self, examples: Examples) -> int:
-        return EVALUATION_ROWS[1] if self.phase == 1 else examples.image_rows
+    def _parts(self, examples: Examples, rows: Tensor) -> tuple[Tensor, ...]:
+        return rows.split(FEATURE_ROWS if self.phase == 1 else examples.image_rows)
 
-    def _validate(self, model, forward) -> tuple[float | None, float | None]:
-        if self.validation is None or len(self.validation) == 0:
-            return None, None
+    def _validate(self, model, forward) -> tuple[float, float | None]:
         model.eval()
-        rows = torch.arange(len(self.validation), device=self.device).split(self._at_once(self.validation))
+        held = self.validation
         with torch.no_grad():
-            logits = torch.cat([forward(self.validation, part) for part in rows])
-        loss = sample_losses(logits, self.validation.targets(self.system)).mean().item()
-        if not math.isfinite(loss):
-            raise self._diverged("validation", loss)
-        return loss, rank_auc(self.validation.labels.cpu().numpy(), confidence(logits).cpu().numpy())
+            parts = self._parts(held, torch.arange(len(held), device=self.device))
+            logits = torch.cat([forward(held, part) for part in parts])
+        loss = self._finite("validation", sample_losses(logits, held.targets(self.system)).mean().item())
+        return loss, rank_auc(held.labels.cpu().numpy(), confidence(logits).cpu().numpy())
 
-    def _diverged(self, which: str, loss: float) -> VadkitError:
-        name, value = ("head_lr", self.config.head_lr) if self.phase == 1 else ("finetune_lr", self.config.finetune_lr)
-        return VadkitError(
-            f"{self.system.name}, seed {self.seed}: the {which} loss is {loss} in epoch {self.epoch} of phase "
-            f"{self.phase}, expected a finite number; lower {name} (now {value:g}), or look for features that are not "
-            "finite"
-        )
+    def _finite(self, which: str, loss: float) -> float:
+        if not math.isfinite(loss):
+            name, where = f"{PARTS[self.phase]}_lr", f"in epoch {self.epoch} of phase {self.phase}"
+            remedy = f"lower {name} (now {getattr(self.config, name):g}), or look for features that are not finite"
+            who = f"{self.system.name}, seed {self.seed}"
+            raise VadkitError(f"{who}: the {which} loss is {loss} {where}, expected a finite number; {remedy}")
+        return loss
 
     def _save(self, model, optimiser) -> None:
         if self.checkpoint is None or time.monotonic() - self.written < self.checkpoint_seconds:
             return
-        state = {
-            **{name: getattr(self, name) for name in PLACE},
-            "model": model.state_dict(),
-            "optimiser": optimiser.state_dict(),
-            "history": [asdict(line) for line in self.history],
-        }
+        state = {name: getattr(self, name) for name in PLACE}
+        state |= {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
+        state["history"] = [asdict(line) for line in self.history]
         # Another process that ended first may have taken the folder away.
         self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
         partial = self.checkpoint.with_suffix(f".{os.getpid()}")
@@ -326,30 +304,10 @@ class _Run:
         os.replace(partial, self.checkpoint)
         self.written = time.monotonic()
 
-    def _say(self, done: int, total: int, what: str) -> None:
-        if self.progress is not None:
-            self.progress(done, total, what)
-
-
-def _check(system: TwoStreamSystem, training: Examples, validation: Examples | None) -> None:
-    anomalous = int((training.labels == 1).sum())
-    if anomalous in (0, len(training)):
-        of_one_kind = f"{len(training)} samples, all {'anomalous' if anomalous else 'normal'}"
-        what = of_one_kind if len(training) else "no sample"
-        raise DataError(
-            f"{system.name}: training needs normal and anomalous samples, got {what}; give it videos of both kinds, "
-            "with annotations"
-        )
-    if system.early_stopping and (validation is None or len(validation) == 0):
-        raise DataError(
-            f"{system.name}: early stopping needs validation samples, got none; raise validation_fraction, give more "
-            "videos, or take a system without early stopping"
-        )
-
 
 def _on(device: torch.device, examples: Examples) -> Examples:
-    tensors = {name: getattr(examples, name) for name in ("features", "bags", "labels", "suspicion")}
-    return replace(examples, **{name: one if one is None else one.to(device) for name, one in tensors.items()})
+    tensors = {name: value for name, value in vars(examples).items() if isinstance(value, Tensor)}
+    return replace(examples, **{name: value.to(device) for name, value in tensors.items()})
 
 
 def _cpu(state: dict[str, Tensor]) -> dict[str, Tensor]:
