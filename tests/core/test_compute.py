@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import warnings
+from pathlib import Path
 
 import numpy as np  # noqa: F401 - its BLAS is one of the pools
 import pytest
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from vadkit.core.compute import device_of, each, one_thread
+from vadkit.core.compute import decoded, device_of, each, has_bfloat16, one_thread, to_device
 from vadkit.core.config import Config
 from vadkit.core.errors import ConfigError
 
@@ -70,6 +71,28 @@ def test_each_task_is_done_once(workers):
     found = list(each(double, [(n,) for n in range(20)], workers))
     assert sorted(value for value, _ in found) == list(range(0, 40, 2))
     assert (os.getpid() in {process for _, process in found}) == (workers == 1)
+
+
+def test_threads_stay_in_this_process():
+    found = list(each(double, [(n,) for n in range(20)], 4, threads=True))
+    assert sorted(found) == [(2 * n, os.getpid()) for n in range(20)]
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_what_is_decoded_keeps_its_order(device):
+    assert decoded(lambda n: n * n, np.arange(50), device) == [n * n for n in range(50)]
+    with pytest.raises(ValueError, match="three is not taken"):
+        decoded(fail_at_three, range(9), device)
+
+
+def test_a_tensor_is_on_the_cpu_already():
+    tensor = torch.rand(3)
+    assert to_device(tensor, "cpu") is tensor and to_device(tensor, torch.device("cpu")) is tensor
+
+
+def test_bfloat16_is_what_the_processor_says():
+    flags = Path("/proc/cpuinfo").read_text().split() if Path("/proc/cpuinfo").is_file() else []
+    assert has_bfloat16("cpu") == bool({"avx512_bf16", "amx_bf16"} & set(flags))
 
 
 def test_a_single_task_starts_no_process():

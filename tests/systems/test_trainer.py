@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
+from vadkit.core.compute import device_of, has_bfloat16
 from vadkit.core.config import Config
 from vadkit.core.errors import DataError, VadkitError
 from vadkit.models.two_stream import TwoStream, confidence, sample_losses
@@ -265,6 +266,27 @@ def test_phase_two_trains_the_streams_and_leaves_batch_normalisation():
         name for name in before if name.startswith("backbones") and not torch.equal(before[name], trained.state[name])
     }
     assert changed == {f"backbones.{i}.0.{kind}" for i in (0, 1) for kind in ("weight", "bias")}
+
+
+def test_phase_two_in_bfloat16_is_near_float32_and_not_the_same():
+    runs = []
+    for precision in ("float32", "bfloat16"):
+        config = replace_config(finetune_epochs=1, finetune_precision=precision, dropout=0.0, hard_mining_alpha=1)
+        runs.append(train(config, FIXED, image_examples(90, 0), None, 0, backbones=backbones))
+    full, low = runs
+    assert full.history[4].train_loss == low.history[4].train_loss, "phase one computes in float32 alone"
+    assert low.history[-1].train_loss != full.history[-1].train_loss
+    assert low.history[-1].train_loss == pytest.approx(full.history[-1].train_loss, rel=0.01)
+    assert all(value.dtype == full.state[name].dtype for name, value in low.state.items())
+
+
+def test_the_precision_is_settled_before_training_is_keyed():
+    system = find_system("2S-bag")
+    settled = system.adapted(replace_config(finetune_epochs=1)).finetune_precision
+    assert settled == ("bfloat16" if has_bfloat16(device_of(replace_config())) else "float32")
+    assert system.adapted(replace_config(finetune_epochs=0)).finetune_precision == "auto"
+    given = replace_config(finetune_epochs=1, finetune_precision="bfloat16")
+    assert system.adapted(given).finetune_precision == "bfloat16"
 
 
 def test_phase_two_that_only_harms_returns_phase_ones_network():

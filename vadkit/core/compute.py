@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from vadkit.core.config import Config
@@ -19,6 +22,29 @@ def device_of(config: Config) -> str:
         remedy = "set device: cpu, or install a torch build for it"
         raise ConfigError(f"device is 'cuda' but torch sees no CUDA device; {remedy}")
     return "cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def has_bfloat16(device: str) -> bool:
+    """Whether a device computes in bfloat16 itself; others imitate it, which takes longer than float32."""
+    import torch
+
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return any(torch.cpu.get_capabilities().get(unit, False) for unit in ("avx512_bf16", "amx_bf16"))
+
+
+def to_device(tensor, device):
+    """The tensor on a device; to a GPU by way of pinned memory, which nothing waits for."""
+    on_gpu = str(device).startswith("cuda") and tensor.device.type == "cpu"
+    return tensor.pin_memory().to(device, non_blocking=True) if on_gpu else tensor.to(device)
+
+
+def decoded(decode: Callable[[Any], Any], items: Iterable[Any], device: str) -> list[Any]:
+    """`decode(item)` for every item, in order. A GPU waits for images: beside one they are decoded in threads."""
+    if device == "cpu":
+        return [decode(item) for item in items]
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as pool:
+        return list(pool.map(decode, items))
 
 
 @contextmanager
@@ -56,23 +82,26 @@ def reproducible(device: Any) -> Iterator[None]:
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = before
 
 
-def each(function: Callable[..., Any], tasks: Sequence[Sequence[Any]], workers: int) -> Iterator[Any]:
+def each(
+    function: Callable[..., Any], tasks: Sequence[Sequence[Any]], workers: int, threads: bool = False
+) -> Iterator[Any]:
     """`function(*task)` for every task; yields what it returns, as tasks finish.
 
-    In `workers` processes of one thread, or in this one where there is one of either. What `function` raises is
-    raised here, and the tasks that were not begun are dropped. Fresh processes, not forks: torch and OpenCV do not
-    survive a fork with their threads running.
+    In `workers` processes of one thread, or in this one where there is one of either; threads: in threads of this
+    process, which share its GPU. What `function` raises is raised here, and the tasks that were not begun are dropped.
+    Fresh processes, not forks: torch and OpenCV do not survive a fork with their threads running.
     """
     if workers == 1 or len(tasks) < 2:
         yield from (function(*task) for task in tasks)
         return
     from joblib import Parallel, delayed
 
-    pool = Parallel(min(workers, len(tasks)), "loky", "generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
+    backend, run = ("threading", function) if threads else ("loky", partial(_with_one_thread, function))
+    pool = Parallel(min(workers, len(tasks)), backend, "generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
     with warnings.catch_warnings():
         # processes of an earlier step that idled too long
         warnings.filterwarnings("ignore", "A worker stopped", UserWarning)
-        outcomes = pool(delayed(_with_one_thread)(function, task) for task in tasks)
+        outcomes = pool(delayed(run)(*task) for task in tasks)
         try:
             for outcome in outcomes:  # noqa: UP028 - `yield from` would close it before the filter below
                 yield outcome
@@ -81,7 +110,7 @@ def each(function: Callable[..., Any], tasks: Sequence[Sequence[Any]], workers: 
             outcomes.close()
 
 
-def _with_one_thread(function: Callable[..., Any], task: Sequence[Any]) -> Any:
+def _with_one_thread(function: Callable[..., Any], *task: Any) -> Any:
     """Each process has a core to itself; more threads only get in each other's way."""
     import cv2
 

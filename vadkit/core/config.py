@@ -116,6 +116,9 @@ class Config(BaseModel):
     head_lr: PositiveFloat = Field(3e-4, description="Adam, phase one; the paper's: 1e-5")
     finetune_epochs: Count = Field(0, description="at most, phase two: all but batch normalisation; 0 leaves it out")
     finetune_lr: PositiveFloat = Field(1e-5, description="Adam, phase two; the paper's: 1e-6")
+    finetune_precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="of phase two's networks; auto is bfloat16 where the hardware has it"
+    )
     weight_decay: Weight = Field(0.0, description="of Adam; the paper names none")
     early_stopping: bool = Field(True, description="stop by validation loss; false: all epochs, with validation videos")
     patience: PositiveInt = Field(5, description="epochs without a lower validation loss before stopping")

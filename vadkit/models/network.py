@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vadkit.core.compute import to_device
 from vadkit.core.config import Config
 from vadkit.core.errors import ConfigError, WeightsError
 from vadkit.models import c3d
@@ -71,7 +72,7 @@ def recalled(lines: Sequence[dict[str, Any]]) -> dict[str, Network]:
 
 def as_tensors(networks: Mapping[str, Network], images: Mapping[str, np.ndarray], device: str) -> list[Tensor]:
     """Preprocessed images of each stream. Raises KeyError for a stream without images."""
-    return [network.preprocess(images[stream]).to(device) for stream, network in networks.items()]
+    return [to_device(network.preprocess(images[stream]), device) for stream, network in networks.items()]
 
 
 def preprocess(images: np.ndarray, name: str) -> Tensor:

@@ -22,7 +22,7 @@ import torch
 from scipy.stats import rankdata
 from torch import Tensor, nn
 
-from vadkit.core.compute import one_thread, reproducible
+from vadkit.core.compute import one_thread, reproducible, to_device
 from vadkit.core.config import Config
 from vadkit.core.errors import DataError, VadkitError
 from vadkit.core.progress import Progress
@@ -191,7 +191,9 @@ class _Training:
         return Fitted(_cpu(trained.state_dict()), facts, tuple(self.history))
 
     def _from_images(self, model: TwoStream, examples: Examples, rows: Tensor) -> Tensor:
-        return model([i.to(self.device) for i in examples.images(rows.cpu().numpy())], examples.bags[rows])
+        images = [to_device(one, self.device) for one in examples.images(rows.cpu().numpy())]
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.finetune_precision == "bfloat16"):
+            return model(images, examples.bags[rows])
 
     def _restore(self) -> None:
         """Take up an unfinished run's checkpoint, if there is one that can be read."""

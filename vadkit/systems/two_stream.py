@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from vadkit.core.compute import device_of
+from vadkit.core.compute import decoded, device_of, has_bfloat16
 from vadkit.core.config import Config
 from vadkit.core.errors import ConfigError, DataError
 from vadkit.core.progress import Progress
@@ -90,7 +90,7 @@ class TwoStreamSystem(FrameSystem):
     parameters: ClassVar[tuple[str, ...]] = (
         *("head_width", "dropout", "output", "bag_scale", "feature_scale", "clip_frames"),
         *("batch_size", "hard_mining_alpha", "anomaly_weight", "weight_decay", "patience"),
-        *("head_epochs", "head_lr", "finetune_epochs", "finetune_lr"),
+        *("head_epochs", "head_lr", "finetune_epochs", "finetune_lr", "finetune_precision"),
     )
 
     @property
@@ -101,6 +101,12 @@ class TwoStreamSystem(FrameSystem):
         if config.early_stopping or self.fixed_epochs is not None:
             return self
         return replace(self, fixed_epochs=(config.head_epochs, config.finetune_epochs))
+
+    def adapted(self, config: Config) -> Config:
+        if not config.finetune_epochs or config.finetune_precision != "auto":
+            return config
+        precision = "bfloat16" if has_bfloat16(device_of(config)) else "float32"
+        return config.model_copy(update={"finetune_precision": precision})
 
     def in_processes(self, config: Config) -> bool:
         return not config.finetune_epochs and device_of(config) == "cpu"
@@ -164,10 +170,12 @@ class TwoStreamSystem(FrameSystem):
 
         inputs, rows = self.inputs(config), [one.rows("train", config, hard_only) for one in views]
         owner, local = np.repeat(np.arange(len(views)), [len(r) for r in rows]), np.concatenate(rows)
+        device = device_of(config)
 
         def images(wanted: np.ndarray):
             for stream, network in inputs.networks.items():
-                yield network.preprocess(np.concatenate([views[owner[i]].images(stream, [local[i]]) for i in wanted]))
+                alone = decoded(lambda i, stream=stream: views[owner[i]].images(stream, [local[i]]), wanted, device)
+                yield network.preprocess(np.concatenate(alone))
 
         def together(of) -> torch.Tensor:
             return torch.from_numpy(np.concatenate([of(one, r) for one, r in zip(views, rows, strict=True)]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vadkit.core.code import code_version
-from vadkit.core.compute import device_of, each, one_thread
+from vadkit.core.compute import device_of, each, one_thread, to_device
 from vadkit.core.config import Config
 from vadkit.core.progress import Progress
 from vadkit.core.store import Store
@@ -56,7 +57,8 @@ def extract_features(
 ) -> None:
     """Fill the cache with the features of many videos, by the network of each stream; progress over both.
 
-    In config.workers processes of one thread each, which waste less than threads that wait; on a GPU, in this process.
+    In config.workers processes of one thread each, which waste less than threads that wait; on a GPU, in threads of
+    this process: one decodes images while it looks at another's.
     """
     store, progress = Store(config.cache_dir), progress or (lambda *_: None)
     tasks = [(one, stream, network, config, False) for stream, network in networks.items() for one in views]
@@ -65,8 +67,11 @@ def extract_features(
     if done:
         progress(done, len(tasks), "features in the cache")
     of_images = all(network.width is None for network in networks.values())
-    worth = not of_images or sum(len(one) for one, *_ in missing) >= WORTH_PROCESSES
-    for what in each(_compute, missing, config.workers if worth and device_of(config) == "cpu" else 1):
+    on_gpu = device_of(config) == "cuda"
+    worth = on_gpu or not of_images or sum(len(one) for one, *_ in missing) >= WORTH_PROCESSES
+    for network in networks.values() if missing and on_gpu else ():
+        _module(network, "cuda")  # once, before the threads ask for it
+    for what in each(_compute, missing, config.workers if worth else 1, threads=on_gpu):
         done += 1
         progress(done, len(tasks), what)
 
@@ -96,12 +101,12 @@ def _build(view: View, stream: str, network: Network, config: Config, flip: bool
     # each image once, however many rows show it
     _, first, which = np.unique(view.shown, return_index=True, return_inverse=True)
     features = np.empty((len(first), module.feature_dim), np.float16)
-    with torch.inference_mode(), one_thread():
+    with torch.inference_mode(), one_thread() if device == "cpu" else nullcontext():
         for start in range(0, len(first), size):
             part = slice(start, start + size)
             images = view.images(stream, first[part])
             batch = network.preprocess(np.flip(images, axis=-2) if flip else images)
-            features[part] = module(batch.to(device)).cpu().numpy()
+            features[part] = module(to_device(batch, device)).cpu().numpy()
     if not np.isfinite(features).all():
         what = f"{network.name} gave features that are not finite in half precision"
         raise FloatingPointError(f"{view.video.name}: {what}; its weights do not fit this preprocessing")
