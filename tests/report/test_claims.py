@@ -101,13 +101,11 @@ def test_the_reading_of_the_rates_is_seen_in_the_verdict(the_papers):
 def test_a_clips_rate_is_the_one_that_is_taken(the_papers, fps, rate, verdict):
     """Whole frames apart: at 10 or 25 a second there is no 7.5."""
     samples = [SimpleNamespace(fps=fps)] * 3
-    rows = {(r.item, r.metric): r for r in claims.clip_rows(the_papers(), samples)}
+    settings = claims.setting_rows(the_papers(), samples)
+    rows = {(r.item, r.metric): r for r in settings if r.system == "C3D-ha"}
     assert rows["section 4.5", "sampling_fps"].value == rows["claim 4.5a", "fps"].value == pytest.approx(rate)
     assert rows["claim 4.5b", "segment_seconds"].value == pytest.approx(16 / rate)
     assert rows["section 4.5", "sampling_fps"].verdict == verdict
-    assert [r for r in claims.setting_rows(the_papers(), samples) if r.system == "C3D-ha"] == list(
-        rows.values()
-    )  # one source
 
 
 def row(config, item, system, metric, value, low=None, high=None, unit="%"):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
@@ -13,6 +11,7 @@ import cv2
 import numpy as np
 
 from vadkit.core.errors import DataError
+from vadkit.core.store import whole_file
 
 
 def write_h264(
@@ -29,14 +28,8 @@ def write_h264(
         raise DataError(f"{path}: fps must be above 0, got {fps}")
     if not 0 <= crf <= 51:
         raise DataError(f"{path}: crf must be in 0..51, got {crf}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.stem}-{os.getpid()}-{secrets.token_hex(4)}.mp4")
-    try:
-        count = _encode(scratch, path, frames, fps, crf, preset)
-        os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)
-    return count
+    with whole_file(path) as scratch:
+        return _encode(scratch, path, frames, fps, crf, preset)
 
 
 def _encode(scratch: Path, path: Path, frames: Iterable[np.ndarray], fps: float, crf: int, preset: str) -> int:

@@ -13,8 +13,8 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -100,15 +100,21 @@ def _file_digest(path: str, size: int, mtime_ns: int) -> str:
 
 def write_atomic(path: str | Path, data: bytes | str) -> None:
     """Write a whole file or nothing."""
+    with whole_file(path) as scratch, open(scratch, "xb") as file:
+        file.write(data.encode() if isinstance(data, str) else data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """A scratch file beside `path`, whose folder is made; it takes that name at the end, and is gone after an error."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # not mkstemp: others may read the file
     scratch = path.with_name(f".{path.name}-{os.getpid()}-{secrets.token_hex(4)}")
     try:
-        with open(scratch, "xb") as file:
-            file.write(data.encode() if isinstance(data, str) else data)
-            file.flush()
-            os.fsync(file.fileno())
+        yield scratch
         os.replace(scratch, path)
     finally:
         scratch.unlink(missing_ok=True)

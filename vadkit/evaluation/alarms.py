@@ -1,8 +1,7 @@
 """What the sigmoidal anomaly score makes of a test set: its sensitivity to its parameters, and typical videos.
 
-Typical videos are chosen by a rule, never by eye: sorted into the kinds of outcome that figure 3 of Petrocchi et al.
-shows, and within a kind by mean confidence. `figure_3` takes the paper's eight panels, `choose_timelines` what there
-is. Sensitivities describe the score on the videos given and must not be used to choose its parameters.
+Typical videos are chosen by a rule, never by eye: `figure_3` takes the paper's eight panels, `choose_timelines` what
+there is. Sensitivities describe the score on the videos given and must not be used to choose its parameters.
 """
 
 from __future__ import annotations
@@ -28,16 +27,8 @@ RULES = {
     "unseen class, detected": "a video of a class never trained on whose score passes 0.5",
     "unseen class, missed": "a video of a class never trained on whose score never passes 0.5",
 }
-FIGURE_3 = (
-    "detected",
-    "detected",
-    "normal and quiet",
-    "detected",
-    "unseen class, detected",
-    "noise filtered by SAS",
-    "false alarm",
-    "missed",
-)  # (a) to (h)
+FIGURE_3 = ("detected", "detected", "normal and quiet", "detected", "unseen class, detected")  # (a) to (e)
+FIGURE_3 += ("noise filtered by SAS", "false alarm", "missed")  # (f) to (h)
 VARIED = frozenset({"vl_f1", "vl_tpr", "vl_fpr", "detection_delay_s"})
 
 
@@ -75,8 +66,7 @@ def outcome(video: VideoScores, sas: np.ndarray, unseen: bool = False) -> str:
 def figure_3(test: Sequence[VideoScores], config: Config, unseen: Sequence[VideoScores] = ()) -> list[Panel]:
     """The eight panels of figure 3, in its order. A kind with fewer videos than panels leaves the rest of them empty.
 
-    The rule: within a kind, videos are sorted by mean confidence, then name; the panels of a kind are spread evenly
-    in that order, a single one takes the middle.
+    Within a kind, videos are sorted by mean confidence, then name; its panels are spread evenly, one takes the middle.
     """
     found = _by_kind(test, config, unseen)
     shares = {kind: min(FIGURE_3.count(kind), len(members)) for kind, members in found.items()}
@@ -118,11 +108,8 @@ def _spread(kind: str, members: Sequence[tuple[VideoScores, np.ndarray]], count:
 
 
 def moments(video: VideoScores) -> list[int]:
-    """Up to three frames to show of a video, rising, by a rule.
-
-    With a labelled span: the middle of what goes before it, of the longest span, and of what follows the last one.
-    Without: one sixth, the analysed frame of the largest confidence, five sixths.
-    """
+    """Up to three frames to show of a video: the middle of what goes before its labelled spans, of the longest one, and
+    of what follows; without one: one sixth, the analysed frame of the largest confidence, five sixths."""
     labelled = spans(video.labels)
     if labelled and labelled != [(0, video.frames)]:
         longest = max(labelled, key=lambda span: span[1] - span[0])
@@ -163,10 +150,9 @@ def vary_rate(scores: SeedScores, config: Config, every: Sequence[int], per_seco
         raise ValueError(f"expected steps of at least 1 analysed frame, got {min(every)}")
     found = {}
     for step in every:
-        thinned = {
-            seed: [replace(v, index=v.index[::step], confidence=v.confidence[::step]) for v in videos]
-            for seed, videos in scores.items()
-        }
+        thinned = {}
+        for seed, videos in scores.items():
+            thinned[seed] = [replace(v, index=v.index[::step], confidence=v.confidence[::step]) for v in videos]
         varied = config.model_copy(update={"sas_reactivity": config.sas_reactivity * (step if per_second else 1)})
         found[config.analysis_fps / step] = evaluate(thinned, varied, VARIED.__contains__)
     return found

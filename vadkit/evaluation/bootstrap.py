@@ -1,13 +1,9 @@
 """Bootstrap intervals over videos, exact and quick enough for a million frames.
 
 Frames of one video are not independent, so a resample draws whole videos, with replacement; how often each was drawn
-is its count. A `Statistic` is a metric as a function of these counts. Two systems on the same videos are compared on
-the same counts, and a statistic of several seeds is their mean within each resample.
-
-    estimate("fl_auc", {seed: statistic, ...}, resamples(videos, config), config.interval_level)
-
-What makes it quick: frames of one video with equal scores collapse into one row; and rightly ordered (positive,
-negative) pairs are counted once, by pairs of videos, after which a resample's AUC is one quadratic form of its counts.
+is its count, and a `Statistic` is a metric as a function of these counts. Quick, because frames of one video with equal
+scores collapse into one row, and rightly ordered (positive, negative) pairs are counted once, by pairs of videos: a
+resample's AUC is one quadratic form of its counts.
 """
 
 from __future__ import annotations
@@ -95,14 +91,13 @@ def estimate(name: str, statistics: Mapping[int, Statistic], counts: np.ndarray,
     """A metric with its percentile interval: the mean of each seed's statistic, over those that have a value.
 
     counts: (resamples, videos), from `resamples`; level: in (0, 1), otherwise ValueError. Resamples on which the metric
-    is undefined are left out, and `reason` counts them; where they are more than a tenth there is no interval. Where
-    `ci_low` equals `ci_high`, `reason` says that this is no measure of how sure the value is.
+    is undefined are left out, and `reason` counts them; where they are more than a tenth there is no interval.
     """
     value, per_seed, left_out = _over_seeds(statistics)
     if value is None:
         return Metric(name, None, None, None, per_seed, counts.shape[1], left_out, unit)
     low, high, reason = _percentiles(mean_of(statistics.values())(counts), level)
-    return Metric(name, value, low, high, per_seed, counts.shape[1], _joined(reason, left_out), unit)
+    return Metric(name, value, low, high, per_seed, counts.shape[1], "; ".join(filter(None, (reason, left_out))), unit)
 
 
 def difference(metric: str, a, b, counts: Sequence[np.ndarray], level: float, videos: int, unit="") -> Comparison:
@@ -120,7 +115,8 @@ def difference(metric: str, a, b, counts: Sequence[np.ndarray], level: float, vi
     if value_b:
         *bounds, its_reason = _percentiles(divide(at_a, at_b) - 1, level)
         relative = [value_a / value_b - 1, *bounds]
-        reason = _joined(reason, f"relative change: {its_reason}" if its_reason not in ("", reason) else "")
+        if its_reason not in ("", reason):
+            reason = f"{reason}; relative change: {its_reason}".removeprefix("; ")
     absolute = (value_a, value_b, value_a - value_b, low, high)
     return Comparison(metric, *absolute, *relative, seeds, videos, reason or why_a or why_b, unit)
 
@@ -136,7 +132,7 @@ def _over_seeds(statistics: Mapping[int, Statistic]) -> tuple[float | None, tupl
     if len(reasons) == len(values):
         return None, tuple(values.values()), next(iter(reasons.values()))
     mean = float(np.mean([v for v in values.values() if v is not None]))
-    return mean, tuple(values.values()), _joined(*(f"seed {s} left out: {why}" for s, why in reasons.items()))
+    return mean, tuple(values.values()), "; ".join(f"seed {s} left out: {why}" for s, why in reasons.items())
 
 
 def _percentiles(resampled: np.ndarray, level: float) -> tuple[float | None, float | None, str]:
@@ -150,11 +146,7 @@ def _percentiles(resampled: np.ndarray, level: float) -> tuple[float | None, flo
     low, high = np.nanquantile(resampled, [tail, 1 - tail])
     constant = "the same in every resample, which leaves no interval" if low == high else ""
     left_out = f"{undefined} of {total} resamples left out: no value on the videos drawn" if undefined else ""
-    return float(low), float(high), _joined(constant, left_out)
-
-
-def _joined(*reasons: str) -> str:
-    return "; ".join(filter(None, reasons))
+    return float(low), float(high), "; ".join(filter(None, (constant, left_out)))
 
 
 def resamples(videos: Sequence, config: Config, seed: int = RESAMPLING_SEED) -> np.ndarray:

@@ -10,9 +10,8 @@ clip    an annotation that passes the last scored frame by at most the slack end
 hold    scores that end before the video does by at most the slack: the last one holds
 cut     scores that pass the video's end by at most the slack: the rest is not used
 
-The slack is one segment; for frame scores, which have none, a clip of 16 frames. A difference beyond it is a fault,
-as is a score that is not a number in [0, 1], and a video that is given twice, unknown or unscored. Faults stop the
-evaluation, or the videos are left out where that is asked for: either way each is named and counted.
+The slack is one segment; for frame scores, which have none, a clip of 16 frames. A fault (a difference beyond it, a
+score outside [0, 1], a video given twice, unknown or unscored) stops the evaluation, or leaves the video out.
 """
 
 from __future__ import annotations
@@ -90,9 +89,9 @@ def read(scores, annotations, fps: float = 30.0, slack: int | None = None, lengt
     """Read scores and the temporal annotation of UCF-Crime, and align them by the rules above.
 
     scores: a CSV, one row a video (name, class where given, frames, then equal segments), or a folder of <name>.npy
-    with a score for each frame. fps: of all videos, for delays in seconds. slack: frames that lengths may differ by,
-    instead of one segment. lengths: a CSV with the columns name (or video, or path) and frames, the true lengths.
-    leave_out: go on without videos at fault. Raises DataError for what cannot be read, faults, and no video left.
+    with a score for each frame. fps: of all videos. slack: frames that lengths may differ by, instead of one segment.
+    lengths: a CSV with the columns name (or video, or path) and frames. leave_out: go on without videos at fault.
+    Raises DataError for what cannot be read, faults, and no video left.
     """
     if slack is not None and slack < 0:
         raise DataError(f"the slack is a number of frames, 0 or more, got {slack}")
@@ -101,8 +100,7 @@ def read(scores, annotations, fps: float = 30.0, slack: int | None = None, lengt
     scores, annotations = Path(scores), Path(annotations)
     if not scores.exists():
         raise DataError(f"no scores at {scores}; expected a CSV, one row a video, or a folder of <name>.npy")
-    by_name: dict[str, list[_Scored]] = {}
-    found: list[VideoScores | Finding] = []
+    by_name, found = {}, []
     for one in _folder(scores) if scores.is_dir() else _table(scores):
         if isinstance(one, Finding):
             found.append(one)
@@ -181,7 +179,7 @@ def _annotations(path: Path) -> dict[str, _Annotation]:
     expected = "lines of <video> <class> start end start end"
     if not path.is_file():
         raise DataError(f"no annotation {path}; expected UCF-Crime's Temporal_Anomaly_Annotation.txt, {expected}")
-    found: dict[str, _Annotation] = {}
+    found = {}
     for number, line in numbered_lines(path):
         where, (file, category, *_) = f"{path}, line {number}", [*line.split(), ""]
         name, spans, fault = video_name(file), (), ""
@@ -207,7 +205,7 @@ def _lengths(path: Path) -> dict[str, int]:
     key = next((c for c in ("name", "video", "path") if c in columns), None)
     if key is None or "frames" not in columns:
         raise DataError(f"{path}: expected {expected}, got {','.join(columns) or 'an empty file'}")
-    found: dict[str, int] = {}
+    found = {}
     for number, row in rows:
         cells = dict(zip(columns, [*row, *[""] * len(columns)], strict=False))  # a row may be too short
         name, frames = video_name(cells[key]), cells["frames"]

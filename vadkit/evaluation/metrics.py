@@ -1,8 +1,8 @@
 """Metrics: one definition for every system, over frames and over videos.
 
 A metric is a function of one seed's scored videos that gives a `Statistic`: its `value`, and what it is on resampled
-videos. Where it has no value, the statistic knows the reason; it is never 0, 0.5 or NaN in its place. To add a metric,
-add it to `METRICS`. An alarm is a score strictly above the threshold ("exceeds 0.5", section 5.1 of the first paper).
+videos; where it has none, the statistic knows the reason. To add a metric, add it to `METRICS`. An alarm is a score
+strictly above the threshold ("exceeds 0.5", section 5.1 of the first paper).
 """
 
 from __future__ import annotations
@@ -106,17 +106,13 @@ def anomalous_only_auc(scored: Scored) -> Statistic:
 def hard_vs_normal_auc(scored: Scored) -> Statistic:
     """Frame AUC of hard anomalies against the frames of normal videos; soft frames are left out of the evaluation.
 
-    With `anomalous_only_auc`, which sets the same hard frames against the soft ones, it takes the frame AUC apart
-    (ours; section 4.4 of the first paper counts soft frames as normal).
+    Ours; with `anomalous_only_auc` it takes the frame AUC apart. Section 4.4 counts soft frames as normal.
     """
     return scored.pairs.auc(scored.anomalous, ~scored.anomalous)
 
 
 def class_auc(scored: Scored, category: str) -> Statistic:
-    """Frame AUC of one class of anomaly: the frames of its videos and of all normal videos.
-
-    Our reading: its videos' frames outside hard anomalies are negatives, as in the pooled AUC.
-    """
+    """Frame AUC of one class of anomaly: its videos' frames and all normal videos', soft ones as negatives."""
     mine = np.array([v.category == category for v in scored.videos])
     return scored.pairs.auc(mine, mine | ~scored.anomalous)
 
@@ -127,20 +123,14 @@ def anomaly_classes(videos: Sequence[VideoScores]) -> list[str]:
 
 
 def macro_class_auc(scored: Scored) -> Statistic:
-    """Plain mean of `class_auc` over the classes present, so that a rare class counts as much as a common one.
-
-    It has no value where one of the classes has none.
-    """
+    """Plain mean of `class_auc` over the classes present; without a value where one of them has none."""
     each = [class_auc(scored, c) for c in anomaly_classes(scored.videos)]
     each = each or [anomalous_only_auc(scored)]  # without an anomalous video it says so
     return next((one for one in each if one.why), mean_of(each))
 
 
 def false_alarm_rate(scored: Scored) -> Statistic:
-    """Share of the frames of normal videos whose confidence exceeds 0.5.
-
-    By the classifier's confidence, not by SAS, as Sultani et al. report it.
-    """
+    """Share of the frames of normal videos whose confidence, not SAS, exceeds 0.5, as Sultani et al. report it."""
     alarms = [(s > THRESHOLD).sum() for s in scored.held] * ~scored.anomalous
     frames = [len(s) for s in scored.held] * ~scored.anomalous
     return ratio(alarms, frames, f"no normal video among {len(scored.videos)}: there is no false-alarm rate")

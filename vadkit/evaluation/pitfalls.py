@@ -1,10 +1,9 @@
 """Wrong ways to evaluate, each computed exactly, so that what it is worth can be told on any scores.
 
-A wrong way is a `bootstrap.Statistic`: its value and its paired difference from the pooled frame AUC come from the same
-resamples. None of these numbers belongs into a results table without the right one beside it.
-
     bench = Bench(videos, config)
     bench.size("averaged over pairs", pair_averaged(bench.scored))
+
+None of these numbers belongs into a results table without the right one beside it.
 """
 
 from __future__ import annotations
@@ -43,10 +42,7 @@ class Way:
 
 
 class Bench:
-    """One scorer's videos, and what every way shares: the videos `scored`, and the `right` way, the pooled frame AUC.
-
-    Raises ValueError for a malformed video, or none.
-    """
+    """One scorer's videos `scored`, and the `right` way, the pooled frame AUC. ValueError for bad or no videos."""
 
     def __init__(self, videos: Sequence[VideoScores], config: Config):
         self.scored = Scored(tuple(check_video(v) for v in videos), config)
@@ -63,8 +59,7 @@ class Bench:
 def pair_averaged(scored: Scored) -> Statistic:
     """Mean over all pairs of an anomalous and a normal video of the AUC of the two videos' frames alone.
 
-    What released evaluation loops compute on one random pairing, `zip(anomaly_loader, normal_loader)`; this is the
-    mean of all pairings. Anomalous videos without a positive frame are in no pair.
+    Released evaluation loops take one random pairing, `zip(anomaly_loader, normal_loader)`; see `random_pairings`.
     """
     anomalous, normal, matrix = _pair_matrix(scored)
 
@@ -96,8 +91,7 @@ def _pair_matrix(scored: Scored) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def over_segments(videos: Sequence[VideoScores], segments: int = SEGMENTS) -> Statistic:
     """Pooled over equal segments instead of frames, so that a video of an hour counts as much as one of five seconds.
 
-    A segment's score is the mean of its frames'; it is anomalous where at least half of them are. Videos shorter than
-    `segments` have one segment a frame.
+    A segment's score is the mean of its frames'; it is anomalous where at least half of them are.
     """
     labels, scores = [], []
     for v in videos:
@@ -115,10 +109,7 @@ def zero_tail(videos: Sequence[VideoScores], segments: int = SEGMENTS) -> Statis
 
 
 def stretched(videos: Sequence[VideoScores], factor: float) -> Statistic:
-    """Scores laid out over a length that is wrong by a factor, as where a container promises more frames than decode.
-
-    factor > 1: the scores come too late and their end is lost; factor < 1: too early, and the last one holds.
-    """
+    """Scores laid out over a length that is wrong by a factor: above 1 they come too late and their end is lost."""
     laid = ((v, np.minimum(np.arange(v.frames) / factor, v.frames - 1).astype(int)) for v in videos)
     return _rescored(videos, [v.frame_scores()[at] for v, at in laid])
 
@@ -148,10 +139,7 @@ def with_constant(videos: Sequence[VideoScores], chosen: Sequence[int], score: f
 
 
 def standard_error_of_frames(auc: float, positives: float, negatives: float) -> float:
-    """Standard error of an AUC if all frames were independent, which frames of one video are not.
-
-    Source: Hanley and McNeil 1982. Too small by far here: for the comparison with an interval over videos.
-    """
+    """Standard error of an AUC if all frames were independent, which they are not. Hanley and McNeil 1982."""
     q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
     variance = auc * (1 - auc) + (positives - 1) * (q1 - auc**2) + (negatives - 1) * (q2 - auc**2)
     return math.sqrt(variance / (positives * negatives))
@@ -159,11 +147,9 @@ def standard_error_of_frames(auc: float, positives: float, negatives: float) -> 
 
 @dataclass(frozen=True)
 class Selection:
-    """What choosing the best of several equally good checkpoints does to the AUC.
+    """AUC of equally good candidates on all videos: mean, standard deviation, and expected best by their number.
 
-    typical, spread: mean and standard deviation of the candidates on all videos; best: by number of candidates, the
-    expected AUC of the best one there. Over many random halves of the videos: typical_half, the candidates' mean; seen
-    and unseen, the AUC of the candidate that is best on one half, on that half and on the other.
+    Over many random halves: the candidates' mean; of the best on one half, its AUC there (seen) and on the other.
     """
 
     typical: float
@@ -179,9 +165,8 @@ def choose_on_test(
 ) -> Selection:
     """Choose among stand-ins for the checkpoints of one run: the scorer with each video's scores shifted a little.
 
-    Scores count by their rank among all frames, on a logit scale, so that neither zeros nor their scale matters.
-    wobble: standard deviation of the shift, in those of the videos' means. All candidates are equally good by
-    construction: what the choice gains is chance. A simulation; checkpoints of a real run differ in quality as well.
+    Scores count by their rank among all frames, on a logit scale. wobble: standard deviation of the shift, in those of
+    the videos' means. All candidates are equally good by construction: what the choice gains is chance.
     """
     rng = np.random.default_rng(seed)
     rows = logits, positives, negatives, video = _rows(videos)

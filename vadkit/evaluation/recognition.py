@@ -8,9 +8,8 @@
 | macro_f1 | F1 of each class that a video has; their plain mean, so that a rare class counts as a common one | [0, 1] |
 | mean_ap | average precision of each such class against the rest, by its probability; their plain mean | [0, 1] |
 
-Of anomalous videos alone, the probability of the normal class is left out and the others are scaled to sum to 1: to
-see *that* something happens is detection, which other metrics measure. A video whose whole probability is on the
-normal class is then given no class, which is wrong whatever its class is. Values are means over seeds.
+Of anomalous videos alone, the probability of the normal class is left out and the others are scaled to sum to 1; a
+video whose whole probability is on the normal class is given no class, which is wrong. Values are means over seeds.
 """
 
 from __future__ import annotations
@@ -44,11 +43,10 @@ class Recognised:
 
 @dataclass(frozen=True)
 class Chance:
-    """What a metric would be without knowing the videos.
+    """What a metric would be without knowing the videos; None, with `reason`, where it has no value.
 
-    majority: of a model that gives every video the class most frequent in training. permuted, permuted_high: mean and
-    upper 97.5 % of the metric with the videos' classes shuffled among them. p: share of shuffles that reach the model's
-    value (with the model's own among them). None, with `reason`, where the metric has no value.
+    majority: if every video had the class most frequent in training. permuted, permuted_high: mean and 97.5 % quantile
+    with the videos' classes shuffled. p: share of shuffles that reach the model's value (its own among them).
     """
 
     metric: str
@@ -84,9 +82,8 @@ def chance(
 ) -> list[Chance]:
     """What each metric of `evaluate` would be by chance. training: how many training videos each class has.
 
-    Where config.interval_over is "sources", whole sources are shuffled, as cuts of one recording are not independent:
-    the classes, source by source in a new order, are laid over the videos, source by source (our reading where sources
-    have different numbers of videos). Raises ValueError as `evaluate` does.
+    Where config.interval_over is "sources", whole sources are shuffled: the classes, source by source in a new order,
+    are laid over the videos, source by source (our reading). Raises ValueError as `evaluate` does.
     """
     tables = list(_tables(recognised, among).values())
     first, rng, found = tables[0], np.random.default_rng(seed), []

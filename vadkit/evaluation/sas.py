@@ -1,18 +1,15 @@
 """Sigmoidal anomaly score (SAS): a bounded accumulator of confidences behind a logistic function.
 
-Source: Petrocchi et al., section 3.5. Every step adds or takes away up to `reactivity`; an alarm is a score above 0.5,
-which is an accumulator above 0. One step is one analysed frame, so how fast the score reacts depends on the rate at
-which frames are analysed (the released code: 3 a second). Three readings, the parameter `variant`:
+Source: Petrocchi et al., section 3.5. Every step, one analysed frame (the released code: 3 a second), adds or takes
+away up to `reactivity`; an alarm is a score above 0.5, an accumulator above 0. Three readings, the parameter `variant`:
 
 normalised   the decrease is (tau - s) / tau, the mirror of the increase, so that both lie in [0, 1] for any tau as the
              paper asks; the accumulator is held within its bounds at every step. Ours.
-as_printed   the decrease is (1 - s - tau) / (1 - tau), letter by letter. It equals the other only at tau = 0.5. For a
-             lower tau it does not go to 0 as s nears tau: the step jumps there. For a higher one it is negative for s
-             in (1 - tau, tau), and the score *rises* at a confidence below the threshold. Not mended.
+as_printed   the decrease is (1 - s - tau) / (1 - tau), letter by letter. It equals the other only at tau = 0.5: for a
+             lower tau it jumps where s nears tau, for a higher one the score *rises* for s in (1 - tau, tau).
 as_released  the steps of `normalised` with the bounds of the released code: a step up is taken only below the upper
              bound, a step down only above the lower one; otherwise the accumulator is set to that bound. So it passes
-             a bound by up to one step, which counts in the next step back, and a step that finds it at the bound is
-             lost. Alarms can differ from those of the other two.
+             a bound by up to one step, and a step that finds it at the bound is lost. Alarms can differ.
 """
 
 from __future__ import annotations
@@ -98,8 +95,7 @@ def frames_to_alarm(
     """Analysed frames at one constant confidence until the score first exceeds 0.5; None where it never does.
 
     Closed form: the smallest n with start + n * step > 0; 1 where the start is above 0 and the first step leaves it
-    there. A start of -7 with v = 2 needs 4 frames at confidence 1, which is 1.3 s at 3 frames a second. Bounds around 0
-    are not met before the alarm, whatever the variant. Raises ValueError as `sigmoidal_anomaly_score` does.
+    there. Bounds around 0 are not met before the alarm. Raises ValueError as `sigmoidal_anomaly_score` does.
     """
     stream, (lower, upper) = SasStream(tau, reactivity, bounds, start, variant), bounds
     confidence = float(_checked([confidence])[0])

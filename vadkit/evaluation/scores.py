@@ -63,9 +63,8 @@ def on_clock(video: VideoScores, analysis_fps: float) -> VideoScores:
 def hold(index: np.ndarray, confidence: np.ndarray, frames: int) -> np.ndarray:
     """Spread confidences over all frames: each holds until the next analysed frame.
 
-    Shape: index (n,) rising, confidence (n,) -> (frames,). Frames before the first analysed one take its value. Causal,
-    as an online detector shows it (our reading: the paper does not say how sampled frames become all frames). Raises
-    ValueError where nothing was analysed or an index is out of range.
+    Shape: index (n,) rising, confidence (n,) -> (frames,). Frames before the first analysed one take its value. Causal
+    (our reading). Raises ValueError where nothing was analysed or an index is out of range.
     """
     index = np.asarray(index)
     if len(index) == 0 or len(index) != len(confidence):

@@ -1,7 +1,6 @@
 """F1 over thresholds of a confidence, of frames and of videos, and a threshold chosen on validation videos.
 
-Figure 3 of the second paper, which prints an F1 of 85% without saying of what and at which threshold; both readings are
-here. An alarm is a score strictly above the threshold.
+Figure 3 of the second paper prints an F1 of 85% without saying of what and at which threshold. Alarms are above it.
 """
 
 from __future__ import annotations
@@ -45,10 +44,9 @@ def f1_of_videos(videos: Sequence[VideoScores], thresholds=GRID) -> np.ndarray:
 
 
 def choose_threshold(validation: Sequence[VideoScores], thresholds=GRID) -> float:
-    """The threshold with the highest F1 of validation videos, the middle one among equals.
+    """The threshold with the highest F1 of validation videos, from video labels alone; the middle one among equals.
 
-    From video labels alone, as training: a weakly labelled validation set has no frame labels. Raises
-    UndefinedMetricError where no validation video is anomalous.
+    Raises UndefinedMetricError where no validation video is anomalous.
     """
     values = f1_of_videos(validation, thresholds)
     best = np.flatnonzero(values >= values.max() - 1e-12)
@@ -58,8 +56,7 @@ def choose_threshold(validation: Sequence[VideoScores], thresholds=GRID) -> floa
 def above(folds: Sequence[Sequence[VideoScores]], thresholds: Sequence[float]) -> list[VideoScores]:
     """The folds' test videos with confidence 1 where it was above the fold's own threshold, and 0 elsewhere.
 
-    So `f1_of_videos(above(folds, thresholds), [0.5])` counts each video at the threshold of its fold. Raises ValueError
-    where there are not as many thresholds as folds.
+    Raises ValueError where there are not as many thresholds as folds.
     """
     pairs = [(v, t) for videos, t in zip(folds, thresholds, strict=True) for v in videos]
     return [replace(v, confidence=(np.asarray(v.confidence, np.float64) > t).astype(np.float64)) for v, t in pairs]
@@ -68,8 +65,7 @@ def above(folds: Sequence[Sequence[VideoScores]], thresholds: Sequence[float]) -
 def f1_of_decisions(decided: SeedScores, config: Config, what: str) -> Metric:
     """F1 of the decisions that `above` gives, of "frames" or of "videos": the mean over seeds, with its interval.
 
-    The thresholds are held as they were chosen: the interval has the chance of which videos were tested, not of which
-    were there to choose by. Raises UndefinedMetricError where there is no positive.
+    The interval holds the thresholds as they were chosen. Raises UndefinedMetricError where there is no positive.
     """
     statistics = {}
     for seed, unordered in decided.items():

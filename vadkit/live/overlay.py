@@ -1,7 +1,6 @@
 """What a camera's screen shows: the picture with boxes and a red border in alarm, and below it a panel with the scores.
 
-Source: Raqeeb, section V.E asks for frames with FPS and prediction details and for the share of abnormal frames; the
-look is ours. Pictures narrower than 640 are enlarged, so that text can be read.
+Source: Raqeeb, section V.E asks for FPS, prediction details and the share of abnormal frames; the look is ours.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ class Painter:
         self._font = cv2.FontFace("sans")
 
     def paint(self, shot: Shot) -> np.ndarray:
-        """The overlay of a frame. Shape: (H, W, 3) BGR -> (height + panel, width, 3) uint8, even sides."""
+        """The overlay of a frame. Shape: (H, W, 3) BGR -> (height + panel, width >= 640, 3) uint8, even sides."""
         reading = shot.reading
         if not self._trace or self._trace[-1][0] != reading.time_s:
             self._trace.append((reading.time_s, reading.confidence, reading.sas))
@@ -138,7 +137,6 @@ class Painter:
         cv2.putText(image, text, (place, self._px(y)), colour, self._font, self._px(size), weight)
 
     def _width(self, text: str, size: int, weight: int) -> int:
-        """Of a text, in pixels."""
         return cv2.getTextSize((0, 0), text, (0, 0), self._font, self._px(size), weight)[2]
 
     def _fill(self, image: np.ndarray, x1: float, y1: float, x2: float, y2: float, colour) -> None:

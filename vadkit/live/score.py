@@ -2,9 +2,8 @@
 
     verdict = score("door.mp4", find_model("outputs/demo"), overlay="door-scored.mp4", table="door.csv")
 
-The numbers are those of the experiment for the same video: the same frames, flows, detections and network, in one of
-`vadkit.live.analysers`. A frame's score is known once that frame has been decoded; between analysed frames the last
-score stands. The exception is segments, which are parts of a whole file: `vadkit.live.analysers.segments`.
+The numbers are those of the experiment for the same video. A frame's score is known once it has been decoded, but for
+segments, which are parts of a whole file (`vadkit.live.analysers.segments`); between analysed frames the last stands.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ import numpy as np
 from vadkit.core.encode import write_h264
 from vadkit.core.errors import DataError
 from vadkit.core.progress import Progress
+from vadkit.core.store import whole_file
 from vadkit.core.video import PLAUSIBLE_FPS, Frames, Probe, read_frames
 from vadkit.live.analysers import Analyser, Reading, make_analyser
 from vadkit.live.overlay import CLOSING_SECONDS, Painter
@@ -55,7 +55,7 @@ class Verdict:
     share: float
     seconds: dict[str, float]
     notes: tuple[str, ...] = ()
-    broken: str = ""  # why the video ended early, where it did
+    broken: str = ""  # why the video ended early
     stopped: bool = False  # by hand
 
     @property
@@ -106,10 +106,9 @@ def score(
 ) -> Verdict:
     """Score a video file, stream URL or camera number; writes a film and a CSV where asked for, each whole.
 
-    overlay, table: paths. config: to change how frames are made (flow_method, say) or scored; the model's own by
-    default. stopped: asked after each frame. A video that breaks off midway is judged by what came, and the verdict's
-    `broken` says why. Raises DataError for one that cannot be opened or gives no frame, for outputs that cannot be
-    written, and as what loads the model does.
+    overlay, table: paths. config: how frames are made (flow_method, say) and scored; the model's own by default.
+    stopped: asked after each frame. A video that breaks off midway is judged by what came: `Verdict.broken`. Raises
+    DataError for one that cannot be opened or gives no frame, for outputs that cannot be written, and as loading does.
     """
     config, stopped = config or trained.config, stopped or (lambda: False)
     overlay, table = _writable(overlay, video, ".mp4"), _writable(table, video, ".csv")
@@ -217,8 +216,7 @@ def _film(session: _Session, write: Callable[[Reading], None], title: str) -> It
     painter = None
     for shot in session.shots(write):
         painter = painter or Painter(shot.image.shape[1], shot.image.shape[0], title)
-        picture = painter.paint(shot)
-        yield picture
+        yield (picture := painter.paint(shot))
     yield from [painter.closing(picture, session.verdict())] * max(1, round(CLOSING_SECONDS * session.analyser.fps))
 
 
@@ -228,16 +226,10 @@ def _table(path: Path | None) -> Iterator[Callable[[Reading], None]]:
     if path is None:
         yield lambda reading: None
         return
-    partial = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
-        with open(partial, "w", newline="", encoding="utf-8") as file:
-            file.write(",".join(COLUMNS) + "\n")
-            numbers = "{0.frame},{0.time_s:.3f},{0.confidence:.6f},{0.sas:.6f},{0.alarm:d}\n"
-            yield lambda reading: file.write(numbers.format(reading))
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    with whole_file(path) as scratch, open(scratch, "w", newline="", encoding="utf-8") as file:
+        file.write(",".join(COLUMNS) + "\n")
+        numbers = "{0.frame},{0.time_s:.3f},{0.confidence:.6f},{0.sas:.6f},{0.alarm:d}\n"
+        yield lambda reading: file.write(numbers.format(reading))
 
 
 def _writable(path: str | Path | None, video: str | Path, suffix: str) -> Path | None:

@@ -1,11 +1,7 @@
 """Every printed number and statement beside what this run has of its own.
 
-    rows = [*rows_of(results), *setting_rows(config, samples), *corpus_rows(config, corpus, samples)]
-    check(config, rows)  # a line a claim: printed, from the paper's own tables, ours, verdict
-
 Three kinds of printed number have no notebook that measures them: settings, which are parameters here; sizes of the
-data, which are counted; and constants of the code. Their rows are made here, one for each row of published.csv that
-says so.
+data, which are counted; and constants of the code. Their rows are made here, as published.csv says.
 """
 
 from __future__ import annotations
@@ -37,11 +33,6 @@ def clip_rate(config: Config, samples: Sequence[Samples]) -> float:
     """Frames a second within a clip: whole frames apart, so as near to `clip_fps` as the videos' median rate allows."""
     fps = float(np.median([one.fps for one in samples]))
     return fps / stride_frames(fps, config.clip_fps)
-
-
-def clip_rows(config: Config, samples: Sequence[Samples]) -> list[ResultRow]:
-    """Of `setting_rows` what section 4.5 states of C3D's clips."""
-    return [row for row in setting_rows(config, samples) if row.system == "C3D-ha"]
 
 
 def setting_rows(config: Config, samples: Sequence[Samples]) -> list[ResultRow]:
@@ -84,8 +75,7 @@ def setting_rows(config: Config, samples: Sequence[Samples]) -> list[ResultRow]:
 def corpus_rows(config: Config, corpus: Corpus, samples: Sequence[Samples]) -> list[ResultRow]:
     """Sizes of the data beside the printed ones: videos and classes by list, frames that training takes of a class.
 
-    samples: of the videos that can be used, for their rates and lengths. Without official lists there is nothing to set
-    beside them, but the classes.
+    samples: of the videos that can be used. Without official lists there are only the classes.
     """
     classes = {v.category for v in corpus.videos}
     values: dict[tuple[str, str], float] = {
@@ -130,9 +120,8 @@ def _sampled(config: Config, samples: Sequence[Samples]) -> Counter[str]:
 def check(config: Config, rows: Sequence[ResultRow]) -> pd.DataFrame:
     """A line a claim of the papers: printed, by the paper's own numbers, ours with its interval, verdict.
 
-    rows: all of the run; those of other parameters are skipped, since nothing here says under which they were made.
-    Ours is the row of that claim; where the text repeats a table's number, the table's row. Without one the line says
-    which notebook makes it.
+    rows: all of the run; those of other parameters are skipped. Ours is the row of that claim, or of the table whose
+    number the text repeats; without one the line says which notebook makes it.
     """
     ours, lines = _ours(config, rows), []
     for one in published.check_claims():
@@ -141,18 +130,11 @@ def check(config: Config, rows: Sequence[ResultRow]) -> pd.DataFrame:
         if row is not None:
             same = row.verdict != "not comparable" and not comparable.why_not(config, c)
             number, verdict = tables.number_text(row), c.judge(row.value, row.ci_low, row.ci_high, comparable=same)
-        lines.append(
-            {
-                "claim": f"{c.item}: {c.system}",
-                "what": tables.label(c.metric, c.unit),
-                "printed": c.text,
-                "from the paper's numbers": f"{one.computed:.{c.decimals + 1}f}",
-                "arithmetic": one.verdict,
-                "ours [interval]": number,
-                "verdict": verdict,
-            }
-        )
-    return pd.DataFrame(lines)
+        computed = f"{one.computed:.{c.decimals + 1}f}"
+        line = (f"{c.item}: {c.system}", tables.label(c.metric, c.unit), c.text, computed, one.verdict, number, verdict)
+        lines.append(line)
+    columns = ["claim", "what", "printed", "from the paper's numbers", "arithmetic", "ours [interval]", "verdict"]
+    return pd.DataFrame(lines, columns=columns)
 
 
 def uncovered(config: Config, rows: Sequence[ResultRow]) -> list[tuple[Published, str]]:

@@ -1,7 +1,5 @@
 """Whether a number of ours may be set beside a printed one: only on the paper's data, and only by the paper's network.
 
-    why_not(config, printed)  # "" where it may; otherwise the `reason` of a row whose verdict is "not comparable"
-
 The parameters say which network was trained. What the corpus holds is counted, and compared with the sizes that the
 papers print: a list with a video missing is another list.
 """
@@ -27,16 +25,15 @@ FIRST, SECOND = published.PAPERS
 def why_not(config: Config, printed: Published, problems: Iterable[Problem] = ()) -> str:
     """Why our number says nothing about the printed one; empty where it may be set beside it.
 
-    problems: of the videos that it was measured with or trained on; one that was left out makes other data of them. A
-    setting, a constant or a size of the data needs the paper's data alone; what a notebook measures of a system needs
-    its network as well.
+    problems: of the videos that it was measured with or trained on; one that was left out makes other data of them.
+    What a notebook measures of a system needs the paper's network as well.
     """
     if differs := other_data(config, printed.paper) or _other_list(config, printed):
         return differs
     if lost := [p for p in problems if p.left_out]:
         return f"{len(lost)} of the lists' videos could not be used, the first: {lost[0].where}: {lost[0].what}"
     if printed.ours.startswith("notebook"):
-        return "; ".join(filter(None, (other_network(config, name) for name in _names(printed))))
+        return "; ".join(filter(None, (other_network(config, name) for name in printed.system.split(" / "))))
     return ""
 
 
@@ -68,8 +65,7 @@ def other_data(config: Config, paper: str) -> str:
 
 
 def other_network(config: Config, name: str) -> str:
-    """How the run's network of that name differs from the published one; empty where it does not, and for what is no
-    network."""
+    """How the run's network of that name differs from the published one; empty where it does not, or is none."""
     system = all_systems().get(name)
     return "; ".join(system.other_network(config)) if system else ""
 
@@ -79,7 +75,7 @@ def _other_list(config: Config, printed: Published) -> str:
     if printed.paper != FIRST:
         return ""
     known = all_systems()
-    systems = [known[name] for name in _names(printed) if name in known]
+    systems = [known[name] for name in printed.system.split(" / ") if name in known]
     # Section 4.6: no validation set, the whole lists.
     whole = bool(systems) and not any(system.early_stopping for system in systems)
     if config.validation != "test_parity" and not whole:
@@ -89,11 +85,6 @@ def _other_list(config: Config, printed: Published) -> str:
         wanted = _size(FIRST, "section 4.7", "unseen test set", "anomalous_videos")
         return "" if found == wanted else f"{found} videos of unseen classes are there, the paper has {wanted}"
     return ""
-
-
-def _names(printed: Published) -> list[str]:
-    """The systems that a number is of: both of a comparison."""
-    return printed.system.split(" / ")
 
 
 def _size(*key: str) -> int:

@@ -25,8 +25,7 @@ WARNING = "the mean AUC of pairs of videos is not the pooled one and must not st
 def evaluate(given: Given, config: Config) -> list[Metric]:
     """Every metric of `evaluation.evaluate`, each with its interval, and the pair-averaged AUC after the pooled one.
 
-    Metrics of confidences see every frame's; those of the anomaly score see frames at `config.analysis_fps`, as for our
-    own systems. Raises ValueError as `evaluation.evaluate` does.
+    The anomaly score sees frames at `config.analysis_fps`, as of our own systems. Raises as `evaluation.evaluate`.
     """
     videos = [on_clock(v, config.analysis_fps) for v in given.videos]
     found = evaluation.evaluate({0: videos}, config)
@@ -60,8 +59,7 @@ def as_text(given: Given, found: list[Metric], config: Config) -> str:
 
 def as_json(given: Given, found: list[Metric], config: Config) -> str:
     """The same as one JSON object; shares and areas in [0, 1], None where there is no value."""
-    content = {
-        **_facts(given),
+    content = _facts(given) | {
         "layout": given.layout,
         "reading": READING,
         "interval": {"level": config.interval_level, "resamples": config.bootstrap_resamples, "over": "videos"},

@@ -1,7 +1,6 @@
 """Figures of scores, metrics and trainings, and pictures in a grid.
 
-Every function of this room returns a matplotlib Figure and changes no global setting; `vadkit.report.rows.save_figure`
-writes it. In a notebook the inline backend shows it at the end of its cell.
+Every function returns a matplotlib Figure and changes no global setting; `vadkit.report.rows.save_figure` writes it.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from matplotlib.ticker import MaxNLocator
 
 from vadkit.evaluation import metrics
 from vadkit.evaluation.bootstrap import Metric
-from vadkit.evaluation.scores import VideoScores
+from vadkit.evaluation.evaluate import SeedScores
 from vadkit.report import style, tables
 from vadkit.report.style import BLACK, COLOURS, DASHES, GREY, MARKERS, PAGE_WIDTH, RED, styled
 from vadkit.systems.base import Epoch
@@ -31,11 +30,7 @@ VIDEO_METRICS = ("vl_f1", "vl_tpr", "vl_fpr")
 
 
 @styled
-def roc_curves(
-    systems: Mapping[str, Mapping[int, Sequence[VideoScores]]],
-    printed: Mapping[str, float] | None = None,
-    printed_on: str = "",
-) -> Figure:
+def roc_curves(systems: Mapping[str, SeedScores], printed: Mapping | None = None, printed_on: str = "") -> Figure:
     """ROC over pooled frames, one line a system: the mean over seeds, with a band from the lowest to the highest seed.
 
     printed: AUC in percent by system, named in the legend; printed_on: the data that these are of, where they may not
@@ -109,8 +104,7 @@ def learning_curves(histories: Mapping[str, Sequence[Sequence[Epoch]]], against:
 
     More than MOST_LINES runs of a system are drawn as their mean, over those that have not ended, in a band from the
     lowest validation value to the highest. histories: by system, then one list of epochs a run. against: "epochs", or
-    "samples" trained on so far, for systems whose epochs differ in length. A dot marks where the second phase starts.
-    Where nothing was validated the panel says so. Raises ValueError for another `against`.
+    "samples" trained on so far; else ValueError. A dot marks where the second phase starts.
     """
     if against not in ("epochs", "samples"):
         raise ValueError(f"against must be 'epochs' or 'samples', got '{against}'")
@@ -141,9 +135,8 @@ def learning_curves(histories: Mapping[str, Sequence[Sequence[Epoch]]], against:
     auc.set(ylabel="validation AUC, frames (%)")
     every = [run for runs in histories.values() for run in runs]
     validated = any(e.validation_auc is not None for run in every for e in run)
-    handles = [
-        Line2D([], [], color=colour, label=name) for name, colour in zip(histories, cycle(COLOURS), strict=False)
-    ]
+    named = zip(histories, cycle(COLOURS), strict=False)
+    handles = [Line2D([], [], color=colour, label=name) for name, colour in named]
     grey, most = {"color": "#555555"}, max(map(len, histories.values()), default=0)
     handles.append(Line2D([], [], **grey, linestyle=":", label="training loss"))
     handles.append(Line2D([], [], **grey, label="validation"))
@@ -200,8 +193,7 @@ def sas_sensitivity(
 ) -> Figure:
     """VL-F1 over the two parameters of SAS, as a map with its numbers written in.
 
-    values: (taus, reactivities) in [0, 1], NaN where it has no value. mark: the (tau, v) to frame, the paper's
-    by default, where it is on the map. Raises ValueError for another shape.
+    values: (taus, reactivities) in [0, 1] or NaN, else ValueError. mark: the (tau, v) to frame, the paper's by default.
     """
     values, shape = 100 * np.asarray(values, dtype=float), (len(taus), len(reactivities))
     if values.shape != shape:
@@ -226,11 +218,7 @@ def sas_sensitivity(
 
 
 @styled
-def metric_lines(
-    panels: Mapping[str, Mapping[float, Sequence[Metric]]],
-    names=VIDEO_METRICS,
-    marks: Mapping[str, float] | None = None,
-) -> Figure:
+def metric_lines(panels: Mapping[str, Mapping[float, Sequence[Metric]]], names=VIDEO_METRICS, marks=None) -> Figure:
     """Metrics against a parameter, a panel for each parameter, with their intervals as bands.
 
     panels: label of the x axis -> value -> `evaluate`'s list. marks: the run's own value by label, drawn as a line. A

@@ -110,16 +110,15 @@ def items(paper: str, item: str) -> tuple[Published, ...]:
 
 
 def check_claims(paper: str | None = None) -> list[ClaimCheck]:
-    """Each claim against its formula on the paper's own numbers.
+    """Each claim against its formula on the paper's own numbers: whether its value rounds to the claim.
 
-    "agrees": the formula's value rounds to the claim. "agrees within rounding": it does for some values that round to
-    the printed inputs. "disagrees" otherwise. Percentages alone carry rounding; counts and settings are exact.
+    Or does so for some values that round to the printed inputs, percentages alone: counts and settings are exact.
     """
     return [_check(row) for row in load() if row.formula and paper in (None, row.paper)]
 
 
 def _check(claim: Published) -> ClaimCheck:
-    inputs: dict[str, Published] = {}
+    inputs = {}
     for name in re.findall(r"\[[^\]]+\]", claim.formula):
         inputs[name] = lookup(claim.paper, *(part.strip() for part in name[1:-1].split("|")))
         if inputs[name] is None:
@@ -154,18 +153,15 @@ def verdict(value, interval, published, decimals, comparable, tolerance=3.0, is_
     interval: (low, high), or None where there is none. The rule was fixed before any run:
 
     not comparable   the data or the network are not the paper's (`vadkit.report.comparable`).
-    reproduced       our value is within `tolerance` of the printed one (plus half a printed unit, its rounding), and
-                     the interval pins it down: it is at most 4 tolerances wide, and for a change (`is_change`: a
-                     difference or a relative change) it leaves 0 out where the printed change is not 0.
+    reproduced       our value is within `tolerance` of the printed one, with its rounding, and the interval is at most
+                     4 tolerances wide; for a change (`is_change`) it leaves 0 out where the printed change is not 0.
     not reproduced   our value is further off, and the printed one, with its rounding, lies outside the interval.
-    inconclusive     the rest: close by an interval that could have held anything, far with an interval that holds
-                     the printed value, or no value or interval.
+    inconclusive     the rest, or no value or interval.
 
-    A tolerance of 3 points for an AUC and 5 for a rate over videos: the paper's validation cut leaves 45 test videos,
-    where one video is worth two to five points of a rate. A tolerance of 0 is for counts and settings, which have no
-    interval: equal after rounding, or not reproduced. A claim with a `relation` ("<": less than printed, ">": more) has
-    no tolerance either: the whole interval, or the value where there is none, lies on the printed side (reproduced), on
-    the other (not reproduced), or on both (inconclusive). Raises ValueError for an interval that does not rise.
+    The tolerance is 3 points for an AUC, 5 for a rate over videos (of 45 test videos, each is worth two to five) and 0
+    for counts and settings, which have no interval: equal after rounding, or not reproduced. A claim with a `relation`
+    ("<", ">") has none either: the whole interval, or else the value, lies on the printed side (reproduced), on the
+    other (not reproduced), or on both (inconclusive). Raises ValueError for an interval that does not rise.
     """
     if not comparable:
         return "not comparable"

@@ -78,14 +78,13 @@ def change_rows(
 ) -> list[ResultRow]:
     """A comparison as two rows: the relative change, as the first paper counts, and the difference.
 
-    system: for a claim of the paper as printed there, "2S-bag / 2S-no-bag". Metrics `<metric>_relative_change` (%) and
-    `<metric>_difference` (points, or the metric's unit). problems: as for `result_rows`.
+    system: "2S-bag / 2S-no-bag". Metrics `<metric>_relative_change` (%) and `<metric>_difference` (points, or the
+    metric's unit). problems: as for `result_rows`.
     """
-    c, seeds = found, (None,) * found.seeds
+    c, of = found, ((None,) * found.seeds, found.videos)
     zero = f"{system.split(' / ')[-1]} has 0: no multiple of it" if c.relative is None and c.b == 0 else ""
-    why = "; ".join(filter(None, (c.reason, zero)))
-    relative = (c.relative, c.relative_low, c.relative_high, seeds, c.videos, why)
-    difference = (c.difference, c.ci_low, c.ci_high, seeds, c.videos, c.reason, c.unit)
+    relative = (c.relative, c.relative_low, c.relative_high, *of, "; ".join(filter(None, (c.reason, zero))))
+    difference = (c.difference, c.ci_low, c.ci_high, *of, c.reason, c.unit)
     both = [Metric(f"{c.metric}_relative_change", *relative), Metric(f"{c.metric}_difference", *difference)]
     return result_rows(config, both, paper, item, system, problems)
 
@@ -146,8 +145,7 @@ def save_rows(config: Config, notebook: str, rows: Sequence[ResultRow]) -> Path:
 
 
 def load_results(config: Config) -> pd.DataFrame:
-    """All saved rows of the profile, none where nothing is saved yet, with `current`: whether made with these
-    parameters."""
+    """All saved rows of the profile, if any, with `current`: whether made with these parameters."""
     path = config.output_dir / "results.csv"
     if not path.is_file():
         return pd.DataFrame(columns=[*COLUMNS, "current"])
@@ -211,8 +209,7 @@ def _csv(frame: pd.DataFrame) -> str:
 def _each_number_once(rows: pd.DataFrame, fingerprint: str) -> pd.DataFrame:
     """Of the rows of one number those of these parameters rather than others, then the first notebook's.
 
-    Two notebooks that give one number, with the same parameters, two values are named in a warning: one of them is from
-    before a change, or they do not measure the same. No error, for hours of training may be waiting to be saved.
+    Two values of one number are a warning and no error, for hours of training may be waiting to be saved.
     """
     rows = rows.reindex(columns=COLUMNS, fill_value="")
     rows["number"] = rows.groupby(KEY, sort=False).ngroup()

@@ -33,19 +33,13 @@ def table(rows: Sequence[ResultRow] | pd.DataFrame) -> pd.DataFrame:
 
     Columns that would be empty throughout are left out.
     """
-    shown = [
-        {
-            "item": r.item,
-            "system": r.system,
-            "metric": label(r.metric, r.unit),
-            "ours [interval]" if r.origin == "ours" else "from the paper's numbers": number_text(r),
-            "printed": r.published,
-            "difference": "" if r.difference is None else f"{r.difference:+.{_decimals(r)}f}",
-            "verdict": r.verdict,
-            "reason": "" if r.reason == OTHER_VIDEOS else r.reason,  # every page says it at its top
-        }
-        for r in rows_of(rows)
-    ]
+    shown = []
+    for r in rows_of(rows):
+        line = {"item": r.item, "system": r.system, "metric": label(r.metric, r.unit)}
+        line["ours [interval]" if r.origin == "ours" else "from the paper's numbers"] = number_text(r)
+        difference = "" if r.difference is None else f"{r.difference:+.{_decimals(r)}f}"
+        line |= {"printed": r.published, "difference": difference, "verdict": r.verdict}
+        shown.append(line | {"reason": "" if r.reason == OTHER_VIDEOS else r.reason})  # every page says it at its top
     frame = pd.DataFrame(shown).fillna("")
     return frame[[c for c in frame if c in ("system", "metric") or (frame[c] != "").any()]]
 
@@ -61,10 +55,7 @@ def wide_table(rows: Sequence[ResultRow] | pd.DataFrame, metrics: Sequence[str])
 
 
 def sentence(what: str, found: Comparison) -> str:
-    """A comparison in plain words: how much, how sure, and what follows.
-
-    what: its subject, "Training on hard anomalies only". The change is system a's against system b's.
-    """
+    """A comparison in plain words, of a against b: how much, how sure, and what follows. what: its subject."""
     name = label(found.metric)
     if found.difference is None or found.ci_low is None or found.ci_high is None:
         return f"{what}: no statement on {name}: {found.reason}."

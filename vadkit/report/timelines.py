@@ -25,9 +25,8 @@ def timelines(panels: Sequence[tuple], columns: int = 2) -> Figure:
     """A grid of videos over time: label, confidence, SAS and the alarm's threshold; figure 3 has eight, (a) to (h).
 
     panels: (video, sas), (video, sas, images) or (video, sas, images, title) each; a panel of no video is (None, why,
-    None, title). sas: (analysed frames,). images: a few frames by number, (H, W, 3) uint8 RGB, shown below with a line
-    to their place, and with an orange frame where they are labelled anomalous. Raises ValueError for no panel, a
-    malformed video, a SAS of another length, or an image of a frame that is not there.
+    None, title). sas: (analysed frames,). images: a few frames by number, (H, W, 3) uint8 RGB, shown below, with an
+    orange edge where labelled anomalous. Raises ValueError for no panel, and for a video, SAS or image that is wrong.
     """
     if not panels:
         raise ValueError("expected at least one panel, got none")
@@ -146,7 +145,7 @@ def training_clips(videos: Sequence[Clips], config: Config, seconds: float = 30.
 
 
 def _in_sight(clips: Clips, config: Config, seconds: float) -> tuple[np.ndarray, float, float]:
-    """(rows of the training clips that end there, start and end in seconds)."""
+    """(rows of the training clips that end there, start and end in seconds)"""
     length, labels = clips.frames / clips.fps, clips.video.frame_labels(clips.frames)
     first = int(np.argmax(labels)) / clips.fps if labels.any() else 0.0
     start = max(0.0, min(first - seconds / 3, length - seconds))

@@ -109,10 +109,7 @@ class Study:
 
 
 def run(config: Config, corpus: Corpus, names: Sequence[str], progress: Progress | None = None) -> Study:
-    """Train and score the named systems; what an earlier notebook trained is found in the cache.
-
-    Raises as `vadkit.systems.runner.run` does.
-    """
+    """Train and score the named systems, or find them in the cache. Raises as `vadkit.systems.runner.run` does."""
     return Study(config, {name: runner.run(config, corpus, name, progress) for name in names})
 
 
@@ -136,10 +133,9 @@ def trained_on(config: Config, corpus: Corpus, material: Material) -> list[Sampl
 def object_counts(config: Config, samples: Sequence[Samples]) -> pd.DataFrame:
     """How often the detector sees each class of object in hard frames and in all others, largest effect first.
 
-    Columns: hard and rest, means per sampled frame; difference, with its interval in ci_low and ci_high, over videos or
-    sources, as config.interval_over says; effect, the difference in standard deviations of the count. samples: of
-    training videos. Classes that are never seen are left out. Raises ValueError where there is no hard frame, or
-    nothing else.
+    Columns: hard and rest, means per sampled frame; difference, with its interval in ci_low and ci_high; effect, the
+    difference in standard deviations of the count. Classes that are never seen are left out. Raises ValueError where
+    there is no hard frame, or nothing else.
     """
     frames, sums, bags = [], [], []  # (videos, 2), (videos, 2, 80) for (hard, other) frames; bags of all
     for one in samples:
@@ -171,9 +167,7 @@ def mined(run: Run, progress: Progress | None = None) -> pd.DataFrame:
     """Which samples hard mining keeps: with the weights that training starts from, and with those that it ends with.
 
     A line for each moment, kind of sample and model; offered and kept: its share of the candidates and of those that
-    mining keeps, in [0, 1]. One epoch's draw of candidates, as training draws it (section 3.3), ranked by the weighted
-    loss without dropout. Which weights training passes through in between is not stored. Raises as
-    `vadkit.systems.runner.run` does.
+    mining keeps, in [0, 1], of one epoch's draw (section 3.3), ranked by the weighted loss without dropout.
     """
     config, lines = run.config, []
     models = [(seed.seed, fold) for seed in run.seeds for fold in seed.folds]

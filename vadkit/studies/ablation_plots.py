@@ -24,8 +24,7 @@ def ablation_bars(
     """Systems down the page, a panel for each metric: mean with its interval, each seed, and the printed value.
 
     found: `evaluate`'s list by system. paper, item: where printed values are looked up ("petrocchi2021", "table 1").
-    A metric without a value is written as "none". Points and intervals rather than bars, whose length from 0 says
-    nothing of an area that starts at one half.
+    A metric without a value is written as "none". No bars: an area under a curve starts at one half, not at 0.
     """
     size = (PAGE_WIDTH, 1.5 + 0.38 * len(found))
     figure, panels = plt.subplots(1, len(names), figsize=size, sharey=True, squeeze=False)

@@ -1,10 +1,8 @@
 """The network as it was built: shapes and parameters read off a forward pass, and figure 1 drawn from them.
 
-    found, pictures = on_sample(load_model(path), samples, row)
-    figure = draw(found, pictures)
+    figure = draw(*on_sample(load_model(path), samples, row))
 
-Nothing here knows a network by name: torchinfo reports whatever modules there are, so the same functions serve one
-stream or two, with a bag or without, and the 3D networks.
+Nothing here knows a network by name: torchinfo reports whatever modules there are.
 """
 
 from __future__ import annotations
@@ -40,11 +38,8 @@ COLOURS = (BLUE, GREEN, PURPLE)
 
 @dataclass(frozen=True)
 class Stream:
-    """One backbone. shape: of its input, without the batch; features: width of what it gives to the head.
-
-    stages: the modules whose maps have one size: the shape that leaves them, (channels, [time,] height, width), and
-    their parameters.
-    """
+    """One backbone. shape: of its input, without the batch; features: width of what it gives to the head; stages: by
+    size of their maps, the shape that leaves them, (channels, [time,] height, width), and their parameters."""
 
     name: str
     network: str
@@ -152,12 +147,9 @@ def rows(config: Config, found: Mapping[str, Architecture]) -> list[ResultRow]:
     """Parameter counts of systems by name, and the first one's classifier beside what section 3.2 says of it."""
     numbers = []
     for name, one in found.items():
-        for metric, value in (
-            ("parameters", one.parameters),
-            ("parameters_of_streams", one.stream_parameters),
-            ("parameters_of_classifier", one.parameters - one.stream_parameters),
-        ):
-            numbers.append((value, "parameters", PAPER, "figure 1", name, metric))
+        of = {"": one.parameters, "_of_streams": one.stream_parameters}
+        of["_of_classifier"] = one.parameters - one.stream_parameters
+        numbers += [(n, "parameters", PAPER, "figure 1", name, f"parameters{part}") for part, n in of.items()]
         numbers.append((one.inputs, "features", PAPER, "figure 1", name, "joined_features"))
         if published.lookup(PAPER, "section 3.2", name, "streams"):
             numbers.append((len(one.streams), "streams", PAPER, "section 3.2", name, "streams"))
@@ -286,8 +278,7 @@ def _arrow(axes: Axes, x1: float, y1: float, x2: float, y2: float) -> None:
 
 def _number(count: int) -> str:
     """A count in three figures: 512, 15.1 k, 3.37 M."""
-    for limit, unit in ((1e6, " M"), (1e3, " k")):
-        if count >= limit:
-            value = count / limit
-            return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f}{unit}"
-    return str(count)
+    if count < 1000:
+        return str(count)
+    value, unit = (count / 1e6, "M") if count >= 1e6 else (count / 1e3, "k")
+    return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f} {unit}"

@@ -1,12 +1,8 @@
 """What a system costs: parameters, operations, time and memory of its network on one analysed frame, and the frames it
 was trained on.
 
-    costs = measure(config, trained_systems(config))
-    shares = sampling_shares(config, training_videos)
-
-Costs are measured on one thread of the CPU, each network in a process of its own that has loaded nothing but this
-module, so that they do not depend on what the caller holds. Decoding, optical flow and the detector are no part of the
-network: `vadkit.live.score` measures those.
+Measured on one thread of the CPU, each network in a process of its own, so that it does not depend on what the caller
+holds. Decoding, optical flow and the detector are no part of the network: `vadkit.live.score` measures those.
 """
 
 from __future__ import annotations
@@ -67,10 +63,9 @@ def measure(config: Config, names: Sequence[str], progress: Progress | None = No
     """The cost of each system's network on one analysed frame, and `training_use`; a line a system.
 
     gflop_per_frame: of convolutions and matrix products, an addition and a multiplication counted as two. ms_per_frame:
-    processor time, median of `repeats` passes, preprocessing included. A clip counts for all analysed frames that share
-    it. peak_memory: growth of resident memory in MiB, from before the network is built to after its first pass. reason:
-    why nothing was measured (no weights, say); the numbers are NaN then. Systems with the same network are measured
-    once. Raises ConfigError for an unknown system.
+    processor time, median of `repeats` passes, preprocessing included. A clip counts for all frames that share it.
+    peak_memory: growth of resident memory in MiB from before the network is built to after its first pass. reason: why
+    nothing was measured; the numbers are NaN then. Raises ConfigError for an unknown system.
     """
     alike: dict[str, list[TwoStreamSystem]] = {}
     for name in names:
@@ -166,10 +161,10 @@ def sampling_shares(config: Config, videos: Sequence[Samples | Clips]) -> pd.Dat
     """How many of the frames there are each reading of the sampling rates uses, all of them and hard anomalies only.
 
     Columns: name, of the sampling; hard_only, without the frames of anomalous videos that are no hard anomaly; samples,
-    frames or clips; anomalous and normal, shares of such frames in [0, 1], NaN where there are none. videos: the
-    training ones. The three presets of `SAMPLING_PRESETS`, the run's own rates where they are none of these, and the
-    clips of 3D networks, whose frames count once however many clips hold them. Normal frames: all that are no hard
-    anomaly. Source: section 5.3, "1/3 of the anomalous frames and less than 1/10 of the normal frames".
+    frames or clips; anomalous (hard) and normal (all other), shares of such frames in [0, 1], NaN where there are none.
+    The presets of `SAMPLING_PRESETS`, the run's own rates where they are none of these, and the clips of 3D networks,
+    whose frames count once however many clips hold them. Source: section 5.3, "1/3 of the anomalous frames and less
+    than 1/10 of the normal frames".
     """
     readings = {name: config.model_copy(update={"sampling": name}) for name in SAMPLING_PRESETS}
     readings |= {"custom": config} if config.sampling == "custom" else {}
@@ -202,11 +197,9 @@ def _taken(one, labels: np.ndarray, config: Config, clips: bool, hard_only: bool
 
 def table(costs: pd.DataFrame) -> pd.DataFrame:
     """`measure`'s lines for a notebook's page; empty cells where nothing was measured or the models are gone."""
-    page = costs.assign(parameters=costs["parameters"] / 1e6)
-    cells = {
-        heading: page[metric].map(f"{{:.{digits}f}}".format, na_action="ignore")
-        for metric, (_, heading, digits) in QUANTITIES.items()
-    }
+    page, cells = costs.assign(parameters=costs["parameters"] / 1e6), {}
+    for metric, (_, heading, digits) in QUANTITIES.items():
+        cells[heading] = page[metric].map(f"{{:.{digits}f}}".format, na_action="ignore")
     return pd.DataFrame(cells).astype(object).fillna("")
 
 

@@ -1,11 +1,7 @@
 """Classes that no system was trained on: how well their videos are told from normal ones (section 4.7, table 3).
 
-    study = run(config, corpus, "2S-bag-ha")
-    study.found  # VL-F1, VL-TPR, VL-FPR over all unseen videos
-    study.by_class()  # the same for each class
-
-The difference between seen and unseen classes is one between two sets of videos, scored by the same models: nothing is
-paired, and each set has its own resamples.
+Seen and unseen classes are two sets of videos, scored by the same models: nothing is paired, and each set has its own
+resamples.
 """
 
 from __future__ import annotations
@@ -66,10 +62,7 @@ class Study:
         return {name: found[name] for name in dict.fromkeys((*UNSEEN_CLASSES, *others, *found))} if found else {}
 
     def by_class(self, unseen: bool = True) -> dict[str, list[Metric]]:
-        """VL-F1, VL-TPR and video AUC of each class against the normal videos of its side.
-
-        A class of the paper without a video has metrics without a value, which give the reason.
-        """
+        """VL-F1, VL-TPR and video AUC of each class against its side's normal videos; without a video, the reason."""
         scores, classes = (self.unseen, self.counts()) if unseen else (self.seen, sorted(_classes(self.seen)))
         return {name: _of_class(scores, self.config, name) for name in classes if name != NORMAL}
 
@@ -98,9 +91,8 @@ class Study:
 def run(config: Config, corpus: Corpus, name: str, progress: Progress | None = None) -> Study:
     """Train a system, or find it, and score it on the corpus's unseen classes; where there are none, train nothing.
 
-    Normal videos: those of the unseen list, which no system has met in training or testing; where it has none, those of
-    the test list, which the study then shares with the seen side (our reading; the paper has 150 that training did not
-    use). Raises as `runner.run` does.
+    Normal videos: those of the unseen list; where it has none, those of the test list, shared with the seen side (our
+    reading; the paper has 150 that training did not use). Raises as `runner.run` does.
     """
     videos, why = corpus.of("unseen"), ""
     if config.split == "grouped_cv":
@@ -126,11 +118,7 @@ def run(config: Config, corpus: Corpus, name: str, progress: Progress | None = N
 
 
 def f1_at_share(tpr: float, fpr: float, share: float) -> float:
-    """F1 of a detector with these rates where `share` of the videos is anomalous; all in [0, 1].
-
-    F1 rises with the share of anomalous videos though the detector stays the same; at rates of 1 it is what always
-    calling "anomaly" reaches. Raises ValueError for a value outside [0, 1] or a share of 0.
-    """
+    """F1 of a detector with these rates where `share` of the videos is anomalous; all in [0, 1], else ValueError."""
     if not (0 <= tpr <= 1 and 0 <= fpr <= 1 and 0 < share <= 1):
         raise ValueError(f"expected rates in [0, 1] and a share in (0, 1], got {tpr}, {fpr} and {share}")
     return 2 * tpr * share / (tpr * share + fpr * (1 - share) + share)

@@ -93,11 +93,9 @@ def heat_maps(
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Grad-CAM of the last convolution block of each stream, for the logit of "anomalous", and the confidences.
 
-    Shape: (n, S, S, 3) uint8 RGB for each of the scorer's streams, (n, 80) -> (n, h, w) float32 a stream, as fine as
-    the block's maps; (n,). Of clips, (n, T, S, S, 3), a 3D network's block has maps of a few moments; the last one is
-    given, which belongs to the frame that is decided on. A map is divided by its largest value, and keeps its floor:
-    where every place speaks for an anomaly alike it is 1 throughout, where none does 0. Raises KeyError for a stream
-    without images. Source: section 5.5; Selvaraju et al. 2017.
+    Shape: (n, S, S, 3) uint8 RGB for each of the scorer's streams, of clips (n, T, S, S, 3); (n, 80) -> (n, h, w)
+    float32 a stream, of clips the map of the last moment; (n,). A map is divided by its largest value, and keeps its
+    floor. Raises KeyError for a stream without images. Source: section 5.5; Selvaraju et al. 2017.
     """
     model, device = scorer.model, next(scorer.model.parameters()).device
     tensors = as_tensors(scorer.networks, images, device)
@@ -127,10 +125,9 @@ def explain_run(
 ) -> list[Explained]:
     """Maps of the anomalous test videos, each by the model that did not train on it.
 
-    per_video: hard frames of a video, evenly spaced among the analysed ones, of clips among the frames that they end
-    with; those with a box where the video has boxes. seed: which of the run's seeds, by place. change: what is done to
-    each scorer first (`gradcam_checks.randomised`). Raises DataError where no test video has a hard frame among the
-    analysed ones, or one has become shorter.
+    per_video: hard frames of a video, evenly spaced among the analysed ones, with a box where the video has boxes.
+    seed: which of the run's, by place. change: what is done to each scorer first (`gradcam_checks.randomised`). Raises
+    DataError where no analysed test frame is hard, or a video has become shorter.
     """
     config, one = run.config, run.seeds[seed]
     found, total = {}, sum(len(fold.sides.test) for fold in one.folds)
@@ -169,11 +166,7 @@ def explain_video(config: Config, scorer: Scorer, samples: Samples | Clips, per_
 
 
 def _candidates(config: Config, samples: Samples | Clips) -> tuple[np.ndarray, np.ndarray]:
-    """Scoring rows, and the last frame that the network sees in each, which its map belongs to.
-
-    Of a clip that is its end, before the analysed frame; where analysed frames share a clip (i3d_score_every), it
-    stands here once.
-    """
+    """Scoring rows, and the last frame that the network sees in each, of a clip its end; a shared clip stands once."""
     rows = samples.rows("score", config)
     if not isinstance(samples, Clips):
         return rows, samples.index[rows]
@@ -226,8 +219,7 @@ def panels(explained: Explained, samples: Samples | Clips) -> list[tuple[np.ndar
     """For each stream its picture and Grad-CAM on it, with titles; the boxes in white.
 
     Shape: (240, 320, 3) uint8 RGB each. In the order of figure 4: flow before frame. Speed is shown as the network
-    sees it, the motion window alone; the frame is shown whole; of a clip, the frame that it ends with. Raises DataError
-    where the video cannot be read or has become too short.
+    sees it, the motion window alone. Raises DataError where the video cannot be read or has become too short.
     """
     found = []
     for stream in (name for name in PICTURES if name in explained.heat):
@@ -244,9 +236,8 @@ def panels(explained: Explained, samples: Samples | Clips) -> list[tuple[np.ndar
         colours = cv2.applyColorMap(np.uint8(255 * np.clip(heat, 0, 1)), cv2.COLORMAP_PLASMA)[:, :, ::-1]
         found.append((_boxed(picture, boxes), PICTURES[stream]))
         found.append((_boxed(np.uint8(0.5 * picture + 0.5 * colours), boxes), f"Grad-CAM, {stream}"))
-    first, title = found[0]
-    about = f"{explained.video.name}, frame {explained.frame}: {explained.confidence:.2f}; {title}"
-    return [(first, about), *found[1:]]
+    about = f"{explained.video.name}, frame {explained.frame}: {explained.confidence:.2f}; {found[0][1]}"
+    return [(found[0][0], about), *found[1:]]
 
 
 def in_frame(explained: Explained, stream: str) -> np.ndarray:

@@ -17,7 +17,6 @@ from scipy.stats import rankdata
 from torch import nn
 
 from vadkit.core.config import Config
-from vadkit.corpora.video import Video
 from vadkit.evaluation.bootstrap import Metric, Statistic, estimate, ratio, resamples
 from vadkit.studies.gradcam import Explained
 from vadkit.systems.scorer import Scorer
@@ -30,13 +29,12 @@ def pointing_game(config: Config, explained: Mapping[int, Sequence[Explained]]) 
     """How often a map's peak falls into an annotated box, by what points: a share of the frames, mean over seeds.
 
     Each stream, the middle of the frame and a random place; then each stream minus the middle, paired. explained: by
-    seed, of the same frames. A map that is 0 throughout points nowhere and misses; an even one points at its middle. A
-    random place hits as often as the boxes cover the frame. Raises ValueError where no frame has a box.
+    seed, of the same frames. A map that is 0 throughout misses. Raises ValueError where no frame has a box.
     """
     seeds = [[one for one in found if len(one.boxes)] for found in explained.values()]
     if not seeds or not seeds[0]:
         raise ValueError("no frame has an annotated box: there is nothing to point at")
-    videos = _videos(seeds[0])
+    videos = {one.video.name: one.video for one in seeds[0]}
     counts = resamples(list(videos.values()), config)
 
     def statistics(hit: Callable[[Explained], float]) -> list[Statistic]:
@@ -68,10 +66,9 @@ def points_at(explained: Explained, stream: str) -> tuple[float, float] | None:
 
 
 def peak(heat: np.ndarray) -> tuple[float, float] | None:
-    """Where a map is largest, (x, y) as shares of width and height; None for a map that is 0 throughout.
+    """Where a map (H, W) is largest, (x, y) as shares of width and height: the common middle of its largest cells.
 
-    Shape: (H, W). The middle of the largest cell, of several equal ones their common middle: an even map points at the
-    image's middle.
+    None for a map that is 0 throughout.
     """
     if heat.max() <= 0:
         return None
@@ -95,10 +92,9 @@ def _covered(boxes: np.ndarray, grid: int = 100) -> float:
 
 
 def randomised(scorer: Scorer, part: str, seed: int = 0) -> Scorer:
-    """A copy whose head, or whose streams, have forgotten what they learnt.
+    """A copy whose head, or whose streams, have forgotten what they learnt. Raises ValueError for another part.
 
-    Each layer's weights are shuffled among themselves rather than drawn anew, so that activations keep their size and
-    the maps something to show; batch normalisation stays. Raises ValueError for another part.
+    Each layer's weights are shuffled among themselves, so that activations keep their size; batch normalisation stays.
     """
     if part not in PARTS:
         raise ValueError(f"part must be one of {', '.join(PARTS)}, got '{part}'")
@@ -114,14 +110,13 @@ def randomised(scorer: Scorer, part: str, seed: int = 0) -> Scorer:
 
 
 def agreement(config: Config, a: Sequence[Explained], b: Sequence[Explained], stream: str) -> Metric:
-    """Rank correlation of two models' maps of the same frames, mean over frames; 1 for the same maps.
+    """Rank correlation of two models' maps of the same frames, mean over frames without a constant map; in [-1, 1].
 
-    Frames where a map is constant have no correlation; where none has one, the value is undefined, with the
-    reason. Raises ValueError where the frames differ.
+    Undefined, with the reason, where every frame has one. Raises ValueError where the frames differ.
     """
     if [(one.video.name, one.frame) for one in a] != [(one.video.name, one.frame) for one in b] or not a:
         raise ValueError("expected maps of the same frames, at least one, in the same order")
-    videos = _videos(a)
+    videos = {one.video.name: one.video for one in a}
     found = {name: [] for name in videos}
     for one, other in zip(a, b, strict=True):
         maps = one.heat[stream], other.heat[stream]
@@ -135,8 +130,3 @@ def agreement(config: Config, a: Sequence[Explained], b: Sequence[Explained], st
         parts = (measured.reason, f"{left_out} of {len(a)} frames left out: a map is constant")
         measured = replace(measured, reason="; ".join(filter(None, parts)))
     return measured
-
-
-def _videos(explained: Sequence[Explained]) -> dict[str, Video]:
-    """By name, the videos in the order of their first frames."""
-    return {one.video.name: one.video for one in explained}

@@ -1,19 +1,9 @@
-"""How the second paper's first experiment reached 100 % "from the first epochs", and what the same model reaches done
-right.
+"""How the second paper's first experiment reached 100 % "from the first epochs" (V.A; its code is not public).
 
-The paper says (section V.A) that a varying number of segments broke its model, that fixed segments made it run, and
-that both accuracies then reached 100 %. Its code is not public. Three ways to hold data out, everything else alike,
-show what fixed segments invite:
-
-- segments at random: every video cut into equal segments, each a sample by itself with its video's label; a random
-  quarter is held out;
-- segments by source: the same samples; whole sources are held out, so that no video, nor another of its camera, is on
-  both sides;
-- videos by source: whole videos of any length, padded and masked; the same sources are held out.
-
-All three train without dropout and weight decay, so that a network far smaller than those it stands for (1024
-neurons) can overfit as they do. Held out of the training and validation side; the corpus's test videos are left
-alone, but for `Trial.tested`.
+Three ways to hold data out, everything else alike, show what segments of a fixed number invite: segments at random
+(each a sample by itself with its video's label); the same, with whole sources held out; videos of any length, padded
+and masked, by source. All train without dropout and weight decay, so that a network far smaller than the paper's (1024
+neurons) can overfit as it does. Held out of the training and validation side; test videos are `Trial.tested` alone.
 """
 
 from __future__ import annotations
@@ -43,9 +33,7 @@ from vadkit.views.segments import Bag
 
 RANDOM, BY_SOURCE, WHOLE = "segments at random", "segments by source", "videos by source"
 WAYS = (RANDOM, BY_SOURCE, WHOLE)
-# Of a video, as in the code that the paper's names come from; fewer where it has fewer analysed frames, for else some
-# would be the same.
-SEGMENTS = 32
+SEGMENTS = 32  # of a video, as in the code that the paper's names come from; never more than its analysed frames
 FOLDS = 4  # one of them is held out
 EPOCHS = 8  # at most; or config.joint_epochs where that is fewer
 PHASE = 12  # of `derived_seed`
@@ -61,9 +49,8 @@ class Trial:
     """One way and seed: accuracy after each epoch, and at the end of each held-out video.
 
     train, held_out: a line an epoch; shares of samples in [0, 1] that are right in `detection`, in `classification`,
-    and in `one_hot`: of the class's yes/no outputs, each counted by itself at 0.5, as "accuracy" under a binary
-    cross-entropy may count them. held: a line a held-out video; its `samples`, and how many are right. tested: scores
-    of the corpus's own test videos by the model of the last epoch; empty with cross-validation, which has none apart.
+    and in `one_hot`, each of the class's outputs counted by itself at 0.5. held: a line a held-out video, its samples
+    and how many are right. tested: scores of the test videos by the last model; empty with cross-validation.
     """
 
     way: str
@@ -76,11 +63,10 @@ class Trial:
 
 @dataclass(frozen=True)
 class Failure:
-    """What the three ways gave, and what the fixed segments are like.
+    """What the three ways gave, and what the fixed segments are like: their number, and two shares of them.
 
-    segments: their number; same_video: share of those held out at random whose nearest neighbour in training is of the
-    same video; mislabelled: share of the segments labelled anomalous that hold no annotated frame, None where nothing
-    is annotated in time.
+    same_video: of those held out at random, whose nearest neighbour in training is of the same video; mislabelled: of
+    those labelled anomalous, which hold no annotated frame (None where nothing is annotated in time).
     """
 
     classes: tuple[str, ...]
@@ -103,11 +89,9 @@ class Failure:
 
 @dataclass(frozen=True)
 class HeldOut(SequenceSystem):
-    """The joint model trained without restraint, on what one way leaves for training; what the cache has is not done
-    again."""
+    """The joint model trained without restraint, on what one way leaves for training."""
 
     way: str = RANDOM
-
     parameters = ("joint_width", "joint_top_k", "joint_class_weight", "joint_batch", "joint_epochs")
     scores_validation = False
 
@@ -229,11 +213,8 @@ def held_out(way: str, samples: pd.DataFrame, seed: int) -> np.ndarray:
 
 
 def metrics_of(failure: Failure, config: Config, way: str) -> list[Metric]:
-    """detection_accuracy and classification_accuracy of held-out samples after the last epoch, with intervals over
-    videos.
-
-    All seeds' held-out samples together; a video that several seeds hold out counts in each.
-    """
+    """detection_accuracy and classification_accuracy of all seeds' held-out samples after the last epoch, with
+    intervals over videos; a video that several seeds hold out counts in each."""
     trials, counts = failure.of(way), resamples(failure.videos, config)
     totals = sum(t.held.reindex([v.name for v in failure.videos], fill_value=0) for t in trials)
     found = []

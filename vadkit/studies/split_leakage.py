@@ -15,12 +15,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from vadkit.core.compute import one_thread
-from vadkit.core.config import Config
-from vadkit.core.progress import Progress
-from vadkit.corpora.video import Corpus
-from vadkit.systems.base import find_system
-from vadkit.systems.baselines import spread_rows
-from vadkit.views.features import backbone_of, extract_features, pooled
 
 REPEATS = 5
 
@@ -61,33 +55,3 @@ def compare_splits(features: np.ndarray, labels: np.ndarray, sources: np.ndarray
                 scores = cross_val_predict(probe, features, labels, cv=sides, method="predict_proba")[:, 1]
             areas[name].append(roc_auc_score(labels, scores))
     return Leak(float(np.mean(areas["clip"])), float(np.mean(areas["source"])), clips, count)
-
-
-def own_clips(config: Config, corpus: Corpus, progress: Progress | None = None) -> tuple[np.ndarray, ...]:
-    """(features, labels, sources) of the corpus's training videos, or of all with cross-validation.
-
-    Features are the frame stream's frozen ones, the mean over six evenly spaced frames of a video. Raises DataError
-    where no video can be used.
-    """
-    wanted = {v.name for v in corpus.of("all", "train")}
-    views = find_system("2S-no-bag").material(config, corpus, progress).views
-    samples = [one for name, one in views.items() if name in wanted]
-    extract_features(samples, {"frame": backbone_of(config)}, config, progress)
-    seen = [pooled(one, "frame", config)[spread_rows(one.index, one.frames)] for one in samples]
-    features = np.stack([rows.astype(np.float32).mean(axis=0) for rows in seen])
-    return features, np.array([one.video.label for one in samples]), np.array([one.video.source for one in samples])
-
-
-def drawn_clips(sources: int = 40, clips: int = 6, leaning: float = 0.8, signal: float = 0.8) -> tuple[np.ndarray, ...]:
-    """(features, labels, sources) of clips that are drawn: mostly their camera's, with a little of the event.
-
-    leaning: share of a source's clips that have its usual label, as recordings of fights give mostly fights; 0.5 for
-    none. signal: how far the event moves the features along one direction, in standard deviations.
-    """
-    rng = np.random.default_rng(0)
-    source = np.repeat(np.arange(sources), clips)
-    usual = np.arange(sources) % 2
-    labels = np.where(rng.random(len(source)) < leaning, usual[source], 1 - usual[source])
-    cameras, event = rng.normal(size=(sources, 64)), np.eye(64)[0]
-    features = cameras[source] + signal * labels[:, None] * event + 0.5 * rng.normal(size=(len(source), 64))
-    return features, labels, source

@@ -8,14 +8,9 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from vadkit.core.config import Config
 from vadkit.core.errors import DataError
-from vadkit.core.progress import Progress
 from vadkit.core.video import frames_at, probe
 from vadkit.corpora import vatic
-from vadkit.corpora.video import Corpus
-from vadkit.systems.base import find_system
-from vadkit.systems.runner import Run
 from vadkit.views.flow import FLOW_HEIGHT, FLOW_WIDTH, standard_size
 from vadkit.views.tubes import Tubes
 from vadkit.views.windows import box_of
@@ -60,12 +55,6 @@ def picture(one: Tubes, row: int) -> np.ndarray:
     return image
 
 
-def found_tubes(run: Run, seed: int) -> list[Tubes]:
-    """The tubes that a run of ws-I3D trained on as anomalous with this seed, by video."""
-    (fold,) = next(one for one in run.seeds if one.seed == seed).folds
-    return [one for one in fold.sides.train if one.taken is not None]
-
-
 def localized(found: Sequence[Tubes]) -> pd.DataFrame:
     """Found tubes beside the annotation that they were found without; a line for each video that has boxes.
 
@@ -80,17 +69,6 @@ def localized(found: Sequence[Tubes]) -> pd.DataFrame:
             lines[one.video.name] = [len(one.taken), hard[one.taken].mean(), hard.mean(), inside]
     table = pd.DataFrame.from_dict(lines, orient="index", columns=["clips", "hard", "searched", "inside"])
     return table.astype(float).rename_axis("name")
-
-
-def tested_share(config: Config, corpus: Corpus, progress: Progress | None = None) -> float:
-    """How much of the annotated box the windows of hard test frames hold, mean over videos in [0, 1].
-
-    NaN where no test video has boxes.
-    """
-    samples = find_system("oracle-I3D").material(config, corpus, progress).views.values()
-    tested = [one for one in samples if one.kind == "score" and one.video.label and one.video.boxes_path]
-    shares = [pd.Series(share_inside(one, np.flatnonzero(one.labels))).mean() for one in tested]
-    return float(pd.Series(shares, dtype=float).mean())
 
 
 def example(tubes: Sequence[Tubes], category: str) -> tuple[Tubes, int]:

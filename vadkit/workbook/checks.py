@@ -15,13 +15,8 @@ from vadkit.corpora.video import NORMAL, Corpus
 from vadkit.models import pretrained
 from vadkit.workbook.notebooks import Notebook
 
-SPLITS = {
-    "train": "training",
-    "val": "validation",
-    "test": "test",
-    "unseen": "test, classes never trained on",
-    "all": "cross-validation",
-}
+SPLITS = {"train": "training", "val": "validation", "test": "test", "unseen": "test, classes never trained on"}
+SPLITS["all"] = "cross-validation"
 OTHERS = "a reader of yours"  # registered by `vadkit.corpora.register_corpus`
 COME_FROM = {
     "synthetic": "rendered by the project itself into cache_root, the first time that a notebook needs it",
@@ -49,8 +44,7 @@ def findings(config: Config, notebooks: Sequence[Notebook] = ()) -> list[Finding
         _weights(config, config.backbone, "backbone"),
         *_video_networks(config, notebooks),
         *_device(config),
-        *_given_scores(config),
-        *_published_features(config),
+        *_given_files(config),
     ]
 
 
@@ -120,10 +114,7 @@ def _detector(config: Config) -> Iterator[Finding]:
 
 
 def _weights(config: Config, network: str, title: str, remedy: str = "") -> Finding:
-    try:
-        return Finding(f"{title}: {pretrained.note(config, network)}")
-    except VadkitError as error:
-        return Finding(f"{title}: {error}{remedy}", problem=True)
+    return _looked(title, lambda: pretrained.note(config, network), remedy)
 
 
 def _video_networks(config: Config, notebooks: Sequence[Notebook]) -> Iterator[Finding]:
@@ -145,29 +136,25 @@ def _video_networks(config: Config, notebooks: Sequence[Notebook]) -> Iterator[F
             yield _weights(config, network, title, "; or leave these notebooks out with --only")
 
 
-def _given_scores(config: Config) -> Iterator[Finding]:
-    if not config.evaluate_scores:
-        return
-    from vadkit.evaluation import external
-
+def _given_files(config: Config) -> Iterator[Finding]:
+    """Scores and features of others, where they are given."""
     paths = {name: resolve(getattr(config, name)) for name in ("evaluate_scores", "evaluate_annotations")}
 
     def look() -> str:
+        from vadkit.evaluation import external
+
         given = external.read(*paths.values())
         return f"{len(given.videos)} videos, {given.layout}"
 
-    remedy = "set it to where the file is, or leave both empty for our own system's scores"
-    gone = [f"{name}: there is no {path}; {remedy}" for name, path in paths.items() if not path.exists()]
-    yield Finding(gone[0], problem=True) if gone else _looked("evaluate_scores", look)
+    if config.evaluate_scores:
+        remedy = "set it to where the file is, or leave both empty for our own system's scores"
+        gone = [f"{name}: there is no {path}; {remedy}" for name, path in paths.items() if not path.exists()]
+        yield Finding(gone[0], problem=True) if gone else _looked("evaluate_scores", look)
+    if config.mil_published:
+        from vadkit.views.segments import feature_files
 
-
-def _published_features(config: Config) -> Iterator[Finding]:
-    if not config.mil_published:
-        return
-    from vadkit.views.segments import feature_files
-
-    folder, remedy = resolve(config.mil_published), "; or leave it empty for our own features"
-    yield _looked("mil_published", lambda: f"{len(feature_files(folder))} files of features", remedy)
+        folder, remedy = resolve(config.mil_published), "; or leave it empty for our own features"
+        yield _looked("mil_published", lambda: f"{len(feature_files(folder))} files of features", remedy)
 
 
 def _device(config: Config) -> Iterator[Finding]:

@@ -1,7 +1,6 @@
 """One notebook in one kernel: started with this interpreter, watched, and never left behind.
 
-papermill runs in a thread, so that the main thread can show what is being done and catch Ctrl-C
-(papermill's own handling of signals leaves the kernel to its fate).
+papermill runs in a thread, so that the main one can show what is being done and catch Ctrl-C, which papermill does not.
 """
 
 from __future__ import annotations
@@ -150,10 +149,7 @@ def _engine() -> str:
 
 
 def _kernel_manager(log: Path) -> type:
-    """A kernel manager whose kernel is this interpreter, whatever kernel `python3` is registered as.
-
-    What the kernel process writes outside of cells goes to `log`: jupyter's remarks, and a crash's last words.
-    """
+    """A kernel manager whose kernel is this interpreter; what it writes outside of cells goes to `log`."""
     from ipykernel.kernelspec import get_kernel_dict
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
@@ -172,10 +168,9 @@ def _kernel_manager(log: Path) -> type:
 
 @contextmanager
 def run_lock(output_dir: Path) -> Iterator[None]:
-    """Hold a profile for one runner; end what a killed runner left behind first.
+    """Hold a profile for one runner, by flock, which a killed one frees; end what that left behind first.
 
-    The lock is the kernel's (flock), so a killed runner frees it. Raises RunError, with the other's
-    process id, where another runner holds it.
+    Raises RunError, with the other's process id, where another runner holds it.
     """
     output_dir.mkdir(parents=True, exist_ok=True)
     path = output_dir / ".lock"
@@ -197,11 +192,7 @@ def run_lock(output_dir: Path) -> Iterator[None]:
 
 
 def end_processes(token: str) -> None:
-    """Kill the processes, other than this one, that carry a run's token.
-
-    A killed runner's kernel ends itself within a second or so, but its worker processes may not, and what
-    they still write must not mix with the next run. The token, not the process id, says whose they are.
-    """
+    """Kill the processes, other than this one, that carry a run's token: what they write must not mix with the next."""
     if not token:
         return
     import psutil

@@ -15,10 +15,8 @@ from vadkit.core.errors import ConfigError, RunError
 from vadkit.core.parameters import parameters_cell
 from vadkit.core.store import write_atomic
 
-FOLDED = {  # a parameters cell's metadata: hidden in JupyterLab and in a book of the notebooks, until it is clicked
-    "jupyter": {"source_hidden": True},
-    "tags": ["parameters", "hide-input"],
-}
+# a parameters cell's metadata: hidden in JupyterLab and in a book of the notebooks, until it is clicked
+FOLDED = {"jupyter": {"source_hidden": True}, "tags": ["parameters", "hide-input"]}
 
 
 @dataclass(frozen=True)
@@ -125,9 +123,6 @@ def renew_parameters_cells(folder: Path) -> list[Path]:
 
 
 def needs(notebook: Notebook, notebooks: Sequence[Notebook]) -> list[Notebook]:
-    """The notebooks whose results this one reads: all earlier ones where its code calls `load_results`, else none.
-
-    Notebooks compute what they lack, so that any runs by itself; saved results are all that passes between them.
-    """
+    """The notebooks whose results this one reads: all earlier ones where its code calls `load_results`, else none."""
     reads = any(re.search(r"\bload_results\b", source) for source in code_cells(notebook.content))
     return [n for n in notebooks if n.number < notebook.number] if reads else []

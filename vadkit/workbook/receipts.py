@@ -31,11 +31,7 @@ RUNNER_FOLDERS = {"notebooks", "receipts"}
 def make_fingerprint(
     content: Mapping[str, Any], parameters: Mapping[str, Any], context: str, upstream: Mapping[str, Any]
 ) -> str:
-    """Twenty hex digits that change with the code, the parameters, the context or what earlier notebooks left.
-
-    content: of the notebook; context: `context_digest(config)`; upstream: name -> `left_by` of the earlier notebooks
-    it builds on.
-    """
+    """Twenty hex digits that change with a notebook's code, parameters, `context_digest`, and `left_by` by notebook."""
     cells = code_cells(content)
     return digest({"cells": cells, "parameters": dict(parameters), "context": context, "upstream": dict(upstream)})
 
@@ -43,8 +39,7 @@ def make_fingerprint(
 def context_digest(config: Config) -> str:
     """What all notebooks of a run share: the package's code and assets, its libraries, the data, the weights.
 
-    Data are known by path, size and time, since reading a corpus of 100 GB at every start is not an option;
-    weights by their content.
+    Data are known by path, size and time, since a corpus may have 100 GB; weights by their content.
     """
     places = (config.data_root, config.evaluate_scores, config.evaluate_annotations, config.mil_published)
     data = [line for path in places if path for line in file_times(resolve(path))]
@@ -134,10 +129,7 @@ def left_by(output_dir: Path, name: str) -> list[str] | None:
 
 
 def rows_digest(output_dir: Path, name: str) -> str:
-    """Twenty hex digits of the rows that the notebook saved (results/, a file by its name or its number).
-
-    results.csv itself is made of all notebooks' rows; that it is there is all that matters here.
-    """
+    """Twenty hex digits of the rows that the notebook saved (results/, a file by its name or its number)."""
     parts = [output_dir / "results" / f"{part}.csv" for part in (name, name[:2])]
     return digest([file_digest(p) for p in parts if p.is_file() and (output_dir / "results.csv").is_file()])
 
@@ -153,7 +145,6 @@ def _digest_of(path: Path) -> str:
 
 
 def _libraries() -> dict[str, str]:
-    """Of those that are installed, by pip or by conda under these names, the version."""
     found = {}
     for package in PACKAGES:
         with suppress(PackageNotFoundError):

@@ -28,19 +28,11 @@ TRACEBACK_LINES = 25
 Say = Callable[[str], None]
 
 
-def run_profile(
-    params: str | Path,
-    overrides: dict | None = None,
-    only: str | None = None,
-    from_=None,
-    force=False,
-    say: Say = print,
-) -> int:
+def run_profile(params: str | Path, overrides=None, only=None, from_=None, force=False, say: Say = print) -> int:
     """Run a profile's notebooks in order; 0 where all got to their end, 1 where one did not (later ones are not run).
 
-    overrides: parameters that replace the file's; only: numbers such as "02,03"; from_: the first number to run;
-    force: also what is current. Raises VadkitError before the first kernel starts for parameters, notebooks,
-    data or weights that cannot work, and where another run holds the profile.
+    overrides: parameters that replace the file's; only: "02,03"; from_: the first number to run; force: also what is
+    current. Raises VadkitError before the first kernel starts where the run cannot work or another one is under way.
     """
     params, config = open_profile(params, overrides)
     every = notebooks.find_notebooks(project_root() / "notebooks")

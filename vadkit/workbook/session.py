@@ -20,9 +20,8 @@ SHOWN = ("torch", "torchvision", "opencv-python", "ultralytics", "numpy", "panda
 def start(namespace: Mapping[str, Any]) -> Config:
     """The Config of a notebook's parameters cell; prints versions, device and where results go.
 
-    namespace: the notebook's `globals()`, after the parameters cell and papermill's injected one.
-    Raises ConfigError where a parameter is missing, wrong or unknown, so that a notebook run by hand or by papermill
-    is held to the same rules as `vadkit run`. What later cells set does not count, when this is called again.
+    namespace: the notebook's `globals()`. Raises ConfigError where a parameter is missing, wrong or unknown. What later
+    cells set does not count, when this is called again.
     """
     given = _given(namespace)
     values = {name: namespace[name] for name in (*Config.model_fields, *given) if name in namespace}
@@ -38,8 +37,7 @@ def start(namespace: Mapping[str, Any]) -> Config:
 
     from vadkit.core.compute import device_of
 
-    # The inline backend makes figures show when it is first used. Within `rc_context`, as our figures are drawn, that
-    # would be undone at the end, and only the first figure would be seen.
+    # the inline backend shows figures once it is in use; begun within our figures' `rc_context`, that would be undone
     plt.switch_backend(matplotlib.get_backend())
     print(f"profile {config.profile} (fingerprint {config.fingerprint()}), results in {config.output_dir}")
     print(f"python {sys.version.split()[0]} on {platform.machine()}, " + ", ".join(f"{p} {version(p)}" for p in SHOWN))

@@ -19,8 +19,7 @@ __all__ = ["STAGES", "Analyser", "Reading", "make_analyser"]
 def make_analyser(trained: TrainedModel, config: Config, fps: float, endless: bool = False) -> Analyser:
     """The analyser of a recorded model, with its networks loaded. fps: the video's.
 
-    endless: a stream or camera, whose length is not known. A file's analyser wants its `look_ahead` called before the
-    first frame. Raises as what loads the model does.
+    endless: a stream or camera. A file's analyser wants `look_ahead` called first. Raises as loading the model does.
     """
     kind = segments if isinstance(trained.system, BagSystem) else networks
     return kind.analyser_of(trained, config, fps, endless)

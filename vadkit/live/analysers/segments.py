@@ -1,11 +1,9 @@
 """The second paper's models, whose instances are segments of a video: Learner, LSTM, attention and the joint model.
 
-A file's segments are the experiment's: equal parts of the whole, so the file is seen once before its frames come, and
-a segment's score stands from its first frame on, which is looking ahead by up to a segment. A stream has no length to
-cut. There (our reading) the Learner scores the window up to now, as long as the training videos' segments were in the
-median, and the models that know an order score the segment that goes on, after those before it.
-
-There is a reading at every frame that the first paper's systems analyse: one clock for all anomaly scores.
+A file's segments are the experiment's: equal parts of the whole, so the file is seen once before its frames come. A
+stream has no length to cut: there (our reading) the Learner scores the window up to now, as long as the training
+videos' segments were in the median, and the other models the segment that goes on, after those before it. There is a
+reading at every frame that the first paper's systems analyse: one clock for all anomaly scores.
 """
 
 from __future__ import annotations
@@ -71,10 +69,7 @@ class LearnerModel:
 
 
 class SequenceModel:
-    """LSTM, attention or joint model, as `LearnerModel`: all segments at once; the joint model names a class as well.
-
-    Of a stream the segment that goes on, by its rows so far, after the last ones before it.
-    """
+    """LSTM, attention or joint model, as `LearnerModel`: all segments at once; a joint model names a class as well."""
 
     def __init__(self, config: Config, trained: TrainedModel, fps: float):
         facts, self._module = read_facts(trained.path, "model"), trained.system.load(trained.path)
@@ -163,10 +158,7 @@ class StreamAnalyser(_SegmentAnalyser):
 
 
 class FileAnalyser(_SegmentAnalyser):
-    """Scores a file's segments: `look_ahead` sees it whole, `see` gives what stands at a frame.
-
-    Keeps the features of all rows until the segments are cut: a few kilobytes for each second of video.
-    """
+    """Scores a file's segments: `look_ahead` sees it whole, keeping all rows' features, `see` gives what stands."""
 
     _bag: Bag | None = None
 
