@@ -79,13 +79,8 @@ class Scored:
 
     @cached_property
     def peaks(self) -> np.ndarray:
-        """The largest SAS of each video. Shape: (videos,)."""
+        """The largest SAS of each video, which is called anomalous where that exceeds 0.5. Shape: (videos,)."""
         return np.array([s.max() for s in self.sas])
-
-    @cached_property
-    def called(self) -> np.ndarray:
-        """Which videos are called anomalous. Shape: (videos,) bool."""
-        return self.peaks > THRESHOLD
 
     @cached_property
     def delays(self) -> list[np.ndarray]:
@@ -142,19 +137,20 @@ def vl_f1(scored: Scored) -> Statistic:
     Source: VL-F1 of section 5.1. At recall 0 its printed form divides by zero; 0 is its limit (our reading).
     """
     anomalous, normal = scored.anomalous, ~scored.anomalous
-    return f1(scored.called, anomalous, [anomalous, normal], one_class(anomalous.sum(), normal.sum(), "video"))
+    why = one_class(anomalous.sum(), normal.sum(), "video")
+    return f1(scored.peaks > THRESHOLD, anomalous, [anomalous, normal], why)
 
 
 def vl_tpr(scored: Scored) -> Statistic:
     """Share of anomalous videos called anomalous (VL-TPR, table 3)."""
     why = f"no anomalous video among {len(scored.videos)}: there is no true-positive rate"
-    return ratio(scored.called & scored.anomalous, scored.anomalous, why)
+    return ratio((scored.peaks > THRESHOLD) & scored.anomalous, scored.anomalous, why)
 
 
 def vl_fpr(scored: Scored) -> Statistic:
     """Share of normal videos called anomalous (VL-FPR, table 3)."""
     why = f"no normal video among {len(scored.videos)}: there is no false-positive rate"
-    return ratio(scored.called & ~scored.anomalous, ~scored.anomalous, why)
+    return ratio((scored.peaks > THRESHOLD) & ~scored.anomalous, ~scored.anomalous, why)
 
 
 def video_auc(scored: Scored, of: Sequence[float]) -> Statistic:
