@@ -17,10 +17,8 @@ DECIDE_NOTHING = frozenset(
 
 @cache
 def code_version(*modules: str) -> str:
-    """Twelve hex digits of the code of modules and of all that they import in the project, directly or not.
-
-    Comments, docstrings and layout do not count. Raises ImportError for a module without source.
-    """
+    """Twelve hex digits of the code of modules and of all that they import in the project, directly or not. Comments,
+    docstrings and layout do not count. Raises ImportError for a module without source."""
     total = hashlib.sha256()
     for name in sorted(followed(*modules)):
         total.update(f"{name}\0{_read(name)[1]}".encode())
@@ -28,10 +26,8 @@ def code_version(*modules: str) -> str:
 
 
 def followed(*modules: str) -> frozenset[str]:
-    """The modules of the project that the given ones are made of, themselves included.
-
-    Imports within functions count, those for type checkers alone do not; a module from outside also brings its package.
-    """
+    """The modules of the project that the given ones are made of, themselves included. Imports within functions count,
+    those for type checkers alone do not; a module from outside also brings its package."""
     packages = {*PACKAGES, *(name.partition(".")[0] for name in modules)}
     found, waiting = set(), list(modules)
     while waiting:

@@ -36,10 +36,8 @@ class Store:
         return self.path(kind, key).is_dir()
 
     def fetch(self, kind: str, key: dict[str, Any], build: Callable[[Path], None]) -> Path:
-        """The finished entry's folder; `build(folder)` fills it first where it is missing.
-
-        key: JSON-able, holding everything that the content depends on. An exception in `build` leaves no entry.
-        """
+        """The finished entry's folder; `build(folder)` fills it first where it is missing. key: JSON-able, holding
+        everything that the content depends on. An exception in `build` leaves no entry."""
         final = self.path(kind, key)
         if final.is_dir():
             return final
@@ -122,9 +120,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
 def _locked(folder: Path) -> int | None:
     """An open descriptor that holds a folder's lock until it is closed or its process ends; None where there is none.
-
-    On a file system without locks nobody's death can be told, so nothing is swept.
-    """
+    On a file system without locks nobody's death can be told, so nothing is swept."""
     opened = None
     try:
         opened = os.open(folder, os.O_RDONLY)

@@ -22,9 +22,7 @@ from vadkit.corpora.video import NORMAL, Corpus
 
 def load(config: Config, progress: Progress | None = None) -> Corpus:
     """The synthetic corpus of `config`, rendered where the cache does not hold it. Raises DataError as the reader.
-
-    Splits: "train", "val", "test" from UCFCrime2Local's six classes, "unseen" from the other seven.
-    """
+    Splits: "train", "val", "test" from UCFCrime2Local's six classes, "unseen" from the other seven."""
     return replace(read_tree(world_root(config, progress), config), name="synthetic")
 
 

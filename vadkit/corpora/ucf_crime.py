@@ -207,10 +207,8 @@ def _temporal_spans(tree: _Tree, test_names: set[str]) -> _Finder:
 
 
 def temporal_spans(where: str, line: str) -> Spans:
-    """Half-open spans from 0 of one line `<video> <class> start end start end`, where -1 -1 stands for no span.
-
-    Our reading: 1-based and inclusive (a MATLAB evaluation's), so 165 240 becomes [164, 240). Raises AnnotationError.
-    """
+    """Half-open spans from 0 of one line `<video> <class> start end start end`, where -1 -1 stands for no span. Our
+    reading: 1-based and inclusive (a MATLAB evaluation's), so 165 240 becomes [164, 240). Raises AnnotationError."""
     try:
         numbers = [int(text) for text in line.split()[2:]]
     except ValueError:

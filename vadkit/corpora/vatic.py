@@ -50,10 +50,8 @@ def boxes(path: str | Path) -> dict[int, list[Box]]:
 
 
 def intervals(path: str | Path) -> tuple[tuple[int, int], ...]:
-    """Hard-anomaly spans [start, end), 0-based: frames where any track is seen (section 4.1; as released).
-
-    Raises AnnotationError where a line is malformed, or where no line has lost = 0.
-    """
+    """Hard-anomaly spans [start, end), 0-based: frames where any track is seen (section 4.1; as released). Raises
+    AnnotationError where a line is malformed, or where no line has lost = 0."""
     spans = merge((frame, frame + 1) for frame in boxes(path))
     if not spans:
         expected = "expected at least one frame with lost = 0, got none; an anomalous video needs one"
@@ -73,9 +71,7 @@ def merge(spans: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
 
 def clip_intervals(video: Video, frames: int, slack: int) -> tuple[Video, Problem | None]:
     """Fit a video's spans into its decoded frames; what passes the end by at most `slack` frames is cut and noted.
-
-    Raises DataError where they pass it by more or nothing is left: the annotation is of another video (our reading).
-    """
+    Raises DataError where they pass it by more or nothing is left: the annotation is of another video (our reading)."""
     last = max((end for _, end in video.intervals or ()), default=0)
     if last <= frames:
         return video, None

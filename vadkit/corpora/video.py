@@ -14,11 +14,8 @@ NORMAL = "Normal"
 
 @dataclass(frozen=True)
 class Video:
-    """One video and what is known of it.
-
-    intervals: hard-anomaly spans, half-open frame numbers [start, end), 0-based, sorted, disjoint;
-    empty for a normal video, None where only the video-level label is known.
-    """
+    """One video and what is known of it. intervals: hard-anomaly spans, half-open frame numbers [start, end), 0-based,
+    sorted, disjoint; empty for a normal video, None where only the video-level label is known."""
 
     name: str
     path: Path

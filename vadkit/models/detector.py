@@ -30,10 +30,8 @@ _PUBLISHED = re.compile(r"yolo(v8|11|12|26)[nsmlx]\.pt|yolov5[nsmlx]6?u\.pt|yolo
 
 
 def detector_file(config: Config) -> Path | None:
-    """Where the detector's weights are, or will be once they are fetched; None for "none".
-
-    Raises WeightsError where they are missing and cannot be fetched.
-    """
+    """Where the detector's weights are, or will be once they are fetched; None for "none". Raises WeightsError where
+    they are missing and cannot be fetched."""
     name = config.detector_weights
     path = resolve(name)
     if name == "none":

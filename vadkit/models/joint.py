@@ -24,9 +24,7 @@ NAMES = ("LSTM", "attention", "joint")
 
 class Output(NamedTuple):
     """scores: (batch, n) of segments in [0, 1], 0 where padded; videos: (batch,) in [0, 1], that a label can teach.
-
-    attention: (batch, n), 1 in sum; None without one. classes: (batch, classes) logits; None for detection alone.
-    """
+    attention: (batch, n), 1 in sum; None without one. classes: (batch, classes) logits; None for detection alone."""
 
     scores: Tensor
     videos: Tensor

@@ -38,10 +38,8 @@ class Learner(nn.Module):
                 nn.init.zeros_(layer.bias)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Scores of instances. Shape: (..., feature_dim) -> (...,) in [0, 1].
-
-        Raises ValueError where the features have another width.
-        """
+        """Scores of instances. Shape: (..., feature_dim) -> (...,) in [0, 1]. Raises ValueError where the features have
+        another width."""
         if features.shape[-1] != self.feature_dim:
             raise ValueError(f"expected features of width {self.feature_dim}, got shape {tuple(features.shape)}")
         even = nn.functional.normalize(features.float().unflatten(-1, (self.streams, -1)), dim=-1).flatten(-2)

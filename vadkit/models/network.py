@@ -24,10 +24,8 @@ CLASSIFIERS = ("fc.", "_fc.")  # of networks of images
 
 @dataclass(frozen=True)
 class Network:
-    """One stream's pretrained network, as a trained model remembers it.
-
-    weights: as its parameter says; digest: what they were; width, size: of 3D networks, share of channels, input side.
-    """
+    """One stream's pretrained network, as a trained model remembers it. weights: as its parameter says; digest: what
+    they were; width, size: of 3D networks, share of channels, input side."""
 
     name: str
     weights: str
@@ -113,9 +111,7 @@ def build_network(
 
 def published_shapes(name: str, width: float = 1.0) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the tensors in a network's file, without batch normalisation's counters and images' classes.
-
-    Published files, of width 1, hold a 3D network's classifier as well.
-    """
+    Published files, of width 1, hold a 3D network's classifier as well."""
     with torch.device("meta"):
         network = row_of(name).build(width, 112, 16)
     beside = getattr(network, "CLASSIFIER", {}) if width == 1.0 else {}

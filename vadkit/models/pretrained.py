@@ -205,10 +205,8 @@ def _packaged() -> Path:
 
 
 def _published(file: str) -> Path:
-    """Where torch keeps a file once it is downloaded, by torch's own rule.
-
-    Raises WeightsError where what is there is not what its name stands for: torch looks only when it downloads.
-    """
+    """Where torch keeps a file once it is downloaded, by torch's own rule. Raises WeightsError where what is there is
+    not what its name stands for: torch looks only when it downloads."""
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     root = os.environ.get("TORCH_HOME") or os.path.join(cache, "torch")
     path = Path(root, "hub", "checkpoints", file).expanduser()

@@ -75,11 +75,8 @@ class Head(nn.Module):
         self.layers = nn.Sequential(*hidden, nn.Linear(width, OUTPUTS[output]))
 
     def forward(self, features: Tensor, bags: Tensor | None = None) -> Tensor:
-        """Logits of pooled features.
-
-        Shape: (n, feature_dim), (n, 80) or (n, bag_frames, 80) -> (n, 1, 2 or 3), float32. Raises ValueError for
-        features of another width, and where a bag is wanted and missing.
-        """
+        """Logits of pooled features. Shape: (n, feature_dim), (n, 80) or (n, bag_frames, 80) -> (n, 1, 2 or 3),
+        float32. Raises ValueError for features of another width, and where a bag is wanted and missing."""
         inputs = self._inputs(features, bags)
         if self.feature_scale == "standard":
             inputs = ((inputs - self.center) / self.spread).clamp(-5.0, 5.0)
@@ -88,10 +85,8 @@ class Head(nn.Module):
         return self.layers(inputs)
 
     def fit(self, features: Tensor, bags: Tensor | None = None) -> None:
-        """Set the scale of "standard" from the training samples, shapes as for `forward`; nothing to do for "raw".
-
-        An input that never varies there says nothing: it is left at 0.
-        """
+        """Set the scale of "standard" from the training samples, shapes as for `forward`; nothing to do for "raw". An
+        input that never varies there says nothing: it is left at 0."""
         if self.feature_scale == "standard":
             inputs = self._inputs(features, bags).double()
             spread = inputs.std(dim=0, correction=0)
@@ -118,9 +113,7 @@ class Head(nn.Module):
 
 class TwoStream(nn.Module):
     """A backbone for each stream (the frame; the flow image; perhaps the speeds); their pooled features feed the head.
-
-    Batch normalisation stays as pretrained, in eval mode and without gradient, as released (section 4.2 tunes all).
-    """
+    Batch normalisation stays as pretrained, in eval mode and without gradient, as released (section 4.2 tunes all)."""
 
     def __init__(self, backbones: Sequence[nn.Module], head: Head):
         super().__init__()
@@ -138,10 +131,8 @@ class TwoStream(nn.Module):
         return self
 
     def pooled(self, images: Sequence[Tensor]) -> Tensor:
-        """Features of preprocessed images, streams side by side. Shape: (n, 3, S, S) a stream -> (n, sum of D).
-
-        Raises ValueError where a stream's images are missing or differ in number.
-        """
+        """Features of preprocessed images, streams side by side. Shape: (n, 3, S, S) a stream -> (n, sum of D). Raises
+        ValueError where a stream's images are missing or differ in number."""
         given, streams = [len(i) for i in images], len(self.backbones)
         if given != given[:1] * streams:
             raise ValueError(f"{streams} streams need as many images each, got {' and '.join(map(str, given))}")
@@ -166,10 +157,8 @@ def two_way(logits: Tensor) -> Tensor:
 
 
 def sample_losses(logits: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy of each sample, from logits in float32; training weighs it, hard mining ranks by it.
-
-    Shape: (n, 1 or 2), (n,) of 0 and 1 -> (n,). Three classes take (n, 3) `fuzzy_targets`, or raise ValueError.
-    """
+    """Cross-entropy of each sample, from logits in float32; training weighs it, hard mining ranks by it. Shape: (n, 1
+    or 2), (n,) of 0 and 1 -> (n,). Three classes take (n, 3) `fuzzy_targets`, or raise ValueError."""
     logits = logits.float()
     if logits.shape[1] == OUTPUTS["suspicious"]:
         if targets.shape != logits.shape:
@@ -183,10 +172,8 @@ def sample_losses(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def fuzzy_targets(labels: Tensor, suspicion: Tensor) -> Tensor:
-    """Memberships of (normal, suspicious, anomaly), which sum to 1. Shape: (n,), (n,) -> (n, 3), float32.
-
-    A hard anomaly is one wholly; of others `suspicion` is suspicious, the rest normal (our reading of section 6).
-    """
+    """Memberships of (normal, suspicious, anomaly), which sum to 1. Shape: (n,), (n,) -> (n, 3), float32. A hard
+    anomaly is one wholly; of others `suspicion` is suspicious, the rest normal (our reading of section 6)."""
     hard = (labels == 1).float()
     suspicious = (1 - hard) * suspicion.float()
     return torch.stack([1 - hard - suspicious, suspicious, hard], dim=1)

@@ -149,10 +149,8 @@ def _draw(bags: int, count: int) -> Tensor:
 def train_sequences(
     config: Config, name: str, train: Labelled, validation: Labelled, classes: int, seed: int, streams=1, progress=None
 ) -> Trained:
-    """Train a model of `vadkit.models.joint.NAMES` on the classes of videos.
-
-    Validation has normal and anomalous ones. Raises VadkitError where the loss is no longer finite.
-    """
+    """Train a model of `vadkit.models.joint.NAMES` on the classes of videos. Validation has normal and anomalous ones.
+    Raises VadkitError where the loss is no longer finite."""
     train, validation = ((bags, torch.as_tensor(labels)) for bags, labels in (train, validation))
     terms = config, class_weights(train[1], classes)  # of the loss
     seeds = [derived_seed(seed, SEQUENCE_PHASE, n + 1) for n in range(config.joint_epochs)]
@@ -166,10 +164,8 @@ def train_sequences(
 
 
 def video_loss(out: Output, labels: Tensor, config: Config, class_weights: Tensor) -> Tensor:
-    """Binary cross-entropy of videos, plus the weighted cross-entropy of their classes where the model gives them.
-
-    A scalar. labels: (batch,) classes, 0 for normal. class_weights: (classes,).
-    """
+    """Binary cross-entropy of videos, plus the weighted cross-entropy of their classes where the model gives them. A
+    scalar. labels: (batch,) classes, 0 for normal. class_weights: (classes,)."""
     if not torch.isfinite(out.videos).all():
         return out.videos.sum()  # not finite either; the caller says so
     # A sum of shares may pass 1 by rounding.

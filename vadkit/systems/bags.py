@@ -94,10 +94,8 @@ def at_bag_rate(config: Config) -> Config:
 
 
 def rows_per_second(config: Config) -> float | None:
-    """How many rows a second segments average over; None where that is every analysed frame.
-
-    In cross-validation every video's samples serve training and testing, and all are there already.
-    """
+    """How many rows a second segments average over; None where that is every analysed frame. In cross-validation every
+    video's samples serve training and testing, and all are there already."""
     return None if config.split == "grouped_cv" else min(config.mil_fps, config.analysis_fps)
 
 

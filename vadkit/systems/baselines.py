@@ -140,10 +140,8 @@ class Probe(Baseline):
 
 
 def spread_rows(index: np.ndarray, frames: int, count: int = PROBED_FRAMES) -> np.ndarray:
-    """Rows nearest to the middles of `count` equal parts of a video. Shape: index (n,) -> (count,), may repeat.
-
-    By time, not by row: training rows are denser in anomalies, scoring rows are not.
-    """
+    """Rows nearest to the middles of `count` equal parts of a video. Shape: index (n,) -> (count,), may repeat. By
+    time, not by row: training rows are denser in anomalies, scoring rows are not."""
     middles = (np.arange(count) + 0.5) * frames / count
     return np.abs(np.asarray(index)[None, :] - middles[:, None]).argmin(axis=1)
 

@@ -88,9 +88,7 @@ def at_rate(config: Config, rate: float) -> Config:
 
 def at_class_rates(samples: Sequence[Samples], config: Config, progress: Progress | None = None) -> list[Samples]:
     """Training samples with each class at its own rate; extracted anew where that takes other frames, else as given.
-
-    Raises DataError where a video cannot be read any more.
-    """
+    Raises DataError where a video cannot be read any more."""
     rates = {one.category: one.rate for one in plan_rates(samples, config, progress)}
     anew, common = {}, config.training_fps[0]
     for category, rate in rates.items():

@@ -71,11 +71,8 @@ class TrainedModel:
 
 
 def save_models(*runs: Run) -> list[Path]:
-    """Record the models of trained systems, one file a system, each replaced whole.
-
-    Of a cross-validation each fold's test videos are recorded as well, so that a video is scored by a model that did
-    not train on it.
-    """
+    """Record the models of trained systems, one file a system, each replaced whole. Of a cross-validation each fold's
+    test videos are recorded as well, so that a video is scored by a model that did not train on it."""
     paths = []
     for run in runs:
         folder, models = run.config.output_dir / FOLDER, []

@@ -111,9 +111,7 @@ def score_videos(
     run: Run, videos: Sequence[Video], progress: Progress | None = None
 ) -> tuple[dict[int, list[VideoScores]], list[Problem]]:
     """Scores by seed of videos beyond a run's test set, such as the classes it never saw (section 4.7); their problems.
-
-    Raises ConfigError for a cross-validated run, which has no one model per seed, and DataError without videos.
-    """
+    Raises ConfigError for a cross-validated run, which has no one model per seed, and DataError without videos."""
     if any(len(seed.folds) != 1 for seed in run.seeds):
         remedy = "a cross-validated run has one a fold; use split: official"
         raise ConfigError(f"other videos are scored by one model a seed, {remedy}")

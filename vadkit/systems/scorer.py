@@ -51,11 +51,8 @@ class Scorer:
 
 
 def load_model(path: str | Path, device: str = "cpu") -> Scorer:
-    """Rebuild a trained network from a run's model folder, in evaluation mode.
-
-    Raises DataError where the folder holds no model, WeightsError where a network's weights are no
-    longer those that it was trained with.
-    """
+    """Rebuild a trained network from a run's model folder, in evaluation mode. Raises DataError where the folder holds
+    no model, WeightsError where a network's weights are no longer those that it was trained with."""
     facts, state = read_facts(path, "head"), read_state(path)
     networks = remembered_networks(facts["networks"])
     model = TwoStream([network.build() for network in networks.values()], Head(**facts["head"]))
@@ -65,9 +62,7 @@ def load_model(path: str | Path, device: str = "cpu") -> Scorer:
 
 def score(inputs: FrameInputs, model_path: Path, samples: Sequence[Samples]) -> list[VideoScores]:
     """Scores of videos by the model in a run's folder; the confidences are cached, the labels come with the samples.
-
-    Raises as `confidences` does where they are not cached yet.
-    """
+    Raises as `confidences` does where they are not cached yet."""
     config = inputs.config
     pairs = [(one, one.rows("score", config)) for one in samples]
     videos = [[one.digest, digest(rows.tolist())] for one, rows in pairs]

@@ -86,10 +86,8 @@ class TubeSystem(I3DSystem):
         raise ConfigError(f"{self.name} {why}. Score other videos with full-I3D")
 
     def resampled(self, task: Task, corpus: Corpus, progress: Progress | None = None) -> Task:
-        """With what the two halves' oracles of this seed find in each other's anomalous videos.
-
-        Raises DataError where a half cannot train an oracle.
-        """
+        """With what the two halves' oracles of this seed find in each other's anomalous videos. Raises DataError where
+        a half cannot train an oracle."""
         if not self.search:
             return task
         from vadkit.systems import runner
@@ -121,10 +119,7 @@ class TubeSystem(I3DSystem):
 
 def taken(searched: Tubes, confidence: np.ndarray, share: float) -> Tubes:
     """A searched video's tubes, all called anomalous, of which those found are trained on: its surest clips, of each
-    the best window.
-
-    confidence: (n,) of each tube; share: of its clips to take, at least one.
-    """
+    the best window. confidence: (n,) of each tube; share: of its clips to take, at least one."""
     order = np.lexsort((np.arange(len(searched)), -np.asarray(confidence)))  # surest first, of equals the earlier
     _, best = np.unique(searched.ends[order], return_index=True)  # the first of each clip in that order
     count = max(1, round(share * len(best)))

@@ -112,10 +112,8 @@ class TwoStreamSystem(FrameSystem):
         return not config.finetune_epochs and device_of(config) == "cpu"
 
     def needs(self, config: Config) -> dict[str, str]:
-        """A backbone for the frame; with two streams, for the frame and its flow, as in the paper.
-
-        config.speed_stream shows motion a second time; config.frame_stream off takes the frame away.
-        """
+        """A backbone for the frame; with two streams, for the frame and its flow, as in the paper. config.speed_stream
+        shows motion a second time; config.frame_stream off takes the frame away."""
         from vadkit.views.flow import stream_names
 
         names = [name for name in stream_names(config) if config.frame_stream or name != "frame"]

@@ -139,10 +139,8 @@ def motion_since(before: np.ndarray | None, now: np.ndarray, method: str) -> np.
 
 
 def clip_picture(stream: str, frame: np.ndarray, displacement: np.ndarray | None, size: int) -> np.ndarray:
-    """One kept frame as a clip shows it. Shape: (H, W, 3) uint8 BGR, (240, 320, 2) -> (size, size, 3) uint8.
-
-    stream "rgb": the whole frame, resized; "flow": the displacement since the kept frame before (`motion_since`).
-    """
+    """One kept frame as a clip shows it. Shape: (H, W, 3) uint8 BGR, (240, 320, 2) -> (size, size, 3) uint8. stream
+    "rgb": the whole frame, resized; "flow": the displacement since the kept frame before (`motion_since`)."""
     if stream == "rgb":
         return resized(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), size, size)
     return flow_picture(displacement, size)
@@ -193,9 +191,7 @@ def _build(video: Video, stream: str, size: int, config: Config, folder: Path) -
 
 class WholeFrames:
     """While tubes are cut, caches missing whole-frame entries of `extract_clips`, so that a video is decoded once.
-
-    scratch: a folder on the cache's disk. `see` every kept frame in order, then `keep`.
-    """
+    scratch: a folder on the cache's disk. `see` every kept frame in order, then `keep`."""
 
     def __init__(self, video: Video, size: int, config: Config, scratch: Path):
         self._store, self._size = Store(config.cache_dir), size

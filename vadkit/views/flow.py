@@ -180,10 +180,8 @@ class Streams:
         self._grays[number] = gray(frame)
 
     def images(self, number: int, start: int, frame: np.ndarray) -> dict[str, np.ndarray]:
-        """The images of the row at `number` whose flow goes from `start`. Shape: (size, size, 3) uint8 RGB each.
-
-        Raises KeyError where a frame that a flow needs was not seen or is forgotten.
-        """
+        """The images of the row at `number` whose flow goes from `start`. Shape: (size, size, 3) uint8 RGB each. Raises
+        KeyError where a frame that a flow needs was not seen or is forgotten."""
         config, size = self.config, self.config.image_size
         flows, scale = self._motion(number, start)
         window = motion_window(flows, scale) if self._windowed else None

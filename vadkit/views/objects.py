@@ -49,10 +49,8 @@ class Detector:
             self._model.predictor.model.backend.session = session
 
     def bags(self, frames: Sequence[np.ndarray]) -> np.ndarray:
-        """Detections of each class in each frame, raw counts at detector_confidence or above.
-
-        Shape: n frames (H, W, 3) uint8 BGR of any size -> (n, 80) float32, in the order of COCO_CLASSES.
-        """
+        """Detections of each class in each frame, raw counts at detector_confidence or above. Shape: n frames (H, W, 3)
+        uint8 BGR of any size -> (n, 80) float32, in the order of COCO_CLASSES."""
         counts = np.zeros((len(frames), len(COCO_CLASSES)), np.float32)
         for row, boxes in zip(counts, self._boxes(frames), strict=True):
             row += np.bincount(boxes[:, 5].astype(np.int64), minlength=len(COCO_CLASSES))
@@ -105,10 +103,8 @@ class BagCounter:
 
 
 def detector_key(config: Config) -> dict | None:
-    """What bags depend on, for a cache key: the weights' content and the detector's parameters; None for "none".
-
-    A published name that is not in the cache yet is fetched. Raises WeightsError where a weights file is missing.
-    """
+    """What bags depend on, for a cache key: the weights' content and the detector's parameters; None for "none". A
+    published name that is not in the cache yet is fetched. Raises WeightsError where a weights file is missing."""
     if config.detector_weights == "none":
         return None
     key = {"weights": file_digest(_fetch(config)), "ultralytics": importlib.metadata.version("ultralytics")}

@@ -28,10 +28,8 @@ def gap_frames(fps: float, config: Config) -> int:
 
 
 def flows_of(start: int, number: int, count: int) -> list[tuple[int, int]]:
-    """The last `count` flows up to a row's own, which goes from `start` to `number`: pairs of frames, rising.
-
-    All span the row's own gap; those that would start before the video are left out. Empty for a row without flow.
-    """
+    """The last `count` flows up to a row's own, which goes from `start` to `number`: pairs of frames, rising. All span
+    the row's own gap; those that would start before the video are left out. Empty for a row without flow."""
     gap = number - start
     if gap == 0:
         return []
@@ -115,10 +113,8 @@ class Walk:
 
 
 def segment_starts(frames: int, segments: int) -> np.ndarray:
-    """First frame of each of `segments` equal parts of a video; the last part takes the remainder (our reading).
-
-    Shape: -> (segments,) int64. Raises ValueError where frames < segments. Source: Sultani et al. 2018, who cut 32.
-    """
+    """First frame of each of `segments` equal parts of a video; the last part takes the remainder (our reading). Shape:
+    -> (segments,) int64. Raises ValueError where frames < segments. Source: Sultani et al. 2018, who cut 32."""
     if segments < 1 or frames < segments:
         what = f"{frames} frames cannot be cut into {segments} segments of at least one frame"
         raise ValueError(f"{what}; ask for fewer segments")

@@ -103,10 +103,8 @@ def feature_files(folder: str | Path) -> list[Path]:
 
 
 def published_bag(features: np.ndarray, frames: int, segments: int, name: str = "the video") -> Bag:
-    """A bag of published features (clips, D), the clips equal parts of the video; segments as for `segment_bag`.
-
-    Raises DataError where frames are fewer than clips or segments.
-    """
+    """A bag of published features (clips, D), the clips equal parts of the video; segments as for `segment_bag`. Raises
+    DataError where frames are fewer than clips or segments."""
     if frames < len(features):
         clips = f"features of {len(features)} clips"
         raise DataError(f"{name} has {frames} frames and {clips}; these features are of another video")

@@ -44,10 +44,8 @@ class View(ABC):
         return len(self.index)
 
     def images(self, stream: str, rows: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Images of the given rows, in their order. Shape: (k, S, S, 3), of clips (k, T, S, S, 3), uint8 RGB.
-
-        Raises ValueError for an absent stream or no rows, IndexError for a row out of range, DataError for damage.
-        """
+        """Images of the given rows, in their order. Shape: (k, S, S, 3), of clips (k, T, S, S, 3), uint8 RGB. Raises
+        ValueError for an absent stream or no rows, IndexError for a row out of range, DataError for damage."""
         if stream not in self.streams:
             raise ValueError(f"stream must be one of {', '.join(self.streams)}, got '{stream}'")
         rows = np.asarray(rows)

@@ -24,10 +24,8 @@ SMALLEST = 16  # side of a window, at least
 
 
 def window_around(box: tuple[float, float, float, float], scale: float) -> Crop:
-    """The square around a box in 320x240, scale times its longer side, moved and cut to lie in the frame.
-
-    Holds the whole box. Where the side passes the frame's height the window is that high, and not square (our reading).
-    """
+    """The square around a box in 320x240, scale times its longer side, moved and cut to lie in the frame. Holds the
+    whole box. Where the side passes the frame's height the window is that high, and not square (our reading)."""
     left, top, right, bottom = floor(box[0]), floor(box[1]), ceil(box[2]), ceil(box[3])
     side = max(ceil(scale * max(right - left, bottom - top)), SMALLEST)
     width, height = min(side, FLOW_WIDTH), min(side, FLOW_HEIGHT)
@@ -70,10 +68,8 @@ def side_of(window: Sequence[int]) -> int:
 def box_of(
     boxes: dict[int, list[Box]], first: int, last: int, size: tuple[int, int], where: str
 ) -> tuple[float, float, float, float]:
-    """The union of the boxes seen in frames first to last, in pixels of 320x240.
-
-    size: (width, height) of the annotated video. Raises DataError where no box is seen inside the picture.
-    """
+    """The union of the boxes seen in frames first to last, in pixels of 320x240. size: (width, height) of the annotated
+    video. Raises DataError where no box is seen inside the picture."""
     seen = [box for number in range(first, last + 1) for box in boxes.get(number, ())]
     width, height = size
     if seen:
