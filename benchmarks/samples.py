@@ -24,7 +24,8 @@ from vadkit.core.parameters import make_config
 from vadkit.core.video import read_frames
 from vadkit.corpora.video import Video
 from vadkit.models.detector import WORLD_WEIGHTS
-from vadkit.views.features import backbone_of, extract_features
+from vadkit.models.network import network_of
+from vadkit.views.features import extract_features
 from vadkit.views.flow import flow, flow_image, frame_image, gray
 from vadkit.views.frames import PNG, extract
 from vadkit.views.objects import Detector
@@ -163,7 +164,7 @@ def whole_times(paths: list[Path], config) -> dict[str, float]:
     start = time.perf_counter()
     samples, _ = extract(videos, config)
     middle = time.perf_counter()
-    extract_features(samples, dict.fromkeys(("frame", "flow"), backbone_of(config)), config)
+    extract_features(samples, dict.fromkeys(("frame", "flow"), network_of(config, config.backbone)), config)
     return {
         "rows": sum(len(one) for one in samples),
         "extract_s": middle - start,

@@ -96,13 +96,13 @@ def by_formula(scorer: Scorer, images: dict[str, np.ndarray]) -> dict[str, np.nd
     model = scorer.model
     maps = [
         b.features(scorer.networks[s].preprocess(images[s])).detach().requires_grad_()
-        for b, s in zip(model.backbones, scorer.streams, strict=True)
+        for b, s in zip(model.backbones, scorer.networks, strict=True)
     ]
     logit = model.head(torch.cat([gradcam._pooled(b, m) for b, m in zip(model.backbones, maps, strict=True)], dim=1))[
         :, -1
     ]
     found = {}
-    for stream, own, slope in zip(scorer.streams, maps, torch.autograd.grad(logit.sum(), maps), strict=True):
+    for stream, own, slope in zip(scorer.networks, maps, torch.autograd.grad(logit.sum(), maps), strict=True):
         positive = (slope.mean(dim=tuple(range(2, slope.ndim)), keepdim=True) * own).sum(dim=1).relu().detach().numpy()
         positive = positive if positive.ndim == 3 else positive[:, -1]
         found[stream] = positive / positive.max(axis=(1, 2), keepdims=True)

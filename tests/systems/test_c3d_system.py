@@ -109,7 +109,7 @@ def test_another_seed_gives_other_numbers(run):
 def test_a_trained_network_scores_clips_as_its_run_did(run, corpus, cache):
     config = make(cache)
     scorer = load_model(run.seeds[0].model_paths[0])
-    assert scorer.streams == ("rgb",) and scorer.networks["rgb"].size == 32
+    assert tuple(scorer.networks) == ("rgb",) and scorer.networks["rgb"].size == 32
     (one,), _ = extract_clips([corpus.of("test")[1]], config, 32, ("rgb",), purpose="score")
     found = scorer.confidence({"rgb": one.images("rgb", one.rows("score", config))})
     assert np.allclose(

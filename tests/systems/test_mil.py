@@ -70,7 +70,7 @@ def test_padding_changes_nothing(shape, top_k, more, variant):
     padded = [torch.cat([side, torch.ones(pairs, more, dtype=side.dtype)], 1) for side in (a, n)]
     mask = torch.arange(instances + more).expand(pairs, -1) < instances
     expected = ranking_loss(a, n, 0.1, 0.1, variant, top_k)
-    assert ranking_loss(*padded, 0.1, 0.1, variant, top_k, mask, mask).item() == pytest.approx(expected.item())
+    assert ranking_loss(*padded, 0.1, 0.1, variant, top_k, (mask, mask)).item() == pytest.approx(expected.item())
 
 
 @given(shapes, st.integers(1, 12))
@@ -102,9 +102,9 @@ def test_shapes_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="top_k must be at least 1"):
         ranking_loss(a, a, top_k=0)
     with pytest.raises(ValueError, match="no instance"):
-        ranking_loss(a, a, normal_mask=torch.zeros(2, 4, dtype=torch.bool))
+        ranking_loss(a, a, masks=(None, torch.zeros(2, 4, dtype=torch.bool)))
     with pytest.raises(ValueError, match="bool mask"):
-        ranking_loss(a, a, normal_mask=torch.ones(2, 4))
+        ranking_loss(a, a, masks=(None, torch.ones(2, 4)))
 
 
 # --- the Learner -------------------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ def run(tmp_path, monkeypatch) -> Path:
 
 def test_a_recorded_model_is_found_with_the_parameters_of_its_training(run, tmp_path):
     found = find_model(run, "1S-no-bag", 4)
-    assert (found.name, found.seed, found.fold, found.folds, found.held_out) == ("1S-no-bag", 4, 0, 1, False)
+    assert (found.system.name, found.seed, found.fold, found.folds, found.held_out) == ("1S-no-bag", 4, 0, 1, False)
     assert found.config == make(tmp_path)
     assert json.loads((found.path / "key.json").read_text())["seed"] == 4
     assert find_model(run).path != found.path

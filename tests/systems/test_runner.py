@@ -346,7 +346,7 @@ def test_real_modules_in_processes_and_in_one_agree(real):
     samples, _ = extract(corpus.of("test"), config, purpose="score")
     one = next(s for s in samples if s.video.name == first.name)
     rows = one.rows("score", config)
-    again = scorer.confidence({s: one.images(s, rows) for s in scorer.streams})
+    again = scorer.confidence({s: one.images(s, rows) for s in scorer.networks})
     assert np.allclose(again, first.confidence, atol=5e-3)  # float32 from images against float16 features
 
 

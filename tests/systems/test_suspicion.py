@@ -231,7 +231,7 @@ def test_a_suspicious_system_comes_back_from_its_file_and_scores_live_as_in_the_
     material = run.system.material(config, corpus)
     for one in run.seeds[0].scores:
         samples = material.views[one.name]
-        again = scorer.confidence({stream: samples.images(stream, range(len(samples))) for stream in scorer.streams})
+        again = scorer.confidence({stream: samples.images(stream, range(len(samples))) for stream in scorer.networks})
         assert np.allclose(again, one.confidence, atol=5e-3)  # float32 from images against float16 features
         score(
             tmp_path / f"{one.name}.mp4",

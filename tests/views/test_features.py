@@ -10,7 +10,7 @@ from vadkit.core.parameters import make_config
 from vadkit.corpora.video import Video
 from vadkit.models import network as networks
 from vadkit.views import features as module
-from vadkit.views.features import backbone_of, extract_features, pooled
+from vadkit.views.features import extract_features, features_of
 from vadkit.views.frames import extract
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -101,8 +101,12 @@ def test_a_mirrored_frame_has_its_own_features_and_a_mirrored_flow_is_refused(tm
         pooled(samples[0], "bag", config)
 
 
+def pooled(sample, stream, config, flip=False):
+    return features_of(sample, stream, networks.network_of(config, config.backbone), config, flip)
+
+
 def both(config):
-    return dict.fromkeys(("frame", "flow"), backbone_of(config))
+    return dict.fromkeys(("frame", "flow"), networks.network_of(config, config.backbone))
 
 
 def test_extracting_many_fills_the_cache_and_reports(tmp_path, samples, monkeypatch):
@@ -132,7 +136,7 @@ def test_processes_give_what_one_process_gives(tmp_path, samples, monkeypatch):
 def test_a_key_follows_weights_and_samples_and_nothing_else(tmp_path, samples):
     def key(sample=samples[0], stream="frame", **values):
         config = quick(tmp_path, **values)
-        return module._key(sample, stream, backbone_of(config), config, False)
+        return module._key(sample, stream, networks.network_of(config, config.backbone), config, False)
 
     assert key() == key(seeds=[3], head_width=64, dropout=0.1)
     assert key() != key(samples[1]) and key() != key(stream="flow")

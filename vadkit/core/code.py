@@ -10,9 +10,7 @@ from pathlib import Path
 
 PACKAGES = ("vadkit", "demo_world")
 # Nothing depends on their code: parameters are in keys by their values, and the store keeps an entry as it was built.
-DECIDE_NOTHING = frozenset(
-    f"vadkit.core.{name}" for name in ("code", "config", "errors", "parameters", "progress", "store")
-)
+DECIDE_NOTHING = {f"vadkit.core.{name}" for name in ("code", "config", "errors", "parameters", "progress", "store")}
 
 
 @cache

@@ -192,6 +192,8 @@ class Config(BaseModel):
         of_folder, synthetic = self.corpus == "folder", self.corpus == "synthetic"
         no_root = self.corpus in ("ucf_crime", "folder") and not self.data_root
         no_stream = not self.frame_stream and not self.speed_stream
+        idle = parity and not self.early_stopping
+        one_of_two = bool(self.evaluate_scores) != bool(self.evaluate_annotations)
         no_epochs = not self.head_epochs and not self.finetune_epochs
         plain_name = self.profile and self.profile[0] != "." and not re.search(r"[/\\ ]", self.profile)
         wrong = {
@@ -203,13 +205,9 @@ class Config(BaseModel):
             "the folder corpus has no official lists; use split: grouped_cv": of_folder and not folds,
             f"folds is {self.folds}; cross-validation needs at least 2": folds and self.folds < 2,
             "validation 'test_parity' cuts an official test list; use validation: train_cut": parity and folds,
-            "evaluate_scores and evaluate_annotations belong together; give both, or neither": (
-                bool(self.evaluate_scores) != bool(self.evaluate_annotations)
-            ),
+            "evaluate_scores and evaluate_annotations belong together; give both, or neither": one_of_two,
             "frame_stream: false leaves two-stream systems one stream; set speed_stream: true": no_stream,
-            "validation 'test_parity' cuts the test list for early stopping, which is off; use validation: train_cut": (
-                parity and not self.early_stopping
-            ),
+            "validation 'test_parity' cuts the test list for early stopping, which is off; use train_cut": idle,
             "feature_scale 'standard' fixes the features' scale before phase two would change them; set "
             "finetune_epochs: 0": self.feature_scale == "standard" and self.finetune_epochs,
             "head_epochs and finetune_epochs are both 0; nothing would be trained": no_epochs,
@@ -242,9 +240,7 @@ class Config(BaseModel):
 
 def project_root(start: Path | None = None) -> Path:
     """The nearest folder upwards that holds `params/` and `notebooks/`, else the working directory."""
-    start = (
-        start or Path.cwd()
-    ).resolve()  # of a notebook: `notebooks/` in JupyterLab, the caller's folder in papermill
+    start = (start or Path.cwd()).resolve()  # a notebook's: `notebooks/` in JupyterLab, the caller's in papermill
     for folder in (start, *start.parents):
         if (folder / "params").is_dir() and (folder / "notebooks").is_dir():
             return folder

@@ -125,9 +125,8 @@ def frames_at(path: str | Path, numbers: Iterable[int]) -> dict[int, np.ndarray]
         while missing := wanted - found.keys():
             number, image = next(frames, (None, None))
             if number is None:
-                raise DataError(
-                    f"{path}: expected a frame {min(missing)}, the video ends after {frames.decoded.frames}; {REMEDY}"
-                )
+                ends = f"the video ends after {frames.decoded.frames}"
+                raise DataError(f"{path}: expected a frame {min(missing)}, {ends}; {REMEDY}")
             found[number] = image
     return found
 
@@ -186,10 +185,8 @@ def _check_complete(path: Path, says: Probe, times: list[float]) -> None:
     last_ms = times[-1] + max(np.diff(times), default=0.0)
     ends_early = last_ms / 1000 < (says.frames - tolerated) / says.fps
     if ends_early or _head(path)[4:8] == b"ftyp":
-        facts = (
-            f"its container promises {says.frames} frames, {decoded} decode (at most {tolerated:.0f} may be missing)"
-        )
-        raise DataError(f"{path}: truncated or damaged: {facts}; {REMEDY}")
+        facts = f"promises {says.frames} frames, {decoded} decode (at most {tolerated:.0f} may be missing)"
+        raise DataError(f"{path}: truncated or damaged: its container {facts}; {REMEDY}")
 
 
 def _notes(says: Probe, size: tuple[int, int], times: list[float]) -> list[str]:

@@ -22,9 +22,7 @@ from vadkit.corpora.video import NORMAL, Corpus, Findings, Video
 
 LIST = "clips.csv"
 COLUMNS = ("path", "label", "source", "start", "end", "category")
-NEGATIVE_NAMES = frozenset(
-    "negative negatives background nonviolent nonviolence noviolence nofight nonfight noanomaly".split()
-)
+NEGATIVE_NAMES = {*"negative negatives background nonviolent nonviolence noviolence nofight nonfight noanomaly".split()}
 BY_CLIP = "each clip is its own source and folds are by clip; cuts of one recording may stand on both sides"
 EXPECTED = f"""expected either
   <data_root>/<class>/<clip>.mp4 with one folder of normal clips (named Normal..., noFight, NonViolence, negative, ...),

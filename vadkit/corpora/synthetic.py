@@ -91,12 +91,13 @@ def write_lists(root: Path, plans: list[Plan], found: dict[str, tuple[list[str],
     """UCFCrime2Local's lists and Vatic files for its six classes; the official lists for all; the cameras."""
     local = root / "UCFCrime2Local"
     tests = [plan for plan in plans if plan.split != "train"]
+    official = {plan.name: video_path(plan).removeprefix("Anomaly-Videos/") for plan in plans}
     texts = {
         local / "Train_split_AD.txt": [plan.name for plan in plans if plan.split == "train"],
         local / "Test_split_AD.txt": [plan.name for plan in plans if plan.split == "test"],
         local / "sources.csv": ["name,source", *(f"{plan.name},{plan.source}" for plan in plans)],
-        root / "Anomaly_Train.txt": [_official(plan) for plan in plans if plan.split == "train"],
-        root / "Anomaly_Test.txt": [_official(plan) for plan in tests],
+        root / "Anomaly_Train.txt": [official[plan.name] for plan in plans if plan.split == "train"],
+        root / "Anomaly_Test.txt": [official[plan.name] for plan in tests],
         root / "Temporal_Anomaly_Annotation.txt": [_temporal(plan, found[plan.name][1]) for plan in tests],
     }
     for plan in plans:
@@ -105,10 +106,6 @@ def write_lists(root: Path, plans: list[Plan], found: dict[str, tuple[list[str],
     (local / "annotations").mkdir(parents=True)
     for path, lines in texts.items():
         path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-
-
-def _official(plan: Plan) -> str:
-    return video_path(plan).removeprefix("Anomaly-Videos/")
 
 
 def _temporal(plan: Plan, hard: list[tuple[int, int]]) -> str:

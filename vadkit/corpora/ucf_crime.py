@@ -17,14 +17,13 @@ from vadkit.core.config import Config, resolve
 from vadkit.core.errors import AnnotationError, DataError
 from vadkit.core.progress import Progress
 from vadkit.corpora import splits, vatic
-from vadkit.corpora.video import NORMAL, Corpus, Findings, Video
+from vadkit.corpora.video import NORMAL, Corpus, Findings, Spans, Video
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv", ".flv"})
 LOCAL_TRAIN, LOCAL_TEST = "train_split_ad.txt", "test_split_ad.txt"
 OFFICIAL_TRAIN, OFFICIAL_TEST, TEMPORAL = "anomaly_train.txt", "anomaly_test.txt", "temporal_anomaly_annotation.txt"
 NAME = re.compile(r"([A-Za-z]+(?:_[A-Za-z]+)*)_?\d+")  # class, then a number: Assault018, Normal_Videos_006
 
-Spans = tuple[tuple[int, int], ...]
 # An anomalous video's (spans or None, Vatic file or None); raises AnnotationError where it is unusable.
 _Finder = Callable[["_Tree", "_Entry"], tuple[Spans | None, Path | None]]
 

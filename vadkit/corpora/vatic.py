@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vadkit.core.errors import AnnotationError, DataError
-from vadkit.corpora.video import Problem, Video
+from vadkit.corpora.video import Problem, Spans, Video
 
 FIELDS = 'track xmin ymin xmax ymax frame lost occluded generated "label"'
 # nine integers, a label in quotes or a bare word, then Vatic's optional quoted attributes
@@ -49,7 +49,7 @@ def boxes(path: str | Path) -> dict[int, list[Box]]:
     return seen
 
 
-def intervals(path: str | Path) -> tuple[tuple[int, int], ...]:
+def intervals(path: str | Path) -> Spans:
     """Hard-anomaly spans [start, end), 0-based: frames where any track is seen (section 4.1; as released). Raises
     AnnotationError where a line is malformed, or where no line has lost = 0."""
     spans = merge((frame, frame + 1) for frame in boxes(path))
@@ -59,7 +59,7 @@ def intervals(path: str | Path) -> tuple[tuple[int, int], ...]:
     return spans
 
 
-def merge(spans: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+def merge(spans: Iterable[tuple[int, int]]) -> Spans:
     """Half-open spans, sorted, with overlapping and touching ones joined; empty ones dropped."""
     merged: list[tuple[int, int]] = []
     for start, end in sorted(span for span in spans if span[0] < span[1]):

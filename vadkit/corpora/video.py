@@ -11,6 +11,8 @@ from vadkit.core.errors import DataError
 
 NORMAL = "Normal"
 
+Spans = tuple[tuple[int, int], ...]  # of frames, half-open [start, end), from 0
+
 
 @dataclass(frozen=True)
 class Video:
@@ -22,7 +24,7 @@ class Video:
     category: str  # "Normal" or the class of anomaly
     split: str  # "train", "val", "test", "unseen" (test videos of classes never trained on) or "all"
     source: str  # videos of one source never stand on both sides of a split
-    intervals: tuple[tuple[int, int], ...] | None = ()
+    intervals: Spans | None = ()
     boxes_path: Path | None = None  # its Vatic file, where it has one
 
     @property
@@ -45,6 +47,9 @@ class Problem:
     where: str  # the file, and the line where there is one
     what: str
     left_out: bool
+
+
+Seen = tuple[list, list[Problem]]  # what is seen of videos, and what was wrong with the others
 
 
 @dataclass

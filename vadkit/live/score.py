@@ -127,7 +127,9 @@ def score(
                 for _ in session.shots(write):
                     pass
             else:
-                write_h264(overlay, _film(session, write, f"{trained.name} seed {trained.seed}"), source.probe.fps)
+                write_h264(
+                    overlay, _film(session, write, f"{trained.system.name} seed {trained.seed}"), source.probe.fps
+                )
         if live:
             return session.verdict(source.notes)
         if session.broken or session.was_stopped:
@@ -148,7 +150,7 @@ def describe(verdict: Verdict, trained: TrainedModel, *written: str | Path | Non
     spent = ", ".join(f"{stage} {1000 * seconds / verdict.analysed:.1f}" for stage, seconds in verdict.seconds.items())
     share = f"{100 * verdict.share:.1f} % of {verdict.frames} frames"
     return [
-        f"{trained.name} seed {trained.seed}{fold}",
+        f"{trained.system.name} seed {trained.seed}{fold}",
         *(f"note: {note}" for note in verdict.notes),
         *(f"written: {path}" for path in written if path is not None),
         f"{verdict.frames} frames, {verdict.analysed} of them analysed, at {speed}",

@@ -1,10 +1,7 @@
 """The second paper's first experiment (section V.A): an LSTM with residual connections, attention, both with a class.
 
-The paper gives three names and no sizes. The names are those of code released with Majhi et al. 2021, "Weakly-
-supervised joint anomaly detection and classification", so its plan is followed: an LSTM whose output meets its input
-again, an attention over the segments of a video, a score a segment, and a class read from the segments that both point
-at. There attention is a dense layer over 32 places and multiplies the features; here a segment's weight comes from its
-content and weighs its score (our reading, after Ilse et al. 2018), and the LSTM's output is added to its input.
+The paper gives three names and no sizes. The plan is that of code released with Majhi et al. 2021, "Weakly-supervised
+joint anomaly detection and classification", which has these names; `docs/reproduction.md` tells where this differs.
 
 All take features (batch, n, D) and a bool mask (batch, n), true where a segment is real; real ones come first. What is
 behind them, whatever it holds, changes nothing. All raise ValueError for shapes or masks that do not fit.
@@ -43,9 +40,7 @@ class SequenceModel(nn.Module):
     ValueError for another name, and for a joint model of fewer than two classes.
     """
 
-    def __init__(
-        self, name: str, feature_dim: int, classes: int = 2, *, streams=1, width=64, dropout=0.5, top_k: int = 3
-    ):
+    def __init__(self, name: str, feature_dim: int, classes=2, *, streams=1, width=64, dropout=0.5, top_k=3):
         super().__init__()
         if name not in NAMES:
             raise ValueError(f"model must be one of {', '.join(NAMES)}, got '{name}'")

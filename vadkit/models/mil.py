@@ -47,14 +47,7 @@ class Learner(nn.Module):
 
 
 def ranking_loss(
-    anomaly_scores: Tensor,
-    normal_scores: Tensor,
-    sparsity: float = 8e-5,
-    smoothness: float = 8e-5,
-    variant: str = "sultani",
-    top_k: int = 1,
-    anomaly_mask: Tensor | None = None,
-    normal_mask: Tensor | None = None,
+    anomalous: Tensor, normal: Tensor, sparsity=8e-5, smoothness=8e-5, variant="sultani", top_k=1, masks=(None, None)
 ) -> Tensor:
     """Mean ranking loss over pairs of an anomalous and a normal bag, plus two penalties on the anomalous one.
 
@@ -67,20 +60,19 @@ def ranking_loss(
 
     sparsity weighs the sum of the anomalous scores (P_s), smoothness that of the squares of their steps in time (P_m);
     forms and weights are Sultani et al. 2018's. top_k: M is the mean of the k largest scores (all of a shorter bag).
-    masks: bool, true where an instance is real. Raises ValueError for shapes that do not fit, an empty bag, another
-    variant, a k of 0.
+    masks: of the two, bool, true where an instance is real. Raises ValueError for shapes that do not fit, an empty bag,
+    another variant, a k of 0.
     """
     if variant not in VARIANTS:
         raise ValueError(f"variant must be one of {', '.join(VARIANTS)}, got '{variant}'")
-    shapes = tuple(anomaly_scores.shape), tuple(normal_scores.shape)
+    shapes = tuple(anomalous.shape), tuple(normal.shape)
     if not len(shapes[0]) == len(shapes[1]) == 2 or shapes[0][0] != shapes[1][0] or not shapes[0][0]:
         raise ValueError(f"expected (pairs, instances) twice, with as many pairs, got {shapes[0]} and {shapes[1]}")
-    anomaly_mask, normal_mask = _mask(anomaly_scores, anomaly_mask), _mask(normal_scores, normal_mask)
-    lead = bag_scores(anomaly_scores, top_k, anomaly_mask) - bag_scores(normal_scores, top_k, normal_mask)
+    real, normal_real = map(_mask, (anomalous, normal), masks)
+    lead = bag_scores(anomalous, top_k, real) - bag_scores(normal, top_k, normal_real)
     ranking = torch.relu(1 - lead) if variant == "sultani" else torch.relu(lead)
-    both = anomaly_mask[:, 1:] & anomaly_mask[:, :-1]
-    steps = (anomaly_scores[:, 1:] - anomaly_scores[:, :-1]) * both
-    penalties = sparsity * (anomaly_scores * anomaly_mask).sum(dim=1) + smoothness * steps.square().sum(dim=1)
+    steps = (anomalous[:, 1:] - anomalous[:, :-1]) * (real[:, 1:] & real[:, :-1])
+    penalties = sparsity * (anomalous * real).sum(dim=1) + smoothness * steps.square().sum(dim=1)
     return (ranking + penalties).mean()
 
 

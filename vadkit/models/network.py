@@ -87,9 +87,7 @@ def preprocess(images: np.ndarray, name: str) -> Tensor:
     return row.normalise(pixels).movedim(-1, 1)
 
 
-def build_network(
-    name: str, weights: str = "imagenet", *, width: float = 1.0, size: int = 112, frames: int = 16, seed: int = 0
-) -> nn.Module:
+def build_network(name: str, weights="imagenet", *, width=1.0, size=112, frames=16, seed=0) -> nn.Module:
     """A network in evaluation mode, channels last.
 
     weights: "imagenet" (of images), "world" (of clips, at WORLD_WIDTH), a path to the published file or to a state dict

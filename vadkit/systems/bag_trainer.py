@@ -103,7 +103,7 @@ def train_learner(
         for a, n in zip(*draws, strict=True):
             inputs, mask = padded([anomalous[i] for i in a] + [normal[i] for i in n])
             (scored, beside), (real, also) = learner(inputs).split(len(a)), mask.split(len(a))
-            yield ranking_loss(scored, beside, anomaly_mask=real, normal_mask=also, **rule), 2 * len(a)
+            yield ranking_loss(scored, beside, masks=(real, also), **rule), 2 * len(a)
 
     seeds = [derived_seed(seed, LEARNER_PHASE, n + 1) for n in range(config.mil_epochs)]
     with seeded(seed, LEARNER_PHASE):
@@ -123,7 +123,7 @@ def _ranked(learner: Learner, bags: Sequence[Bag], labels: Sequence[int], **rule
     losses = []
     for number in anomalous:  # beside every normal one
         one, mask = (rows[number].expand(len(normal), -1) for rows in (held, real))
-        losses.append(ranking_loss(one, held[normal], anomaly_mask=mask, normal_mask=real[normal], **rule))
+        losses.append(ranking_loss(one, held[normal], masks=(mask, real[normal]), **rule))
     return torch.stack(losses).mean().item(), rank_auc(labels, np.array([one.max().item() for one in scores]))
 
 
@@ -158,9 +158,8 @@ def train_sequences(
         model, optimiser = new_model(config, name, train[0][0].features.shape[1], classes, streams)
         losses = partial(sequence_losses, model, *train, *terms)
         validate = partial(_classified, model, *validation, *terms)
-        return _best_epoch(
-            model, optimiser, losses, validate, seeds, f"{name} model, seed {seed}", "joint_lr", progress
-        )
+        who = f"{name} model, seed {seed}"
+        return _best_epoch(model, optimiser, losses, validate, seeds, who, "joint_lr", progress)
 
 
 def video_loss(out: Output, labels: Tensor, config: Config, class_weights: Tensor) -> Tensor:

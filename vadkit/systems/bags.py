@@ -24,11 +24,11 @@ from vadkit.core.config import Config, resolve
 from vadkit.core.progress import Progress
 from vadkit.core.store import file_digest
 from vadkit.core.video import inspect
-from vadkit.corpora.video import Corpus, Problem, Video
+from vadkit.corpora.video import Corpus, Problem, Seen, Video
 from vadkit.evaluation.scores import VideoScores, on_clock
 from vadkit.models.network import network_of, remembered
 from vadkit.models.pretrained import clip_networks
-from vadkit.systems.base import Material, Seen
+from vadkit.systems.base import Material
 from vadkit.systems.inputs import ClipInputs, FrameInputs
 from vadkit.systems.mil import SAME_STREAMS, Item, Segments
 from vadkit.views.frames import extract
@@ -37,9 +37,7 @@ from vadkit.views.segments import Bag, TooShortError, even_rows, published_bag, 
 from vadkit.views.view import extract_views, write_facts
 
 
-def load_bags(
-    config: Config, corpus: Corpus, progress: Progress | None = None, segments: Segments | None = None
-) -> Material:
+def load_bags(config: Config, corpus: Corpus, progress=None, segments: Segments | None = None) -> Material:
     """Bags of our features, or of published ones where config.mil_published names a folder of them.
 
     segments: config.mil_segments for every video where it is None. A video that cannot be used, as one with fewer

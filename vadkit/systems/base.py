@@ -22,21 +22,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from vadkit.core.errors import ConfigError, DataError
 from vadkit.corpora.splits import grouped_folds
+from vadkit.corpora.video import Corpus, Problem, Seen, Video
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from vadkit.core.config import Config
     from vadkit.core.progress import Progress
-    from vadkit.corpora.video import Corpus, Problem, Video
     from vadkit.evaluation.recognition import Recognised
     from vadkit.evaluation.scores import VideoScores
     from vadkit.models.network import Network
 
 FAMILIES = ("two_stream", "tubes", "mil", "joint", "baselines")
 REGISTERED: dict[str, System] = {}
-
-Seen = tuple[list, "list[Problem]"]  # what is seen of videos, and what was wrong with the others
 
 
 class Sides(NamedTuple):

@@ -12,9 +12,8 @@ import numpy as np
 
 from vadkit.core.config import Config
 from vadkit.core.progress import Progress
-from vadkit.corpora.video import Video
+from vadkit.corpora.video import Seen, Video
 from vadkit.models.network import Network
-from vadkit.systems.base import Seen
 from vadkit.views.clips import BAGS, extract_clips
 from vadkit.views.features import extract_features, features_of
 from vadkit.views.frames import extract

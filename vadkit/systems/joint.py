@@ -1,8 +1,5 @@
 """The LSTM, the attention model and the joint model of the second paper's first experiment (section V.A).
 
-    run = runner.run(config, load_corpus(config), "joint model")
-    run.recognised()  # {seed: [Recognised, ...]}, what vadkit.evaluation.recognition takes
-
 Video-level labels alone, as for the Learner (`vadkit.systems.mil`). A video has as many segments as it is long
 (config.joint_segment_seconds), and batches are padded and masked. The loss is binary cross-entropy, as the paper
 says, of a video's score: the mean of its config.joint_top_k largest segment scores (LSTM) or of all, weighted by
@@ -14,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from vadkit.core.config import Config
 from vadkit.core.progress import Progress
@@ -23,9 +20,6 @@ from vadkit.evaluation.recognition import Recognised
 from vadkit.evaluation.scores import VideoScores
 from vadkit.systems.base import Fitted, Task
 from vadkit.systems.mil import BagSystem, Item, Segments
-
-if TYPE_CHECKING:
-    from vadkit.models.joint import Output
 
 
 @dataclass(frozen=True)
@@ -72,7 +66,7 @@ class SequenceSystem(BagSystem):
         found = [(item.video, out.classes[0].softmax(dim=0).numpy()) for item, out in pairs if out.classes is not None]
         return [Recognised(v.name, v.category, v.source, self.classes, shares) for v, shares in found]
 
-    def _outputs(self, path: Path, items: Sequence[Item]) -> list[Output]:
+    def _outputs(self, path: Path, items: Sequence[Item]) -> list:
         from vadkit.systems.bags import padded
 
         model = self.load(path)

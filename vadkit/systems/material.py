@@ -1,15 +1,10 @@
 """The first paper's two ideas for the future (section 6), for which it names no rule; the rules are our readings.
 
 A suspicious class for soft anomalies, by "a fuzzy assignment": `membership`, by the distance in time from the crime.
-
-Sampling that "also considers the different types of anomalies": a rate for each class, by config.class_rates_by:
-
-- "change": a class whose frames change more from one sample to the next is sampled more often. Change is seen in the
-  frame stream's features: a flow image is a difference itself, scaled anew in every frame;
-- "seconds": a class with fewer seconds of hard anomaly in the training videos is sampled more often.
-
-The number of samples in all stays the same. Rates are within hard anomalies only; soft frames, normal videos and all
-that is validated, tested or scored keep the common one.
+Sampling that "also considers the different types of anomalies": a rate for each class, higher (config.class_rates_by)
+where frames "change" more from one sample to the next, seen in the frame stream's features, for a flow image is a
+difference itself; or for fewer "seconds" of hard anomaly in the training videos. Rates are within hard anomalies only;
+the number of samples in all, and what is validated, tested or scored, stay the same.
 """
 
 from __future__ import annotations
@@ -23,7 +18,9 @@ import numpy as np
 from vadkit.core.config import Config
 from vadkit.core.errors import DataError
 from vadkit.core.progress import Progress
-from vadkit.views.features import backbone_of, extract_features, pooled
+from vadkit.corpora.video import Spans
+from vadkit.models.network import network_of
+from vadkit.views.features import extract_features, features_of
 from vadkit.views.frames import Samples, extract
 from vadkit.views.sampling import stride_frames
 
@@ -33,9 +30,7 @@ LEAST_NEED = 1e-3  # of a class whose frames stand still; far beyond what WITHIN
 Rates = Mapping[str, float]  # by class
 
 
-def membership(
-    index: np.ndarray, fps: float, intervals: tuple[tuple[int, int], ...] | None, seconds: float
-) -> np.ndarray:
+def membership(index: np.ndarray, fps: float, intervals: Spans | None, seconds: float) -> np.ndarray:
     """How far frames belong to the suspicious class. Shape: (n,) frame numbers -> (n,) float32 in [0, 1].
 
     Triangular (our reading): from 1 beside a hard span [start, end) evenly down to 0 at `seconds` from its nearest
@@ -118,7 +113,7 @@ def plan_rates(samples: Sequence[Samples], config: Config, progress: Progress | 
     members = {category: [one for one in samples if one.video.category == category] for category in classes}
     common = config.training_fps[0]
     if config.class_rates_by == "change":
-        extract_features(samples, {"frame": backbone_of(config)}, config, progress)
+        extract_features(samples, {"frame": network_of(config, config.backbone)}, config, progress)
     wanted = needs(members, config)
 
     def count(category: str, rate: float) -> int:
@@ -171,11 +166,11 @@ def needs(members: Mapping[str, Sequence[Samples]], config: Config) -> Rates:
 
 def _change(members: Sequence[Samples], config: Config) -> float:
     """Mean cosine distance of successive hard samples; NaN where no span has two."""
-    found = []
+    found, network = [], network_of(config, config.backbone)
     for one in members:
         rows = one.rows("train", config, hard_only=True)
         span = np.searchsorted([end for _, end in _spans(one)], one.index[rows], side="right")
-        seen = np.asarray(pooled(one, "frame", config)[rows], np.float64)
+        seen = np.asarray(features_of(one, "frame", network, config)[rows], np.float64)
         seen /= np.maximum(np.linalg.norm(seen, axis=1, keepdims=True), 1e-12)
         distance = 1 - (seen[1:] * seen[:-1]).sum(axis=1)
         found.append(distance[np.diff(span) == 0])
@@ -183,7 +178,7 @@ def _change(members: Sequence[Samples], config: Config) -> float:
     return float(changes.mean()) if len(changes) else math.nan
 
 
-def _spans(one: Samples) -> tuple[tuple[int, int], ...]:
+def _spans(one: Samples) -> Spans:
     """Hard spans of an anomalous video; all of it where its label alone is known."""
     return ((0, one.frames),) if one.video.intervals is None else one.video.intervals
 

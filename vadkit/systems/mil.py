@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -27,9 +27,6 @@ from vadkit.systems import two_stream
 from vadkit.systems.base import Fitted, Material, Sides, System, Task
 from vadkit.systems.record import read_facts, read_state
 from vadkit.views.segments import Bag
-
-if TYPE_CHECKING:
-    from torch import nn
 
 # Models on bags see what the system sees that they are compared with, but no objects.
 SAME_STREAMS = replace(next(system for system in two_stream.SYSTEMS if system.name == "2S-bag-ha"), bag=False)
@@ -85,10 +82,9 @@ class BagSystem(System):
         for side, what in zip(sides, ("training", "validation", "test"), strict=True):
             labels = [item.video.label for item in side]
             if not labels or (what != "test" and len(set(labels)) < 2):
-                got = (
-                    f"got {len(labels) - sum(labels)} and {sum(labels)}; give more videos, or raise validation_fraction"
-                )
-                raise DataError(f"multiple-instance learning needs normal and anomalous {what} videos, {got}")
+                got = f"{what} videos, got {len(labels) - sum(labels)} and {sum(labels)}"
+                remedy = "give more videos, or raise validation_fraction"
+                raise DataError(f"multiple-instance learning needs normal and anomalous {got}; {remedy}")
 
     def identity(self, config: Config, view: Item, side: str) -> list:
         return [view.identity, self.label(view.video)]
@@ -102,7 +98,7 @@ class BagSystem(System):
         """Parts of the features that are brought to one length."""
         return max(1, len(self.needs(config)))
 
-    def load(self, path: str | Path) -> nn.Module:
+    def load(self, path: str | Path) -> Any:
         """A trained model from its folder, in evaluation mode. Raises DataError where there is none."""
         from vadkit.models.joint import SequenceModel
         from vadkit.models.mil import Learner

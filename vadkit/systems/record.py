@@ -1,5 +1,4 @@
-"""Where a profile's trained models are: `outputs/<profile>/models/<system>.json`, written by notebooks, read by
-`vadkit score`.
+"""Where trained models are: `outputs/<profile>/models/<system>.json`, written by notebooks, read by `vadkit score`.
 
 Models stay in the cache. A record holds the parameters that they were trained with and paths relative to itself, so
 that project and cache can move together.
@@ -12,7 +11,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vadkit.core.config import Config, project_root
 from vadkit.core.errors import ConfigError, DataError, WeightsError
@@ -21,9 +20,6 @@ from vadkit.core.store import write_atomic
 from vadkit.models.pretrained import WEIGHTS
 from vadkit.systems.base import System, all_systems, recalled
 from vadkit.views.objects import detector_key
-
-if TYPE_CHECKING:
-    from vadkit.systems.runner import Run
 
 FOLDER = "models"
 FACTS, STATE = "system.json", "model.pt"  # of a model's folder
@@ -65,12 +61,8 @@ class TrainedModel:
     folds: int
     held_out: bool
 
-    @property
-    def name(self) -> str:
-        return self.system.name
 
-
-def save_models(*runs: Run) -> list[Path]:
+def save_models(*runs: Any) -> list[Path]:
     """Record the models of trained systems, one file a system, each replaced whole. Of a cross-validation each fold's
     test videos are recorded as well, so that a video is scored by a model that did not train on it."""
     paths = []
@@ -132,10 +124,8 @@ def find_model(run: str | Path, system: str = "2S-bag-ha", seed: int = 0, video:
         raise DataError(f"the model of {system}, seed {seed}, is gone from the cache ({path}); {remedy} --force")
     config = _config(parameters, (folder / root).resolve(), str(file))
     if then is not None and then["weights"] != detector_key(config)["weights"]:
-        now = "is not the one of the training: its content has changed"
-        raise WeightsError(
-            f"the detector {config.detector_weights} {now}; put the former file back, or {remedy} --force"
-        )
+        changed = f"{config.detector_weights} is not the one of the training: its content has changed"
+        raise WeightsError(f"the detector {changed}; put the former file back, or {remedy} --force")
     facts = read_facts(path)
     found = recalled(facts["name"], facts["system"])
     return TrainedModel(config, path, found, seed, chosen["fold"], len(models), bool(tested))

@@ -107,10 +107,8 @@ def run(config: Config, corpus: Corpus, system: System | str, progress: Progress
     return Run(config, system, tuple(seeds), material.problems)
 
 
-def score_videos(
-    run: Run, videos: Sequence[Video], progress: Progress | None = None
-) -> tuple[dict[int, list[VideoScores]], list[Problem]]:
-    """Scores by seed of videos beyond a run's test set, such as the classes it never saw (section 4.7); their problems.
+def score_videos(run: Run, videos: Sequence[Video], progress: Progress | None = None) -> tuple[dict, list[Problem]]:
+    """VideoScores by seed of videos beyond a run's test set, such as classes it never saw (section 4.7); problems.
     Raises ConfigError for a cross-validated run, which has no one model per seed, and DataError without videos."""
     if any(len(seed.folds) != 1 for seed in run.seeds):
         remedy = "a cross-validated run has one a fold; use split: official"

@@ -32,13 +32,7 @@ class Scorer:
     system: System
     networks: Mapping[str, Network]
 
-    @property
-    def streams(self) -> tuple[str, ...]:
-        return tuple(self.networks)
-
-    def confidence(
-        self, images: Mapping[str, np.ndarray], bags: np.ndarray | None = None, read: Reading = confidence
-    ) -> np.ndarray:
+    def confidence(self, images: Mapping[str, np.ndarray], bags=None, read: Reading = confidence) -> np.ndarray:
         """Confidence of the anomaly class. Shape: (n, S, S, 3) uint8 RGB, or clips (n, T, S, S, 3), for each of
         `streams`, (n, 80) -> (n,) in [0, 1].
 
@@ -76,9 +70,7 @@ def score(inputs: FrameInputs, model_path: Path, samples: Sequence[Samples]) -> 
         return [VideoScores.of(one, one.index[rows], arrays[f"arr_{n}"]) for n, (one, rows) in enumerate(pairs)]
 
 
-def confidences(
-    inputs: FrameInputs, model_path: Path, read: Reading = confidence
-) -> Callable[[Samples, np.ndarray], np.ndarray]:
+def confidences(inputs: FrameInputs, model_path: Path, read: Reading = confidence) -> Callable:
     """What gives a model's confidences: (samples, rows) -> (k,) in [0, 1], from cached features where the streams are
     as pretrained, else from images.
 
@@ -89,13 +81,12 @@ def confidences(
     if facts["finetuned"]:
         scorer = load_model(model_path, device_of(inputs.config))
 
-        def of_part(one: Samples, rows: np.ndarray) -> np.ndarray:
-            images = {stream: one.images(stream, rows) for stream in scorer.streams}
-            return scorer.confidence(images, one.bags[rows], read)
-
         def from_images(one: Samples, rows: np.ndarray) -> np.ndarray:
-            parts = np.split(rows, range(inputs.image_rows, len(rows), inputs.image_rows))
-            return np.concatenate([of_part(one, part) for part in parts])
+            found = []
+            for part in np.split(rows, range(inputs.image_rows, len(rows), inputs.image_rows)):
+                images = {stream: one.images(stream, part) for stream in scorer.networks}
+                found.append(scorer.confidence(images, one.bags[part], read))
+            return np.concatenate(found)
 
         return from_images
     head = Head(**facts["head"]).eval()

@@ -1,20 +1,8 @@
-"""oracle-I3D and ws-I3D: a two-stream I3D on tubes instead of whole frames (table 2; Landi et al. 2019, arXiv
-1901.10364).
+"""oracle-I3D and ws-I3D: a two-stream I3D on tubes, not whole frames (table 2; Landi et al. 2019, arXiv 1901.10364).
 
 oracle: trained on the annotated tubes of anomalous videos and on tubes of normal ones. ws: trained on tubes that
-oracles, trained on other videos, found in the anomalous videos of which only the label is used.
-
-Our readings, for of that paper no more than abstract and introduction could be read:
-
-- Normal videos give tubes as well, where most moves, their sides drawn from those of the annotated ones, so that
-  neither cropping itself nor the size of a crop gives the class away.
-- A test video is cut where most moves, one window of the median training side: what is annotated in it decides nothing.
-- ws is cross-fitted: training sources are cut in two halves, and the oracle of one half finds the tubes of the other.
-  Sizes of windows come from the oracle's half too. The videos are those of the training list: UCF-Crime's further
-  videos of the same classes, which Landi et al. could add, are not in the lists.
-- Found are the clips that the oracle is surest of, of every clip its best window; as large a share of a video's clips
-  as is anomalous, on average, in the videos of the oracle's half.
-- No system of table 2 is trained on soft frames. For ws they are the clips that are not among the found.
+oracles, trained on other videos, found in the anomalous videos of which only the label is used. Of that paper no more
+than abstract and introduction could be read: how tubes are cut and found is our reading, in `docs/reproduction.md`.
 """
 
 from __future__ import annotations
@@ -29,8 +17,8 @@ from vadkit.core.config import Config
 from vadkit.core.errors import ConfigError, DataError
 from vadkit.core.progress import Progress
 from vadkit.corpora.splits import train_cut
-from vadkit.corpora.video import Corpus, Problem, Video
-from vadkit.systems.base import Material, Seen, Task, find_system, plan_folds
+from vadkit.corpora.video import Corpus, Problem, Seen, Video
+from vadkit.systems.base import Material, Task, find_system, plan_folds
 from vadkit.systems.two_stream import I3DSystem
 
 if TYPE_CHECKING:

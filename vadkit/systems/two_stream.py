@@ -18,10 +18,10 @@ from vadkit.core.compute import decoded, device_of, has_bfloat16
 from vadkit.core.config import Config
 from vadkit.core.errors import ConfigError, DataError
 from vadkit.core.progress import Progress
-from vadkit.corpora.video import Corpus, Video
+from vadkit.corpora.video import Corpus, Seen, Video
 from vadkit.evaluation.scores import VideoScores
 from vadkit.models.pretrained import clip_networks
-from vadkit.systems.base import Fitted, Material, Seen, System, Task
+from vadkit.systems.base import Fitted, Material, System, Task
 
 if TYPE_CHECKING:
     from vadkit.systems.inputs import ClipInputs, FrameInputs

@@ -18,7 +18,7 @@ import numpy as np
 from vadkit.core.config import Config
 from vadkit.core.store import Store, digest
 from vadkit.core.video import Decoded, Frames, read_frames
-from vadkit.corpora.video import Problem, Video
+from vadkit.corpora.video import Seen, Video
 from vadkit.views.flow import FLOW_HEIGHT, FLOW_WIDTH, flow, gray, resized
 from vadkit.views.objects import BagCounter, detector_key
 from vadkit.views.pictures import PictureWriter, read_pictures
@@ -111,7 +111,7 @@ def plan_clips(video: Video, frames: int, fps: float, config: Config, purpose: s
 
 def extract_clips(
     videos: Sequence[Video], config: Config, size: int, streams: Sequence[str], progress=None, purpose="score", every=1
-) -> tuple[list[Clips], list[Problem]]:
+) -> Seen:
     """Clips of many videos, their frames kept in the cache, and what was wrong with them; see `view.extract_views`.
 
     size: side of the images in pixels; streams: of CLIP_STREAMS, and BAGS; progress: a `Progress`; purpose, every: as

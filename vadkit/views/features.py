@@ -6,35 +6,21 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from vadkit.core.code import code_version
 from vadkit.core.compute import device_of, each, one_thread, to_device
 from vadkit.core.config import Config
-from vadkit.core.progress import Progress
 from vadkit.core.store import Store
-
-if TYPE_CHECKING:
-    from vadkit.models.network import Network
-    from vadkit.views.view import View
+from vadkit.models.backbones import fused
+from vadkit.models.network import Network
+from vadkit.views.view import View
 
 IMAGES_AT_ONCE = 32  # more is not faster on a CPU
 CLIPS_AT_ONCE = {"c3d": 8}  # of all other networks 16, which halves their time
 WORTH_PROCESSES = 200  # images; fewer take less time than processes take to start
-
-
-def backbone_of(config: Config) -> Network:
-    """The network of both streams of two-stream systems."""
-    from vadkit.models.network import network_of
-
-    return network_of(config, config.backbone)
-
-
-def pooled(samples: View, stream: str, config: Config, flip: bool = False) -> np.ndarray:
-    """Features of samples by the two-stream systems' backbone, pooled over space (paper 3.2); see `features_of`."""
-    return features_of(samples, stream, backbone_of(config), config, flip)
 
 
 def features_of(view: View, stream: str, network: Network, config: Config, flip: bool = False) -> np.ndarray:
@@ -52,9 +38,7 @@ def features_of(view: View, stream: str, network: Network, config: Config, flip:
     return np.load(folder / "features.npy", mmap_mode="r")
 
 
-def extract_features(
-    views: Sequence[View], networks: Mapping[str, Network], config: Config, progress: Progress | None = None
-) -> None:
+def extract_features(views: Sequence[View], networks: Mapping[str, Network], config: Config, progress=None) -> None:
     """Fill the cache with the features of many videos, by the network of each stream; progress over both.
 
     In config.workers processes of one thread each, which waste less than threads that wait; on a GPU, in threads of
@@ -93,8 +77,6 @@ def _key(view: View, stream: str, network: Network, config: Config, flip: bool) 
 
 
 def _build(view: View, stream: str, network: Network, config: Config, flip: bool, folder: Path) -> None:
-    import torch
-
     device = device_of(config)
     size = IMAGES_AT_ONCE if network.width is None else CLIPS_AT_ONCE.get(network.name, 16)
     module = _module(network, device)
@@ -116,6 +98,4 @@ def _build(view: View, stream: str, network: Network, config: Config, flip: bool
 @lru_cache(maxsize=2)
 def _module(network: Network, device: str):
     """The network, built once; its digest tells a file that has changed since from the one that was loaded."""
-    from vadkit.models.backbones import fused
-
     return fused(network.build(device)) if network.width is None else network.build(device)

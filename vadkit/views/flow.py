@@ -58,9 +58,7 @@ def flow(previous_gray: np.ndarray, gray: np.ndarray, method: str = "farneback")
     raise ValueError(f"flow method must be 'farneback' or 'dis', got '{method}'")
 
 
-def flow_image(
-    flow: np.ndarray, scale: str = "minmax", full_scale: float = 0.05, size: int | None = None
-) -> np.ndarray:
+def flow_image(flow: np.ndarray, scale="minmax", full_scale=0.05, size: int | None = None) -> np.ndarray:
     """A flow as a colour image: hue is direction, brightness is speed, saturation is full.
 
     Shape: (H, W, 2) float32 -> (H, W, 3) uint8 RGB, or (size, size, 3) resized. Hue is the angle in degrees / 2: motion

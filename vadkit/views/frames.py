@@ -12,9 +12,8 @@ import numpy as np
 
 from vadkit.core.config import Config
 from vadkit.core.errors import DataError
-from vadkit.core.progress import Progress
 from vadkit.core.video import read_frames
-from vadkit.corpora.video import Problem, Video
+from vadkit.corpora.video import Seen, Video
 from vadkit.views.flow import STREAMS, Streams, stream_names
 from vadkit.views.objects import COCO_CLASSES, BagCounter, detector_key
 from vadkit.views.pictures import PictureWriter, read_pictures
@@ -50,9 +49,7 @@ class Samples(View):
         return (self.index, self.flow_from), plan(self.video, self.frames, self.fps, config, purpose)
 
 
-def extract(
-    videos: Sequence[Video], config: Config, progress: Progress | None = None, purpose: str | None = None
-) -> tuple[list[Samples], list[Problem]]:
+def extract(videos: Sequence[Video], config: Config, progress=None, purpose: str | None = None) -> Seen:
     """Samples of many videos, and what was wrong with them; see `view.extract_views`.
 
     purpose: "train", "score" or "both"; None takes what a video's split needs: "train" for training videos, "both" for

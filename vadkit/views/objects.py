@@ -69,9 +69,8 @@ class Detector:
         return [result.boxes.data.cpu().numpy() for group in groups for result in self._predict(group)]
 
     def _predict(self, frames: list[np.ndarray]) -> list:
-        return self._model.predict(
-            frames, imgsz=self.input_size, conf=self.confidence, device=self._device, verbose=False, save=False
-        )
+        options = {"imgsz": self.input_size, "conf": self.confidence, "device": self._device}
+        return self._model.predict(frames, verbose=False, save=False, **options)
 
 
 class BagCounter:
@@ -128,9 +127,8 @@ def _fetch(config: Config) -> Path:
     except Exception as error:  # ultralytics raises many types for a failed download
         why = f"{type(error).__name__}: {error}"
     if why:
-        raise WeightsError(
-            f"{path.name} could not be fetched ({why}); download it from {RELEASES} and put it at {path}"
-        )
+        remedy = f"download it from {RELEASES} and put it at {path}"
+        raise WeightsError(f"{path.name} could not be fetched ({why}); {remedy}")
     return path
 
 

@@ -20,7 +20,7 @@ from vadkit.core.progress import Progress
 from vadkit.core.store import file_digest
 from vadkit.core.video import Decoded, inspect
 from vadkit.corpora import vatic
-from vadkit.corpora.video import NORMAL, Problem, Video
+from vadkit.corpora.video import NORMAL, Seen, Video
 from vadkit.views.clips import CLIP_STREAMS, WholeFrames, filled, kept_frames, motion_since, plan_clips
 from vadkit.views.flow import gray
 from vadkit.views.pictures import PictureWriter, read_pictures
@@ -89,9 +89,7 @@ class Tubes(View):
         return strips.reshape(-1, side, self.clip_frames, side, 3).transpose(0, 2, 1, 3, 4)[where]
 
 
-def extract_tubes(
-    cuts: Sequence[Cut], config: Config, size: int, progress: Progress | None = None
-) -> tuple[list[Tubes], list[Problem]]:
+def extract_tubes(cuts: Sequence[Cut], config: Config, size: int, progress: Progress | None = None) -> Seen:
     """Tubes of many videos, and what was wrong with them; see `view.extract_views`. size: of the crops, in pixels."""
 
     def entries_of(n: int) -> list:

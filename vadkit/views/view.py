@@ -18,7 +18,7 @@ from vadkit.core.errors import DataError
 from vadkit.core.store import Store, file_digest
 from vadkit.core.video import Decoded
 from vadkit.corpora.vatic import clip_intervals
-from vadkit.corpora.video import Problem, Video
+from vadkit.corpora.video import Problem, Seen, Video
 
 Pairs = tuple[np.ndarray, np.ndarray]  # (n,) each
 
@@ -82,9 +82,7 @@ class View(ABC):
         raise NotImplementedError  # tubes have `rows` of their own
 
 
-def extract_views(
-    kind: str, videos: Sequence[Video], entries_of: Callable, view_of: Callable, config: Config, progress=None
-) -> tuple[list, list[Problem]]:
+def extract_views(kind: str, videos: Sequence[Video], entries_of, view_of, config: Config, progress=None) -> Seen:
     """Views of many videos, of cache entries that are made in config.workers processes where they are missing.
 
     kind: of the entries; entries_of(n): those that the n-th video's view is made of, each a key and what fills its

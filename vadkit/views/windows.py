@@ -23,7 +23,7 @@ SPEED_LIMIT = 6.0  # pixels a clip frame, about a walk in the foreground: a car 
 SMALLEST = 16  # side of a window, at least
 
 
-def window_around(box: tuple[float, float, float, float], scale: float) -> Crop:
+def window_around(box: tuple[float, ...], scale: float) -> Crop:
     """The square around a box in 320x240, scale times its longer side, moved and cut to lie in the frame. Holds the
     whole box. Where the side passes the frame's height the window is that high, and not square (our reading)."""
     left, top, right, bottom = floor(box[0]), floor(box[1]), ceil(box[2]), ceil(box[3])
@@ -65,9 +65,7 @@ def side_of(window: Sequence[int]) -> int:
     return int(max(window[2] - window[0], window[3] - window[1]))
 
 
-def box_of(
-    boxes: dict[int, list[Box]], first: int, last: int, size: tuple[int, int], where: str
-) -> tuple[float, float, float, float]:
+def box_of(boxes: dict[int, list[Box]], first: int, last: int, size: tuple[int, int], where: str) -> tuple[float, ...]:
     """The union of the boxes seen in frames first to last, in pixels of 320x240. size: (width, height) of the annotated
     video. Raises DataError where no box is seen inside the picture."""
     seen = [box for number in range(first, last + 1) for box in boxes.get(number, ())]

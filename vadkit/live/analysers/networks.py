@@ -82,6 +82,6 @@ def analyser_of(trained: TrainedModel, config: Config, fps: float, endless: bool
     loaded = scorer.load_model(trained.path, device_of(config))
     if not loaded.system.whole_frames:
         sees = "sees windows as large as its training tubes, cut for the corpus's own videos"
-        raise ConfigError(f"{trained.name} {sees}; score other videos with full-I3D")
+        raise ConfigError(f"{trained.system.name} {sees}; score other videos with full-I3D")
     finetuned = read_facts(trained.path)["finetuned"]
     return NetworkAnalyser(config, loaded, fps, finetuned, Detector(config) if loaded.system.bag else None)

@@ -223,7 +223,7 @@ def analyser_of(trained: TrainedModel, config: Config, fps: float, endless: bool
     model = (LearnerModel if isinstance(trained.system, LearnerSystem) else SequenceModel)(config, trained, fps)
     if not model.networks:
         remedy = "a video can be scored where the features are our own (mil_features)"
-        raise DataError(f"{trained.name} was trained on features that others publish; {remedy}")
+        raise DataError(f"{trained.system.name} was trained on features that others publish; {remedy}")
     return (StreamAnalyser if endless else FileAnalyser)(config, model, fps)
 
 
