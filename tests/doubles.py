@@ -108,7 +108,7 @@ def fake_world(monkeypatch: pytest.MonkeyPatch, signal: float = 2.0) -> dict:
     def extract_clips(videos, config, size, streams, progress=None, purpose=None, every=1):
         return extract(videos, config)
 
-    def pooled(samples, stream, config):
+    def features_of(samples, stream, network, config):
         return samples.features(stream)
 
     train = trainer.train
@@ -120,9 +120,9 @@ def fake_world(monkeypatch: pytest.MonkeyPatch, signal: float = 2.0) -> dict:
     monkeypatch.setattr(inputs, "extract", extract)
     monkeypatch.setattr(inputs, "extract_features", lambda *args: None)
     monkeypatch.setattr(inputs, "extract_clips", extract_clips)
-    monkeypatch.setattr(inputs, "features_of", lambda samples, stream, network, config: samples.features(stream))
+    monkeypatch.setattr(inputs, "features_of", features_of)
     monkeypatch.setattr(material, "extract", extract)
-    monkeypatch.setattr(material, "pooled", pooled)
+    monkeypatch.setattr(material, "features_of", features_of)
     monkeypatch.setattr(material, "extract_features", lambda *args: None)
     monkeypatch.setattr(material, "rated", lambda one, rate: one)
     monkeypatch.setattr(trainer, "train", count)

@@ -88,12 +88,12 @@ def made(name: str, category: str, spans, frames: int = 300, fps: float = 30.0) 
 def turning(monkeypatch):
     """Features that turn by a class's own angle from one row to the next."""
 
-    def pooled(one: Samples, stream: str, config: Config) -> np.ndarray:
+    def features_of(one: Samples, stream: str, *_) -> np.ndarray:
         assert stream == "frame"
         angle = {"Arson": 0.1, "Fighting": 0.2, "Normal": 0.0}.get(one.video.category, 1.0) * np.arange(len(one.index))
         return np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
-    monkeypatch.setattr(rates, "pooled", pooled)
+    monkeypatch.setattr(rates, "features_of", features_of)
     monkeypatch.setattr(rates, "extract_features", lambda *args: None)
 
 
@@ -133,10 +133,8 @@ def test_a_step_from_one_span_to_the_next_is_no_change(monkeypatch):
     monkeypatch.setattr(rates, "extract_features", lambda *args: None)
     monkeypatch.setattr(
         rates,
-        "pooled",
-        lambda one, stream, config: np.eye(2)[
-            ((one.index > 80) ^ (one.video.name == "a1") * one.index).astype(int) % 2
-        ],
+        "features_of",
+        lambda one, *_: np.eye(2)[((one.index > 80) ^ (one.video.name == "a1") * one.index).astype(int) % 2],
     )
     found = {one.category: one.need for one in plan_rates(VIDEOS[:3], Config())}
     assert found["Fighting"] == rates.LEAST_NEED < found["Arson"]

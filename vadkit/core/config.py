@@ -207,7 +207,7 @@ class Config(BaseModel):
             "validation 'test_parity' cuts an official test list; use validation: train_cut": parity and folds,
             "evaluate_scores and evaluate_annotations belong together; give both, or neither": one_of_two,
             "frame_stream: false leaves two-stream systems one stream; set speed_stream: true": no_stream,
-            "validation 'test_parity' cuts the test list for early stopping, which is off; use train_cut": idle,
+            "validation 'test_parity' is for early stopping, which is off; use validation: train_cut": idle,
             "feature_scale 'standard' fixes the features' scale before phase two would change them; set "
             "finetune_epochs: 0": self.feature_scale == "standard" and self.finetune_epochs,
             "head_epochs and finetune_epochs are both 0; nothing would be trained": no_epochs,

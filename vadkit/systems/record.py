@@ -122,7 +122,10 @@ def find_model(run: str | Path, system: str = "2S-bag-ha", seed: int = 0, video:
     path = (folder / chosen["path"]).resolve()
     if not (path / FACTS).is_file():
         raise DataError(f"the model of {system}, seed {seed}, is gone from the cache ({path}); {remedy} --force")
-    config = _config(parameters, (folder / root).resolve(), str(file))
+    for name in {*PATHS} & {*parameters}:
+        if name == "cache_root" or (folder / root / parameters[name]).is_file():
+            parameters[name] = str((folder / root).resolve() / Path(parameters[name]).expanduser())
+    config = make_config(parameters, where=str(file))
     if then is not None and then["weights"] != detector_key(config)["weights"]:
         changed = f"{config.detector_weights} is not the one of the training: its content has changed"
         raise WeightsError(f"the detector {changed}; put the former file back, or {remedy} --force")
@@ -135,11 +138,3 @@ def _tests(names: list[str], video: str) -> bool:
     """Whether a video is among the names: a file's, perhaps after some of its folders'."""
     whole = "/" + Path(video).expanduser().resolve().with_suffix("").as_posix().lstrip("/")
     return any(whole.endswith("/" + name.lstrip("/")) for name in names)
-
-
-def _config(parameters: dict, root: Path, where: str) -> Config:
-    """The training's parameters, with what is a path from its project's root made absolute."""
-    for name in {*PATHS} & {*parameters}:
-        if name == "cache_root" or (root / parameters[name]).is_file():
-            parameters[name] = str(root / Path(parameters[name]).expanduser())
-    return make_config(parameters, where=where)
