@@ -44,15 +44,19 @@ def grouped_folds(videos: Sequence[Video], folds: int, seed: int, validation_fra
     if not 0.0 < validation_fraction < 1.0:
         expected = "must lie between 0 and 1 to leave videos on both sides"
         raise DataError(f"validation_fraction {expected}, got {validation_fraction}")
-    _check_sources(videos, folds)
-    reason = ""
+    sources = {label: len({v.source for v in videos if v.label == label}) for label in LABELS}
+    needed = max(folds, 3)  # one a fold; and test, validation and training each take one
+    for label, count in sources.items():
+        if count < needed:
+            expected = f"need at least {needed} sources with {LABELS[label]} videos, got {count}"
+            raise DataError(f"{folds} folds by source {expected}; use fewer folds, or give more sources")
     for attempt in range(ATTEMPTS):
         state = int(np.random.default_rng([seed, attempt]).integers(2**31))
         dealt = [(*train_cut(rest, validation_fraction, seed), test) for rest, test in _deal(videos, folds, state)]
         reason = _one_class_side(dealt)
         if not reason:
             return dealt
-    counts = ", ".join(f"{n} sources with {LABELS[label]} videos" for label, n in _sources_of(videos).items())
+    counts = ", ".join(f"{n} sources with {LABELS[label]} videos" for label, n in sources.items())
     what = f"no {folds} folds by source with both classes on every side in {ATTEMPTS} shuffles"
     raise DataError(f"{what}: {reason}; there are {counts}; use fewer folds, or give more sources")
 
@@ -97,21 +101,9 @@ def _deal(videos: Sequence[Video], folds: int, state: int) -> list[tuple[tuple[V
 
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=state)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # few members in a class: _check_sources says it better
+        warnings.simplefilter("ignore", UserWarning)  # few members in a class: `grouped_folds` says it better
         pairs = list(splitter.split(np.zeros(len(videos)), [v.label for v in videos], [v.source for v in videos]))
     return [(tuple(videos[i] for i in rest), tuple(videos[i] for i in test)) for rest, test in pairs]
-
-
-def _sources_of(videos: Sequence[Video]) -> dict[int, int]:
-    return {label: len({v.source for v in videos if v.label == label}) for label in LABELS}
-
-
-def _check_sources(videos: Sequence[Video], folds: int) -> None:
-    needed = max(folds, 3)  # one a fold; and test, validation and training each take one
-    for label, count in _sources_of(videos).items():
-        if count < needed:
-            expected = f"need at least {needed} sources with {LABELS[label]} videos, got {count}"
-            raise DataError(f"{folds} folds by source {expected}; use fewer folds, or give more sources")
 
 
 def _one_class_side(folds: list[Sides]) -> str:

@@ -87,19 +87,18 @@ def head_options(config: Config, system: TwoStreamSystem) -> dict[str, Any]:
     return {"use_bag": system.bag, **options, **clips}
 
 
-def train(
-    config: Config, system: TwoStreamSystem, training: Examples, validation: Examples | None, seed: int, **options: Any
-) -> Fitted:
+def train(config: Config, system: TwoStreamSystem, training: Examples, validation, seed: int, **options) -> Fitted:
     """Train one system with one seed; resumes from `checkpoint_dir` where that holds an unfinished run.
 
-    options: device, progress; backbones, which builds the pretrained streams, for phase two alone; checkpoint_dir,
-    where a checkpoint is written after an epoch that ends checkpoint_seconds (10) or more after the last one; the
-    caller deletes it once the result is kept (`runner.forget`). Class weights: the mean over the batch of weight *
-    loss; mining ranks by that weighted loss; early stopping watches the unweighted validation loss, and phase two
-    starts from phase one's best (our readings, the paper names none of them). With a suspicious class all three take
-    the cross-entropy of the fuzzy targets, where the hard anomaly alone has the anomaly's weight. -> the state of the
-    head after phase one, of the whole TwoStream after phase two. Raises DataError where a class is missing from the
-    training set, or the validation set that early stopping needs; VadkitError where the loss is no longer finite.
+    validation: Examples, or None. options: device, progress; backbones, which builds the pretrained streams, for phase
+    two alone; checkpoint_dir, where a checkpoint is written after an epoch that ends checkpoint_seconds (10) or more
+    after the last one; the caller deletes it once the result is kept (`runner.forget`). Class weights: the mean over
+    the batch of weight * loss; mining ranks by that weighted loss; early stopping watches the unweighted validation
+    loss, and phase two starts from phase one's best (our readings, the paper names none of them). With a suspicious
+    class all three take the cross-entropy of the fuzzy targets, where the hard anomaly alone has the anomaly's weight.
+    -> the state of the head after phase one, of the whole TwoStream after phase two. Raises DataError where a class is
+    missing from the training set, or the validation set that early stopping needs; VadkitError where the loss is no
+    longer finite.
     """
     anomalous = int((training.labels == 1).sum())
     if anomalous in (0, len(training)):

@@ -37,7 +37,16 @@ class Detector:
         session = _onnx_session(self.path, threads) if self.path.suffix == ".onnx" else None
         self._model = _load(self.path, config.cache_dir)
         names, task = (self._model.names, self._model.task) if session is None else _said(session, self.path)
-        _check_classes(names, task, self.path)
+        if task != "detect":
+            raise WeightsError(
+                f"{self.path} is a model for '{task}'; a bag of objects needs a detector (task 'detect')"
+            )
+        given = tuple(names[n] for n in range(len(names)))
+        if given != COCO_CLASSES:
+            pairs = enumerate(zip(given, COCO_CLASSES, strict=False))
+            others = (f"class {n} is '{one}', expected '{coco}'" for n, (one, coco) in pairs if one != coco)
+            expected = f"expected COCO's 80 in their order ({next(others, 'the rest is missing')})"
+            raise WeightsError(f"{self.path} detects {len(given)} classes, {expected}; give a detector trained on COCO")
         shape = session.get_inputs()[0].shape if session else ()
         static = bool(shape) and all(isinstance(side, int) for side in shape)  # takes one image of its own size
         self.batched, self.input_size = not static, tuple(shape[2:]) if static else config.detector_size
@@ -183,14 +192,3 @@ def _load(path: Path, cache_dir: Path):
     except Exception as error:  # ultralytics raises many types for files that are no model
         why = f"{type(error).__name__}: {str(error).splitlines()[0]}"
         raise WeightsError(f"{path} is not a YOLO model that ultralytics loads ({why})") from None
-
-
-def _check_classes(names: dict[int, str] | list[str], task: str, path: Path) -> None:
-    if task != "detect":
-        raise WeightsError(f"{path} is a model for '{task}'; a bag of objects needs a detector (task 'detect')")
-    given = tuple(names[n] for n in range(len(names)))
-    if given != COCO_CLASSES:
-        pairs = enumerate(zip(given, COCO_CLASSES, strict=False))
-        others = (f"class {n} is '{one}', expected '{coco}'" for n, (one, coco) in pairs if one != coco)
-        expected = f"expected COCO's 80 in their order ({next(others, 'the rest is missing')})"
-        raise WeightsError(f"{path} detects {len(given)} classes, {expected}; give a detector trained on COCO")
