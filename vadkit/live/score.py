@@ -127,9 +127,8 @@ def score(
                 for _ in session.shots(write):
                     pass
             else:
-                write_h264(
-                    overlay, _film(session, write, f"{trained.system.name} seed {trained.seed}"), source.probe.fps
-                )
+                film = _film(session, write, f"{trained.system.name} seed {trained.seed}")
+                write_h264(overlay, film, source.probe.fps)
         if live:
             return session.verdict(source.notes)
         if session.broken or session.was_stopped:

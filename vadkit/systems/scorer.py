@@ -34,7 +34,7 @@ class Scorer:
 
     def confidence(self, images: Mapping[str, np.ndarray], bags=None, read: Reading = confidence) -> np.ndarray:
         """Confidence of the anomaly class. Shape: (n, S, S, 3) uint8 RGB, or clips (n, T, S, S, 3), for each of
-        `streams`, (n, 80) -> (n,) in [0, 1].
+        `networks`, (n, 80) -> (n,) in [0, 1].
 
         read: what is made of the logits, where it is something else. Raises KeyError for a stream without images.
         """

@@ -38,9 +38,8 @@ class Detector:
         self._model = _load(self.path, config.cache_dir)
         names, task = (self._model.names, self._model.task) if session is None else _said(session, self.path)
         if task != "detect":
-            raise WeightsError(
-                f"{self.path} is a model for '{task}'; a bag of objects needs a detector (task 'detect')"
-            )
+            needed = "a bag of objects needs a detector (task 'detect')"
+            raise WeightsError(f"{self.path} is a model for '{task}'; {needed}")
         given = tuple(names[n] for n in range(len(names)))
         if given != COCO_CLASSES:
             pairs = enumerate(zip(given, COCO_CLASSES, strict=False))
