@@ -467,7 +467,7 @@ def test_of_clips_the_frame_is_the_one_that_the_clip_ends_with(trained, monkeypa
         return {"rgb": np.zeros((len(images["rgb"]), 4, 4), np.float32)}, np.zeros(len(images["rgb"]))
 
     monkeypatch.setattr(gradcam, "heat_maps", maps)
-    found = explain_video(config, SimpleNamespace(streams=("rgb",), system=find_system("full-I3D")), clips)
+    found = explain_video(config, SimpleNamespace(networks=("rgb",), system=find_system("full-I3D")), clips)
     assert not problems and [one.frame for one in found] == frames and all(len(one.boxes) == 1 for one in found)
     decoded = dict(read_frames(clips.video.path, frames.__contains__))
     for one, clip in zip(found, asked, strict=True):
