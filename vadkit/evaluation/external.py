@@ -47,7 +47,7 @@ class Finding:
 
     @property
     def problem(self) -> Problem:
-        """The same for `report.save_problems`."""
+        """The same for `report.rows.save_problems`."""
         rule = f"; rule '{self.rule}'" if self.rule else ""
         return Problem(self.where, f"{self.video}: {self.what}{rule}", not self.rule)
 
