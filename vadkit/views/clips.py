@@ -23,7 +23,7 @@ from vadkit.views.flow import FLOW_HEIGHT, FLOW_WIDTH, flow, gray, resized
 from vadkit.views.objects import BagCounter, detector_key
 from vadkit.views.pictures import PictureWriter, read_pictures
 from vadkit.views.sampling import PURPOSES, columns, spans_of, stride_frames
-from vadkit.views.view import Pairs, View, extract_views, made_of, write_facts
+from vadkit.views.view import Pairs, PlannedView, extract_views, made_of, write_facts
 
 CLIP_STREAMS = ("rgb", "flow")
 BAGS = "bags"  # kept beside them where asked for: the objects of every kept frame
@@ -32,7 +32,7 @@ ZERO = 128  # the value of no displacement in a stored flow
 
 
 @dataclass(frozen=True, eq=False)
-class Clips(View):
+class Clips(PlannedView):
     """The clips of one video.
 
     index and ends: (n,) each, the frame number that a clip is a sample of and the position of its last frame, see

@@ -18,11 +18,11 @@ from vadkit.views.flow import STREAMS, Streams, stream_names
 from vadkit.views.objects import COCO_CLASSES, BagCounter, detector_key
 from vadkit.views.pictures import PictureWriter, read_pictures
 from vadkit.views.sampling import PURPOSES, Walk, plan
-from vadkit.views.view import Pairs, View, extract_views, made_of, write_facts
+from vadkit.views.view import Pairs, PlannedView, extract_views, made_of, write_facts
 
 
 @dataclass(frozen=True, eq=False)
-class Samples(View):
+class Samples(PlannedView):
     """The samples of one video: frames, flow images ("flow") and, with speed_stream, speeds in the motion window.
 
     flow_from: (n,) the earlier frame of each flow, the frame itself where there is none (its flow image is black); with

@@ -55,6 +55,18 @@ class View(ABC):
             raise IndexError(f"row {wrong[0]} of {self.video.name}, which has {len(self)}")
         return self._read(stream, rows)
 
+    @abstractmethod
+    def rows(self, purpose: str, config: Config, hard_only: bool = False) -> np.ndarray:
+        """Row numbers for training or for scoring. Shape: (k,) int64, rising."""
+
+    @abstractmethod
+    def _read(self, stream: str, rows: np.ndarray) -> np.ndarray:
+        """`images`, of rows that are there."""
+
+
+class PlannedView(View):
+    """A view whose rows are a plan's: of which frames, at which rates."""
+
     def rows(self, purpose: str, config: Config, hard_only: bool = False) -> np.ndarray:
         """Row numbers for training or for scoring. Shape: (k,) int64, rising.
 
@@ -74,12 +86,8 @@ class View(ABC):
         return rows[self.labels[rows] == 1] if purpose == "train" and hard_only and self.video.label else rows
 
     @abstractmethod
-    def _read(self, stream: str, rows: np.ndarray) -> np.ndarray:
-        """`images`, of rows that are there."""
-
     def _planned(self, purpose: str, config: Config) -> tuple[Pairs, Pairs]:
         """What tells rows apart, two numbers each: of the rows that are here, and of those that are wanted."""
-        raise NotImplementedError  # tubes have `rows` of their own
 
 
 def extract_views(kind: str, videos: Sequence[Video], entries_of, view_of, config: Config, progress=None) -> Seen:
