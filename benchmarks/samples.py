@@ -27,8 +27,9 @@ from vadkit.models.detector import WORLD_WEIGHTS
 from vadkit.models.network import network_of
 from vadkit.views.features import extract_features
 from vadkit.views.flow import flow, flow_image, frame_image, gray
-from vadkit.views.frames import PNG, extract
+from vadkit.views.frames import extract
 from vadkit.views.objects import Detector
+from vadkit.views.pictures import PNG
 from vadkit.views.sampling import stride_frames
 
 

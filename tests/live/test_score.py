@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -23,7 +24,7 @@ from vadkit.corpora.video import Video
 from vadkit.evaluation import sas
 from vadkit.live.analysers import make_analyser
 from vadkit.live.analysers.rows import Grid
-from vadkit.live.score import Shot, describe, score
+from vadkit.live.score import Shot, _Session, describe, score
 from vadkit.systems import runner
 from vadkit.systems.record import find_model, save_models
 from vadkit.views.sampling import Walk, plan
@@ -287,6 +288,13 @@ def test_the_command(trained, tmp_path, capsys):
         capsys, "score", str(root / "v6.mp4"), "--run", folder, "--system", "2S-no-bag", "-p", "flow_metod", "dis"
     )
     assert code == 2 and "did you mean 'flow_method'" in err
+
+
+def test_a_stream_without_a_frame_is_named_by_its_address():
+    where, analyser = "rtsp://host/live/1", SimpleNamespace(seconds={}, reading=None)
+    session = _Session(analyser, iter(()), where, lambda: False, None)
+    with pytest.raises(DataError, match="^rtsp://host/live/1: no frame came"):
+        list(session.shots(print))
 
 
 def test_no_camera_is_said_plainly(trained):

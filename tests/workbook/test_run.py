@@ -4,6 +4,7 @@ import ast
 import fcntl
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -15,6 +16,7 @@ from toys import REPOSITORY, toy_notebook, toy_project, vadkit, vadkit_process, 
 from vadkit.core.config import Config
 from vadkit.core.errors import AnnotationError, ConfigError, RunError, VadkitError
 from vadkit.core.parameters import load_params, parameters_cell
+from vadkit.core.store import whole_file
 from vadkit.workbook import kernels, notebooks, receipts, run
 
 
@@ -389,6 +391,19 @@ def test_a_lock_file_left_by_anyone_is_no_lock(project):
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(RunError, match="in use by another run"), kernels.run_lock(out):
             raise AssertionError("two runs at once")
+
+
+def test_a_run_whose_folder_is_gone_still_ends_as_it_ended(tmp_path):
+    with pytest.raises(KeyboardInterrupt), kernels.run_lock(tmp_path / "toy"):
+        shutil.rmtree(tmp_path / "toy")
+        raise KeyboardInterrupt
+
+
+def test_only_what_a_dead_process_left_is_swept(tmp_path):
+    with whole_file(tmp_path / "cam.csv") as scratch:
+        assert scratch in tmp_path.rglob(".*-????????") and not run._is_left(scratch)
+        assert run._is_left(scratch.with_name(".cam.csv-2147483647-0badcafe"))
+        scratch.touch()
 
 
 def test_clock():

@@ -121,7 +121,7 @@ def score(
         analyser = make_analyser(trained, config, source.probe.fps, endless=live)
         if not live:
             analyser.look_ahead(Path(video), stopped, progress)
-        session = _Session(analyser, source, Path(str(video)).name, stopped, progress)
+        session = _Session(analyser, source, str(video), stopped, progress)
         with _table(table) as write:
             if overlay is None:
                 for _ in session.shots(write):
@@ -164,7 +164,7 @@ class _Session:
 
     analyser: Analyser
     source: Frames | Camera
-    name: str
+    where: str
     stopped: Callable[[], bool]
     progress: Progress | None
     frames: int = 0
@@ -192,13 +192,13 @@ class _Session:
                 self.reading = reading
                 write(reading)
                 if self.progress is not None:
-                    self.progress(number, max(self.source.probe.frames, number + 1), self.name)
+                    self.progress(number, max(self.source.probe.frames, number + 1), Path(self.where).name)
             self.recent.append((number, time.perf_counter() - started + self.analyser.ahead_seconds))
             self.count_to(number + 1)
             speed = (1 + number - self.recent[0][0]) / max(sum(spent for _, spent in self.recent), 1e-9)
             yield Shot(number, number / self.analyser.fps, image, self.reading, self.in_alarm / self.frames, speed)
         if self.reading is None:
-            raise DataError(self.broken or f"{self.name}: no frame came")
+            raise DataError(self.broken or f"{self.where}: no frame came")
         self.was_stopped = was_stopped
 
     def verdict(self, notes: tuple[str, ...] = ()) -> Verdict:

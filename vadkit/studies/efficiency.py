@@ -27,6 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from vadkit.core.compute import one_thread
 from vadkit.core.config import SAMPLING_PRESETS, Config
 from vadkit.core.errors import VadkitError
+from vadkit.core.parameters import make_config
 from vadkit.core.progress import Progress
 from vadkit.models.backbones import fused
 from vadkit.models.network import as_tensors
@@ -127,7 +128,7 @@ def cost_of(config: Config, system: TwoStreamSystem) -> dict[str, float]:
 def cost_or_reason(config: Config, system: TwoStreamSystem) -> dict:
     """`cost_of`; the `reason` alone where the network cannot be built or does not fit into memory."""
     try:
-        return cost_of(config, system)
+        return cost_of(make_config(config.model_dump()), system)  # which imports the plugins into this process
     except (VadkitError, RuntimeError, MemoryError) as error:
         return {"reason": str(error)}
 

@@ -127,8 +127,8 @@ def _video_networks(config: Config, notebooks: Sequence[Notebook]) -> Iterator[F
         for network in system.needs(config).values() if numbers else ():
             if network in users:
                 users[network] |= numbers
-            elif network not in pretrained.NETWORKS:
-                remedy = f"give one of {', '.join(pretrained.NETWORKS)}, or add yours to pretrained.NETWORKS"
+            elif network not in (built := [name for name, row in pretrained.NETWORKS.items() if row.build]):
+                remedy = f"give one of {', '.join(built)}, or add yours to pretrained.NETWORKS"
                 yield Finding(f"{system.name}: there is no network '{network}'; {remedy}", problem=True)
     for network, numbers in users.items():
         if numbers:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from vadkit.core.errors import RunError
 
@@ -183,12 +183,12 @@ def run_lock(output_dir: Path) -> Iterator[None]:
             raise RunError(f"{output_dir} is in use by another run, process {pid}; {remedy}") from None
         end_processes(_read_lock(path).get("token", ""))
         os.environ[TOKEN] = secrets.token_hex(8)
-        path.write_text(json.dumps({"pid": os.getpid(), "token": os.environ[TOKEN]}))
+        _write_lock(file, json.dumps({"pid": os.getpid(), "token": os.environ[TOKEN]}))
         try:
             yield
         finally:
             del os.environ[TOKEN]
-            path.write_text("")
+            _write_lock(file, "")
 
 
 def end_processes(token: str) -> None:
@@ -206,6 +206,13 @@ def end_processes(token: str) -> None:
         except (psutil.Error, OSError):  # another user's, or gone meanwhile
             continue
     psutil.wait_procs(ours, timeout=10)
+
+
+def _write_lock(file: TextIO, text: str) -> None:
+    """Into the file that is held, whatever became of its name."""
+    file.truncate(0)
+    file.write(text)
+    file.flush()
 
 
 def _read_lock(path: Path) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from vadkit.core.config import Config, project_root
 from vadkit.core.errors import RunError, VadkitError
 from vadkit.core.parameters import load_params
@@ -65,10 +67,16 @@ def open_profile(params: str | Path, overrides: dict[str, Any] | None = None) ->
     raise RunError(f"no folder with params/ and notebooks/ {where}; run vadkit inside the project")
 
 
+def _is_left(scratch: Path) -> bool:
+    """Whether a file of `store.whole_file` was left by a dead process; a living one may be scoring a camera into it."""
+    pid = scratch.name.rsplit("-", 2)[-2]
+    return pid.isdigit() and not psutil.pid_exists(int(pid))
+
+
 def _run_selected(config: Config, every: list[Notebook], selected: list[Notebook], force: bool, say: Say) -> int:
     out, values, began, ran = config.output_dir, config.model_dump(), time.monotonic(), 0
     (out / "notebooks").mkdir(parents=True, exist_ok=True)
-    for left in (*out.glob("notebooks/.*.partial.*"), *out.rglob(".*-????????")):  # of a killed run, as `write_atomic`
+    for left in (*out.glob("notebooks/.*.partial.*"), *filter(_is_left, out.rglob(".*-????????"))):  # of a killed run
         left.unlink()
     context = receipts.context_digest(config)
     width = max(len(n.name) for n in selected)
