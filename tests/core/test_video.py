@@ -132,6 +132,10 @@ def test_an_mp4_whose_index_was_cut_off_is_called_broken_off(tmp_path):
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     with pytest.raises(DataError, match=r"cut\.mp4.*broke off.*moov"):
         read_frames(cut)
+    # a length that nobody filled in: no place in a file is that far
+    cut.write_bytes(b"\0\0\0\x18ftypisom" + bytes(12) + b"\0\0\0\1mdat" + b"\xff" * 200)
+    with pytest.raises(DataError, match=r"cut\.mp4.*broke off.*moov"):
+        read_frames(cut)
 
 
 @pytest.mark.parametrize(("name", "options"), [("fast.mp4", {"movflags": "faststart"}), ("cut.mkv", None)])

@@ -17,7 +17,7 @@ from torch import nn
 from vadkit.core.compute import device_of, has_bfloat16
 from vadkit.core.config import Config
 from vadkit.core.errors import DataError, VadkitError
-from vadkit.models.two_stream import TwoStream, confidence, sample_losses
+from vadkit.models.two_stream import Head, TwoStream, confidence, sample_losses
 from vadkit.systems import runner
 from vadkit.systems import trainer as module
 from vadkit.systems.base import derived_seed, find_system
@@ -268,12 +268,16 @@ def test_phase_two_trains_the_streams_and_leaves_batch_normalisation():
     assert changed == {f"backbones.{i}.0.{kind}" for i in (0, 1) for kind in ("weight", "bias")}
 
 
-def test_phase_two_in_bfloat16_is_near_float32_and_not_the_same():
-    runs = []
+def test_phase_two_in_bfloat16_is_near_float32_and_not_the_same(monkeypatch):
+    runs, forward = [], Head.forward
     for precision in ("float32", "bfloat16"):
         config = replace_config(finetune_epochs=1, finetune_precision=precision, dropout=0.0, hard_mining_alpha=1)
         runs.append(train(config, FIXED, image_examples(90, 0), None, 0, backbones=backbones))
     full, low = runs
+    seen = []
+    monkeypatch.setattr(Head, "forward", lambda head, *given: seen.append(out := forward(head, *given)) or out)
+    train(config, FULL, image_examples(90, 0), image_examples(40, 1), 0, backbones=backbones)
+    assert {logits.dtype for logits in seen} == {torch.float32}, "of training and of validation"
     assert full.history[4].train_loss == low.history[4].train_loss, "phase one computes in float32 alone"
     assert low.history[-1].train_loss != full.history[-1].train_loss
     assert low.history[-1].train_loss == pytest.approx(full.history[-1].train_loss, rel=0.01)

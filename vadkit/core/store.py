@@ -79,7 +79,8 @@ class Store:
 
 
 def digest(key: Any) -> str:
-    """Twenty hex digits of a key, whatever its order. Raises TypeError for what JSON cannot hold; ValueError: NaN."""
+    """Twenty hex digits of a key, whatever the order of its dictionaries. Raises TypeError for what JSON cannot hold,
+    ValueError for NaN."""
     text = json.dumps(key, sort_keys=True, allow_nan=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 

@@ -152,9 +152,10 @@ def _open(path: Path) -> cv2.VideoCapture:
         raise DataError(f"{path}: expected a video, got an empty file (0 bytes); {REMEDY}")
     level = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    # FFmpeg alone: the other backends take fi001.mp4 for a numbered series of pictures
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-    cv2.utils.logging.setLogLevel(level)
+    try:  # FFmpeg alone: the other backends take fi001.mp4 for a numbered series of pictures
+        capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    finally:
+        cv2.utils.logging.setLogLevel(level)
     if not capture.isOpened():
         capture.release()
         raise DataError(f"{path}: expected a video, got {_what_instead(path)}; {REMEDY}")
@@ -238,12 +239,13 @@ def _what_instead(path: Path) -> str:
 
 def _has_moov(path: Path) -> bool:
     """Whether the top-level boxes of an MP4 hold its index."""
+    size = path.stat().st_size
     with open(path, "rb") as file:
         while (header := file.read(16))[4:8] != b"moov":
             length = int.from_bytes(header[:4], "big")
             if length == 1:  # the true length follows in 64 bits
                 length = int.from_bytes(header[8:], "big")
-            if length < 8 or len(header) < 8:
+            if length < 8 or len(header) < 8 or length > size:  # what is longer than the file has nothing after it
                 return False
             file.seek(length - len(header), os.SEEK_CUR)
     return True

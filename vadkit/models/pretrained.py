@@ -177,7 +177,8 @@ def _shipped(name: str, width: float | None) -> Path:
         remedy = f"set clip_width: {WORLD_WIDTH}, or give the path of published weights"
         raise ConfigError(f"{row.weights}: the 'world' weights have width {WORLD_WIDTH}, got {width}; {remedy}")
     if not path.is_file():
-        shipped = f"'world' weights ship for {', '.join(n for n in NETWORKS if (ASSETS / f'world_{n}.npz').is_file())}"
+        some = [one for one in NETWORKS if (ASSETS / f"world_{one}.npz").is_file()] or ["no 3D network"]
+        shipped = f"'world' weights ship for {', '.join(some)}"
         raise WeightsError(f"{row.weights}: {shipped}; give the path of {row.title}: {row.obtain}")
     return path
 

@@ -51,7 +51,8 @@ def read_state(path: str | Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """config: of its training, paths made absolute; held_out: this model did not train on the requested video."""
+    """config: of its training, paths made absolute; held_out: its fold is known to test the
+    requested video."""
 
     config: Config
     path: Path

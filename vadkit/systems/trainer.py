@@ -191,8 +191,11 @@ class _Training:
 
     def _from_images(self, model: TwoStream, examples: Examples, rows: Tensor) -> Tensor:
         images = [to_device(one, self.device) for one in examples.images(rows.cpu().numpy())]
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.finetune_precision == "bfloat16"):
-            return model(images, examples.bags[rows])
+        # the head, and what epochs are compared by, in float32: an epoch's change is finer than bfloat16's steps
+        low = self.config.finetune_precision == "bfloat16" and examples is not self.validation
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=low):
+            pooled = model.pooled(images)
+        return model.head(pooled, examples.bags[rows])
 
     def _restore(self) -> None:
         """Take up an unfinished run's checkpoint, if there is one that can be read."""

@@ -128,7 +128,7 @@ def _build(cut: Cut, size: int, config: Config, folder: Path) -> None:
     windows: dict[int, list[Crop]] = {}  # by the clip's end
     whole, before = WholeFrames(cut.video, size, config, folder), None
     rgb, motion = (PictureWriter(folder / f"{stream}.bin") for stream in CLIP_STREAMS)
-    with kept_frames(cut.video, config) as frames, rgb, motion:
+    with rgb, motion, kept_frames(cut.video, config) as frames:
         for position, (_, frame) in enumerate(frames):
             now = gray(frame)
             before, moved = now, motion_since(before, now, config.clip_flow_method)
