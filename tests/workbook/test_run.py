@@ -401,9 +401,9 @@ def test_a_run_whose_folder_is_gone_still_ends_as_it_ended(tmp_path):
 
 def test_only_what_a_dead_process_left_is_swept(tmp_path):
     with whole_file(tmp_path / "cam.csv") as scratch:
+        scratch.touch()
         assert scratch in tmp_path.rglob(".*-????????") and not run._is_left(scratch)
         assert run._is_left(scratch.with_name(".cam.csv-2147483647-0badcafe"))
-        scratch.touch()
 
 
 def test_clock():
