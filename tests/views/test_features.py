@@ -8,6 +8,7 @@ from vadkit.core.compute import device_of
 from vadkit.core.errors import ConfigError
 from vadkit.core.parameters import make_config
 from vadkit.corpora.video import Video
+from vadkit.models import engine
 from vadkit.models import network as networks
 from vadkit.views import features as module
 from vadkit.views.features import extract_features, features_of
@@ -149,9 +150,7 @@ def test_a_key_follows_weights_and_samples_and_nothing_else(tmp_path, samples):
 
 def test_features_that_overflow_are_an_error_and_leave_no_entry(tmp_path, samples, monkeypatch):
     config = quick(tmp_path)
-    broken = networks.build_network(config.backbone)
-    broken.forward = lambda images: torch.full((len(images), broken.feature_dim), 1e9)
-    monkeypatch.setattr(module, "_module", lambda *args: broken)
+    monkeypatch.setattr(engine, "frozen", lambda *args: lambda images: torch.full((len(images), 4), 1e9))
     with pytest.raises(FloatingPointError, match="v0"), np.errstate(over="ignore"):
         pooled(samples[0], "frame", config)
     assert list((config.cache_dir / "features").iterdir()) == []

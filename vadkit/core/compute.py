@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -31,6 +32,17 @@ def has_bfloat16(device: str) -> bool:
     if device == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return any(torch.cpu.get_capabilities().get(unit, False) for unit in ("avx512_bf16", "amx_bf16"))
+
+
+def engine_version(name: str) -> str | None:
+    """The version of an installed inference engine (of int8 also its quantiser's); None for torch and "auto", which are
+    always there. Raises ConfigError for one that is not installed."""
+    packages = {"onnxruntime": ["onnxruntime"], "openvino": ["openvino"], "openvino-int8": ["openvino", "nncf"]}
+    try:
+        return " ".join(importlib.metadata.version(one) for one in packages.get(name, ())) or None
+    except importlib.metadata.PackageNotFoundError as error:
+        remedy = "pip install 'vadkit[fast]', or set inference: auto"
+        raise ConfigError(f"inference is '{name}', but {error.name} is not installed; {remedy}") from None
 
 
 def to_device(tensor, device):

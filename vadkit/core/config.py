@@ -49,6 +49,9 @@ class Config(BaseModel):
     seeds: list[Seed] = Field([0, 1, 2], description="one training run per seed")
     workers: PositiveInt = Field(2, description="processes for rendering and sampling")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where networks run")
+    inference: Literal["auto", "torch", "onnxruntime", "openvino", "openvino-int8"] = Field(
+        "auto", description="what computes frozen features; auto: the fastest that gives torch's, never int8"
+    )
     plugins: list[str] = Field([], description="your own modules (corpora, systems, metrics); imported before all else")
     strict: bool = Field(False, description="stop at the first unusable video instead of leaving it out")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from importlib.resources import files
 from pathlib import Path
@@ -50,3 +51,16 @@ def detector_file(config: Config) -> Path | None:
         kinds = f"'yolov8n.pt' ({fetched}), an .onnx exported from one, or 'world' for the synthetic corpus"
         raise WeightsError(f"detector_weights: no file {path}; give a YOLO of COCO's 80 classes: {kinds}")
     return path
+
+
+def onnx_session(path: Path, threads: int | None):
+    """An ONNX model in onnxruntime, on the CPU. threads: None for its own choice."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # onnxruntime >= 1.29 reports each session, and keeps an id in the home
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

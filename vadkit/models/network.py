@@ -20,18 +20,20 @@ from vadkit.models.pretrained import RESNET_URL, row_of, weights_digest, weights
 from vadkit.models.weights import COUNTERS, check_state, read_state
 
 CLASSIFIERS = ("fc.", "_fc.")  # of networks of images
+INT8 = "openvino-int8"  # the one engine whose features are others than torch's
 
 
 @dataclass(frozen=True)
 class Network:
     """One stream's pretrained network, as a trained model remembers it. weights: as its parameter says; digest: what
-    they were; width, size: of 3D networks, share of channels, input side."""
+    they were; width, size: of 3D networks, share of channels, input side; engine: int8's, whose features differ."""
 
     name: str
     weights: str
     digest: str
     width: float | None = None
     size: int | None = None
+    engine: str | None = None
 
     def build(self, device: str = "cpu") -> nn.Module:
         """The network in evaluation mode. Raises WeightsError where its weights are no longer those of `digest`."""
@@ -49,13 +51,13 @@ class Network:
 def network_of(config: Config, name: str) -> Network:
     """A network under these parameters. Raises as `weights_file`, and ConfigError for clips of another length."""
     row = row_of(name)
-    weights = getattr(config, row.weights)
+    weights, engine = getattr(config, row.weights), INT8 if config.inference == INT8 else None
     if not row.kind:
-        return Network(name, weights, weights_digest(name, weights))
+        return Network(name, weights, weights_digest(name, weights), engine=engine)
     if row.frames not in (None, config.clip_frames):
         facts = f"takes clips of {row.frames} frames, clip_frames is {config.clip_frames}"
         raise ConfigError(f"{row.title.partition(' (')[0]} {facts}; set clip_frames: {row.frames}")
-    return Network(name, weights, weights_digest(name, weights), config.clip_width, getattr(config, row.size))
+    return Network(name, weights, weights_digest(name, weights), config.clip_width, getattr(config, row.size), engine)
 
 
 def remembered(networks: Mapping[str, Network]) -> list[dict[str, Any]]:

@@ -29,7 +29,7 @@ from vadkit.core.config import SAMPLING_PRESETS, Config
 from vadkit.core.errors import VadkitError
 from vadkit.core.parameters import make_config
 from vadkit.core.progress import Progress
-from vadkit.models.backbones import fused
+from vadkit.models.engine import frozen
 from vadkit.models.network import as_tensors
 from vadkit.models.two_stream import TwoStream
 from vadkit.report.rows import ResultRow, number_row
@@ -95,6 +95,7 @@ def cost_of(config: Config, system: TwoStreamSystem) -> dict[str, float]:
     Raises ConfigError or WeightsError where the network cannot be built.
     """
     before = psutil.Process().memory_info().rss
+    config = config.model_copy(update={"device": "cpu"})
     inputs = system.inputs(config)
     modules = [network.build("cpu") for network in inputs.networks.values()]
     model = TwoStream(modules, make_head(config, system, sum(module.feature_dim for module in modules))).eval()
@@ -104,17 +105,26 @@ def cost_of(config: Config, system: TwoStreamSystem) -> dict[str, float]:
         frames, side = ((), config.image_size) if network.size is None else ((config.clip_frames,), network.size)
         images[stream] = random.integers(0, 256, (1, *frames, side, side, 3), np.uint8)
     bags = torch.zeros(1, *model.head.bag_shape) if system.bag else None
+
+    def decide() -> None:
+        """As it is run: frozen streams by the inference engine, tuned ones by torch."""
+        tensors = as_tensors(inputs.networks, images, "cpu")
+        if config.finetune_epochs:
+            model(tensors, bags)
+            return
+        pairs = zip(inputs.networks.values(), tensors, strict=True)
+        model.head(torch.cat([frozen(network, config, one)(one) for network, one in pairs], dim=1), bags)
+
     with torch.no_grad():
         model(as_tensors(inputs.networks, images, "cpu"), bags)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
         with FlopCounterMode(display=False) as counter:
             model(as_tensors(inputs.networks, images, "cpu"), bags)
-        if not system.on_clips and not config.finetune_epochs:  # as frozen streams are run
-            model = TwoStream([fused(module) for module in modules], model.head).eval()
+        decide()
         seconds, until = [], time.monotonic() + SECONDS
         while len(seconds) < LEAST_REPEATS or (len(seconds) < REPEATS and time.monotonic() < until):
             started = time.process_time()  # of this one thread, so that other work on the machine does not count
-            model(as_tensors(inputs.networks, images, "cpu"), bags)
+            decide()
             seconds.append(time.process_time() - started)
     return {
         "parameters": parameters,

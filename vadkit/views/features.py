@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from vadkit.core.code import code_version
-from vadkit.core.compute import device_of, each, one_thread, to_device
+from vadkit.core.compute import device_of, each, one_thread
 from vadkit.core.config import Config
 from vadkit.core.store import Store
-from vadkit.models.backbones import fused
+from vadkit.models.engine import CALIBRATED, PROBED, frozen
 from vadkit.models.network import Network
 from vadkit.views.view import View
 
 IMAGES_AT_ONCE = 32  # more is not faster on a CPU
 CLIPS_AT_ONCE = {"c3d": 8}  # of all other networks 16, which halves their time
 WORTH_PROCESSES = 200  # images; fewer take less time than processes take to start
+WORTH_EXPORT = 1500  # images or clips; fewer are seen by torch before a network is exported
 
 
 def features_of(view: View, stream: str, network: Network, config: Config, flip: bool = False) -> np.ndarray:
@@ -52,12 +52,24 @@ def extract_features(views: Sequence[View], networks: Mapping[str, Network], con
         progress(done, len(tasks), "features in the cache")
     of_images = all(network.width is None for network in networks.values())
     on_gpu = device_of(config) == "cuda"
-    worth = on_gpu or not of_images or sum(len(one) for one, *_ in missing) >= WORTH_PROCESSES
-    for network in networks.values() if missing and on_gpu else ():
-        _module(network, "cuda")  # once, before the threads ask for it
+    to_see = sum(len(one) for one, *_ in missing)
+    worth = on_gpu or not of_images or to_see >= WORTH_PROCESSES
+    for network in dict.fromkeys(networks.values()) if missing else ():
+        streams = [stream for stream, one in networks.items() if one == network]
+        if on_gpu or network.engine or to_see >= WORTH_EXPORT:  # before processes or threads ask for it
+            frozen(network, config, network.preprocess(_some_of(views, streams, network)), True)
     for what in each(_compute, missing, config.workers if worth else 1, threads=on_gpu):
         done += 1
         progress(done, len(tasks), what)
+
+
+def _some_of(views: Sequence[View], streams: Sequence[str], network: Network) -> np.ndarray:
+    """Images or clips of a network's streams, spread over all videos: enough to hold an engine against torch, or to
+    take int8's ranges from."""
+    rows = [(view, row) for view in views for row in range(len(view))]
+    count = min((CALIBRATED if network.engine else PROBED) // len(streams), len(rows))
+    chosen = [rows[n] for n in np.linspace(0, len(rows) - 1, count).round().astype(int)]
+    return np.concatenate([view.images(stream, [row]) for stream in streams for view, row in chosen])
 
 
 def _compute(view: View, stream: str, network: Network, config: Config, flip: bool) -> str:
@@ -70,32 +82,25 @@ def _key(view: View, stream: str, network: Network, config: Config, flip: bool) 
         "view": view.digest,
         "stream": stream,
         "flip": flip,
-        "network": [network.name, network.digest, network.width, network.size],
+        "network": [network.name, network.digest, network.width, network.size, network.engine],
         "device": device_of(config),  # a GPU rounds differently
         "code": code_version(__name__),
     }
 
 
 def _build(view: View, stream: str, network: Network, config: Config, flip: bool, folder: Path) -> None:
-    device = device_of(config)
     size = IMAGES_AT_ONCE if network.width is None else CLIPS_AT_ONCE.get(network.name, 16)
-    module = _module(network, device)
     # each image once, however many rows show it
     _, first, which = np.unique(view.shown, return_index=True, return_inverse=True)
-    features = np.empty((len(first), module.feature_dim), np.float16)
-    with torch.inference_mode(), one_thread() if device == "cpu" else nullcontext():
+    features = []
+    with torch.inference_mode(), one_thread() if device_of(config) == "cpu" else nullcontext():
         for start in range(0, len(first), size):
             part = slice(start, start + size)
             images = view.images(stream, first[part])
             batch = network.preprocess(np.flip(images, axis=-2) if flip else images)
-            features[part] = module(to_device(batch, device)).cpu().numpy()
+            features.append(frozen(network, config, batch)(batch).cpu().numpy().astype(np.float16))
+    features = np.concatenate(features)
     if not np.isfinite(features).all():
         what = f"{network.name} gave features that are not finite in half precision"
         raise FloatingPointError(f"{view.video.name}: {what}; its weights do not fit this preprocessing")
     np.save(folder / "features.npy", features[which])
-
-
-@lru_cache(maxsize=2)
-def _module(network: Network, device: str):
-    """The network, built once; its digest tells a file that has changed since from the one that was loaded."""
-    return fused(network.build(device)) if network.width is None else network.build(device)

@@ -19,7 +19,7 @@ from vadkit.core.compute import device_of
 from vadkit.core.config import Config
 from vadkit.core.errors import ConfigError, WeightsError
 from vadkit.core.store import digest, file_digest
-from vadkit.models.detector import COCO_CLASSES, RELEASES, detector_file
+from vadkit.models.detector import COCO_CLASSES, RELEASES, detector_file, onnx_session
 
 BATCH = 8  # frames handed to the detector at once
 EXPORT = "yolo export model=yolov8n.pt format=onnx"
@@ -34,7 +34,7 @@ class Detector:
 
     def __init__(self, config: Config, threads: int | None = None):
         self.path, self.confidence = _fetch(config), config.detector_confidence
-        session = _onnx_session(self.path, threads) if self.path.suffix == ".onnx" else None
+        session = _session(self.path, threads) if self.path.suffix == ".onnx" else None
         self._model = _load(self.path, config.cache_dir)
         names, task = (self._model.names, self._model.task) if session is None else _said(session, self.path)
         if task != "detect":
@@ -156,17 +156,9 @@ def _quiet_ultralytics(cache_dir: Path) -> None:
         settings.update({"sync": False})
 
 
-def _onnx_session(path: Path, threads: int | None):
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if threads is not None:
-        options.intra_op_num_threads = threads
+def _session(path: Path, threads: int | None):
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return onnx_session(path, threads)
     except Exception as error:  # onnxruntime's exceptions have no common public base
         what = f"{path} is not a model that onnxruntime loads ({type(error).__name__})"
         raise WeightsError(f"{what}; export it again: {EXPORT}") from None

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from vadkit.core.compute import engine_version
 from vadkit.core.config import Config, resolve
 from vadkit.core.errors import ConfigError, VadkitError
 from vadkit.corpora.video import NORMAL, Corpus
@@ -158,6 +159,8 @@ def _given_files(config: Config) -> Iterator[Finding]:
 
 
 def _device(config: Config) -> Iterator[Finding]:
+    if config.inference not in ("auto", "torch"):
+        yield _looked("inference", lambda: f"{config.inference} {engine_version(config.inference)}")
     if config.device != "cuda":
         return
     import torch

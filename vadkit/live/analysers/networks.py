@@ -12,7 +12,6 @@ from vadkit.core.config import Config
 from vadkit.core.errors import ConfigError
 from vadkit.live.analysers.base import NO_BOXES, Analyser, Reading
 from vadkit.live.analysers.rows import ClipRows, Rows, row_features
-from vadkit.models.backbones import fused
 from vadkit.models.two_stream import confidence
 from vadkit.systems import scorer
 from vadkit.systems.record import TrainedModel, read_facts
@@ -29,10 +28,8 @@ class NetworkAnalyser(Analyser):
     def __init__(self, config: Config, trained: scorer.Scorer, fps: float, finetuned: bool, detector: Detector | None):
         super().__init__(config, fps)
         self.trained, self.finetuned, self.detector = trained, finetuned, detector
-        self._built = trained.model.backbones
         if not trained.system.on_clips:
             self.rows, length = Rows(config, fps), None
-            self._built = self._built if finetuned else [fused(one) for one in self._built]
         else:
             sizes = {stream: network.size for stream, network in trained.networks.items()}
             self.rows = ClipRows(config, fps, sizes, trained.system.inputs(config).every)
@@ -71,7 +68,7 @@ class NetworkAnalyser(Analyser):
                 return float(self.trained.confidence({name: image[None] for name, image in images.items()}, bag)[0])
         with torch.inference_mode():
             with self._timed("backbone"):
-                features = row_features(self._built, self.trained.networks, images)
+                features = row_features(self.config, self.trained.networks, images)
             with self._timed("head"):
                 logits = self.trained.model.head(features, torch.as_tensor(bag, device=self._device))
                 return float(confidence(logits)[0])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 
 from vadkit.core.config import Config
-from vadkit.models.network import Network, as_tensors
+from vadkit.models.engine import frozen
+from vadkit.models.network import Network
 from vadkit.views.clips import clip_picture, filled, motion_since
 from vadkit.views.flow import Streams, gray
 from vadkit.views.sampling import FLOWS_OF_A_WINDOW, flows_of, gap_frames, stride_frames
@@ -111,13 +112,10 @@ class ClipRows:
         return self._clips
 
 
-def row_features(
-    built: Sequence[torch.nn.Module], networks: Mapping[str, Network], images: Mapping[str, np.ndarray]
-) -> torch.Tensor:
+def row_features(config: Config, networks: Mapping[str, Network], images: Mapping[str, np.ndarray]) -> torch.Tensor:
     """Features of one row as they are stored for training, in half precision, streams side by side. Shape: -> (1, D).
 
-    built: the networks' modules, in the order of the streams; images: of each stream, without the axis of rows.
+    images: of each stream, without the axis of rows.
     """
-    device = next(built[0].parameters()).device
-    tensors = as_tensors(networks, {stream: images[stream][None] for stream in networks}, device)
-    return torch.cat([module(one) for module, one in zip(built, tensors, strict=True)], dim=1).half()
+    batches = [(network, network.preprocess(images[stream][None])) for stream, network in networks.items()]
+    return torch.cat([frozen(network, config, batch)(batch) for network, batch in batches], dim=1).half()

@@ -16,14 +16,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vadkit.core.compute import device_of
 from vadkit.core.config import Config
 from vadkit.core.errors import DataError
 from vadkit.core.progress import Progress
 from vadkit.core.video import read_frames
 from vadkit.live.analysers.base import Analyser, Reading
 from vadkit.live.analysers.rows import ClipRows, Rows, row_features
-from vadkit.models.backbones import fused
 from vadkit.models.joint import Output
 from vadkit.models.network import recalled
 from vadkit.systems.bags import at_bag_rate, rows_per_second
@@ -114,10 +112,8 @@ class _SegmentAnalyser(Analyser):
     def __init__(self, config: Config, model: LearnerModel | SequenceModel, fps: float):
         super().__init__(config, fps)
         self.model, self._stride = model, stride_frames(fps, config.analysis_fps)
-        self._built = [network.build(device_of(config)) for network in model.networks.values()]
         if config.mil_features == "streams":
             self._rows = Rows(config, fps, rows_per_second(config))
-            self._built = [fused(one) for one in self._built]
         else:
             sizes = {stream: network.size for stream, network in model.networks.items()}
             self._rows = ClipRows(at_bag_rate(config), fps, sizes)
@@ -132,7 +128,7 @@ class _SegmentAnalyser(Analyser):
             return None
         self.analysed += 1
         with self._timed("backbone"), torch.inference_mode():
-            return row_features(self._built, self.model.networks, images)[0].cpu().numpy()
+            return row_features(self.config, self.model.networks, images)[0].cpu().numpy()
 
     def _scores(self, features: np.ndarray) -> np.ndarray:
         with self._timed("head"), torch.inference_mode():
