@@ -9,7 +9,8 @@ from toys import figures_shown_and_saved, toy_notebook, toy_project, vadkit
 
 from vadkit.core.config import Config
 from vadkit.core.errors import ConfigError
-from vadkit.core.parameters import parameters_cell
+from vadkit.core.parameters import load_params, parameters_cell
+from vadkit.core.progress import VARIABLE
 from vadkit.corpora.video import Corpus, Video
 from vadkit.workbook import session as notebook
 
@@ -60,6 +61,27 @@ def test_what_later_cells_set_is_no_parameter():
     assert restart(start, mistyped, start, cells[1], start, sas_tou=0.5) == Config()  # mended
 
 
+def test_playing_does_not_replace_a_profiles_results(capsys, monkeypatch):
+    demo = load_params(REPOSITORY / "params" / "demo.yaml").model_dump()
+    assert notebook.start(demo).output_dir.name == "demo"
+    assert notebook.start(demo | {"sas_tau": 0.7}).output_dir.name == "demo-play"
+    assert "outputs/demo-play" in capsys.readouterr().out
+    assert notebook.start(demo | {"workers": 1}).output_dir.name == "demo"  # no result depends on it
+    assert notebook.start(demo | {"profile": "mine", "sas_tau": 0.7}).output_dir.name == "mine"  # a file of one's own
+    monkeypatch.setenv(VARIABLE, "somewhere")  # `vadkit run` means it
+    assert notebook.start(demo | {"sas_tau": 0.7}).output_dir.name == "demo"
+
+
+def test_the_method_is_shown_as_the_package_has_it():
+    from vadkit.evaluation.sas import SasStream
+    from vadkit.systems.trainer import hardest
+
+    shown = notebook.source(hardest, SasStream._step).data
+    assert "return torch.topk(losses, keep).indices" in shown and "largest losses" not in shown
+    assert "*vadkit.systems.trainer.hardest*" in shown and shown.count("```python") == 2
+    assert "\ndef _step(self, confidence: float) -> float:\n    if confidence >= self.tau:" in shown
+
+
 def test_papermill_alone_refuses_an_unknown_name(tmp_path):
     import papermill
 
@@ -85,6 +107,9 @@ def test_every_figure_is_seen_not_the_first_alone(tmp_path):
     code, text = vadkit(project, "run", "toy")
     assert code == 0, text
     assert figures_shown_and_saved(project / "outputs" / "toy") == {"00_figures": (3, 3)}
+    executed = nbformat.read(project / "outputs" / "toy" / "notebooks" / "00_figures.ipynb", as_version=4)
+    shown = [one for cell in executed.cells for one in cell.get("outputs", []) if "image/png" in one.get("data", {})]
+    assert [one.metadata["image/png"]["alt"] for one in shown] == ["Figure: black"] * 3
 
 
 def test_the_first_notebook_keeps_only_the_frames_it_shows(tmp_path):

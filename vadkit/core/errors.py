@@ -2,7 +2,11 @@
 
 
 class VadkitError(Exception):
-    """Base of all errors raised for a user's input; the command prints it without a traceback."""
+    """Base of all errors raised for a user's input; the command and a notebook's page show it without a traceback."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows of it."""
+        return [f"{type(self).__name__}: {self}"]
 
 
 class ConfigError(VadkitError):

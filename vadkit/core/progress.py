@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 Progress = Callable[[int, int, str], None]  # progress(done, total, what): called at each part of a step that is done
 
+VARIABLE = "VADKIT_PROGRESS"  # names the file in which `vadkit run` reads how far a notebook is
+EVERY_SECONDS = 0.5
+
 
 class ProgressBar:
-    """A `Progress` with a bar a step, anew where the total changes or the count falls; none for what is done."""
+    """A `Progress` as one line, which goes once the step is done: nothing of it stays on a notebook's page."""
 
     def __init__(self):
-        self.bar = None
+        self.done, self.total, self.began, self.shown, self.place = 0, 0, 0.0, 0.0, None
 
     def __call__(self, done: int, total: int, what: str) -> None:
-        from tqdm import tqdm  # tqdm.auto wants ipywidgets, and warns on the page where they are missing
-
-        if self.bar is not None and (self.bar.total != total or done < self.bar.n):
-            self.close()
-        if self.bar is None and done >= total:
-            return
-        if self.bar is None:
-            form = "{percentage:3.0f}% {n_fmt}/{total_fmt} [{elapsed}] {desc}"
-            self.bar = tqdm(total=total, initial=done, mininterval=2.0, file=sys.stdout, ncols=100, bar_format=form)
-        self.bar.set_description_str(what[:60], refresh=False)
-        self.bar.update(done - self.bar.n)
+        now = time.monotonic()
+        if total != self.total or done < self.done or self.done >= self.total:
+            self.began = now
+        self.done, self.total = done, total
         if done >= total:
-            self.close()
+            self._show("")
+        elif now - self.shown >= EVERY_SECONDS:
+            minutes, seconds = divmod(int(now - self.began), 60)
+            self._show(f"{done / total:3.0%} {done}/{total} [{minutes:02}:{seconds:02}] {what[:60]}")
+            self.shown = now
 
-    def close(self) -> None:
-        if self.bar is not None:
-            self.bar.close()
-            self.bar = None
+    def _show(self, line: str) -> None:
+        if path := os.environ.get(VARIABLE):
+            Path(path).write_text(line)
+        elif "ipykernel" not in sys.modules:
+            print(f"\r{line:<100}", end="" if line else "\r", flush=True)
+        elif self.place is not None:
+            self.place.update({"text/plain": line}, raw=True)
+        elif line:
+            from IPython.display import display
+
+            self.place = display({"text/plain": line}, raw=True, display_id=True)

@@ -46,6 +46,19 @@ def styled(function):
     return wrapped
 
 
+def alternative_text(figure: Figure) -> str:
+    """What a figure shows, in words, for those who do not see it: its panels' titles, axes and legends."""
+    parts = [] if figure.get_suptitle() == "" else [figure.get_suptitle()]
+    for panel in figure.axes:
+        title = panel.get_title() or panel.get_title(loc="left")
+        named = [text for text in (panel.get_ylabel(), panel.get_xlabel()) if text]
+        lines = [text for text in panel.get_legend_handles_labels()[1] if not text.startswith("_")]
+        said = [title, " over ".join(named), f"({', '.join(dict.fromkeys(lines))})" if lines else ""]
+        parts.append(" ".join(filter(None, said)))
+    parts = [" ".join(part.split()) for part in dict.fromkeys(parts) if part]
+    return f"Figure: {'; '.join(parts)}" if parts else f"Figure of {len(figure.axes)} pictures"
+
+
 def interval(axes: Axes, low: float, high: float, row: float, colour: str, **look) -> None:
     """A thick, pale line from `low` to `high`, under the point that it belongs to."""
     axes.plot([low, high], [row, row], color=colour, linewidth=2.6, alpha=0.45, solid_capstyle="butt", **look)

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from vadkit.core.errors import RunError
+from vadkit.core.progress import VARIABLE
 
 TOKEN = "VADKIT_RUN"  # environment variable by which a run's processes are known
-BAR = re.compile(r"(\d+%)\|.*\|\s*(\S+).*")  # tqdm's: the share and the count say enough
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 PORT_ATTEMPTS = 3
 INJECTED = "injected-parameters"  # papermill's tag of the cell that it puts below the parameters cell
@@ -36,16 +36,18 @@ class Doing:
 
     cell: int = 0
     heading: str = ""
-    said: str = ""  # the last line of the output: a bar, or the last thing printed
+    said: str = ""  # the last line of the output
+    progress: Path | None = None  # where the kernel writes how far a long step is
     places: list[tuple[int, str]] = field(default_factory=list)
 
     def line(self) -> str:
         where = f"cell {self.cell} of {self.places[-1][0]}" if self.cell else "starting the kernel"
-        return ": ".join(filter(None, (where, self.heading, self.said)))
+        step = self.progress.read_text() if self.progress and self.progress.is_file() else ""
+        return ": ".join(filter(None, (where, self.heading, step or self.said)))
 
     def write(self, text: str) -> None:
         if clean := ANSI.sub("", text).strip():
-            self.said = BAR.sub(r"\1 \2", re.split(r"[\r\n]", clean)[-1].strip())[:100]
+            self.said = re.split(r"[\r\n]", clean)[-1].strip()[:100]
 
     def flush(self) -> None:
         """papermill calls it; there is nothing to flush."""
@@ -99,9 +101,14 @@ def _attempt(source: Path, target: Path, values: Mapping[str, Any], doing: Doing
     from papermill.exceptions import PapermillExecutionError
 
     logging.getLogger("papermill").setLevel(logging.CRITICAL)
-    log = target.with_suffix(".log")
+    log, doing.progress = target.with_suffix(".log"), target.with_suffix(".progress")
     options = {"engine_name": _engine(), "kernel_name": "python3", "language": "python", "progress_bar": False}
-    watched = {"kernel_manager_class": _kernel_manager(log), "doing": doing, "stdout_file": doing, "stderr_file": doing}
+    watched = {
+        "kernel_manager_class": _kernel_manager(log, doing.progress),
+        "doing": doing,
+        "stdout_file": doing,
+        "stderr_file": doing,
+    }
     asyncio.set_event_loop(asyncio.new_event_loop())
     try:
         with warnings.catch_warnings(action="ignore"):  # jupyter's own, about itself
@@ -115,6 +122,7 @@ def _attempt(source: Path, target: Path, values: Mapping[str, Any], doing: Doing
         return Failure(doing.cell or None, type(error).__name__, str(error), said)
     finally:
         log.unlink(missing_ok=True)
+        doing.progress.unlink(missing_ok=True)
     return None
 
 
@@ -148,7 +156,7 @@ def _engine() -> str:
     return "vadkit"
 
 
-def _kernel_manager(log: Path) -> type:
+def _kernel_manager(log: Path, progress: Path) -> type:
     """A kernel manager whose kernel is this interpreter; what it writes outside of cells goes to `log`."""
     from ipykernel.kernelspec import get_kernel_dict
     from jupyter_client.kernelspec import KernelSpec
@@ -160,8 +168,10 @@ def _kernel_manager(log: Path) -> type:
             return KernelSpec(**get_kernel_dict())  # its argv starts with sys.executable
 
         async def _async_launch_kernel(self, kernel_cmd, **options):
+            environment = {**options.pop("env", os.environ), VARIABLE: str(progress)}
             with open(log, "ab") as file:
-                await super()._async_launch_kernel(kernel_cmd, **{**options, "stdout": file, "stderr": file})
+                options |= {"stdout": file, "stderr": file, "env": environment}
+                await super()._async_launch_kernel(kernel_cmd, **options)
 
     return OwnKernel
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import ast
+import inspect
+import os
 import platform
 import sys
+import textwrap
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
-from vadkit.core.config import Config
+from vadkit.core.config import Config, project_root
 from vadkit.core.errors import ConfigError
-from vadkit.core.parameters import make_config
+from vadkit.core.parameters import load_params, make_config
+from vadkit.core.progress import VARIABLE
 
 LITERALS = (bool, int, float, str, list, dict, type(None))  # what papermill can inject
 SHOWN = ("torch", "torchvision", "opencv-python", "ultralytics", "numpy", "pandas", "scikit-learn")
@@ -31,20 +35,62 @@ def start(namespace: Mapping[str, Any]) -> Config:
     missing = [name for name in Config.model_fields if name not in values]
     if missing and given.keys() <= Config.model_fields.keys():
         raise ConfigError(f"the parameters cell lacks {', '.join(missing)}; run `make notebooks` to renew it")
-    config = make_config(values, where="the parameters cell")
-    import matplotlib
-    from matplotlib import pyplot as plt
-
+    config = _of_play(make_config(values, where="the parameters cell"))
     from vadkit.core.compute import device_of
 
-    # the inline backend shows figures once it is in use; begun within our figures' `rc_context`, that would be undone
-    plt.switch_backend(matplotlib.get_backend())
+    _show_figures()
     print(f"profile {config.profile} (fingerprint {config.fingerprint()}), results in {config.output_dir}")
     print(f"python {sys.version.split()[0]} on {platform.machine()}, " + ", ".join(f"{p} {version(p)}" for p in SHOWN))
     print(f"device {device_of(config)}")
     if config.corpus != "ucf_crime":
         print("These are not the papers' data: nothing here reproduces, or fails to reproduce, a printed number.")
     return config
+
+
+def source(*objects: Any) -> Any:
+    """The package's own code of functions or classes, without their docstrings, as a page shows code."""
+    from IPython.display import Markdown
+
+    shown = [f"```python\n{_bare(one)}\n```\n*{one.__module__}.{one.__qualname__}*" for one in objects]
+    return Markdown("\n\n".join(shown))
+
+
+def _bare(one: Any) -> str:
+    text = textwrap.dedent(inspect.getsource(one))
+    body, lines = ast.parse(text).body[0].body, text.splitlines()
+    if ast.get_docstring(ast.parse(text).body[0]) is not None:
+        after = body[1].lineno - 1 if len(body) > 1 else body[0].end_lineno
+        del lines[body[0].lineno - 1 : after]
+    return "\n".join(lines)
+
+
+def _of_play(config: Config) -> Config:
+    """The parameters, under a profile of their own where a reader changed what the profile's file says: playing must
+    not replace the profile's figures and rows. What `vadkit run` is given is meant for the profile."""
+    path = project_root() / "params" / f"{config.profile}.yaml"
+    if VARIABLE in os.environ or not path.is_file() or load_params(path).fingerprint() == config.fingerprint():
+        return config
+    print(f"Not the parameters of {path.name}: what this notebook makes goes to outputs/{config.profile}-play.")
+    return config.model_copy(update={"profile": f"{config.profile}-play"})
+
+
+def _show_figures() -> None:
+    """Make every figure show, with alternative text."""
+    import matplotlib
+    from matplotlib import pyplot as plt
+    from matplotlib.figure import Figure
+
+    # the inline backend shows figures once it is in use; begun within our figures' `rc_context`, that would be undone
+    plt.switch_backend(matplotlib.get_backend())
+    if "ipykernel" not in sys.modules:
+        return
+    from IPython import get_ipython
+
+    from vadkit.report.style import alternative_text
+
+    formatter = get_ipython().display_formatter.formatters["image/png"]
+    draw = formatter.lookup_by_type(Figure)
+    formatter.for_type(Figure, lambda figure: (draw(figure), {"alt": alternative_text(figure)}))
 
 
 def _given(namespace: Mapping[str, Any]) -> dict[str, Any]:
