@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from vadkit.core.parameters import make_config
 from vadkit.evaluation import alarms
 from vadkit.evaluation.evaluate import evaluate
-from vadkit.evaluation.metrics import video_sas
+from vadkit.evaluation.metrics import video_sas, vl_fpr
 from vadkit.evaluation.scores import VideoScores
 
 CONFIG = make_config({})
@@ -38,6 +40,21 @@ def test_every_kind_of_outcome_is_told_apart():
     for category, confidence, unseen, kind in cases:
         one = video("v", category, confidence)
         assert alarms.outcome(one, video_sas(one, CONFIG), unseen) == kind
+
+
+def test_an_alarm_is_detected_early_or_elsewhere_by_where_it_begins():
+    one = video("v", "Assault", np.full(12, 0.5))  # labelled from its third analysed frame to its sixth
+    for sas, kind in (
+        ([0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0, 0], "detected"),
+        ([0, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0], "early"),
+        ([1, 1, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0], "detected"),  # that alarm had ended
+        ([1, 1, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0], "alarm elsewhere"),
+        ([0] * 12, "missed"),
+    ):
+        assert alarms.outcome(one, np.array(sas)) == kind
+        assert alarms.outcome(one, np.array(sas), unseen=True) == f"unseen class, {kind}"
+    untimed = replace(one, labels=np.zeros_like(one.labels))
+    assert alarms.outcome(untimed, np.eye(12)[0]) == "detected" and alarms.outcome(untimed, np.zeros(12)) == "missed"
 
 
 def test_a_rare_kind_gets_its_panel_and_the_middle_video_stands_for_a_kind():
@@ -74,6 +91,8 @@ def test_the_sensitivity_map_holds_the_metric_of_the_run_itself():
     at = alarms.sensitivity(scores, CONFIG, [0.3, 0.5], [1.0, 2.0])
     assert at[1, 1] == pytest.approx(next(m.value for m in evaluate(scores, CONFIG) if m.name == "vl_f1"))
     assert len(np.unique(at.round(6))) > 1
+    fpr = alarms.sensitivity(scores, CONFIG, [0.5], [2.0], vl_fpr)
+    assert fpr[0, 0] == pytest.approx(next(m.value for m in evaluate(scores, CONFIG) if m.name == "vl_fpr"))
     assert np.isnan(alarms.sensitivity({0: scores[0][::2]}, CONFIG, [0.5], [2.0])).all()
 
 
@@ -83,24 +102,22 @@ def outcomes(detected=5, quiet=2):
     return test
 
 
-def test_figure_3_has_the_papers_eight_panels_and_says_which_are_empty():
+def test_figure_3_has_the_papers_eight_panels_and_two_of_ours_and_says_which_are_empty():
     panels = alarms.figure_3(
         outcomes(),
         CONFIG,
         [video("Arson001", "Arson", np.full(12, 0.9)), video("Normal_9", "Normal", np.full(12, 0.9))],
     )
-    assert [p.kind for p in panels] == list(alarms.FIGURE_3) and len(panels) == 8
+    assert [p.kind for p in panels] == list(alarms.FIGURE_3) and len(panels) == 10
     assert [p.video and p.video.name for p in panels] == [
         "Assault000",
         "Assault002",
         "Normal_1",
         "Assault004",
         "Arson001",
-        None,
-        None,
-        None,
+        *[None] * 5,
     ]
-    assert [p.of for p in panels] == [5, 5, 2, 5, 1, 0, 0, 0]
+    assert [p.of for p in panels] == [5, 5, 2, 5, 1, 0, 0, 0, 0, 0]
     empty = panels[6]
     assert empty.title == "false alarm (0)" and empty.drawn == (
         None,

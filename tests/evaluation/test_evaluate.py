@@ -45,7 +45,7 @@ def test_values_are_those_of_the_metrics_and_lie_in_their_intervals():
     found = by_name(evaluate(scores, CONFIG))
     expected_names = (
         "fl_auc ap anomalous_only_auc hard_vs_normal_auc macro_class_auc false_alarm_rate vl_f1 vl_tpr vl_fpr "
-        "detection_delay_s spans_detected video_auc video_auc_sas auc_Arson auc_Burglary auc_Robbery"
+        "detection_delay_s spans_detected spans_early video_auc video_auc_sas auc_Arson auc_Burglary auc_Robbery"
     )
     assert list(found) == expected_names.split()
 
@@ -127,6 +127,7 @@ def test_metrics_without_a_value_keep_their_reason():
         "vl_tpr",
         "detection_delay_s",
         "spans_detected",
+        "spans_early",
         "video_auc",
     ):
         assert found[name].value is None and found[name].ci_low is None and found[name].reason, name

@@ -162,13 +162,29 @@ def test_delay_counts_seconds_from_each_span_and_keeps_the_undetected_apart():
     labels = [0, 0, 1, 1, 1, 1, 0, 1, 1, 0, 1, 1]
     one = video("a", "Arson", [0.0] * 12, labels, fps=2.0)
     sas = [0, 0, 0, 0, 0.9, 0, 0, 0.5, 0.5, 0.9, 0.9, 0]
-    np.testing.assert_array_equal(metrics.detection_delay(one, sas), [1.0, np.nan, 0.0])
+    np.testing.assert_array_equal(metrics.detection_delay(one, sas), [1.0, np.nan, -0.5])  # the last began before it
+
+
+def test_an_alarm_that_began_before_its_span_is_early_and_has_no_part_in_the_delay():
+    late = video("a", "Arson", [0.1, 0.1, 0.1, 0.9, 0.9, 0.1], [0, 0, 1, 1, 1, 0], fps=2.0)
+    early = video("b", "Arson", [0.1, 0.9, 0.9, 0.9, 0.9, 0.1], [0, 0, 1, 1, 1, 0], fps=2.0)
+    silent = video("c", "Arson", [0.1] * 6, [0, 0, 1, 1, 1, 0], fps=2.0)
+    scored = Scored((late, early, silent), Config(sas_bound=1e-6))  # in alarm where the confidence is above tau
+    assert [d.tolist() for d in scored.delays[:2]] == [[0.5], [-0.5]]
+    assert metrics.mean_delay(scored).value == 0.5
+    assert metrics.spans_detected(scored).value == metrics.spans_early(scored).value == pytest.approx(1 / 3)
+    assert metrics.vl_tpr(scored).value == pytest.approx(2 / 3)  # of the video, the early alarm counts as before
+
+
+def test_an_alarm_carried_over_from_an_earlier_span_is_not_early():
+    one = video("a", "Arson", [0.0] * 8, [0, 1, 1, 0, 1, 1, 0, 1], fps=2.0)
+    assert metrics.detection_delay(one, [0, 0, 0.9, 0.9, 0.9, 0, 0, 0.9]).tolist() == [0.5, 0.0, 0.0]
 
 
 def test_delay_holds_the_score_between_analysed_frames():
     one = video("a", "Arson", [0.0, 0.0, 0.0], [0, 0, 0, 0, 0, 1, 1, 1, 1], every=4)
     assert metrics.detection_delay(one, [0, 0, 0.9]).tolist() == [0.3]
-    assert metrics.detection_delay(one, [0, 0.9, 0]).tolist() == [0.0]  # on when the span starts
+    assert metrics.detection_delay(one, [0, 0.9, 0]).tolist() == [-0.1]  # on when the span starts
     assert np.isnan(metrics.detection_delay(one, [0.9, 0, 0])).tolist() == [True]  # off again before it
     with pytest.raises(ValueError, match="one confidence per analysed frame"):
         metrics.detection_delay(one, [0, 0.9])

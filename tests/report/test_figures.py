@@ -187,15 +187,16 @@ def test_sample_grid_wraps_long_titles():
 
 def test_sensitivity_writes_its_numbers_and_frames_the_papers_choice():
     values = np.array([[0.5, 0.612], [np.nan, 0.9]])
-    figure = figures.sas_sensitivity(values, [0.3, 0.5], [1.0, 2.0])
-    axes = figure.axes[0]
+    figure = figures.sas_sensitivity({"vl_f1": values, "vl_fpr": 1 - values}, [0.3, 0.5], [1.0, 2.0])
+    axes, other = figure.axes[:2]
+    assert [t.get_text() for t in other.texts] == ["50", "39", "none", "10"]
     assert [t.get_text() for t in axes.texts] == ["50", "61", "none", "90"]
     assert axes.patches[0].get_xy() == (0.5, 0.5) and "framed: the paper's parameters" in words(figure)
-    assert "VL-F1 (%)" in words(figure)
+    assert "VL-F1 (%)" in words(figure) and "VL-FPR (%)" in words(figure)
     assert_readable(figure)
-    assert not figures.sas_sensitivity(values, [0.3, 0.4], [1.0, 2.0]).axes[0].patches
+    assert not figures.sas_sensitivity({"vl_f1": values}, [0.3, 0.4], [1.0, 2.0]).axes[0].patches
     with pytest.raises(ValueError, match=r"\(2, 3\)"):
-        figures.sas_sensitivity(values, [0.3, 0.5], [1, 2, 3])
+        figures.sas_sensitivity({"vl_f1": values}, [0.3, 0.5], [1, 2, 3])
 
 
 def test_rates_of_classes():

@@ -15,21 +15,25 @@ import numpy as np
 from vadkit.core.config import Config
 from vadkit.evaluation.bootstrap import Metric
 from vadkit.evaluation.evaluate import SeedScores, evaluate
-from vadkit.evaluation.metrics import THRESHOLD, Scored, spans, video_sas, vl_f1
+from vadkit.evaluation.metrics import THRESHOLD, Scored, detection_delay, spans, video_sas, vl_f1
 from vadkit.evaluation.scores import VideoScores
 
-RULES = {
-    "detected": "an anomalous video whose score passes 0.5",
-    "missed": "an anomalous video whose score never passes 0.5",
+ANOMALOUS = {  # the first that holds; of a video that is not labelled in time, the score alone decides
+    "detected": "whose alarm begins in a labelled span",
+    "early": "whose alarm began before the labelled span and is still on in it",
+    "alarm elsewhere": "whose score passes 0.5, but never in a labelled span",
+    "missed": "whose score never passes 0.5",
+}
+RULES = {kind: f"an anomalous video {rule}" for kind, rule in ANOMALOUS.items()} | {
     "false alarm": "a normal video whose score passes 0.5",
     "normal and quiet": "a normal video whose confidence never passes 0.5",
     "noise filtered by SAS": "a normal video whose confidence passes 0.5 and whose score never does",
-    "unseen class, detected": "a video of a class never trained on whose score passes 0.5",
-    "unseen class, missed": "a video of a class never trained on whose score never passes 0.5",
 }
+RULES |= {f"unseen class, {kind}": f"a video of a class never trained on {rule}" for kind, rule in ANOMALOUS.items()}
 FIGURE_3 = ("detected", "detected", "normal and quiet", "detected", "unseen class, detected")  # (a) to (e)
 FIGURE_3 += ("noise filtered by SAS", "false alarm", "missed")  # (f) to (h)
-VARIED = frozenset({"vl_f1", "vl_tpr", "vl_fpr", "detection_delay_s"})
+FIGURE_3 += ("early", "alarm elsewhere")  # ours: the paper counts both as detected
+VARIED = frozenset({"vl_f1", "vl_tpr", "vl_fpr", "detection_delay_s", "spans_detected", "spans_early"})
 
 
 @dataclass(frozen=True)
@@ -57,14 +61,17 @@ def outcome(video: VideoScores, sas: np.ndarray, unseen: bool = False) -> str:
     """Which of the kinds of `RULES` a video is. sas: (analysed frames,)."""
     alarm = np.max(sas) > THRESHOLD
     if video.label:
-        return ("unseen class, " if unseen else "") + ("detected" if alarm else "missed")
+        delays = detection_delay(video.stepped, sas)
+        in_time = (delays >= 0).any() or not len(delays)
+        kind = "detected" if in_time else "early" if (delays < 0).any() else "alarm elsewhere"
+        return ("unseen class, " if unseen else "") + (kind if alarm else "missed")
     if alarm:
         return "false alarm"
     return "noise filtered by SAS" if np.max(video.confidence) > THRESHOLD else "normal and quiet"
 
 
 def figure_3(test: Sequence[VideoScores], config: Config, unseen: Sequence[VideoScores] = ()) -> list[Panel]:
-    """The eight panels of figure 3, in its order. A kind with fewer videos than panels leaves the rest of them empty.
+    """The eight panels of figure 3, in its order, and two more (`FIGURE_3`); those that no video is left for are empty.
 
     Within a kind, videos are sorted by mean confidence, then name; its panels are spread evenly, one takes the middle.
     """
@@ -122,7 +129,7 @@ def moments(video: VideoScores) -> list[int]:
 
 
 def vary(scores: SeedScores, config: Config, parameter: str, values: Sequence) -> dict:
-    """VL-F1, VL-TPR, VL-FPR and the delay at each value of one parameter of the score ("sas_bound", ...)."""
+    """The metrics of `VARIED` at each value of one parameter of the score ("sas_bound", ...)."""
     configs = {value: config.model_copy(update={parameter: value}) for value in values}
     return {value: evaluate(scores, varied, VARIED.__contains__) for value, varied in configs.items()}
 
@@ -158,14 +165,15 @@ def vary_rate(scores: SeedScores, config: Config, every: Sequence[int], per_seco
     return found
 
 
-def sensitivity(scores: SeedScores, config: Config, taus: Sequence, reactivities: Sequence) -> np.ndarray:
-    """VL-F1, mean of the seeds, at every tau and reactivity. Shape: (taus, reactivities) in [0, 1].
+def sensitivity(scores: SeedScores, config: Config, taus: Sequence, reactivities: Sequence, metric=vl_f1) -> np.ndarray:
+    """A metric, mean of the seeds, at every tau and reactivity. Shape: (taus, reactivities) in [0, 1].
 
-    NaN where F1 has no value (all videos of one class). Everything else of the score is the run's.
+    metric: of `vadkit.evaluation.metrics`. NaN where it has no value (F1, if all videos are of one class). Everything
+    else of the score is the run's.
     """
     values = []
     for tau, reactivity in product(taus, reactivities):
         varied = config.model_copy(update={"sas_tau": tau, "sas_reactivity": reactivity})
-        f1 = [vl_f1(Scored(tuple(videos), varied)) for videos in scores.values()]
-        values.append(np.nan if any(one.why for one in f1) else np.mean([one.value for one in f1]))
+        found = [metric(Scored(tuple(videos), varied)) for videos in scores.values()]
+        values.append(np.nan if any(one.why for one in found) else np.mean([one.value for one in found]))
     return np.reshape(values, (len(taus), len(reactivities)))

@@ -12,7 +12,8 @@ the chance of which videos were filmed, not that of which seeds were run (those 
 | auc_<Class>, macro_class_auc | confidence, frames of one class's videos and of all normal ones; their mean | [0, 1] |
 | false_alarm_rate | frames of normal videos with a confidence above 0.5 | [0, 1] |
 | vl_f1, vl_tpr, vl_fpr | videos whose SAS exceeds 0.5 at any point | [0, 1] |
-| detection_delay_s, spans_detected | annotated spans: mean seconds to the alarm; share detected | >= 0; [0, 1] |
+| detection_delay_s, spans_detected | annotated spans whose alarm begins in them: seconds to it; share | >= 0; [0, 1] |
+| spans_early | annotated spans whose alarm began before them and was on when they start | [0, 1] |
 | video_auc, video_auc_sas | videos, by mean confidence over frames; by largest SAS | [0, 1] |
 
 Each is defined in `vadkit.evaluation.metrics`.

@@ -161,26 +161,42 @@ def video_auc(scored: Scored, of: Sequence[float]) -> Statistic:
 def detection_delay(video: VideoScores, sas) -> np.ndarray:
     """Seconds from the start of each annotated span to its alarm; NaN for a span that ends without one.
 
+    Negative where the alarm was on already when the span starts and began in a frame that is not labelled: an *early*
+    alarm, by so many seconds. It may be right (soft anomalies go before) or a false alarm that happens to last; the
+    labels cannot tell, so that it has no part in the delay. 0 where it began in an earlier span of the same video.
     Shape: sas (analysed frames,), held as confidences are -> (spans,). A span is a run of positive frame labels. Our
-    reading: the delay ends at the first frame of the span whose SAS exceeds 0.5; 0 where the alarm is on already when
-    it starts (soft anomalies go before it). Raises ValueError for a malformed video or a SAS of another length.
+    reading: the delay ends at the first frame of the span whose SAS exceeds 0.5. Raises ValueError for a malformed
+    video or a SAS of another length.
     """
     check_video(video)
     alarm = hold(video.index, np.asarray(sas), video.frames) > THRESHOLD
-    of_span = [alarm[start:end] for start, end in spans(video.labels)]
-    return np.array([one.argmax() / video.fps if one.any() else np.nan for one in of_span])
+    runs, found = spans(alarm), []
+    for start, end in spans(video.labels):
+        first = next((begin for begin, over in runs if start < over and begin < end), None)  # of the alarm met first
+        carried = first is not None and first < start and video.labels[first]
+        found.append(np.nan if first is None else 0.0 if carried else (first - start) / video.fps)
+    return np.array(found)
 
 
 def mean_delay(scored: Scored) -> Statistic:
-    """Mean seconds to the alarm over the annotated spans that were detected."""
+    """Mean seconds to the alarm over the annotated spans that were detected; those with an early alarm have none."""
     why = f"none of {sum(map(len, scored.delays))} annotated spans was detected: there is no delay"
-    return ratio([np.nansum(d) for d in scored.delays], [np.isfinite(d).sum() for d in scored.delays], why)
+    return ratio([d[d >= 0].sum() for d in scored.delays], [(d >= 0).sum() for d in scored.delays], why)
 
 
 def spans_detected(scored: Scored) -> Statistic:
-    """Share of the annotated spans that were detected."""
+    """Share of the annotated spans whose alarm began in one; those with an early alarm are `spans_early`."""
+    return _share_of_spans(scored, lambda delay: delay >= 0)
+
+
+def spans_early(scored: Scored) -> Statistic:
+    """Share of the annotated spans whose alarm began before them, in no labelled frame, and was on when they start."""
+    return _share_of_spans(scored, lambda delay: delay < 0)
+
+
+def _share_of_spans(scored: Scored, of: Callable[[np.ndarray], np.ndarray]) -> Statistic:
     why = f"no annotated span in {len(scored.videos)} videos"
-    return ratio([np.isfinite(d).sum() for d in scored.delays], [len(d) for d in scored.delays], why)
+    return ratio([of(d).sum() for d in scored.delays], [len(d) for d in scored.delays], why)
 
 
 def spans(labels: np.ndarray) -> list[tuple[int, int]]:
@@ -209,6 +225,7 @@ METRICS = {
     "vl_fpr": Definition(vl_fpr),
     "detection_delay_s": Definition(mean_delay, "s"),
     "spans_detected": Definition(spans_detected),
+    "spans_early": Definition(spans_early),
     "video_auc": Definition(lambda scored: video_auc(scored, [s.mean() for s in scored.held])),
     "video_auc_sas": Definition(lambda scored: video_auc(scored, scored.peaks)),
 }

@@ -189,31 +189,36 @@ def sample_grid(images: Sequence[np.ndarray], titles: Sequence[str] | None = Non
 
 @styled
 def sas_sensitivity(
-    values, taus: Sequence[float], reactivities: Sequence[float], mark: tuple[float, float] = PAPERS_SAS
+    maps: Mapping, taus: Sequence[float], reactivities: Sequence[float], mark: tuple[float, float] = PAPERS_SAS
 ) -> Figure:
-    """VL-F1 over the two parameters of SAS, as a map with its numbers written in.
+    """Metrics over the two parameters of SAS, a map each, with its numbers written in.
 
-    values: (taus, reactivities) in [0, 1] or NaN, else ValueError. mark: the (tau, v) to frame, the paper's by default.
+    maps: by the metric's name, (taus, reactivities) in [0, 1] or NaN, else ValueError. mark: the (tau, v) to frame, the
+    paper's by default.
     """
-    values, shape = 100 * np.asarray(values, dtype=float), (len(taus), len(reactivities))
-    if values.shape != shape:
-        raise ValueError(f"expected values of shape {shape} for these taus and reactivities, got {values.shape}")
-    figure, axes = plt.subplots(figsize=(1.9 + 0.62 * len(reactivities), 1.4 + 0.36 * len(taus)))
-    picture = axes.imshow(values, cmap="cividis", aspect="auto", origin="lower")
-    middle = (np.nanmin(values) + np.nanmax(values)) / 2 if np.isfinite(values).any() else 0
-    texts = [["none" if np.isnan(v) else f"{v:.0f}" for v in line] for line in values]
-    style.cell_numbers(axes, texts, values <= middle)
-    axes.set_xticks(range(len(reactivities)), [f"{v:g}" for v in reactivities])
-    axes.set_yticks(range(len(taus)), [f"{t:g}" for t in taus])
-    axes.set(xlabel="reactivity v (per analysed frame)", ylabel="sensibility threshold τ")
-    axes.grid(visible=False)
-    axes.spines[:].set_visible(False)
+    size = (1.0 + (0.5 * len(reactivities) + 1.0) * len(maps), 1.6 + 0.36 * len(taus))
+    figure, panels = plt.subplots(1, len(maps), figsize=size, sharey=True, squeeze=False)
+    for axes, (metric, values) in zip(panels[0], maps.items(), strict=True):
+        values, shape = 100 * np.asarray(values, dtype=float), (len(taus), len(reactivities))
+        if values.shape != shape:
+            raise ValueError(f"expected values of shape {shape} for these taus and reactivities, got {values.shape}")
+        picture = axes.imshow(values, cmap="cividis", aspect="auto", origin="lower")
+        middle = (np.nanmin(values) + np.nanmax(values)) / 2 if np.isfinite(values).any() else 0
+        texts = [["none" if np.isnan(v) else f"{v:.0f}" for v in line] for line in values]
+        style.cell_numbers(axes, texts, values <= middle)
+        axes.set_xticks(range(len(reactivities)), [f"{v:g}" for v in reactivities])
+        axes.set_yticks(range(len(taus)), [f"{t:g}" for t in taus])
+        axes.set(xlabel="reactivity v (per analysed frame)", title=tables.label(metric, "%"))
+        axes.grid(visible=False)
+        axes.spines[:].set_visible(False)
+        if mark[0] in taus and mark[1] in reactivities:
+            corner = (list(reactivities).index(mark[1]) - 0.5, list(taus).index(mark[0]) - 0.5)
+            axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=RED, linewidth=2.4, clip_on=False))
+        figure.colorbar(picture, ax=axes)
+    panels[0, 0].set_ylabel("sensibility threshold τ")
     if mark[0] in taus and mark[1] in reactivities:
-        corner = (list(reactivities).index(mark[1]) - 0.5, list(taus).index(mark[0]) - 0.5)
-        axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=RED, linewidth=2.4, clip_on=False))
         what = "the paper's parameters" if mark == PAPERS_SAS else f"τ = {mark[0]:g}, v = {mark[1]:g}"
-        axes.set_title(f"framed: {what}", loc="left", fontsize=9)
-    figure.colorbar(picture, ax=axes, label="VL-F1 (%)")
+        figure.suptitle(f"framed: {what}", fontsize=9)
     return figure
 
 

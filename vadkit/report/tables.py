@@ -23,21 +23,29 @@ LABELS = {
     "vl_fpr": "VL-FPR",
     "detection_delay_s": "delay of detected spans",
     "spans_detected": "spans detected",
+    "spans_early": "spans with an early alarm",
     "video_auc": "video AUC, mean confidence",
     "video_auc_sas": "video AUC, largest SAS",
+    "macro_f1": "macro F1",
+    "mean_ap": "mAP",
+    "detection_accuracy": "accuracy, anomalous or not",
+    "classification_accuracy": "accuracy, class",
+    "video_auc_by_clip": "video AUC, folds by clip",
+    "video_auc_by_source": "video AUC, folds by source",
 }
 
 
 def table(rows: Sequence[ResultRow] | pd.DataFrame) -> pd.DataFrame:
     """Rows for a notebook's page: "ours [low, high]" beside the printed value. Takes rows or `load_results`' frame.
 
-    Columns that would be empty throughout are left out.
+    Columns that would be empty throughout are left out. A number that is not comparable has no difference beside it.
     """
     shown = []
     for r in rows_of(rows):
         line = {"item": r.item, "system": r.system, "metric": label(r.metric, r.unit)}
         line["ours [interval]" if r.origin == "ours" else "from the paper's numbers"] = number_text(r)
-        difference = "" if r.difference is None else f"{r.difference:+.{_decimals(r)}f}"
+        comparable = r.difference is not None and r.verdict != "not comparable"
+        difference = f"{r.difference:+.{_decimals(r)}f}" if comparable else ""
         line |= {"printed": r.published, "difference": difference, "verdict": r.verdict}
         shown.append(line | {"reason": "" if r.reason == OTHER_VIDEOS else r.reason})  # every page says it at its top
     frame = pd.DataFrame(shown).fillna("")
@@ -70,6 +78,7 @@ def sentence(what: str, found: Comparison) -> str:
 def label(metric: str, unit: str = "") -> str:
     """A metric's name for a page, with its unit in brackets."""
     if unit:
+        unit = "points" if unit == "%" and metric.endswith("_difference") else unit
         return f"{label(metric)} ({unit})"
     for suffix, text in (("_relative_change", "relative change of {}"), ("_difference", "difference of {}")):
         if metric.endswith(suffix):
