@@ -9,28 +9,34 @@ from dataclasses import dataclass
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from vadkit.core.compute import one_thread
+from vadkit.core.config import Config
+from vadkit.evaluation import bootstrap
+from vadkit.evaluation.bootstrap import Comparison, Metric, PairCounts
 
 REPEATS = 5
 
 
 @dataclass(frozen=True)
 class Leak:
-    """Video AUC of the probe, the mean over several deals of the folds; None where there are no such folds, and why."""
+    """Video AUC of the probe, the mean over several deals of the folds; None where there are no such folds, and why.
 
-    by_clip: float | None
-    by_source: float | None
+    change: by clip minus by source, paired. Intervals draw clips, so that they are too narrow where a source's are alike.
+    """
+
+    by_clip: Metric | None
+    by_source: Metric | None
+    change: Comparison | None
     clips: int
     sources: int
     reason: str = ""
 
 
-def compare_splits(features: np.ndarray, labels: np.ndarray, sources: np.ndarray, folds: int = 5) -> Leak:
+def compare_splits(features, labels: np.ndarray, sources: np.ndarray, config: Config, folds: int = 5) -> Leak:
     """Cross-validate logistic regression both ways.
 
     Shape: features (clips, d), labels (clips,) of 0 and 1, sources (clips,). Every clip is scored once a deal, by the
@@ -41,7 +47,7 @@ def compare_splits(features: np.ndarray, labels: np.ndarray, sources: np.ndarray
     folds = min(folds, fewest)
     if folds < 2:
         reason = f"{fewest} sources have clips of the rarer class: no two folds with both classes"
-        return Leak(None, None, clips, count, reason)
+        return Leak(None, None, None, clips, count, reason)
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000, C=0.1))
     areas = {"clip": [], "source": []}
     for repeat in range(REPEATS):
@@ -50,8 +56,12 @@ def compare_splits(features: np.ndarray, labels: np.ndarray, sources: np.ndarray
             sides = list(deal.split(features, labels, groups))
             if any(len(np.unique(labels[train])) < 2 for train, _ in sides):
                 reason = f"folds by {name} leave one class alone in training: {count} sources are too few"
-                return Leak(None, None, clips, count, reason)
+                return Leak(None, None, None, clips, count, reason)
             with one_thread():
                 scores = cross_val_predict(probe, features, labels, cv=sides, method="predict_proba")[:, 1]
-            areas[name].append(roc_auc_score(labels, scores))
-    return Leak(float(np.mean(areas["clip"])), float(np.mean(areas["source"])), clips, count)
+            areas[name].append(PairCounts(labels[:, None], scores[:, None]).auc(what="clip"))
+    counts = bootstrap.draw(clips, config.bootstrap_resamples, bootstrap.RESAMPLING_SEED)
+    means, level = {name: {0: bootstrap.mean_of(each)} for name, each in areas.items()}, config.interval_level
+    found = [bootstrap.estimate(f"video_auc_by_{name}", one, counts, level) for name, one in means.items()]
+    change = bootstrap.difference("video_auc", *means.values(), (counts, counts), level, clips)
+    return Leak(*found, change, clips, count)
