@@ -25,7 +25,7 @@ REPEATS = 5
 class Leak:
     """Video AUC of the probe, the mean over several deals of the folds; None where there are no such folds, and why.
 
-    change: by clip minus by source, paired. Intervals draw clips, so that they are too narrow where a source's are alike.
+    change: by clip minus by source, paired. Intervals draw clips: too narrow where those of a source are alike.
     """
 
     by_clip: Metric | None

@@ -1,0 +1,47 @@
+"""Sliders under a figure, for a reader who sits before the notebook; every other run sees the figure alone."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+Range = tuple[float, float, float, float]  # start, lowest, highest, step
+
+
+def sliders(draw: Callable[..., Figure], **ranges: Range) -> None:
+    """Show `draw` at the ranges' starts, with a slider for each of its arguments where a reader can move one.
+
+    Sliders need `ipywidgets` (optional) and somebody who looks on: papermill and a book get the figure.
+    """
+
+    def show(**values: float) -> None:
+        from IPython.display import display
+
+        figure = draw(**values)
+        display(figure)
+        plt.close(figure)
+
+    start = {name: one[0] for name, one in ranges.items()}
+    if not _watched():
+        return show(**start)
+    try:
+        import ipywidgets
+    except ImportError:
+        print("Sliders appear here once ipywidgets is installed (pip install ipywidgets).")
+        return show(**start)
+    made = {}
+    for name, (value, low, high, step) in ranges.items():
+        made[name] = ipywidgets.FloatSlider(value, min=low, max=high, step=step, continuous_update=False)
+    ipywidgets.interact(show, **made)
+
+
+def _watched() -> bool:
+    """Whether this cell was run by hand: a front end that a reader sits before lets cells ask questions."""
+    if "ipykernel" not in sys.modules:
+        return False
+    from IPython import get_ipython
+
+    return bool(get_ipython().get_parent().get("content", {}).get("allow_stdin"))
