@@ -14,6 +14,8 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+import vadkit
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 ENVIRONMENT = yaml.safe_load((REPOSITORY / "environment.yml").read_text())
@@ -108,3 +110,9 @@ def test_conda_brings_nothing_that_pip_pins():
 def test_conda_installs_what_make_does():
     assert PIP == ["-r requirements.lock", "-e ."]
     assert re.search(r"^LOCK := requirements.lock$", (REPOSITORY / "Makefile").read_text(), re.M)
+
+
+def test_the_citation_names_this_version_and_both_papers():
+    citation = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text(encoding="utf-8"))
+    assert str(citation["version"]) == vadkit.__version__
+    assert [paper["authors"][0]["family-names"] for paper in citation["references"]] == ["Petrocchi", "Alhawsa"]
