@@ -21,19 +21,20 @@ BY_UV := $(BIN)/uv pip install --python $(BIN)/python --no-deps
 BY_PIP := $(PIP) install --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo fights smoke test lint notebooks lab lock clean
+.PHONY: help setup demo fights smoke book test lint notebooks lab lock clean
 
 help:
 	@echo "make setup      the environment alone, in $(VENV): 6.5 GB, about a minute by uv, five by pip (UV=0)"
 	@echo "make demo       run all notebooks on the synthetic world; results in outputs/demo"
 	@echo "make fights     the same on the Surveillance Camera Fight Dataset (params/fights.yaml says where to put it)"
 	@echo "make smoke      the same as demo, tiny: does everything run?"
+	@echo "make book       a site of the executed notebooks, in outputs/book; PROFILE=fights of another profile than the demo"
 	@echo "make lab        open the notebooks in JupyterLab"
 	@echo "make test       lint and all tests"
 	@echo "make lint       ruff (rules and format) and the order of the rooms"
 	@echo "make notebooks  renew the notebooks' parameters cells from vadkit/core/config.py"
 	@echo "make lock       add to $(LOCK) what pyproject.toml asks for; UPGRADE=1 renews every version"
-	@echo "make clean      remove outputs/, cache/ and the caches of tests and tools (not the environment)"
+	@echo "make clean      remove outputs/, cache/ and the caches of tests and tools, the book (not the environment)"
 
 setup: $(READY)
 
@@ -67,6 +68,19 @@ fights: $(READY)
 smoke: $(READY)
 	$(BIN)/vadkit run params/smoke.yaml
 
+# The book has an environment of its own, without torch. Warnings are errors: a broken link would be one.
+PROFILE ?= demo
+BOOK := .venv-book
+book: $(BOOK)/.ready
+	$(BOOK)/bin/python docs/book/assemble.py $(PROFILE) outputs/$(PROFILE) outputs/book/$(PROFILE)/pages
+	$(BOOK)/bin/sphinx-build -q -W --keep-going -b html -c docs/book outputs/book/$(PROFILE)/pages outputs/book/$(PROFILE)/html
+	@echo "The book: outputs/book/$(PROFILE)/html/index.html"
+
+$(BOOK)/.ready: docs/book/requirements.lock
+	@$(PYTHON) -m venv $(BOOK)
+	@$(BOOK)/bin/python -m pip --disable-pip-version-check install -q --no-deps -r docs/book/requirements.lock
+	@touch $@
+
 lab: $(READY)
 	$(BIN)/jupyter lab notebooks
 
@@ -86,7 +100,9 @@ lock: | $(BIN)/python
 	$(GET_UV)
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --fork-strategy fewest \
 		--annotation-style line --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) --output-file $(LOCK) > /dev/null
+	$(BIN)/uv pip compile docs/book/requirements.in --universal --python-version 3.11 --fork-strategy fewest \
+		--annotation-style line --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) --output-file docs/book/requirements.lock > /dev/null
 
 clean:
-	rm -rf outputs cache runs .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf outputs cache runs .venv-book .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find vadkit demo_world tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
