@@ -1,6 +1,7 @@
 # Every target does its own set-up: git, make and Python 3.11 or later are all that a machine needs.
 #   PYTHON=python3.12 make demo   picks another interpreter for the environment
 #   UV=0 make demo                installs with pip alone: the same versions, in minutes instead of one
+#   CPU=1 make demo               takes PyTorch's builds without CUDA from its own index: 2 GB in place of 6.5
 
 ifeq ($(OS),Windows_NT)
 $(error vadkit runs on Linux and macOS; on Windows, open a WSL terminal (`wsl --install` adds one) and use it from there)
@@ -14,6 +15,11 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.vadkit-ready
 LOCK := requirements.lock
 
+# PyTorch's CPU builds have an index of their own, which the lock file does not name.
+CPU_INDEX := https://download.pytorch.org/whl/cpu
+CPU_LOCK := $(VENV)/cpu.lock
+WANTED := $(if $(CPU),$(CPU_LOCK),$(LOCK))
+
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 GET_UV := $(PIP) install uv==$(UV_VERSION)
 # The lock names every package, so neither installer resolves anything: both install exactly these versions.
@@ -21,11 +27,12 @@ BY_UV := $(BIN)/uv pip install --python $(BIN)/python --no-deps
 BY_PIP := $(PIP) install --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo fights smoke book test lint notebooks lab lock clean
+.PHONY: help setup demo demo-light fights smoke book test lint notebooks lab lock clean
 
 help:
 	@echo "make setup      the environment alone, in $(VENV): 6.5 GB, about a minute by uv, five by pip (UV=0)"
 	@echo "make demo       run all notebooks on the synthetic world; results in outputs/demo"
+	@echo "make demo-light notebooks 08 and 12 on the scores of a finished demo, without torch: a minute from nothing"
 	@echo "make fights     the same on the Surveillance Camera Fight Dataset (params/fights.yaml says where to put it)"
 	@echo "make smoke      the same as demo, tiny: does everything run?"
 	@echo "make book       a site of the executed notebooks, in outputs/book; PROFILE=fights of another profile than the demo"
@@ -47,12 +54,14 @@ $(BIN)/python:
 
 $(READY): pyproject.toml $(LOCK) | $(BIN)/python
 	@echo "Installing $(LOCK) into $(VENV): 6.5 GB with PyTorch; about a minute by uv, five by pip, longer on a slow line ..."
+	@[ -z '$(CPU)' ] || grep -v -E '^(torch|torchvision|triton|nvidia-[a-z0-9-]+|cuda-[a-z]+)==' $(LOCK) > $(CPU_LOCK)
 	@start=$$SECONDS; \
-	if [ '$(UV)' != 0 ] && $(GET_UV) && $(BY_UV) -r $(LOCK); then by=uv; \
+	if [ '$(UV)' != 0 ] && $(GET_UV) && $(BY_UV) -r $(WANTED); then by=uv; \
 	else \
 		[ '$(UV)' = 0 ] || echo "uv cannot be had or reaches no packages; pip installs the same versions ..."; \
-		$(BY_PIP) -r $(LOCK) || exit; by=pip; \
+		$(BY_PIP) -r $(WANTED) || exit; by=pip; \
 	fi; \
+	[ -z '$(CPU)' ] || $(BY_PIP) --index-url $(CPU_INDEX) $$(grep -o -E '^(torch|torchvision)==[0-9.]+' $(LOCK)) || exit; \
 	echo "Installed by $$by in $$((SECONDS - start)) s. Adding vadkit itself and checking ..."
 	@$(BY_PIP) --no-build-isolation -e .
 	@$(BIN)/python -m ipykernel install --sys-prefix --name python3 > /dev/null
@@ -61,6 +70,18 @@ $(READY): pyproject.toml $(LOCK) | $(BIN)/python
 
 demo: $(READY)
 	$(BIN)/vadkit run params/demo.yaml
+
+# An environment of its own, a tenth of the size.
+LIGHT := .venv-light
+demo-light: $(LIGHT)/.ready
+	$(LIGHT)/bin/vadkit run params/light.yaml --only 08,12
+
+$(LIGHT)/.ready: notebooks/recorded/requirements.lock
+	@$(PYTHON) -m venv $(LIGHT)
+	@$(LIGHT)/bin/python -m pip --disable-pip-version-check install -q --no-deps -r notebooks/recorded/requirements.lock
+	@$(LIGHT)/bin/python -m pip --disable-pip-version-check install -q --no-deps --no-build-isolation -e .
+	@$(LIGHT)/bin/python -m ipykernel install --sys-prefix --name python3 > /dev/null
+	@touch $@
 
 fights: $(READY)
 	$(BIN)/vadkit run params/fights.yaml
@@ -102,7 +123,10 @@ lock: | $(BIN)/python
 		--annotation-style line --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) --output-file $(LOCK) > /dev/null
 	$(BIN)/uv pip compile docs/book/requirements.in --universal --python-version 3.11 --fork-strategy fewest \
 		--annotation-style line --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) --output-file docs/book/requirements.lock > /dev/null
+	$(BIN)/uv pip compile notebooks/recorded/requirements.in --universal --python-version 3.11 --fork-strategy fewest \
+		--annotation-style line --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) \
+		--output-file notebooks/recorded/requirements.lock > /dev/null
 
 clean:
-	rm -rf outputs cache runs .venv-book .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf outputs cache runs .venv-book .venv-light .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find vadkit demo_world tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -66,9 +66,14 @@ def one_thread() -> Iterator[None]:
     Numbers too small for a normal float count as zero: a processor takes many times longer over them, and weights
     that decay beside features which are always zero become such numbers (`benchmarks/training.py`).
     """
-    import torch
     from threadpoolctl import threadpool_limits
 
+    try:
+        import torch
+    except ImportError:  # the light environment has none
+        with threadpool_limits(1):
+            yield
+        return
     threads, flushed = torch.get_num_threads(), bool(torch.tensor(1e-40) * 1 == 0)
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)

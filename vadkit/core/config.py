@@ -34,7 +34,7 @@ SAMPLING_PRESETS = {
     "section_5_3": (10.0, 2.5),  # strides 3 and 12: "1/3" and "less than 1/10", section 5.3
 }
 PLACES = {"output_root", "cache_root", "workers"}
-CORPORA = {"synthetic", "ucf_crime", "folder"}  # `vadkit.corpora.register_corpus` adds others
+CORPORA = {"synthetic", "ucf_crime", "folder", "recorded"}  # `vadkit.corpora.register_corpus` adds others
 
 
 class Config(BaseModel):
@@ -193,7 +193,7 @@ class Config(BaseModel):
         known = nearest(self.corpus, CORPORA) or f"; known are {', '.join(sorted(CORPORA))}"
         folds, parity = self.split == "grouped_cv", self.validation == "test_parity"
         of_folder, synthetic = self.corpus == "folder", self.corpus == "synthetic"
-        no_root = self.corpus in ("ucf_crime", "folder") and not self.data_root
+        no_root = self.corpus in ("ucf_crime", "folder", "recorded") and not self.data_root
         no_stream = not self.frame_stream and not self.speed_stream
         idle = parity and not self.early_stopping
         one_of_two = bool(self.evaluate_scores) != bool(self.evaluate_annotations)

@@ -5,6 +5,7 @@ A corpus of your own needs no change here: `register_corpus("mine", load)`, and 
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 
 from vadkit.core.config import CORPORA, Config
@@ -28,7 +29,6 @@ def register_corpus(name: str, load: Load) -> None:
 
 def load_corpus(config: Config, progress: Progress | None = None) -> Corpus:
     """The corpus that `config.corpus` names; progress: of long steps. Raises DataError for no data."""
-    from vadkit.corpora import folder, synthetic, ucf_crime
-
-    readers = {"synthetic": synthetic.load, "ucf_crime": ucf_crime.load, "folder": folder.load, **_registered}
-    return readers[config.corpus](config, progress)
+    if config.corpus in _registered:
+        return _registered[config.corpus](config, progress)
+    return importlib.import_module(f"vadkit.corpora.{config.corpus}").load(config, progress)

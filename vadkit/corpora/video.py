@@ -77,6 +77,7 @@ class Corpus:
     videos: tuple[Video, ...]
     problems: tuple[Problem, ...] = ()
     lists: str = ""  # whose: "UCFCrime2Local", or "official" for UCF-Crime's own
+    recorded: Path | None = None  # the folder of a finished run's scores, which stand for training
 
     def of(self, *splits: str) -> tuple[Video, ...]:
         """The videos of the given splits, in the corpus's order."""

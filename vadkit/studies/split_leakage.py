@@ -15,6 +15,8 @@ from sklearn.preprocessing import StandardScaler
 
 from vadkit.core.compute import one_thread
 from vadkit.core.config import Config
+from vadkit.core.progress import Progress
+from vadkit.corpora.video import Corpus
 from vadkit.evaluation import bootstrap
 from vadkit.evaluation.bootstrap import Comparison, Metric, PairCounts
 
@@ -65,3 +67,27 @@ def compare_splits(features, labels: np.ndarray, sources: np.ndarray, config: Co
     found = [bootstrap.estimate(f"video_auc_by_{name}", one, counts, level) for name, one in means.items()]
     change = bootstrap.difference("video_auc", *means.values(), (counts, counts), level, clips)
     return Leak(*found, change, clips, count)
+
+
+def video_features(config: Config, corpus: Corpus, progress: Progress | None = None) -> tuple[np.ndarray, ...]:
+    """The backbone's features of six frames of each training video, their mean; labels; sources.
+
+    Shape: (videos, d) float32, (videos,) of 0 and 1, (videos,). Of a recorded corpus what was recorded.
+    """
+    if corpus.recorded:
+        from vadkit.systems.recorded import features
+
+        return features(corpus)
+    from vadkit.models.network import network_of
+    from vadkit.systems.base import find_system
+    from vadkit.systems.baselines import spread_rows
+    from vadkit.views.features import extract_features, features_of
+
+    wanted = {video.name for video in corpus.of("all", "train")}
+    views = find_system("2S-no-bag").material(config, corpus, progress).views
+    views = [view for name, view in views.items() if name in wanted]
+    network = network_of(config, config.backbone)
+    extract_features(views, {"frame": network}, config, progress)
+    six = [features_of(one, "frame", network, config)[spread_rows(one.index, one.frames)] for one in views]
+    means = np.stack([rows.astype(np.float32).mean(axis=0) for rows in six])
+    return means, np.array([one.video.label for one in views]), np.array([one.video.source for one in views])

@@ -15,8 +15,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import torch
-
 from vadkit.core.code import code_version
 from vadkit.core.compute import device_of, each
 from vadkit.core.config import Config
@@ -26,7 +24,7 @@ from vadkit.core.store import Store
 from vadkit.corpora.video import Corpus, Problem, Video
 from vadkit.evaluation.recognition import Recognised
 from vadkit.evaluation.scores import VideoScores
-from vadkit.models.network import remembered
+from vadkit.systems import recorded
 from vadkit.systems.base import Epoch, Sides, System, Task, find_system, sides_of
 from vadkit.systems.record import FACTS, STATE, read_facts
 
@@ -70,6 +68,7 @@ class Run:
     system: System
     seeds: tuple[SeedRun, ...]
     problems: tuple[Problem, ...]
+    corpus: Corpus
 
     def by_seed(self) -> dict[int, list[VideoScores]]:
         return {run.seed: list(run.scores) for run in self.seeds}
@@ -90,6 +89,9 @@ def run(config: Config, corpus: Corpus, system: System | str, progress: Progress
     side of a split has no usable video or the corpus lacks what it learns from.
     """
     system = (find_system(system) if isinstance(system, str) else system).configured(config, corpus)
+    if corpus.recorded:
+        found = recorded.scores(config, corpus, system.name, corpus.of("test", "all"))
+        return Run(config, system, tuple(SeedRun(seed, tuple(one), ()) for seed, one in found.items()), (), corpus)
     config = system.adapted(config)
     material = system.material(config, corpus, progress)
     tasks = []
@@ -104,12 +106,14 @@ def run(config: Config, corpus: Corpus, system: System | str, progress: Progress
         folds = tuple(_fold_run(task, path) for task, path in zip(tasks, paths, strict=True) if task.seed == seed)
         scored = {one.name: one for fold in folds for one in fold.tested}
         seeds.append(SeedRun(seed, tuple(scored[v.name] for v in corpus.videos if v.name in scored), folds))
-    return Run(config, system, tuple(seeds), material.problems)
+    return Run(config, system, tuple(seeds), material.problems, corpus)
 
 
 def score_videos(run: Run, videos: Sequence[Video], progress: Progress | None = None) -> tuple[dict, list[Problem]]:
     """VideoScores by seed of videos beyond a run's test set, such as classes it never saw (section 4.7); problems.
     Raises ConfigError for a cross-validated run, which has no one model per seed, and DataError without videos."""
+    if run.corpus.recorded:
+        return recorded.scores(run.config, run.corpus, run.system.name, videos), []
     if any(len(seed.folds) != 1 for seed in run.seeds):
         remedy = "a cross-validated run has one a fold; use split: official"
         raise ConfigError(f"other videos are scored by one model a seed, {remedy}")
@@ -141,6 +145,10 @@ def train(tasks: Sequence[Task], progress: Progress | None = None) -> list[Path]
 
 def key_of(task: Task) -> dict:
     """All that a model depends on."""
+    import torch
+
+    from vadkit.models.network import remembered
+
     config, system = task.config, task.system
     return {
         "system": system.facts(),
@@ -156,6 +164,8 @@ def key_of(task: Task) -> dict:
 
 
 def _train(task: Task, key: dict, progress: Progress | None) -> str:
+    import torch
+
     store, system = Store(task.config.cache_dir), task.system
     checkpoint = store.scratch(KIND, key)
 
@@ -179,11 +189,13 @@ def forget(checkpoint: Path) -> None:
         checkpoint.rmdir()
 
 
-@torch.no_grad()
 def _fold_run(task: Task, path: Path) -> FoldRun:
+    import torch
+
     config, system = task.config, task.system
     sides, facts = Sides(task.train, task.val, task.test), read_facts(path)
     history = tuple(Epoch(**line) for line in facts.pop("history"))
-    tested, recognised = system.score(config, path, sides.test), system.recognise(config, path, sides.test)
-    validation = system.score(config, path, sides.val) if system.scores_validation else ()
+    with torch.no_grad():
+        tested, recognised = system.score(config, path, sides.test), system.recognise(config, path, sides.test)
+        validation = system.score(config, path, sides.val) if system.scores_validation else ()
     return FoldRun(sides, path, history, facts, tuple(tested), tuple(validation), tuple(recognised))

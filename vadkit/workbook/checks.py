@@ -18,11 +18,13 @@ from vadkit.workbook.notebooks import Notebook
 
 SPLITS = {"train": "training", "val": "validation", "test": "test", "unseen": "test, classes never trained on"}
 SPLITS["all"] = "cross-validation"
+OF_RECORDED = ("08", "12")  # what works on the recorded scores of a run
 OTHERS = "a reader of yours"  # registered by `vadkit.corpora.register_corpus`
 COME_FROM = {
     "synthetic": "rendered by the project itself into cache_root, the first time that a notebook needs it",
     "ucf_crime": "UCF-Crime (Sultani et al. 2018): https://www.crcv.ucf.edu/projects/real-world/ ; frame labels of "
     "UCFCrime2Local (Landi et al. 2019): https://github.com/FedericoLandi/UCFCrime2Local",
+    "recorded": "`python notebooks/recorded/make.py` writes it from a finished run",
     "folder": "videos of your own, or the Surveillance Camera Fight Dataset (Akti et al. 2019): "
     "https://github.com/seymanurakti/fight-detection-surv-dataset",
 }
@@ -39,6 +41,8 @@ def findings(config: Config, notebooks: Sequence[Notebook] = ()) -> list[Finding
 
     notebooks: those that are to run, for weights that only some of them need.
     """
+    if config.corpus == "recorded":
+        return [_data(config), *_recorded(notebooks), *_given_files(config)]
     return [
         _data(config),
         *_detector(config),
@@ -101,6 +105,13 @@ def _data(config: Config) -> Finding:
         remedy = f"put the videos there or set data_root. Data: {COME_FROM.get(config.corpus, OTHERS)}"
         return Finding(f"data_root: no folder {root}; {remedy}", problem=True)
     return _looked("data", look)
+
+
+def _recorded(notebooks: Sequence[Notebook]) -> Iterator[Finding]:
+    others = [notebook.number for notebook in notebooks if notebook.number not in OF_RECORDED]
+    if others:
+        what = f"a recorded run has scores alone, and notebook {others[0]} needs more"
+        yield Finding(f"{what}; say --only {','.join(OF_RECORDED)}, or take params/demo.yaml", problem=True)
 
 
 def _detector(config: Config) -> Iterator[Finding]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import inspect
 import os
 import platform
 import sys
 import textwrap
 from collections.abc import Mapping
-from importlib.metadata import version
+from importlib import metadata
 from typing import Any
 
 from vadkit.core.config import Config, project_root
@@ -18,6 +19,7 @@ from vadkit.core.parameters import load_params, make_config
 from vadkit.core.progress import VARIABLE
 
 LITERALS = (bool, int, float, str, list, dict, type(None))  # what papermill can inject
+MODULES = {"opencv-python": "cv2", "scikit-learn": "sklearn"}
 SHOWN = ("torch", "torchvision", "opencv-python", "ultralytics", "numpy", "pandas", "scikit-learn")
 
 
@@ -40,8 +42,9 @@ def start(namespace: Mapping[str, Any]) -> Config:
 
     _show_figures()
     print(f"profile {config.profile} (fingerprint {config.fingerprint()}), results in {config.output_dir}")
-    print(f"python {sys.version.split()[0]} on {platform.machine()}, " + ", ".join(f"{p} {version(p)}" for p in SHOWN))
-    print(f"device {device_of(config)}")
+    found = {name: metadata.version(name) for name in SHOWN if importlib.util.find_spec(MODULES.get(name, name))}
+    print(f"python {sys.version.split()[0]} on {platform.machine()}, " + ", ".join(f"{p} {v}" for p, v in found.items()))
+    print(f"device {device_of(config)}" if "torch" in found else "no torch here: scores were recorded")
     if config.corpus != "ucf_crime":
         print("These are not the papers' data: nothing here reproduces, or fails to reproduce, a printed number.")
     return config

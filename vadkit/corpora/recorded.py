@@ -1,0 +1,50 @@
+"""A finished run that was written down: its videos as a table, a few of them as clips, and the scores of its systems.
+
+Notebooks 08 and 12 work on it without training and without torch. `notebooks/recorded/make.py` writes one.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from vadkit.core.config import Config, resolve
+from vadkit.core.errors import DataError
+from vadkit.core.progress import Progress
+from vadkit.corpora.video import Corpus, Video
+
+TABLE, SCORES, FEATURES, CLIPS = "videos.csv", "scores.npz", "features.npz", "clips"
+COLUMNS = ["name", "category", "split", "source", "fps", "frames", "intervals"]
+
+
+def load(config: Config, progress: Progress | None = None) -> Corpus:
+    """The recorded videos below `config.data_root`. Raises DataError where they are not, or a column is missing."""
+    root = resolve(config.data_root)
+    videos = tuple(
+        Video(str(row["name"]), clip(root, row["name"]), row.category, row.split, str(row.source), spans(row.intervals))
+        for _, row in table(root).iterrows()
+    )
+    return Corpus("recorded", videos, recorded=root)
+
+
+def table(root: Path) -> pd.DataFrame:
+    """The videos, a row each; see COLUMNS. Raises as `load`."""
+    path = root / TABLE
+    if not path.is_file():
+        raise DataError(f"no {path}; set data_root to the folder of a recorded run, such as notebooks/recorded/demo")
+    found = pd.read_csv(path, dtype={"name": str, "source": str, "intervals": str}, keep_default_na=False)
+    if missing := [name for name in COLUMNS if name not in found]:
+        raise DataError(f"{path}: the column {missing[0]} is missing; record the run again")
+    return found
+
+
+def clip(root: Path, name: str) -> Path:
+    """Where a video's clip is, if it was recorded."""
+    return root / CLIPS / f"{name}.mp4"
+
+
+def spans(text: str) -> tuple[tuple[int, int], ...] | None:
+    found = json.loads(text)
+    return None if found is None else tuple((start, end) for start, end in found)

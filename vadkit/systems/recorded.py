@@ -1,0 +1,58 @@
+"""Runs of systems that were written down (`vadkit.corpora.recorded`): what `runner` gives in place of training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from vadkit.core.config import Config
+from vadkit.core.errors import ConfigError, DataError
+from vadkit.corpora.recorded import FEATURES, SCORES, table
+from vadkit.corpora.video import Corpus, Video
+from vadkit.evaluation.scores import VideoScores
+
+
+def names(root: Path) -> list[str]:
+    """The systems whose scores were recorded."""
+    with np.load(root / SCORES) as arrays:
+        return sorted({key.partition("/")[0] for key in arrays.files})
+
+
+def scores(config: Config, corpus: Corpus, system: str, videos: Sequence[Video]) -> dict[int, list[VideoScores]]:
+    """Recorded scores by seed, of those of the videos that the system scored.
+
+    Raises ConfigError for a system or a seed that was not recorded, DataError for a table that has not its videos.
+    """
+    root, wanted = corpus.recorded, {video.name: video for video in videos}
+    if system not in (known := names(root)):
+        raise ConfigError(f"{root} has no scores of {system}; it has those of {', '.join(known)}")
+    facts = table(root).set_index("name")
+    with np.load(root / SCORES) as arrays:
+        of, seeds = (arrays[f"{system}/{part}"] for part in ("videos", "seeds"))
+        index, lengths, confidence = (arrays[f"{system}/{part}"] for part in ("index", "lengths", "confidence"))
+    if unknown := sorted(set(config.seeds) - set(seeds.tolist())):
+        raise ConfigError(f"seeds: {root} has {', '.join(map(str, seeds))}, not {unknown[0]}; take some of these")
+    if lost := [name for name in of.tolist() if name not in facts.index]:
+        raise DataError(f"{root}: there are scores of {lost[0]}, and no such video in the table; record the run again")
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    found: dict[int, list[VideoScores]] = {seed: [] for seed in config.seeds}
+    for seed, number in _chosen(config.seeds, seeds):
+        for name, start, end in zip(of.tolist(), starts[:-1], starts[1:], strict=True):
+            if (video := wanted.get(name)) is not None:
+                frames, fps = int(facts.at[name, "frames"]), float(facts.at[name, "fps"])
+                said = index[start:end], confidence[number, start:end]
+                labels = video.frame_labels(frames)
+                found[seed].append(VideoScores(name, video.category, video.source, fps, *said, labels))
+    return found
+
+
+def features(corpus: Corpus) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean frame features (videos, d), labels and sources of the recorded training videos."""
+    with np.load(corpus.recorded / FEATURES) as arrays:
+        return arrays["features"].astype(np.float32), arrays["labels"], arrays["sources"]
+
+
+def _chosen(wanted: Sequence[int], recorded: np.ndarray) -> Iterator[tuple[int, int]]:
+    return ((seed, recorded.tolist().index(seed)) for seed in wanted)
