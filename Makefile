@@ -54,7 +54,7 @@ $(BIN)/python:
 
 $(READY): pyproject.toml $(LOCK) | $(BIN)/python
 	@echo "Installing $(LOCK) into $(VENV): 6.5 GB with PyTorch; about a minute by uv, five by pip, longer on a slow line ..."
-	@[ -z '$(CPU)' ] || grep -v -E '^(torch|torchvision|triton|nvidia-[a-z0-9-]+|cuda-[a-z]+)==' $(LOCK) > $(CPU_LOCK)
+	@[ -z '$(CPU)' ] || grep -v -E '^(torch|torchvision|triton|nvidia-(cu|nc|nv)[a-z0-9-]+|cuda-[a-z]+)==' $(LOCK) > $(CPU_LOCK)
 	@start=$$SECONDS; \
 	if [ '$(UV)' != 0 ] && $(GET_UV) && $(BY_UV) -r $(WANTED); then by=uv; \
 	else \

@@ -1,6 +1,6 @@
 """A finished run that was written down: its videos as a table, a few of them as clips, and the scores of its systems.
 
-Notebooks 08 and 12 work on it without training and without torch. `notebooks/recorded/make.py` writes one.
+Notebooks 08 and 12 work on it without training and without torch. `docs/record_run.py` writes one.
 """
 
 from __future__ import annotations

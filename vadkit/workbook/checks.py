@@ -24,7 +24,7 @@ COME_FROM = {
     "synthetic": "rendered by the project itself into cache_root, the first time that a notebook needs it",
     "ucf_crime": "UCF-Crime (Sultani et al. 2018): https://www.crcv.ucf.edu/projects/real-world/ ; frame labels of "
     "UCFCrime2Local (Landi et al. 2019): https://github.com/FedericoLandi/UCFCrime2Local",
-    "recorded": "`python notebooks/recorded/make.py` writes it from a finished run",
+    "recorded": "`python docs/record_run.py` writes it from a finished run",
     "folder": "videos of your own, or the Surveillance Camera Fight Dataset (Akti et al. 2019): "
     "https://github.com/seymanurakti/fight-detection-surv-dataset",
 }

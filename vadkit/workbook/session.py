@@ -43,7 +43,9 @@ def start(namespace: Mapping[str, Any]) -> Config:
     _show_figures()
     print(f"profile {config.profile} (fingerprint {config.fingerprint()}), results in {config.output_dir}")
     found = {name: metadata.version(name) for name in SHOWN if importlib.util.find_spec(MODULES.get(name, name))}
-    print(f"python {sys.version.split()[0]} on {platform.machine()}, " + ", ".join(f"{p} {v}" for p, v in found.items()))
+    print(
+        f"python {sys.version.split()[0]} on {platform.machine()}, " + ", ".join(f"{p} {v}" for p, v in found.items())
+    )
     print(f"device {device_of(config)}" if "torch" in found else "no torch here: scores were recorded")
     if config.corpus != "ucf_crime":
         print("These are not the papers' data: nothing here reproduces, or fails to reproduce, a printed number.")

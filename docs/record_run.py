@@ -1,6 +1,6 @@
 """Write down a finished run for the light way into the workbook: scores, a table of videos, and a few clips.
 
-    python notebooks/recorded/make.py params/demo.yaml notebooks/recorded/demo
+    python docs/record_run.py params/demo.yaml notebooks/recorded/demo
 
 What is cached is not computed again. The clips are those of notebook 08's figure, encoded small.
 """
@@ -64,7 +64,9 @@ def _scores(folder: Path, scored: dict) -> None:
     arrays = {}
     for system, by_seed in scored.items():
         first = next(iter(by_seed.values()))
-        if any(not np.array_equal(a.index, b.index) for one in by_seed.values() for a, b in zip(first, one, strict=True)):
+        if any(
+            not np.array_equal(a.index, b.index) for one in by_seed.values() for a, b in zip(first, one, strict=True)
+        ):
             raise ValueError(f"{system}: seeds are scored at different frames")
         arrays |= {
             f"{system}/videos": np.array([video.name for video in first]),
@@ -83,7 +85,17 @@ def _videos(folder: Path, videos) -> None:
         for video in videos:
             found = probe(video.path)
             spans = json.dumps(video.intervals)
-            table.writerow([video.name, video.category, video.split, video.source, found.fps, found.frames, spans])
+            table.writerow(
+                [
+                    video.name,
+                    video.category,
+                    video.split,
+                    video.source,
+                    found.fps,
+                    found.frames,
+                    spans,
+                ]
+            )
 
 
 if __name__ == "__main__":
