@@ -47,7 +47,7 @@ def main() -> None:
     for one in notebooks:
         _notebook(executed / one.name, arguments.book / one.name, pages)
     for one in solutions:
-        done = executed / "solutions" / one.name
+        done = arguments.results / "solutions" / "notebooks" / one.name
         _notebook(done if done.is_file() else one, arguments.book / one.name, pages, solutions=True)
     for name in (one for names in PARTS.values() for one in names):
         text = (ROOT / "docs" / f"{name}.md").read_text()

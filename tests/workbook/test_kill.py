@@ -157,6 +157,11 @@ def test_smoke_run_is_whole_then_current_and_another_seed_changes_its_numbers(tm
     assert code == 0 and "running (" not in text, text
     assert {path: os.stat(path).st_mtime_ns for path in files_of(project)} == before
 
+    code, text = vadkit(project, "run", "smoke", "--solutions", timeout=1200)
+    assert code == 0, text
+    solved = {path.name[:2] for path in (project / "outputs/smoke/solutions/notebooks").glob("*.ipynb")}
+    assert solved == set(done), "every notebook's exercises have worked solutions"
+
     code, text = vadkit(
         project, "run", "smoke", "--only", "02,05,10", "-p", "seeds", "[1]", "-p", "output_root", "another", timeout=600
     )

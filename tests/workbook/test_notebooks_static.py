@@ -21,11 +21,13 @@ from vadkit.workbook.notebooks import find_notebooks, needs, parameters_problems
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
+SOLUTIONS = sorted((REPOSITORY / "notebooks" / "solutions").glob("*.ipynb"))
 PARAMS = sorted((REPOSITORY / "params").glob("*.yaml"))
 CELL_LINES, CELL_WIDTH, DEF_LINES = 20, 100, 8
 MACHINE_PATH = re.compile(r"(?<![\w.])/(?:home|Users|root|tmp|work|mnt)/|[A-Z]:\\\\Users")
 
 pytestmark = pytest.mark.skipif(not NOTEBOOKS, reason="no notebooks in this checkout")
+of_solutions_too = pytest.mark.parametrize("path", [*NOTEBOOKS, *SOLUTIONS], ids=lambda path: path.stem, indirect=True)
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
@@ -53,6 +55,7 @@ def test_it_is_a_notebook_of_the_series(path):
     assert re.fullmatch(r"\d\d_[a-z0-9_]+\.ipynb", path.name)
 
 
+@of_solutions_too
 def test_it_carries_no_results(path, notebook):
     for cell in code_of(notebook):
         assert not cell.outputs and cell.execution_count is None
@@ -163,10 +166,12 @@ def test_a_system_names_the_notebooks_that_run_it():
         assert system.notebooks and all(said in code[number] for number in system.notebooks), name
 
 
+@of_solutions_too
 def test_its_kernel_is_the_plain_one(notebook):
     assert notebook.metadata.kernelspec.name == "python3"
 
 
+@of_solutions_too
 def test_its_parameters_are_the_packages(notebook):
     first = code_of(notebook)[0]
     assert first.metadata["tags"] == ["parameters", "hide-input"], "run `make notebooks`"
@@ -213,6 +218,7 @@ def test_every_step_is_explained(notebook):
     assert "cccc" not in kinds
 
 
+@of_solutions_too
 def test_its_cells_are_short_python(notebook):
     for cell in code_of(notebook)[1:]:
         tree = python_of(cell.source)
@@ -224,6 +230,7 @@ def test_its_cells_are_short_python(notebook):
                 assert node.end_lineno - node.lineno < DEF_LINES, f"{node.name} belongs into the package"
 
 
+@of_solutions_too
 def test_what_it_takes_of_the_package_is_there(notebook):
     """A name that moved to another module would be missed minutes into a run."""
     nodes = [node for cell in code_of(notebook) for node in ast.walk(python_of(cell.source))]
@@ -233,6 +240,7 @@ def test_what_it_takes_of_the_package_is_there(notebook):
             assert hasattr(modules[node.value.id], node.attr), f"{modules[node.value.id].__name__} has no {node.attr}"
 
 
+@of_solutions_too
 def test_it_names_no_machine(notebook):
     for cell in notebook.cells:
         assert not MACHINE_PATH.search(cell.source), cell.source
@@ -243,6 +251,18 @@ def test_numbers_are_unique_and_the_summary_reads_all():
     by_number = {n.number: n for n in notebooks}
     assert [n.number for n in needs(by_number["14"], notebooks)] == [number for number in by_number if number < "14"]
     assert needs(by_number["01"], notebooks) == []
+
+
+def test_every_exercise_has_a_worked_solution(path, notebook):
+    [exercises] = [cell.source for cell in notebook.cells if re.search(r"^#+ Exercises", cell.source, re.MULTILINE)]
+    place = f"solutions/{path.name[:2]}_solutions.ipynb"
+    assert f"]({place})" in exercises
+    solved = nbformat.read(path.parent / place, as_version=4)
+    assert f"](../{path.name})" in solved.cells[0].source
+    headings = [
+        found for cell in solved.cells for found in re.findall(r"^## Exercise (\d+)", cell.source, re.MULTILINE)
+    ]
+    assert headings == re.findall(r"^(\d+)\. ", exercises, re.MULTILINE)
 
 
 def test_the_first_notebook_shows_the_way_through_all_others():

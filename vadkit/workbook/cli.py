@@ -69,12 +69,15 @@ def app() -> None:
 @click.option("--only", metavar="02,03", help="Run these notebooks alone.")
 @click.option("--from", "from_", metavar="06", help="Run this notebook and later ones.")
 @click.option("--force", is_flag=True, help="Run also what is current.")
-def run(params: str, parameters: dict[str, Any], only: str | None, from_: str | None, force: bool) -> None:
+@click.option("--solutions", is_flag=True, help="Run the exercises' worked solutions instead, after the series.")
+def run(
+    params: str, parameters: dict[str, Any], only: str | None, from_: str | None, force: bool, solutions: bool
+) -> None:
     """Run the notebooks in order, skipping what is current."""
     from vadkit.workbook.run import run_profile
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended politely or by Ctrl-C: the kernel goes too
-    sys.exit(run_profile(params, parameters, only, from_, force, say=partial(print, flush=True)))
+    sys.exit(run_profile(params, parameters, only, from_, force, solutions, say=partial(print, flush=True)))
 
 
 @app.command()

@@ -109,7 +109,7 @@ def changed_parameters(content: Mapping[str, Any], values: Mapping[str, Any]) ->
 def renew_parameters_cells(folder: Path) -> list[Path]:
     """Put `parameters_cell()` into every notebook's parameters cell, folded; the notebooks that changed."""
     changed = []
-    for path in sorted(folder.glob("*.ipynb")):
+    for path in sorted([*folder.glob("*.ipynb"), *folder.glob("solutions/*.ipynb")]):
         content = json.loads(path.read_text(encoding="utf-8"))
         cell = next((c for c in content["cells"] if "parameters" in c["metadata"].get("tags", [])), None)
         if cell is None:

@@ -30,23 +30,27 @@ TRACEBACK_LINES = 25
 Say = Callable[[str], None]
 
 
-def run_profile(params: str | Path, overrides=None, only=None, from_=None, force=False, say: Say = print) -> int:
+def run_profile(
+    params: str | Path, overrides=None, only=None, from_=None, force=False, solutions=False, say: Say = print
+) -> int:
     """Run a profile's notebooks in order; 0 where all got to their end, 1 where one did not (later ones are not run).
 
     overrides: parameters that replace the file's; only: "02,03"; from_: the first number to run; force: also what is
-    current. Raises VadkitError before the first kernel starts where the run cannot work or another one is under way.
+    current; solutions: those of the exercises, which go to `solutions/`, in place of the series. Raises VadkitError
+    before the first kernel starts where the run cannot work or another one is under way.
     """
     params, config = open_profile(params, overrides)
-    every = notebooks.find_notebooks(project_root() / "notebooks")
+    part = Path("solutions" if solutions else "")
+    every = notebooks.find_notebooks(project_root() / "notebooks" / part)
     selected = notebooks.select(every, only, from_)
     problems = [f"{n.path.name}: {what}" for n in selected for what in notebooks.parameters_problems(n.content)]
     if problems:
         remedy = "cannot take parameters; `make notebooks` renews their parameters cells:"
         raise RunError("\n  ".join([f"{len(problems)} notebook(s) {remedy}", *problems]))
-    out, count = config.output_dir, f"{len(selected)} of {len(every)} notebooks"
+    out, count = config.output_dir / part, f"{len(selected)} of {len(every)} notebooks"
     say(f"{_short(params)} -> {_short(out)} (fingerprint {config.fingerprint()}), {count}")
-    with kernels.run_lock(out):
-        return _run_selected(config, every, selected, force, say)
+    with kernels.run_lock(config.output_dir):
+        return _run_selected(config, out, every, selected, force, say)
 
 
 def open_profile(params: str | Path, overrides: dict[str, Any] | None = None) -> tuple[Path, Config]:
@@ -73,8 +77,8 @@ def _is_left(scratch: Path) -> bool:
     return pid.isdigit() and not psutil.pid_exists(int(pid))
 
 
-def _run_selected(config: Config, every: list[Notebook], selected: list[Notebook], force: bool, say: Say) -> int:
-    out, values, began, ran = config.output_dir, config.model_dump(), time.monotonic(), 0
+def _run_selected(config: Config, out: Path, every: list[Notebook], selected: list[Notebook], force: bool, say) -> int:
+    values, began, ran = config.model_dump(), time.monotonic(), 0
     (out / "notebooks").mkdir(parents=True, exist_ok=True)
     for left in (*out.glob("notebooks/.*.partial.*"), *filter(_is_left, out.rglob(".*-????????"))):  # of a killed run
         left.unlink()
