@@ -71,6 +71,7 @@ def test_values_are_those_of_the_metrics_and_lie_in_their_intervals():
     peaks = [np.array([video_sas(v, CONFIG).max() for v in videos]) for videos in scores.values()]
     labels = np.array([v.label for v in scores[0]])
     assert found["vl_f1"].per_seed == tuple(f1_score(labels, p > 0.5) for p in peaks)
+    assert found["spans_early"].value == 0 and "the same in every resample" in found.pop("spans_early").reason
     for m in found.values():  # four videos of a class of 24: some resamples have none of it
         assert m.videos == 24 and (m.reason == "" or m.name.startswith("auc_")), m
         assert m.reason == "" or "of 200 resamples left out: no value on the videos drawn" in m.reason

@@ -21,7 +21,7 @@ from vadkit.evaluation import metrics
 from vadkit.evaluation.bootstrap import Metric
 from vadkit.evaluation.evaluate import SeedScores
 from vadkit.report import style, tables
-from vadkit.report.style import BLACK, COLOURS, DASHES, GREY, MARKERS, PAGE_WIDTH, RED, styled
+from vadkit.report.style import BLACK, COLOURS, DASHES, GREY, MARKERS, PAGE_WIDTH, RED, STYLE, styled
 from vadkit.systems.base import Epoch
 
 MOST_LINES = 5  # of learning curves of one system; more are a tangle
@@ -208,7 +208,7 @@ def sas_sensitivity(
         style.cell_numbers(axes, texts, values <= middle)
         axes.set_xticks(range(len(reactivities)), [f"{v:g}" for v in reactivities])
         axes.set_yticks(range(len(taus)), [f"{t:g}" for t in taus])
-        axes.set(xlabel="reactivity v (per analysed frame)", title=tables.label(metric, "%"))
+        axes.set(title=tables.label(metric, "%"))
         axes.grid(visible=False)
         axes.spines[:].set_visible(False)
         if mark[0] in taus and mark[1] in reactivities:
@@ -216,6 +216,7 @@ def sas_sensitivity(
             axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=RED, linewidth=2.4, clip_on=False))
         figure.colorbar(picture, ax=axes)
     panels[0, 0].set_ylabel("sensibility threshold τ")
+    figure.supxlabel("reactivity v (per analysed frame)", fontsize=STYLE["axes.labelsize"])
     if mark[0] in taus and mark[1] in reactivities:
         what = "the paper's parameters" if mark == PAPERS_SAS else f"τ = {mark[0]:g}, v = {mark[1]:g}"
         figure.suptitle(f"framed: {what}", fontsize=9)
