@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import json
+import sys
 import warnings
 
 import numpy as np
@@ -14,8 +15,8 @@ import torch
 from vadkit.core.config import Config
 from vadkit.core.errors import ConfigError, VadkitError
 from vadkit.models import engine
-from vadkit.models.engine import BOUND, frozen
-from vadkit.models.network import network_of
+from vadkit.models.engine import BOUND, CALIBRATED, INT8_BOUND, frozen
+from vadkit.models.network import INT8, network_of
 from vadkit.workbook.checks import findings
 
 
@@ -60,7 +61,7 @@ def test_an_engine_gives_torchs_features(name, backbone, tmp_path):
         assert ours(batch[:rows]).shape == expected.shape and ours(batch[:rows]).dtype == torch.float32
         assert (ours(batch[:rows]) - expected).abs().max() <= BOUND * expected.abs().max()
     (entry,) = (tmp_path / "engines").iterdir()
-    assert json.loads((entry / "facts.json").read_text())["largest_relative"] <= BOUND
+    assert json.loads((entry / "facts.json").read_text())["relative"] <= BOUND
 
 
 @pytest.mark.skipif(not INSTALLED, reason="no engine is installed")
@@ -89,7 +90,7 @@ def test_an_engine_that_disagrees_is_refused_with_the_figures(fault, tmp_path, m
     monkeypatch.setattr(engine, "ENGINES", {"images": (name,)})
     config = config_of(tmp_path)
     network = network_of(config, "resnet18")
-    found = "cannot take resnet18 .RuntimeError: an operator" if fault == "no export" else "of the largest off torch's"
+    found = "cannot take resnet18 .RuntimeError: an operator" if fault == "no export" else "of their size off torch's"
     with pytest.warns(UserWarning, match=found):
         assert frozen(network, config, batch_of(network), export=True).by == "torch"
     with warnings.catch_warnings():
@@ -99,6 +100,21 @@ def test_an_engine_that_disagrees_is_refused_with_the_figures(fault, tmp_path, m
         frozen(network, config_of(tmp_path, inference=name), batch_of(network))
 
 
+@pytest.mark.skipif(not importlib.util.find_spec("nncf"), reason="no NNCF")
+def test_int8_is_taken_by_name_alone_and_networks_remember_it(tmp_path):
+    config = config_of(tmp_path, inference=INT8)
+    network, plain = network_of(config, "resnet18"), network_of(config_of(tmp_path), "resnet18")
+    assert (network.engine, plain.engine) == (INT8, None)
+    with pytest.raises(VadkitError, match=f"at least {CALIBRATED // 2} images or clips, of a profile; 3 are here"):
+        frozen(network, config, batch_of(network))
+    batch = batch_of(network, CALIBRATED // 2)
+    ours, exact = frozen(network, config, batch), frozen(plain, config_of(tmp_path, inference="torch"), batch)
+    assert ours.by == INT8
+    off = torch.linalg.vector_norm(ours(batch) - exact(batch)) / torch.linalg.vector_norm(exact(batch))
+    assert BOUND < off <= INT8_BOUND
+    assert sys.modules["openvino_telemetry"] is None  # nothing reports that it was used
+
+
 def test_an_engine_that_is_not_there_is_an_error_with_the_remedy(tmp_path, monkeypatch):
     def gone(name):
         raise importlib.metadata.PackageNotFoundError(name)
@@ -106,7 +122,7 @@ def test_an_engine_that_is_not_there_is_an_error_with_the_remedy(tmp_path, monke
     monkeypatch.setattr(importlib.metadata, "version", gone)
     network = network_of(config_of(tmp_path), "resnet18")
     assert frozen(network, config_of(tmp_path), batch_of(network), export=True).by == "torch"
-    with pytest.raises(ConfigError, match=r"'openvino', which is not installed; pip install 'vadkit\[fast\]'"):
+    with pytest.raises(ConfigError, match=r"'openvino', but openvino is not installed; pip install 'vadkit\[fast\]'"):
         frozen(network, config_of(tmp_path, inference="openvino"), batch_of(network))
     problems = [one for one in findings(config_of(tmp_path, inference="openvino")) if one.problem]
     assert any("not installed; pip install" in one.what for one in problems)
