@@ -11,6 +11,7 @@ import argparse
 import csv
 import json
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,7 @@ def main() -> None:
     paths = {video.name: video.path for video in corpus.videos}
     for panel in alarms.figure_3(sides[0], config, sides[1]):
         if panel.video:
-            with read_frames(paths[panel.video.name]) as frames:
+            with closing(read_frames(paths[panel.video.name])) as frames:
                 images = (image for _, image in frames)
                 write_h264(clip(folder, panel.video.name), images, frames.probe.fps, CRF, "veryslow")
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
