@@ -78,7 +78,7 @@ demo-light: $(LIGHT)/.ready
 
 $(LIGHT)/.ready: notebooks/recorded/requirements.lock
 	@$(PYTHON) -m venv $(LIGHT)
-	@$(LIGHT)/bin/python -m pip --disable-pip-version-check install -q --no-deps -r notebooks/recorded/requirements.lock
+	@$(LIGHT)/bin/python -m pip --disable-pip-version-check install -q --no-compile --no-deps -r notebooks/recorded/requirements.lock
 	@$(LIGHT)/bin/python -m pip --disable-pip-version-check install -q --no-deps --no-build-isolation -e .
 	@$(LIGHT)/bin/python -m ipykernel install --sys-prefix --name python3 > /dev/null
 	@touch $@

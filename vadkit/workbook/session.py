@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import inspect
 import os
 import platform
 import sys
 import textwrap
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import metadata
 from typing import Any
 
@@ -19,7 +19,6 @@ from vadkit.core.parameters import load_params, make_config
 from vadkit.core.progress import VARIABLE
 
 LITERALS = (bool, int, float, str, list, dict, type(None))  # what papermill can inject
-MODULES = {"opencv-python": "cv2", "scikit-learn": "sklearn"}
 SHOWN = ("torch", "torchvision", "opencv-python", "ultralytics", "numpy", "pandas", "scikit-learn")
 
 
@@ -42,7 +41,10 @@ def start(namespace: Mapping[str, Any]) -> Config:
 
     _show_figures()
     print(f"profile {config.profile} (fingerprint {config.fingerprint()}), results in {config.output_dir}")
-    found = {name: metadata.version(name) for name in SHOWN if importlib.util.find_spec(MODULES.get(name, name))}
+    found = {}
+    for name in SHOWN:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
     print(
         f"python {sys.version.split()[0]} on {platform.machine()}, " + ", ".join(f"{p} {v}" for p, v in found.items())
     )
