@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from pytorch_grad_cam import HiResCAM
 from tiny import tiny_corpus
 from torch import nn
 
@@ -88,6 +89,12 @@ def test_the_peak_is_where_the_evidence_is_in_each_stream_by_itself(output):
         assert heat.min() >= 0 and heat.max(axis=(1, 2)) == pytest.approx([1, 1, 1])
         for one, (x, y) in zip(heat, places, strict=True):
             assert peak(one) == pytest.approx((x / SIZE, y / SIZE))
+
+
+def test_multiplying_place_by_place_changes_nothing_where_the_head_sees_a_mean():
+    scorer, images = toy_scorer(), {"frame": red_at((12, 20), (44, 52)), "flow": red_at((52, 12), (12, 60))}
+    summed, placed = heat_maps(scorer, images)[0], heat_maps(scorer, images, method=HiResCAM)[0]
+    assert all(np.allclose(placed[stream], summed[stream], atol=1e-5) for stream in images)
 
 
 def by_formula(scorer: Scorer, images: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -211,6 +218,8 @@ def test_of_a_clip_the_map_is_that_of_its_last_moment():
         model.head.layers[0].weight[:, 1] = 1.0  # of texture, which is everywhere, also in the first moment
     floored, expected = heat_maps(scorer, {"rgb": clips})[0]["rgb"], by_formula(scorer, {"rgb": clips})["rgb"]
     assert expected.min() > 1e-3 and np.allclose(floored, expected, atol=1e-5)
+    placed = heat_maps(scorer, {"rgb": clips}, method=HiResCAM)[0]["rgb"]
+    assert placed.min() == 0 and placed.max() == pytest.approx(1)  # only the places that the pooling let through
 
 
 def test_nothing_that_speaks_for_an_anomaly_gives_no_peak():
@@ -384,6 +393,17 @@ def test_test_videos_are_explained_at_their_boxed_frames(trained):
     assert pointing_game(config, {0: found})["Grad-CAM, frame stream"].videos == 1
 
 
+def test_any_rows_can_be_explained(trained):
+    config, corpus, run = trained
+    scorer, scores = load_model(run.seeds[0].model_paths[0]), run.seeds[0].scores
+    normal = next(one for one in run.seeds[0].folds[0].sides.test if not one.video.label)
+    found = gradcam.explain_rows(config, scorer, normal, normal.rows("score", config)[:2])
+    own = next(one for one in scores if one.name == normal.video.name)
+    assert [one.frame for one in found] == own.index[:2].tolist() and not any(len(one.boxes) for one in found)
+    assert [one.confidence for one in found] == pytest.approx(own.confidence[:2].tolist(), abs=1e-3)
+    assert gradcam.explain_rows(config, scorer, normal, np.array([], int)) == []
+
+
 def test_panels_are_figure_4s(trained):
     config, corpus, run = trained
     one = gradcam.explain_run(run, per_video=1)[0]
@@ -462,7 +482,7 @@ def test_of_clips_the_frame_is_the_one_that_the_clip_ends_with(trained, monkeypa
     (clips, _), problems = extract_clips(corpus.of("test"), config, 32, ("rgb",), every=every)
     asked = []
 
-    def maps(scorer, images, bags):
+    def maps(scorer, images, bags, method):
         asked.extend(images["rgb"])
         return {"rgb": np.zeros((len(images["rgb"]), 4, 4), np.float32)}, np.zeros(len(images["rgb"]))
 

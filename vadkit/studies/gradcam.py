@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import torch
 from pytorch_grad_cam import GradCAM
+from pytorch_grad_cam.base_cam import BaseCAM
 from torch import Tensor, nn
 
 from vadkit.core.compute import device_of
@@ -80,8 +81,8 @@ def _pooled(backbone: nn.Module, maps: Tensor) -> Tensor:
     return backbone.pooled(maps) if hasattr(backbone, "pooled") else maps.flatten(2).mean(dim=2)
 
 
-class _GradCAM(GradCAM):
-    """Remembers the maps' weighted sum, (n, h, w) or (n, t, h, w); the package takes each map's minimum off it."""
+class _Remembers:
+    """Keeps a method's sum of maps, (n, h, w) or (n, t, h, w); the package takes each map's minimum off it."""
 
     def get_cam_image(self, *args, **kwargs) -> np.ndarray:
         self.weighted = super().get_cam_image(*args, **kwargs)
@@ -89,14 +90,16 @@ class _GradCAM(GradCAM):
 
 
 def heat_maps(
-    scorer: Scorer, images: Mapping[str, np.ndarray], bags: np.ndarray | None = None
+    scorer: Scorer, images: Mapping[str, np.ndarray], bags: np.ndarray | None = None, method: type[BaseCAM] = GradCAM
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Grad-CAM of the last convolution block of each stream, for the logit of "anomalous", and the confidences.
 
     Shape: (n, S, S, 3) uint8 RGB for each of the scorer's streams, of clips (n, T, S, S, 3); (n, 80) -> (n, h, w)
     float32 a stream, of clips the map of the last moment; (n,). A map is divided by its largest value, and keeps its
-    floor. Raises KeyError for a stream without images. Source: section 5.5; Selvaraju et al. 2017.
+    floor. method: another one of `pytorch_grad_cam`, such as HiResCAM. Raises KeyError for a stream without images.
+    Source: section 5.5; Selvaraju et al. 2017.
     """
+    remembering = type("Remembering", (_Remembers, method), {})
     model, device = scorer.model, next(scorer.model.parameters()).device
     tensors = as_tensors(scorer.networks, images, device)
     with torch.no_grad():  # the gradient is wanted at the last maps and no further back
@@ -105,7 +108,7 @@ def heat_maps(
     found = {}
     for number, name in enumerate(scorer.networks):
         network = OneStream(model, number, maps, held)
-        cam = _GradCAM(network, [network.target_layer])  # not in a `with`: its exit hides IndexError
+        cam = remembering(network, [network.target_layer])  # not in a `with`: its exit hides IndexError
         try:
             cam(maps[number].clone().requires_grad_(), targets=[lambda output: output[0]] * len(maps[number]))
             logits = cam.outputs.detach()
@@ -121,13 +124,13 @@ def heat_maps(
 
 
 def explain_run(
-    run: Run, per_video: int = 4, seed: int = 0, change: Callable | None = None, progress: Progress | None = None
+    run: Run, per_video=4, seed=0, change: Callable | None = None, progress: Progress | None = None, method=GradCAM
 ) -> list[Explained]:
     """Maps of the anomalous test videos, each by the model that did not train on it.
 
     per_video: hard frames of a video, evenly spaced among the analysed ones, with a box where the video has boxes.
-    seed: which of the run's, by place. change: what is done to each scorer first (`gradcam_checks.randomised`). Raises
-    DataError where no analysed test frame is hard, or a video has become shorter.
+    seed: which of the run's, by place. change: what is done to each scorer first (`gradcam_checks.randomised`). method:
+    of `heat_maps`. Raises DataError where no analysed test frame is hard, or a video has become shorter.
     """
     config, one = run.config, run.seeds[seed]
     found, total = {}, sum(len(fold.sides.test) for fold in one.folds)
@@ -135,7 +138,7 @@ def explain_run(
         scorer = load_model(fold.path, device_of(config))
         scorer = change(scorer) if change else scorer
         for samples in fold.sides.test:
-            found[samples.video.name] = explain_video(config, scorer, samples, per_video)
+            found[samples.video.name] = explain_video(config, scorer, samples, per_video, method)
             if progress is not None:
                 progress(len(found), total, f"Grad-CAM, seed {one.seed}")
     frames = [frame for video in one.scores for frame in found.get(video.name, ())]
@@ -145,19 +148,24 @@ def explain_run(
     return frames
 
 
-def explain_video(config: Config, scorer: Scorer, samples: Samples | Clips, per_video: int = 4) -> list[Explained]:
+def explain_video(config: Config, scorer: Scorer, samples: Samples | Clips, per_video=4, method=GradCAM) -> list:
     """Maps of one video's hard frames, as for `explain_run`; none for a normal video."""
     rows, frames = _candidates(config, samples)
     boxes = _boxes(samples.video)
     hard = samples.video.frame_labels(samples.frames)[frames] == 1
     if boxes:
         hard &= np.isin(frames, list(boxes))
-    if not hard.any():
+    chosen = rows[hard][_spread(int(hard.sum()), per_video)] if hard.any() else rows[:0]
+    return explain_rows(config, scorer, samples, chosen, method)
+
+
+def explain_rows(config: Config, scorer: Scorer, samples: Samples | Clips, rows: np.ndarray, method=GradCAM) -> list:
+    """Maps of any rows of one video, an `Explained` each, whatever their labels."""
+    if not len(rows):
         return []
-    chosen = _spread(int(hard.sum()), per_video)
-    rows, frames = rows[hard][chosen], frames[hard][chosen]
+    frames, boxes = _frames(config, samples, rows), _boxes(samples.video)
     images = {stream: samples.images(stream, rows) for stream in scorer.networks}
-    heat, confidences = heat_maps(scorer, images, samples.bags[rows] if scorer.system.bag else None)
+    heat, confidences = heat_maps(scorer, images, samples.bags[rows] if scorer.system.bag else None, method)
     found = []
     for n, (row, frame, seen) in enumerate(zip(rows, frames.tolist(), _seen(config, samples, rows), strict=True)):
         maps, annotated = {stream: heat[stream][n] for stream in heat}, boxes.get(frame, np.empty((0, 4)))
@@ -166,12 +174,18 @@ def explain_video(config: Config, scorer: Scorer, samples: Samples | Clips, per_
 
 
 def _candidates(config: Config, samples: Samples | Clips) -> tuple[np.ndarray, np.ndarray]:
-    """Scoring rows, and the last frame that the network sees in each, of a clip its end; a shared clip stands once."""
+    """Scoring rows and their `_frames`; a clip that several share stands once."""
     rows = samples.rows("score", config)
-    if not isinstance(samples, Clips):
-        return rows, samples.index[rows]
-    ends, first = np.unique(samples.ends[rows], return_index=True)
-    return rows[first], ends * stride_frames(samples.fps, config.clip_fps)
+    if isinstance(samples, Clips):
+        rows = rows[np.unique(samples.ends[rows], return_index=True)[1]]
+    return rows, _frames(config, samples, rows)
+
+
+def _frames(config: Config, samples: Samples | Clips, rows: np.ndarray) -> np.ndarray:
+    """The last frame that the network sees in each row, of a clip its end."""
+    if isinstance(samples, Clips):
+        return samples.ends[rows] * stride_frames(samples.fps, config.clip_fps)
+    return samples.index[rows]
 
 
 def _boxes(video: Video) -> dict[int, np.ndarray]:
