@@ -37,7 +37,7 @@ def ablation_bars(
                 look = {"color": RED, "markerfacecolor": "none", "markersize": 5}
                 axes.plot(printed.value, row + 0.22, "D", **look, label="printed")
         unit = next((m.unit for m in of_name if m is not None), "") or "%"
-        axes.set(xlabel=f"{tables.label(name)} ({unit})", ylim=(len(found) - 0.5, -0.5))
+        axes.set(xlabel=tables.label(name, unit), ylim=(len(found) - 0.5, -0.5))
         axes.margins(x=0.08)
         axes.grid(axis="y", visible=False)
     panels[0][0].set_yticks(range(len(found)), found)
