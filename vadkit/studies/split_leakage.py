@@ -65,7 +65,7 @@ def compare_splits(features, labels: np.ndarray, sources: np.ndarray, config: Co
     counts = bootstrap.draw(clips, config.bootstrap_resamples, bootstrap.RESAMPLING_SEED)
     means, level = {name: {0: bootstrap.mean_of(each)} for name, each in areas.items()}, config.interval_level
     found = [bootstrap.estimate(f"video_auc_by_{name}", one, counts, level) for name, one in means.items()]
-    change = bootstrap.difference("video_auc", *means.values(), (counts, counts), level, clips)
+    change = bootstrap.difference("video_auc_by_clip", *means.values(), (counts, counts), level, clips)
     return Leak(*found, change, clips, count)
 
 
