@@ -8,6 +8,7 @@ source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb"}
 html_theme = "sphinx_book_theme"
 html_title = "vadkit"
 html_theme_options = {"show_toc_level": 2, "home_page_in_toc": True, "use_download_button": False}
+html_sidebars = {"**": ["navbar-logo.html", "sbt-sidebar-nav.html"]}  # the search stands above the page
 html_static_path = ["static"]
 html_css_files = ["book.css"]
 html_last_updated_fmt = None  # the same pages from the same notebooks

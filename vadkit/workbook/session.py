@@ -40,7 +40,9 @@ def start(namespace: Mapping[str, Any]) -> Config:
     from vadkit.core.compute import device_of
 
     _show_figures()
-    print(f"profile {config.profile} (fingerprint {config.fingerprint()}), results in {config.output_dir}")
+    root, out = project_root(), config.output_dir
+    place = out.relative_to(root) if out.is_relative_to(root) else out
+    print(f"profile {config.profile} (fingerprint {config.fingerprint()}), results in {place}")
     found = {}
     for name in SHOWN:
         with suppress(metadata.PackageNotFoundError):
