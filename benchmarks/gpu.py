@@ -24,6 +24,7 @@ from vadkit.core.compute import to_device
 from vadkit.core.parameters import load_params
 from vadkit.corpora import load_corpus
 from vadkit.models.network import build_network, preprocess
+from vadkit.models.pretrained import row_of
 from vadkit.models.two_stream import Head, TwoStream, sample_losses
 from vadkit.systems import runner
 from vadkit.systems.base import find_system, sides_of
@@ -128,30 +129,31 @@ def _low(model, *inputs):
         return model(*inputs)
 
 
-def step_rates(device: str, size: int) -> list[dict]:
-    """Phase two's samples a second, of two ResNet-50 streams on images that are on the device."""
-    lines = []
+def step_rates(device: str, names: tuple[str, ...], side: int, size: int) -> list[dict]:
+    """Phase two's images or clips a second, of streams by these networks at full width, on batches on the device."""
+    lines, draw = [], np.random.default_rng(0)
     for precision in ("tf32", "bfloat16"):
-        model = TwoStream(
-            [build_network("resnet50", "random").to(device) for _ in range(2)], Head(4096, use_bag=False)
-        ).to(device)
+        streams = [build_network(name, "random", size=side).to(device) for name in names]
+        model = TwoStream(streams, Head(sum(one.feature_dim for one in streams), use_bag=False)).to(device)
         model.train()
         parameters = [p for p in model.parameters() if p.requires_grad]
         optimiser = torch.optim.Adam(parameters, lr=1e-6, fused=True)
-        images = [torch.rand(size, 3, 224, 224, device=device).to(memory_format=torch.channels_last) for _ in range(2)]
+        shape = (size, 16, side, side, 3) if row_of(names[0]).kind else (size, side, side, 3)
+        images = [preprocess(draw.integers(0, 255, shape, np.uint8), name).to(device) for name in names]
         targets = torch.arange(size, device=device) % 2
 
         def step(model=model, optimiser=optimiser, images=images, low=precision == "bfloat16", targets=targets):
             optimiser.zero_grad(set_to_none=True)
             with torch.autocast(device, torch.bfloat16, enabled=low):
-                logits = model(images)
-            sample_losses(logits, targets).mean().backward()
+                pooled = model.pooled(images)
+            sample_losses(model.head(pooled), targets).mean().backward()
             optimiser.step()
 
         torch.cuda.reset_peak_memory_stats()
-        rate = 2 * size / timed(step, 5)
+        rate = len(names) * size / timed(step, 5)
         peak = torch.cuda.max_memory_allocated() / 1e6
-        lines.append({"what": f"phase two, step of {size} samples, {precision}", "images_per_s": rate, "peak_mb": peak})
+        what = f"phase two, {' + '.join(names)} at {side} px, steps of {size}, {precision}"
+        lines.append({"what": what, "images_per_s": rate, "peak_mb": peak})
     return lines
 
 
@@ -191,7 +193,10 @@ def main() -> None:
         )
         devices = [("cuda", precision) for precision in ("float32", "tf32", "bfloat16")]
         devices += [("cpu", "float32")] * (not arguments.without_cpu)
-        lines = forward_rates("cuda", arguments.batch) + step_rates("cuda", arguments.batch)  # the first use is slow
+        lines = forward_rates("cuda", arguments.batch)  # the first use is slow
+        lines += step_rates("cuda", ("resnet50", "resnet50"), 224, arguments.batch)
+        for name, side in (("c3d", 112), ("i3d_rgb", 112), ("i3d_rgb", 224)):  # batches of the paper's size
+            lines += step_rates("cuda", (name,), side, 16)
         cases = [case(config, *one) for one in devices]
     print(f"{'case':<18}{'features s':>12}{'phase one s':>13}{'phase two s':>13}{'images/s':>10}{'peak MB':>10}")
     for one in cases:
@@ -205,7 +210,7 @@ def main() -> None:
             differences[one["precision"]] = compared(one, cases[-1])
             print(f"cuda {one['precision']} against cpu: {differences[one['precision']]}")
     for line in lines:
-        print(f"{line['what']:<60}{line['images_per_s']:>10.0f} images/s{line.get('peak_mb', 0):>10.0f} MB")
+        print(f"{line['what']:<68}{line['images_per_s']:>8.0f} a second{line.get('peak_mb', 0):>10.0f} MB")
     kept = [{k: v for k, v in one.items() if not isinstance(v, np.ndarray)} for one in cases]
     found = {"cases": kept, "differences": differences, "networks": lines, "device": properties.name}
     print(json.dumps({"benchmark": "gpu", "seconds": time.perf_counter() - started, **found}))
