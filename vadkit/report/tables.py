@@ -32,6 +32,7 @@ LABELS = {
     "classification_accuracy": "accuracy, class",
     "video_auc_by_clip": "video AUC, folds by clip",
     "video_auc_by_source": "video AUC, folds by source",
+    "pointing_hits": "share of hits",
 }
 
 
