@@ -8,7 +8,6 @@ from vadkit.core.compute import device_of
 from vadkit.core.errors import ConfigError
 from vadkit.core.parameters import make_config
 from vadkit.corpora.video import Video
-from vadkit.models import engine
 from vadkit.models import network as networks
 from vadkit.views import features as module
 from vadkit.views.features import extract_features, features_of
@@ -134,6 +133,23 @@ def test_processes_give_what_one_process_gives(tmp_path, samples, monkeypatch):
     assert seen == [1, 2, 3, 4]
 
 
+def test_an_engine_gives_torchs_features_in_every_process(tmp_path, samples, monkeypatch):
+    import shutil
+
+    pytest.importorskip("openvino")
+    config, plain = quick(tmp_path, workers=2), quick(tmp_path, inference="torch")
+    exact = {stream: [np.array(pooled(one, stream, plain)) for one in samples] for stream in ("frame", "flow")}
+    shutil.rmtree(tmp_path / "cache" / "features")
+    monkeypatch.setattr(module, "WORTH_PROCESSES", 0)
+    monkeypatch.setattr(module, "WORTH_EXPORT", 0)
+    extract_features(samples, both(config), config)
+    assert len(list((tmp_path / "cache" / "engines").iterdir())) == 1, "both streams are seen by one network"
+    for stream, arrays in exact.items():
+        for expected, one in zip(arrays, samples, strict=True):
+            found = pooled(one, stream, config).astype(np.float32)
+            assert np.abs(found - expected).max() < 2e-3 * np.abs(expected).max()
+
+
 def test_a_key_follows_weights_and_samples_and_nothing_else(tmp_path, samples):
     def key(sample=samples[0], stream="frame", **values):
         config = quick(tmp_path, **values)
@@ -146,11 +162,13 @@ def test_a_key_follows_weights_and_samples_and_nothing_else(tmp_path, samples):
         != key(backbone="resnet18", backbone_weights="random")
         != key(backbone="resnet50", backbone_weights="random")
     )
+    assert key(inference="torch") == key(inference="auto"), "the same features"
+    assert key(inference="openvino-int8") != key()
 
 
 def test_features_that_overflow_are_an_error_and_leave_no_entry(tmp_path, samples, monkeypatch):
     config = quick(tmp_path)
-    monkeypatch.setattr(engine, "frozen", lambda *args: lambda images: torch.full((len(images), 4), 1e9))
+    monkeypatch.setattr(module, "frozen", lambda *args: lambda images: torch.full((len(images), 4), 1e9))
     with pytest.raises(FloatingPointError, match="v0"), np.errstate(over="ignore"):
         pooled(samples[0], "frame", config)
     assert list((config.cache_dir / "features").iterdir()) == []
