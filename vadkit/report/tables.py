@@ -14,6 +14,7 @@ LABELS = {
     "fl_auc": "FL-AUC",
     "pair_averaged_auc": "AUC, mean over pairs of videos",
     "ap": "average precision",
+    "pointing_hits": "share of hits",
     "anomalous_only_auc": "AUC, anomalous videos only",
     "hard_vs_normal_auc": "AUC, soft frames left out",
     "macro_class_auc": "AUC, mean of classes",
@@ -32,7 +33,6 @@ LABELS = {
     "classification_accuracy": "accuracy, class",
     "video_auc_by_clip": "video AUC, folds by clip",
     "video_auc_by_source": "video AUC, folds by source",
-    "pointing_hits": "share of hits",
 }
 
 
