@@ -35,7 +35,7 @@ def test_an_effect_is_said_by_its_interval():
         == "Counting objects: FL-AUC moves by +0.1 points [-2.6, +2.9], which these videos cannot tell from nothing."
     )
     assert "both systems are the same one" in effect(value=0.0, ci_low=0.0, ci_high=0.0)
-    assert "for no video" in effect(value=None, ci_low=None, ci_high=None, reason="no video")
+    assert "(no video)" in effect(value=None, ci_low=None, ci_high=None, reason="no video")
     seconds = row(metric="detection_delay_s_difference", unit="s")
     assert "delay of detected spans by 1.7 s" in answers.effect([seconds], "A / B", "detection_delay_s", "It")
 
@@ -55,7 +55,7 @@ def test_a_level_is_passed_only_by_the_whole_interval():
     one = row(system="C3D-ha", metric="fl_auc", value=72.0, ci_low=65.6, ci_high=77.4)
     for level, word in ((50, "above chance (50)"), (70, "not told from chance (70)"), (80, "below chance (80)")):
         said = answers.against([one], "C3D-ha", "fl_auc", level, "chance")
-        assert said == f"C3D-ha's FL-AUC is 72.0 % [65.6, 77.4], {word}."
+        assert said == f"The FL-AUC of C3D-ha is 72.0 % [65.6, 77.4], {word}."
     assert (
         answers.value([replace(one, value=None, reason="one class")], "C3D-ha", "fl_auc") == "not defined (one class)"
     )

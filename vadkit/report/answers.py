@@ -54,7 +54,7 @@ def effect(rows: Sequence[ResultRow], pair: str, metric: str, subject: str) -> s
     """A sentence on a paired difference. pair: "2S-bag / 2S-no-bag"; subject: what the first has and the second not."""
     row, name = find(rows, pair, f"{metric}_difference"), label(metric)
     if row.value is None or row.ci_low is None:
-        return f"{subject}: no statement on {name}, for {row.reason or 'there is no interval'}."
+        return f"{subject}: no statement on {name} ({row.reason or 'there is no interval'})."
     if row.value == row.ci_low == row.ci_high == 0:
         return f"{subject} changes nothing in {name}: here both systems are the same one."
     unit = "points" if row.unit == "%" else row.unit
@@ -75,7 +75,7 @@ def value(rows: Sequence[ResultRow], system: str, metric: str) -> str:
 def against(rows: Sequence[ResultRow], system: str, metric: str, level: float, what: str) -> str:
     """Where a system stands beside a fixed level (in the row's unit), "chance" say, by its interval."""
     row = find(rows, system, metric)
-    shown = f"{system}'s {label(metric)} is {value(rows, system, metric)}"
+    shown = f"The {label(metric)} of {system} is {value(rows, system, metric)}"
     if row.ci_low is None or row.ci_high is None:
         return f"{shown}."
     side = (row.ci_low > level) - (row.ci_high < level)
