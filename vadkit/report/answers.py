@@ -52,16 +52,16 @@ def sign(rows: Sequence[ResultRow], pair: str, metric: str) -> int:
 
 def effect(rows: Sequence[ResultRow], pair: str, metric: str, subject: str) -> str:
     """A sentence on a paired difference. pair: "2S-bag / 2S-no-bag"; subject: what the first has and the second not."""
-    row, name = find(rows, pair, f"{metric}_difference"), label(metric)
+    row, name, what = find(rows, pair, f"{metric}_difference"), label(metric), subject.rstrip(",")
     if row.value is None or row.ci_low is None:
-        return f"{subject}: no statement on {name} ({row.reason or 'there is no interval'})."
+        return f"{what}: no statement on {name} ({row.reason or 'there is no interval'})."
     if row.value == row.ci_low == row.ci_high == 0:
-        return f"{subject} changes nothing in {name}: here both systems are the same one."
+        return f"{what} changes nothing in {name}: here both systems are the same one."
     unit = "points" if row.unit == "%" else row.unit
     size = f"{abs(row.value):.1f} {unit} [{row.ci_low:+.1f}, {row.ci_high:+.1f}]"
     if not (side := sign(rows, pair, metric)):
         size = f"{row.value:+.1f} {unit} [{row.ci_low:+.1f}, {row.ci_high:+.1f}]"
-        return f"{subject}: {name} moves by {size}, which these videos cannot tell from nothing."
+        return f"{what}: {name} moves by {size}, which these videos cannot tell from nothing."
     return f"{subject} {'raises' if side > 0 else 'lowers'} {name} by {size}."
 
 
