@@ -30,7 +30,7 @@ def toys(config: Config, progress=None) -> Corpus:
 def test_a_corpus_from_outside_is_named_in_a_parameter_file(tmp_path, registry):
     path = tmp_path / "toys.yaml"
     path.write_text("corpus: toys\ndata_root: /of/toys\nsplit: grouped_cv\n")
-    with pytest.raises(ConfigError, match="unknown corpus 'toys'; known are folder, synthetic, ucf_crime"):
+    with pytest.raises(ConfigError, match="unknown corpus 'toys'; known are folder, recorded, synthetic, ucf_crime"):
         load_params(path)
     register_corpus("toys", toys)
     register_corpus("toys", toys)  # as a cell that is run again does

@@ -91,13 +91,14 @@ def _show_figures() -> None:
 
     # the inline backend shows figures once it is in use; begun within our figures' `rc_context`, that would be undone
     plt.switch_backend(matplotlib.get_backend())
-    if "ipykernel" not in sys.modules:
-        return
     from IPython import get_ipython
 
     from vadkit.report.style import alternative_text
 
-    formatter = get_ipython().display_formatter.formatters["image/png"]
+    shell = get_ipython()
+    if shell is None or "ipykernel" not in sys.modules:
+        return
+    formatter = shell.display_formatter.formatters["image/png"]
     draw = formatter.lookup_by_type(Figure)
     formatter.for_type(Figure, lambda figure: (draw(figure), {"alt": alternative_text(figure)}))
 

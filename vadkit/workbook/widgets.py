@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 
 from matplotlib import pyplot as plt
@@ -40,8 +39,7 @@ def sliders(draw: Callable[..., Figure], **ranges: Range) -> None:
 
 def _watched() -> bool:
     """Whether this cell was run by hand: a front end that a reader sits before lets cells ask questions."""
-    if "ipykernel" not in sys.modules:
-        return False
     from IPython import get_ipython
 
-    return bool(get_ipython().get_parent().get("content", {}).get("allow_stdin"))
+    parent = getattr(get_ipython(), "get_parent", dict)()  # only a kernel's shell has one
+    return bool(parent.get("content", {}).get("allow_stdin"))
