@@ -10,11 +10,14 @@ from matplotlib.figure import Figure
 Range = tuple[float, float, float, float]  # start, lowest, highest, step
 
 
-def sliders(draw: Callable[..., Figure], **ranges: Range) -> None:
-    """Show `draw` at the ranges' starts, with a slider for each of its arguments where a reader can move one.
+def sliders(draw: Callable[..., Figure], **ranges: Range) -> Figure:
+    """Show `draw` at the ranges' starts, with a slider for each of its arguments where a reader can move one; that
+    first figure.
 
     Sliders need `ipywidgets` (optional) and somebody who looks on: papermill and a book get the figure.
     """
+
+    first: list[Figure] = []
 
     def show(**values: float) -> None:
         from IPython.display import display
@@ -22,19 +25,24 @@ def sliders(draw: Callable[..., Figure], **ranges: Range) -> None:
         figure = draw(**values)
         display(figure)
         plt.close(figure)
+        if not first:
+            first.append(figure)
 
     start = {name: one[0] for name, one in ranges.items()}
     if not _watched():
-        return show(**start)
+        show(**start)
+        return first[0]
     try:
         import ipywidgets
     except ImportError:
         print("Sliders appear here once ipywidgets is installed (pip install ipywidgets).")
-        return show(**start)
+        show(**start)
+        return first[0]
     made = {}
     for name, (value, low, high, step) in ranges.items():
         made[name] = ipywidgets.FloatSlider(value, min=low, max=high, step=step, continuous_update=False)
     ipywidgets.interact(show, **made)
+    return first[0]
 
 
 def _watched() -> bool:
