@@ -47,14 +47,15 @@ def styled(function):
 
 
 def alternative_text(figure: Figure) -> str:
-    """What a figure shows, in words, for those who do not see it: its panels' titles, axes and legends."""
-    parts = [] if figure.get_suptitle() == "" else [figure.get_suptitle()]
+    """What a figure shows, in words, for those who do not see it: its titles, and its panels' titles, axes and legends,
+    or, of a drawing that has none of these, the words in it."""
+    parts = [text.get_text() for text in figure.texts]
     for panel in figure.axes:
         title = panel.get_title() or panel.get_title(loc="left")
         named = [text for text in (panel.get_ylabel(), panel.get_xlabel()) if text]
         lines = [text for text in panel.get_legend_handles_labels()[1] if not text.startswith("_")]
         said = [title, " over ".join(named), f"({', '.join(dict.fromkeys(lines))})" if lines else ""]
-        parts.append(" ".join(filter(None, said)))
+        parts.append(" ".join(filter(None, said)) or ", ".join(text.get_text() for text in panel.texts))
     parts = [" ".join(part.split()) for part in dict.fromkeys(parts) if part]
     return f"Figure: {'; '.join(parts)}" if parts else f"Figure of {len(figure.axes)} pictures"
 
