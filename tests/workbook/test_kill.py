@@ -12,6 +12,8 @@ import random
 import re
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -145,6 +147,29 @@ def workbook(folder: Path) -> Path:
     return folder
 
 
+def make_book(results: Path, book: Path) -> None:
+    """Put a profile's pages together; where the book's environment is there, as in `.ci/run`, Sphinx takes them without
+    a warning."""
+    assemble = [sys.executable, REPOSITORY / "docs/book/assemble.py", "smoke", results, book / "pages"]
+    sphinx = REPOSITORY / ".venv-book" / "bin" / "sphinx-build"
+    build = [
+        sphinx,
+        "-q",
+        "-W",
+        "--keep-going",
+        "-b",
+        "html",
+        "-c",
+        REPOSITORY / "docs/book",
+        book / "pages",
+        book / "html",
+    ]
+    for command in (assemble, build) if sphinx.is_file() else (assemble,):
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert len(list((book / "pages").glob("*.ipynb"))) == 30
+
+
 @pytest.mark.slow
 def test_smoke_run_is_whole_then_current_and_another_seed_changes_its_numbers(tmp_path):
     project = workbook(tmp_path)
@@ -161,6 +186,7 @@ def test_smoke_run_is_whole_then_current_and_another_seed_changes_its_numbers(tm
     assert code == 0, text
     solved = {path.name[:2] for path in (project / "outputs/smoke/solutions/notebooks").glob("*.ipynb")}
     assert solved == set(done), "every notebook's exercises have worked solutions"
+    make_book(project / "outputs" / "smoke", tmp_path / "book")
 
     code, text = vadkit(
         project, "run", "smoke", "--only", "02,05,10", "-p", "seeds", "[1]", "-p", "output_root", "another", timeout=600
