@@ -1,7 +1,7 @@
 # Every target does its own set-up: git, make and Python 3.11 or later are all that a machine needs.
 #   PYTHON=python3.12 make demo   picks another interpreter for the environment
 #   UV=0 make demo                installs with pip alone: the same versions, in minutes instead of one
-#   CPU=1 make demo               takes PyTorch's builds without CUDA from its own index: 2 GB in place of 6.5
+#   CPU=1 make demo               takes PyTorch's builds without CUDA from its own index: 2 GB in place of 7
 
 ifeq ($(OS),Windows_NT)
 $(error vadkit runs on Linux and macOS; on Windows, open a WSL terminal (`wsl --install` adds one) and use it from there)
@@ -30,7 +30,7 @@ BY_PIP := $(PIP) install --no-deps
 .PHONY: help setup demo demo-light fights smoke book test lint notebooks lab lock clean
 
 help:
-	@echo "make setup      the environment alone, in $(VENV): 6.5 GB, about a minute by uv, five by pip (UV=0)"
+	@echo "make setup      the environment alone, in $(VENV): 7 GB, about a minute by uv, five by pip (UV=0)"
 	@echo "make demo       run all notebooks on the synthetic world; results in outputs/demo"
 	@echo "make demo-light notebooks 08 and 12 on the scores of a finished demo, without torch: a minute from nothing"
 	@echo "make fights     the same on the Surveillance Camera Fight Dataset (params/fights.yaml says where to put it)"
@@ -53,7 +53,7 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV)
 
 $(READY): pyproject.toml $(LOCK) | $(BIN)/python
-	@echo "Installing $(LOCK) into $(VENV): 6.5 GB with PyTorch; about a minute by uv, five by pip, longer on a slow line ..."
+	@echo "Installing $(LOCK) into $(VENV): 7 GB with PyTorch; about a minute by uv, five by pip, longer on a slow line ..."
 	@[ -z '$(CPU)' ] || grep -v -E '^(torch|torchvision|triton|nvidia-(cu|nc|nv)[a-z0-9-]+|cuda-[a-z]+)==' $(LOCK) > $(CPU_LOCK)
 	@start=$$SECONDS; \
 	if [ '$(UV)' != 0 ] && $(GET_UV) && $(BY_UV) -r $(WANTED); then by=uv; \
