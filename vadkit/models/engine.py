@@ -135,6 +135,8 @@ def _export(network: Network, name: str, batch: Tensor, folder: Path) -> None:
             warnings.simplefilter("ignore")  # of tracing: sizes are constants here
             _save[name](module, batch if name == INT8 else probe, folder)
         ours = _loaded(name, folder, torch.get_num_threads())(probe)
+    except (OSError, MemoryError):  # of this machine, now: nothing to remember of the engine
+        raise
     except Exception as error:  # exporters raise many types
         facts["found"] = f"{name} cannot take {network.name} ({type(error).__name__}: {str(error).splitlines()[0]})"
     else:
