@@ -45,11 +45,11 @@ _SETTLED: dict[tuple, Frozen] = {}  # of this process
 class Frozen:
     """A frozen network ready to compute features: preprocessed images or clips, float32 on the CPU -> (n, D), float32.
 
-    by: the name of what computes; device: where its features are.
+    by: the name of what computes. Features stay on the device where they were computed.
     """
 
-    def __init__(self, by: str, compute, device: str = "cpu"):
-        self.by, self.device, self._compute = by, device, compute
+    def __init__(self, by: str, compute):
+        self.by, self._compute = by, compute
 
     def __call__(self, batch: Tensor) -> Tensor:
         return self._compute(batch)
@@ -109,7 +109,7 @@ def _of_torch(network: Network, device: str) -> Frozen:
         with torch.inference_mode():
             return module(to_device(batch, device))
 
-    return Frozen("torch", compute, device)
+    return Frozen("torch", compute)
 
 
 def _module(network: Network) -> nn.Module:
