@@ -190,6 +190,12 @@ def test_where_nothing_is_saved_yet_there_is_no_row_and_it_says_what_to_run(demo
     assert report.rows_of(found) == [] and len(tables.table(found)) == 0
 
 
+def test_a_wide_table_of_other_data_shows_no_printed_number(demo):
+    found = rows(demo)
+    assert found[0].published == "82.6"
+    assert list(tables.wide_table(found, ["fl_auc", "vl_f1"]).columns) == ["FL-AUC (%)", "VL-F1 (%)"]
+
+
 def test_tables_for_a_page(real):
     found = rows(real)
     frame = tables.table(found)

@@ -54,12 +54,12 @@ def table(rows: Sequence[ResultRow] | pd.DataFrame) -> pd.DataFrame:
 
 
 def wide_table(rows: Sequence[ResultRow] | pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
-    """One line a system, as the papers' tables: for each metric ours and, where there is one, the printed value."""
+    """One line a system, as the papers' tables: for each metric ours, beside the printed value that it may stand by."""
     shown = [r for r in rows_of(rows) if r.metric in metrics and r.origin == "ours"]
     frame = pd.DataFrame(index=pd.Index(dict.fromkeys(r.system for r in shown), name="system"))
     for r in sorted(shown, key=lambda r: metrics.index(r.metric)):
         frame.loc[r.system, label(r.metric, r.unit)] = number_text(r)
-        frame.loc[r.system, f"{label(r.metric)}, printed"] = r.published
+        frame.loc[r.system, f"{label(r.metric)}, printed"] = r.published if r.verdict != "not comparable" else ""
     return frame.replace("", None).dropna(axis="columns", how="all").fillna("")
 
 

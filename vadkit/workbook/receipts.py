@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import platform
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from datetime import date
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -44,7 +47,7 @@ def context_digest(config: Config) -> str:
     places = (config.data_root, config.evaluate_scores, config.evaluate_annotations, config.mil_published)
     data = [line for path in places if path for line in file_times(resolve(path))]
     weights = [_digest_of(resolve(getattr(config, name))) for name in WEIGHTS]
-    code = {"package": package_digest(), "plugins": code_version(*config.plugins), "libraries": _libraries()}
+    code = {"package": package_digest(), "plugins": code_version(*config.plugins), "libraries": libraries()}
     return digest({**code, "data": data, "weights": weights})
 
 
@@ -99,8 +102,10 @@ def write_receipt(
         "rows": rows_digest(output_dir, name),
         "files": sorted(files),
         "seconds": round(seconds, 1),
+        "day": date.today().isoformat(),
+        "machine": machine(),
         "parameters": dict(parameters),
-        "libraries": _libraries(),
+        "libraries": libraries(),
     }
     write_atomic(receipt_path(output_dir, name), json.dumps(receipt, indent=1) + "\n")
 
@@ -144,9 +149,21 @@ def _digest_of(path: Path) -> str:
     return file_digest(path) if path.is_file() else ""
 
 
-def _libraries() -> dict[str, str]:
+def libraries() -> dict[str, str]:
+    """The versions of the libraries that results hang on."""
     found = {}
     for package in PACKAGES:
         with suppress(PackageNotFoundError):
             found[package] = version(package)
     return found
+
+
+def machine() -> str:
+    """What belongs beside a time: "AMD EPYC, 2 cores, without AVX-512". What the system does not tell is left out."""
+    told = Path("/proc/cpuinfo")
+    told = told.read_text() if told.is_file() else ""
+    name = re.search(r"^model name\s*: (.+)", told, re.MULTILINE)
+    said = [name[1] if name else platform.processor() or platform.machine(), f"{os.cpu_count()} cores"]
+    if name and platform.machine() == "x86_64":
+        said.append("with AVX-512" if "avx512f" in told else "without AVX-512")
+    return ", ".join(said)

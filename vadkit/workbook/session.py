@@ -5,21 +5,18 @@ from __future__ import annotations
 import ast
 import inspect
 import os
-import platform
 import sys
 import textwrap
 from collections.abc import Mapping
-from contextlib import suppress
-from importlib import metadata
 from typing import Any
 
 from vadkit.core.config import Config, project_root
 from vadkit.core.errors import ConfigError
 from vadkit.core.parameters import load_params, make_config
 from vadkit.core.progress import VARIABLE
+from vadkit.workbook import receipts
 
 LITERALS = (bool, int, float, str, list, dict, type(None))  # what papermill can inject
-SHOWN = ("torch", "torchvision", "opencv-python", "ultralytics", "numpy", "pandas", "scikit-learn")
 
 
 def start(namespace: Mapping[str, Any]) -> Config:
@@ -43,13 +40,9 @@ def start(namespace: Mapping[str, Any]) -> Config:
     root, out = project_root(), config.output_dir
     place = out.relative_to(root) if out.is_relative_to(root) else out
     print(f"profile {config.profile} (fingerprint {config.fingerprint()}), results in {place}")
-    found = {}
-    for name in SHOWN:
-        with suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    print(
-        f"python {sys.version.split()[0]} on {platform.machine()}, " + ", ".join(f"{p} {v}" for p, v in found.items())
-    )
+    found = receipts.libraries()
+    print(f"python {sys.version.split()[0]}, " + ", ".join(f"{package} {number}" for package, number in found.items()))
+    print(f"on {receipts.machine()}")
     print(f"device {device_of(config)}" if "torch" in found else "no torch here: scores were recorded")
     if config.corpus != "ucf_crime":
         print("These are not the papers' data: nothing here reproduces, or fails to reproduce, a printed number.")
