@@ -2,8 +2,7 @@
 
     answers.show(config, "02", answers.effect(rows, "2S-bag / 2S-no-bag", "fl_auc", "Knowing the objects"))
 
-A rule says what an interval allows to say, and no more: a difference is higher or lower where its interval leaves out
-zero, and otherwise not told.
+A rule says no more than an interval allows: a difference is higher or lower only where its interval leaves out zero.
 """
 
 from __future__ import annotations
@@ -45,9 +44,7 @@ def find(rows: Sequence[ResultRow], system: str, metric: str) -> ResultRow:
 def sign(rows: Sequence[ResultRow], pair: str, metric: str) -> int:
     """1 or -1 where a difference's interval leaves out zero, by its side; 0 where it holds zero or there is none."""
     row = find(rows, pair, f"{metric}_difference")
-    if row.ci_low is None or row.ci_high is None:
-        return 0
-    return (row.ci_low > 0) - (row.ci_high < 0)
+    return 0 if row.ci_low is None or row.ci_high is None else (row.ci_low > 0) - (row.ci_high < 0)
 
 
 def effect(rows: Sequence[ResultRow], pair: str, metric: str, subject: str) -> str:

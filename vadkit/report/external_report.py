@@ -49,9 +49,8 @@ def as_text(given: Given, found: list[Metric], config: Config) -> str:
     level = f"{100 * config.interval_level:g} % interval over videos, {config.bootstrap_resamples} resamples"
     lines += ["", f"{'metric':<{width}}  {'value':>7}     {level}"]
     for m in found:
-        value, low, high = (
-            "" if x is None else f"{x if m.unit else 100 * x:.2f}" for x in (m.value, m.ci_low, m.ci_high)
-        )
+        factor, numbers = 1 if m.unit else 100, (m.value, m.ci_low, m.ci_high)
+        value, low, high = ("" if x is None else f"{factor * x:.2f}" for x in numbers)
         what = "  ".join(filter(None, (f"[{low}, {high}]" if low and high else "", m.reason)))
         lines.append(f"{label(m.name):<{width}}  {value or 'none':>7} {m.unit or '%':<2}  {what}".rstrip())
     return "\n".join([*lines, "", f"Note: {WARNING}."])

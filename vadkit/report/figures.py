@@ -85,10 +85,8 @@ def class_rates(groups: Mapping[str, Mapping[str, Sequence[Metric]]], level: tup
         if chosen.ci_low is not None:
             style.interval(axes, 100 * chosen.ci_low, 100 * chosen.ci_high, row, colour, clip_on=False)
         axes.plot(100 * chosen.value, row, marker, color=colour, markersize=6, clip_on=False)
-    handles = [
-        Line2D([], [], color=colour, marker=marker, linewidth=2.6, alpha=0.8, label=group)
-        for group, (colour, marker) in looks.items()
-    ]
+    look = {"linewidth": 2.6, "alpha": 0.8}
+    handles = [Line2D([], [], color=c, marker=m, **look, label=group) for group, (c, m) in looks.items()]
     if level is not None:
         handles.append(axes.axvline(100 * level[1], color=BLACK, linewidth=1.1, linestyle="--", label=level[0]))
     axes.set(xlabel="VL-TPR (%)", xlim=(0, 100), ylim=(len(lines) - 0.5, -0.5))
@@ -135,8 +133,7 @@ def learning_curves(histories: Mapping[str, Sequence[Sequence[Epoch]]], against:
     auc.set(ylabel="validation AUC, frames (%)")
     every = [run for runs in histories.values() for run in runs]
     validated = any(e.validation_auc is not None for run in every for e in run)
-    named = zip(histories, cycle(COLOURS), strict=False)
-    handles = [Line2D([], [], color=colour, label=name) for name, colour in named]
+    handles = [Line2D([], [], color=c, label=name) for name, c in zip(histories, cycle(COLOURS), strict=False)]
     grey, most = {"color": "#555555"}, max(map(len, histories.values()), default=0)
     handles.append(Line2D([], [], **grey, linestyle=":", label="training loss"))
     handles.append(Line2D([], [], **grey, label="validation"))

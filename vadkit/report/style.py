@@ -47,17 +47,24 @@ def styled(function):
 
 
 def alternative_text(figure: Figure) -> str:
-    """What a figure shows, in words, for those who do not see it: its titles, and its panels' titles, axes and legends,
-    or, of a drawing that has none of these, the words in it."""
-    parts = [text.get_text() for text in figure.texts]
+    """What a figure shows, in words, for those who do not see it: its titles; of each panel the title, the axes, the
+    names along them and the lines, each name once; of a drawing without axes, the words in it; the legend."""
+    parts, told, pictures = [text.get_text() for text in figure.texts], set(), 0
     for panel in figure.axes:
         title = panel.get_title() or panel.get_title(loc="left")
-        named = [text for text in (panel.get_ylabel(), panel.get_xlabel()) if text]
-        lines = [text for text in panel.get_legend_handles_labels()[1] if not text.startswith("_")]
-        said = [title, " over ".join(named), f"({', '.join(dict.fromkeys(lines))})" if lines else ""]
-        parts.append(" ".join(filter(None, said)) or ", ".join(text.get_text() for text in panel.texts))
+        beside = (one.get_ylabel() for one in panel.get_shared_y_axes().get_siblings(panel))
+        sides = " over ".join(filter(None, (panel.get_ylabel() or max(beside, key=len), panel.get_xlabel())))
+        ticks = (text.get_text() for text in (*panel.get_yticklabels(), *panel.get_xticklabels()))
+        names = [text for text in ticks if any(map(str.isalpha, text)) and "$" not in text and text not in told]
+        lines = [text for text in panel.get_legend_handles_labels()[1] if text not in told]
+        words = [] if sides or names else [text.get_text() for text in panel.texts]
+        said = [sides, names and f"of {', '.join(names)}", lines and f"({', '.join(dict.fromkeys(lines))})", *words]
+        parts.append(": ".join(filter(None, (title, (" " if sides else ", ").join(filter(None, said))))))
+        told, pictures = {*told, *names, *lines}, pictures + bool(panel.images and not sides)
+    legend = [text.get_text() for one in figure.legends for text in one.get_texts() if text.get_text() not in told]
+    parts.append(f"legend: {', '.join(legend)}" if legend else "")
     parts = [" ".join(part.split()) for part in dict.fromkeys(parts) if part]
-    return f"Figure: {'; '.join(parts)}" if parts else f"Figure of {len(figure.axes)} pictures"
+    return f"Figure{f' with {pictures} pictures' if pictures > 1 else ''}{': ' if parts else ''}{'; '.join(parts)}"
 
 
 def interval(axes: Axes, low: float, high: float, row: float, colour: str, **look) -> None:

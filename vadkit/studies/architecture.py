@@ -179,6 +179,7 @@ def draw(found: Architecture, pictures: Mapping[str, np.ndarray] | None = None, 
         figure = plt.figure(figsize=(WIDTH, height), layout="none")
         axes = figure.add_axes((0, 0, 1, 1), xlim=(0, WIDTH), ylim=(0, height), xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
+        _text(axes, 0.1, height - 0.14, title, 9.5, ha="left")
         top = height - TITLE
         places = [top - STREAM_HEIGHT * (k + 0.5) + 0.1 for k in range(count)]
         for stream, y, colour in zip(found.streams, places, COLOURS, strict=False):
@@ -193,7 +194,6 @@ def draw(found: Architecture, pictures: Mapping[str, np.ndarray] | None = None, 
         total += f"{_number(head)} in the classifier: {_number(found.parameters)} in all"
         _text(axes, WIDTH / 2, 0.27, total, 8.5)
         _text(axes, WIDTH / 2, 0.11, "under each block: side of its maps, channels, parameters", 7, color="#666666")
-        _text(axes, 0.1, height - 0.14, title, 9.5, ha="left")
     return figure
 
 

@@ -41,11 +41,8 @@ def failure_curves(failure: Failure) -> Figure:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     panels[0].set_ylabel("accuracy (%)")
     handles = [Line2D([], [], color=colour, label=way) for way, colour in LOOKS.items()]
-    handles += [
-        Line2D([], [], color="#555555", label="held out"),
-        Line2D([], [], color="#555555", linestyle=":", label="trained on"),
-        Line2D([], [], **majority, label="most frequent"),
-    ]
+    looks = {"held out": {}, "trained on": {"linestyle": ":"}, "most frequent": majority}
+    handles += [Line2D([], [], **{"color": "#555555"} | look, label=text) for text, look in looks.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     return figure
 

@@ -160,10 +160,7 @@ def libraries() -> dict[str, str]:
 
 def machine() -> str:
     """What belongs beside a time: "AMD EPYC, 2 cores, without AVX-512". What the system does not tell is left out."""
-    told = Path("/proc/cpuinfo")
-    told = told.read_text() if told.is_file() else ""
+    told = Path("/proc/cpuinfo").read_text() if platform.system() == "Linux" else ""
     name = re.search(r"^model name\s*: (.+)", told, re.MULTILINE)
-    said = [name[1] if name else platform.processor() or platform.machine(), f"{os.cpu_count()} cores"]
-    if name and platform.machine() == "x86_64":
-        said.append("with AVX-512" if "avx512f" in told else "without AVX-512")
-    return ", ".join(said)
+    units = f", {'with' if 'avx512f' in told else 'without'} AVX-512" if "flags\t" in told else ""
+    return f"{name[1] if name else platform.machine()}, {os.cpu_count()} cores{units}"

@@ -42,8 +42,8 @@ def start(namespace: Mapping[str, Any]) -> Config:
     print(f"profile {config.profile} (fingerprint {config.fingerprint()}), results in {place}")
     found = receipts.libraries()
     print(f"python {sys.version.split()[0]}, " + ", ".join(f"{package} {number}" for package, number in found.items()))
-    print(f"on {receipts.machine()}")
-    print(f"device {device_of(config)}" if "torch" in found else "no torch here: scores were recorded")
+    device = f"device {device_of(config)}" if "torch" in found else "no torch here: scores were recorded"
+    print(f"{receipts.machine()}; {device}")
     if config.corpus != "ucf_crime":
         print("These are not the papers' data: nothing here reproduces, or fails to reproduce, a printed number.")
     return config

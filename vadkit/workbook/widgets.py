@@ -11,12 +11,10 @@ Range = tuple[float, float, float, float]  # start, lowest, highest, step
 
 
 def sliders(draw: Callable[..., Figure], **ranges: Range) -> Figure:
-    """Show `draw` at the ranges' starts, with a slider for each of its arguments where a reader can move one; that
-    first figure.
+    """Show `draw` at the ranges' starts, with a slider for each argument where a reader can move one; the first figure.
 
     Sliders need `ipywidgets` (optional) and somebody who looks on: papermill and a book get the figure.
     """
-
     first: list[Figure] = []
 
     def show(**values: float) -> None:
@@ -28,20 +26,18 @@ def sliders(draw: Callable[..., Figure], **ranges: Range) -> Figure:
         if not first:
             first.append(figure)
 
-    start = {name: one[0] for name, one in ranges.items()}
-    if not _watched():
-        show(**start)
-        return first[0]
-    try:
-        import ipywidgets
-    except ImportError:
-        print("Sliders appear here once ipywidgets is installed (pip install ipywidgets).")
-        show(**start)
-        return first[0]
-    made = {}
-    for name, (value, low, high, step) in ranges.items():
-        made[name] = ipywidgets.FloatSlider(value, min=low, max=high, step=step, continuous_update=False)
-    ipywidgets.interact(show, **made)
+    if _watched():
+        try:
+            import ipywidgets
+        except ImportError:
+            print("Sliders appear here once ipywidgets is installed (pip install ipywidgets).")
+        else:
+            made = {}
+            for name, (value, low, high, step) in ranges.items():
+                made[name] = ipywidgets.FloatSlider(value, min=low, max=high, step=step, continuous_update=False)
+            ipywidgets.interact(show, **made)
+    if not first:
+        show(**{name: one[0] for name, one in ranges.items()})
     return first[0]
 
 
