@@ -85,7 +85,7 @@ def _folded(cells: list) -> list:
             folded = f"::::{{dropdown}} Solution\n{answer}\n::::" if answer.strip() else ""
             cell.source = f"{heading}\n\n{question}\n\n{folded}".rstrip()
         elif found and not cell.source.startswith("# "):
-            cell.source = f"::::{{dropdown}} And\n{cell.source}\n::::"
+            cell.source = f"::::{{dropdown}} The solution goes on\n{cell.source}\n::::"
         found.append(cell)
     return found
 
