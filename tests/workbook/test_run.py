@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import time
+from datetime import date
 
 import psutil
 import pytest
@@ -116,6 +117,11 @@ def test_what_was_lost_or_tampered_with_is_stale(finished, path, text, why):
 def test_a_renamed_notebook_or_another_fingerprint_is_stale(finished):
     assert "no receipt" in receipts.why_stale(finished, "03_z", "f")
     assert "changed" in receipts.why_stale(finished, "03_x", "g")
+
+
+def test_a_receipt_names_the_day_and_the_machine(finished):
+    receipt = receipts.read_receipt(finished, "03_x")
+    assert date.fromisoformat(receipt["day"]) and f"{os.cpu_count()} cores" in receipt["machine"]
 
 
 def test_the_fingerprint_follows_code_parameters_context_and_upstream_but_not_prose():
