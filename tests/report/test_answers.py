@@ -30,10 +30,8 @@ def test_an_effect_is_said_by_its_interval():
     assert effect() == "Counting objects raises FL-AUC by 1.7 points [+0.4, +3.0]."
     assert effect(value=-1.7, ci_low=-3.0, ci_high=-0.4) == "Counting objects lowers FL-AUC by 1.7 points [-3.0, -0.4]."
     unsure = effect(value=0.1, ci_low=-2.6, ci_high=2.9)
-    assert (
-        unsure
-        == "Counting objects: FL-AUC moves by +0.1 points [-2.6, +2.9], which these videos cannot tell from nothing."
-    )
+    said = "FL-AUC moves by +0.1 points [-2.6, +2.9], which these videos cannot distinguish from zero."
+    assert unsure == f"Counting objects: {said}"
     assert "both systems are the same one" in effect(value=0.0, ci_low=0.0, ci_high=0.0)
     assert "(no video)" in effect(value=None, ci_low=None, ci_high=None, reason="no video")
     seconds = row(metric="detection_delay_s_difference", unit="s")
@@ -53,7 +51,11 @@ def test_a_side_is_named_exactly_where_the_interval_leaves_zero_out(numbers):
 
 def test_a_level_is_passed_only_by_the_whole_interval():
     one = row(system="C3D-ha", metric="fl_auc", value=72.0, ci_low=65.6, ci_high=77.4)
-    for level, word in ((50, "above chance (50)"), (70, "not told from chance (70)"), (80, "below chance (80)")):
+    for level, word in (
+        (50, "above chance (50)"),
+        (70, "not distinguishable from chance (70)"),
+        (80, "below chance (80)"),
+    ):
         said = answers.against([one], "C3D-ha", "fl_auc", level, "chance")
         assert said == f"The FL-AUC of C3D-ha is 72.0 % [65.6, 77.4], {word}."
     assert (

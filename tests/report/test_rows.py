@@ -264,7 +264,7 @@ def test_a_sentence_says_what_follows_from_the_interval_and_not_more():
     def said(low, high, metric="fl_auc", unit=""):
         return tables.sentence("A", Comparison(metric, 0.8, 0.7, 0.1, low, high, 0.14, 0.0, 0.3, 3, 40, "", unit))
 
-    assert "+10.0 points [-2.0, +22.0]; the interval holds zero" in said(-0.02, 0.22)
+    assert "+10.0 points [-2.0, +22.0]; the interval contains zero" in said(-0.02, 0.22)
     assert "leaves zero out: higher" in said(0.02, 0.22)
     assert "leaves zero out: lower" in said(-0.3, -0.1)
     assert "+0.1 s" in said(0.05, 0.2, "detection_delay_s", "s")

@@ -51,7 +51,7 @@ class Panel:
 
     @property
     def drawn(self) -> tuple[VideoScores | None, np.ndarray | str]:
-        """What `timeline_plots.timelines` takes first: the video and its score, or none and why there is none."""
+        """What `report.timelines.timelines` takes first: the video and its score, or none and why there is none."""
         if self.video is None:
             return None, f"no {'other ' if self.of else ''}video meets the rule:\n{RULES[self.kind]}"
         return self.video, self.sas

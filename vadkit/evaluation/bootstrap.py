@@ -101,7 +101,7 @@ def estimate(name: str, statistics: Mapping[int, Statistic], counts: np.ndarray,
 
 
 def difference(metric: str, a, b, counts: Sequence[np.ndarray], level: float, videos: int, unit="") -> Comparison:
-    """a minus b, each the mean over its seeds, with the resample k of the one beside the resample k of the other.
+    """a minus b, each the mean over its seeds, with resample k of a beside resample k of b.
 
     a, b: a statistic a seed; counts: of a and of b, the same where both are on the same videos; videos: all there are.
     """

@@ -42,7 +42,7 @@ def find(rows: Sequence[ResultRow], system: str, metric: str) -> ResultRow:
 
 
 def sign(rows: Sequence[ResultRow], pair: str, metric: str) -> int:
-    """1 or -1 where a difference's interval leaves out zero, by its side; 0 where it holds zero or there is none."""
+    """1 or -1 where a difference's interval leaves out zero, by its side; 0 where it contains zero or is missing."""
     row = find(rows, pair, f"{metric}_difference")
     return 0 if row.ci_low is None or row.ci_high is None else (row.ci_low > 0) - (row.ci_high < 0)
 
@@ -58,7 +58,7 @@ def effect(rows: Sequence[ResultRow], pair: str, metric: str, subject: str) -> s
     size = f"{abs(row.value):.1f} {unit} [{row.ci_low:+.1f}, {row.ci_high:+.1f}]"
     if not (side := sign(rows, pair, metric)):
         size = f"{row.value:+.1f} {unit} [{row.ci_low:+.1f}, {row.ci_high:+.1f}]"
-        return f"{what}: {name} moves by {size}, which these videos cannot tell from nothing."
+        return f"{what}: {name} moves by {size}, which these videos cannot distinguish from zero."
     return f"{subject} {'raises' if side > 0 else 'lowers'} {name} by {size}."
 
 
@@ -70,11 +70,11 @@ def value(rows: Sequence[ResultRow], system: str, metric: str) -> str:
 
 
 def against(rows: Sequence[ResultRow], system: str, metric: str, level: float, what: str) -> str:
-    """Where a system stands beside a fixed level (in the row's unit), "chance" say, by its interval."""
+    """Where a system stands beside a fixed level (in the row's unit), such as chance, by its interval."""
     row = find(rows, system, metric)
     shown = f"The {label(metric)} of {system} is {value(rows, system, metric)}"
     if row.ci_low is None or row.ci_high is None:
         return f"{shown}."
     side = (row.ci_low > level) - (row.ci_high < level)
-    than = {1: "above", -1: "below", 0: "not told from"}[side]
+    than = {1: "above", -1: "below", 0: "not distinguishable from"}[side]
     return f"{shown}, {than} {what} ({level:g})."

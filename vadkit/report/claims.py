@@ -118,7 +118,7 @@ def _sampled(config: Config, samples: Sequence[Samples]) -> Counter[str]:
 
 
 def check(config: Config, rows: Sequence[ResultRow]) -> pd.DataFrame:
-    """A line a claim of the papers: printed, by the paper's own numbers, ours with its interval, verdict.
+    """A line for each claim of the papers: printed, from the paper's own numbers, ours with its interval, verdict.
 
     rows: all of the run; those of other parameters are skipped. Ours is the row of that claim, or of the table whose
     number the text repeats; without one the line says which notebook makes it.

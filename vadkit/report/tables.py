@@ -72,7 +72,7 @@ def sentence(what: str, found: Comparison) -> str:
     change, low, high = (factor * x for x in (found.difference, found.ci_low, found.ci_high))
     follows = f"the interval leaves zero out: {'higher' if low > 0 else 'lower'} on these videos"
     if low <= 0 <= high:
-        follows = "the interval holds zero, so these videos cannot tell the two apart"
+        follows = "the interval contains zero, so these videos cannot tell the two apart"
     return f"{what} changes {name} by {change:+.1f} {unit} [{low:+.1f}, {high:+.1f}]; {follows}."
 
 

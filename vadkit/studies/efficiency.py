@@ -61,7 +61,7 @@ QUANTITIES = {  # by metric: its unit in a row, its heading on a page, decimals 
 
 
 def measure(config: Config, names: Sequence[str], progress: Progress | None = None) -> pd.DataFrame:
-    """The cost of each system's network on one analysed frame, and `training_use`; a line a system.
+    """The cost of each system's network on one analysed frame, and `training_use`; a line for each system.
 
     gflop_per_frame: of convolutions and matrix products, an addition and a multiplication counted as two. ms_per_frame:
     processor time, median of `repeats` passes, preprocessing included. A clip counts for all frames that share it.
@@ -169,7 +169,7 @@ def training_use(config: Config, name: str) -> dict[str, float]:
 
 
 def sampling_shares(config: Config, videos: Sequence[Samples | Clips]) -> pd.DataFrame:
-    """How many of the frames there are each reading of the sampling rates uses, all of them and hard anomalies only.
+    """Which share of the frames each reading of the sampling rates uses, with soft frames and with hard ones only.
 
     Columns: name, of the sampling; hard_only, without the frames of anomalous videos that are no hard anomaly; samples,
     frames or clips; anomalous (hard) and normal (all other), shares of such frames in [0, 1], NaN where there are none.

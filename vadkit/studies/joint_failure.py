@@ -80,7 +80,7 @@ class Failure:
         return [t for t in self.trials if t.way == way]
 
     def majority(self) -> pd.Series:
-        """What calling every video the most frequent gives: of two, and of all classes; a trial's columns."""
+        """Accuracies of always giving the most frequent answer: anomalous or not, and the class; a trial's columns."""
         anomalous = np.mean([v.label for v in self.videos])
         share = max(np.mean([v.category == c for v in self.videos]) for c in self.classes)
         right = {"detection": max(anomalous, 1 - anomalous), "classification": share}

@@ -56,7 +56,7 @@ def picture(one: Tubes, row: int) -> np.ndarray:
 
 
 def localized(found: Sequence[Tubes]) -> pd.DataFrame:
-    """Found tubes beside the annotation that they were found without; a line for each video that has boxes.
+    """Tubes that were found without the annotation, beside it; a line for each video that has boxes.
 
     clips: how many were found; hard: the share of them that ends in a hard anomaly; searched: of all the video's clips;
     inside: how much of the annotated box their windows hold there, NaN where none is seen. Shares in [0, 1].
