@@ -25,7 +25,7 @@ PARTS = {
     "Reference": ["architecture", "reproduction", "performance", "demo_world", "fights", "ucf_videos"],
 }
 LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!https?:|mailto:|#)([^)\s]+)\)")
-EXERCISE = re.compile(r"^## (Exercise \d+.*)$", re.MULTILINE)
+EXERCISE_BEGINS = re.compile(r"^(?=## Exercise \d)", re.MULTILINE)
 
 
 def main() -> None:
@@ -74,20 +74,28 @@ def _notebook(source: Path, target: Path, pages: set[str], solutions: bool = Fal
 
 
 def _folded(cells: list) -> list:
-    """A solution's text in a box that opens, its code and what it shows below."""
-    found = []
-    for cell in cells:
+    """A solution's text in a box that opens, its code and what it shows below; what stands before the first is open."""
+    found, begun = [], False
+    for cell in (part for one in cells for part in _by_exercise(one)):
         if cell.cell_type == "code":
             cell.metadata["tags"] = sorted({*cell.metadata["tags"], "hide-cell"} - {"hide-input"})
-        elif EXERCISE.search(cell.source):
-            heading, _, rest = cell.source.partition("\n")
+        elif EXERCISE_BEGINS.match(cell.source):
+            (heading, _, rest), begun = cell.source.partition("\n"), True
             question, answer = _question(rest)
             folded = f"::::{{dropdown}} Solution\n{answer}\n::::" if answer.strip() else ""
             cell.source = f"{heading}\n\n{question}\n\n{folded}".rstrip()
-        elif found and not cell.source.startswith("# "):
+        elif begun:
             cell.source = f"::::{{dropdown}} The solution goes on\n{cell.source}\n::::"
         found.append(cell)
     return found
+
+
+def _by_exercise(cell: nbformat.NotebookNode) -> list:
+    """A cell of text, cut before each exercise's heading: what answers one exercise must not stand with the next."""
+    if cell.cell_type == "code":
+        return [cell]
+    texts = [text.strip() for text in EXERCISE_BEGINS.split(cell.source) if text.strip()]
+    return [nbformat.NotebookNode(cell, id=f"{cell.id}-{number}", source=text) for number, text in enumerate(texts)]
 
 
 def _question(text: str) -> tuple[str, str]:

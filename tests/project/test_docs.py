@@ -83,6 +83,22 @@ def test_the_page_of_numbers_without_an_interval_names_every_notebook_that_saves
     assert {path.name[:2] for path in notebooks if "number_row(" in path.read_text(encoding="utf-8")} <= listed
 
 
+def test_the_book_folds_each_answer_and_no_heading_of_an_exercise(tmp_path):
+    spec = importlib.util.spec_from_file_location("assemble", REPOSITORY / "docs/book/assemble.py")
+    assemble = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(assemble)
+    for source in sorted((REPOSITORY / "notebooks/solutions").glob("*.ipynb")):
+        target = tmp_path / source.name
+        assemble._notebook(source, target, set(), solutions=True)
+        written, page = nbformat.read(source, as_version=4), nbformat.read(target, as_version=4)
+        nbformat.validate(page)
+        texts = [cell.source for cell in page.cells if cell.cell_type == "markdown"]
+        shown = "\n".join(text.partition("::::{dropdown}")[0] for text in texts)
+        headings = sum(cell.source.count("## Exercise ") for cell in written.cells)
+        assert shown.count("## Exercise ") == headings > 1 and "**Answer.**" not in shown
+        assert "**Conclusion.**" not in shown and "**What to conclude.**" not in shown
+
+
 def test_hooks_at_a_commit_mend_code_and_take_outputs_out_of_notebooks(tmp_path):
     """With the environment's own tools, and a second commit passes."""
     for name in (".pre-commit-config.yaml", "pyproject.toml"):
