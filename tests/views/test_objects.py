@@ -4,10 +4,12 @@ import io
 import json
 import os
 import pickle
+import re
 import socket
 import subprocess
 import sys
 import tarfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -196,6 +198,24 @@ PLANTED += ["an activation to evaluate", "weights to download"]
 def test_a_genuine_pt_is_loaded(genuine, tmp_path):
     detector = Detector(config_for(genuine, tmp_path))
     assert detector.batched and detector.bags([np.zeros((64, 64, 3), np.uint8)] * 2).shape == (2, 80)
+
+
+def test_so_is_one_as_ultralytics_saved_it_in_2023(genuine, tmp_path):
+    """When all its modules were in one file, and its arguments an object."""
+    import torch
+    from ultralytics.utils import IterableSimpleNamespace
+
+    whole = torch.load(genuine, map_location="cpu", weights_only=False)
+    whole["model"].args = IterableSimpleNamespace(imgsz=640)
+    torch.save(whole, tmp_path / "new.pt")
+    with zipfile.ZipFile(tmp_path / "new.pt") as new, zipfile.ZipFile(tmp_path / "old.pt", "w") as old:
+        for name in new.namelist():
+            content = new.read(name)
+            if name.endswith("data.pkl"):
+                content = re.sub(rb"(cultralytics\.nn\.modules)\.\w+\n", rb"\1\n", content)
+                content = content.replace(b"cultralytics.utils\n", b"cultralytics.yolo.utils\n")
+            old.writestr(name, content)
+    assert Detector(config_for(tmp_path / "old.pt", tmp_path)).detect(np.zeros((64, 64, 3), np.uint8)).shape[1] == 6
 
 
 @pytest.mark.parametrize("kind", PLANTED)

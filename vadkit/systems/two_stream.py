@@ -105,11 +105,10 @@ class TwoStreamSystem(FrameSystem):
     def scoring(self, config: Config) -> tuple[str, ...]:
         """Also the algorithm of its flow, and how often it looks where no flow spans that time."""
         moving = "flow" in self.needs(config) or (config.frame_window and not self.on_clips)
-        may = {"clip_flow_method" if self.on_clips else "flow_method"} if moving else set()
-        if self.on_clips or not moving or config.flow_pair != "grid":
-            may.add("analysis_fps")
-        no_engine = {"inference"} if config.finetune_epochs else set()  # it takes images
-        return tuple(sorted({*super().scoring(config), *may} - no_engine))
+        flow = ("clip_flow_method" if self.on_clips else "flow_method",) if moving else ()
+        rate = ("analysis_fps",) if self.on_clips or not moving or config.flow_pair != "grid" else ()
+        both = (*super().scoring(config), *flow, *rate)
+        return tuple(one for one in both if one != "inference" or not config.finetune_epochs)  # then it takes images
 
     def adapted(self, config: Config) -> Config:
         if not config.finetune_epochs or config.finetune_precision != "auto":

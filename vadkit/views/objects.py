@@ -13,8 +13,7 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -28,7 +27,6 @@ from vadkit.models.detector import COCO_CLASSES, RELEASES, detector_file, onnx_s
 
 BATCH = 8  # frames handed to the detector at once
 OUTSIDE = ("socket.", "subprocess.", "os.system", "os.exec", "os.posix_spawn")  # Python's audit events
-_READING = threading.local()  # on: while this thread reads a detector's file
 EXPORT = "yolo export model=yolov8n.pt format=onnx"
 
 
@@ -148,12 +146,10 @@ def _fetch(config: Config) -> Path:
 
 
 def _quiet_ultralytics(cache_dir: Path) -> None:
-    """Keep ultralytics and onnxruntime from installing, reporting, and writing under the user's home."""
+    """Keep ultralytics from installing, reporting, running what is in a file, and writing under the user's home."""
     # YOLO_OFFLINE: no look-ups; a named download still works, for it only matters after a failure
     os.environ |= {"YOLO_AUTOINSTALL": "false", "YOLO_VERBOSE": "false", "YOLO_OFFLINE": "true"}
-    os.environ["ULTRALYTICS_SAFE_LOAD"] = "true"
-    os.environ["YOLO_CONFIG_DIR"] = str(cache_dir / "ultralytics")
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # onnxruntime >= 1.29 reports each session, and keeps an id in the home
+    os.environ |= {"ULTRALYTICS_SAFE_LOAD": "true", "YOLO_CONFIG_DIR": str(cache_dir / "ultralytics")}
     (cache_dir / "ultralytics").mkdir(parents=True, exist_ok=True)
     from ultralytics import settings
     from ultralytics.utils import LOGGER
@@ -185,37 +181,32 @@ def _said(session, path: Path) -> tuple[dict[int, str], str]:
 def _load(path: Path, cache_dir: Path):
     _quiet_ultralytics(cache_dir)
     from ultralytics import YOLO
+    from ultralytics.nn.tasks import SAFE_LOAD, torch_safe_load
 
+    reading = _indoors()
+    reading.now = True
     try:
-        with _data_only(), warnings.catch_warnings(action="ignore"):
-            if path.suffix == ".pt":
-                from ultralytics.nn.tasks import SAFE_LOAD, torch_safe_load
-
-                if not SAFE_LOAD:  # someone imported ultralytics before us: what passes here is safe to load again
-                    torch_safe_load(str(path), safe_only=True)
+        with warnings.catch_warnings(action="ignore"):
+            if path.suffix == ".pt" and not SAFE_LOAD:  # someone imported ultralytics first; what passes here is safe
+                torch_safe_load(str(path), safe_only=True)
             return YOLO(str(path), task="detect" if path.suffix == ".onnx" else None, verbose=False)
     except Exception as error:  # of many types, in words that advise to load it unsafely
         what = f"{path} is damaged, or holds other things than a YOLO model of ultralytics ({type(error).__name__})"
         remedy = f"take its author's .onnx, or export one where you trust it: {EXPORT}"
         raise WeightsError(f"{what}; none of its code was run; {remedy}") from None
-
-
-@contextmanager
-def _data_only() -> Iterator[None]:
-    """Within it this thread reaches for no network and no process: ultralytics lets a file build its networks, and some
-    of those fetch weights."""
-    _watch()
-    _READING.on = True
-    try:
-        yield
     finally:
-        _READING.on = False
+        reading.now = False
 
 
 @cache
-def _watch() -> None:
+def _indoors() -> threading.local:
+    """While its `now` is true this thread gets no network and no process: ultralytics lets a file build networks, and
+    some of those fetch weights."""
+    reading = threading.local()
+
     def refuse(event: str, _: tuple) -> None:
-        if event.startswith(OUTSIDE) and getattr(_READING, "on", False):
+        if event.startswith(OUTSIDE) and getattr(reading, "now", False):
             raise PermissionError(event)
 
     sys.addaudithook(refuse)
+    return reading
