@@ -11,14 +11,14 @@ from types import SimpleNamespace
 import av
 import numpy as np
 import pytest
-from conftest import REPOSITORY, moving_square
+from conftest import REPOSITORY, moving_square, write_video
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny import LIVE_FPS, broken_off, live_config, live_corpus, rows, served
 from toys import call
 
 from vadkit.core.config import Config
-from vadkit.core.errors import DataError
+from vadkit.core.errors import ConfigError, DataError
 from vadkit.core.video import read_frames
 from vadkit.corpora.video import Video
 from vadkit.evaluation import sas
@@ -26,7 +26,9 @@ from vadkit.live.analysers import make_analyser
 from vadkit.live.analysers.rows import Grid
 from vadkit.live.score import Shot, _Session, describe, score
 from vadkit.systems import runner
+from vadkit.systems.base import all_systems, find_system
 from vadkit.systems.record import find_model, save_models
+from vadkit.views import clips, frames
 from vadkit.views.sampling import Walk, plan
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -288,6 +290,112 @@ def test_the_command(trained, tmp_path, capsys):
         capsys, "score", str(root / "v6.mp4"), "--run", folder, "--system", "2S-no-bag", "-p", "flow_metod", "dis"
     )
     assert code == 2 and "did you mean 'flow_method'" in err
+
+
+# --- what scoring may change ------------------------------------------------------------------------------------------
+
+CHANGES = {
+    "sas_tau": 0.1,
+    "sas_reactivity": 3.0,
+    "sas_bound": 5.0,
+    "sas_variant": "as_printed",
+    "device": "cpu",
+    "inference": "torch",
+    "analysis_fps": 2.0,
+    "flow_method": "farneback",
+    "clip_flow_method": "farneback",
+    "i3d_score_every": 2,
+}
+SAS = {"sas_tau", "sas_reactivity", "sas_bound", "sas_variant"}
+FREE = SAS | {"device", "cache_root"}
+OTHER = {str: lambda v: v + "x", int: lambda v: v + 32, float: lambda v: v + 0.0123, bool: lambda v: not v}
+OTHER[list] = lambda v: [] if v else ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("system", "changes", "beyond"),
+    [
+        ("2S-bag-ha", {}, {"inference", "flow_method"}),  # how often it looks is the time that its flow spans
+        ("2S-bag-ha", {"flow_pair": "gap"}, {"inference", "flow_method", "analysis_fps"}),
+        ("2S-bag-ha", {"finetune_epochs": 1}, {"flow_method"}),  # it takes images
+        ("2S-bag-ha", {"inference": "openvino-int8"}, {"flow_method"}),
+        ("1S-bag", {}, {"inference", "analysis_fps"}),  # sees no flow
+        ("1S-bag", {"frame_window": True}, {"inference", "flow_method"}),
+        ("C3D-ha", {}, {"inference", "analysis_fps"}),
+        ("full-I3D", {}, {"inference", "analysis_fps", "clip_flow_method", "i3d_score_every"}),
+        ("MIL learner", {}, {"inference", "flow_method"}),
+        ("joint model", {"mil_features": "i3d"}, {"inference", "clip_flow_method"}),
+        ("joint model", {"mil_features": "resnext3d"}, {"inference"}),
+        ("container facts", {}, {"inference"}),
+    ],
+)
+def test_a_system_lists_what_scoring_may_change(system, changes, beyond):
+    assert set(find_system(system).scoring(Config(**changes))) == FREE | beyond
+
+
+@pytest.mark.parametrize("flow_pair", ["grid", "adjacent", "sampled", "gap"])
+def test_scoring_may_change_nothing_that_training_read(tmp_path, flow_pair):
+    """But for another algorithm of the same flow, and another engine of the same features."""
+    video = Video("v", write_video(tmp_path / "v.mp4", moving_square(4)), "Normal", "train", "v", ())
+    config = Config(flow_pair=flow_pair, detector_weights="none")
+
+    def read(config: Config, system) -> str:
+        keys = [frames._key(video, config, "train")]
+        if getattr(system, "on_clips", False):
+            keys = [clips._key(video, stream, 32, config) for stream in clips.CLIP_STREAMS]
+            keys.append(clips.plan_clips(video, 40, 12.0, config, "train"))
+        return repr([[getattr(config, name) for name in system.parameters], keys])
+
+    for system in all_systems().values():
+        for name in {*system.scoring(config)} & {*CHANGES} - {"flow_method", "clip_flow_method"}:
+            if name == "analysis_fps" and system.name.startswith("1S"):
+                continue  # the key is of the flow as well, which it does not see
+            changed = config.model_copy(update={name: CHANGES[name]})
+            assert read(changed, system) == read(config, system), (system.name, name)
+
+
+def test_what_scoring_cannot_change_is_refused_by_name_before_any_work(trained):
+    model, _ = trained[1]["grid"]
+    may = model.system.scoring(model.config)
+    for name, value in model.config.model_dump().items():
+        changed = OTHER[type(value)](value)
+        if name not in may:
+            with pytest.raises(
+                ConfigError, match=rf"^{name}: 2S-no-bag scores as .* may change .*flow_method.* -p {name}"
+            ):
+                score("gone.mp4", model, config=model.config.model_copy(update={name: changed}))
+        assert name in may or model.changed({name: value}) == model.config  # said once more
+    assert set(may) <= {*CHANGES, "cache_root"}
+    with pytest.raises(ConfigError, match="head_width, image_size: 2S"):
+        model.changed({"sas_tau": 0.1, "head_width": 9, "image_size": 64})
+    with pytest.raises(ConfigError, match="less than 1"):
+        model.changed({"sas_tau": 7.0})
+
+
+@pytest.mark.parametrize("name", ["flow_method", "analysis_fps", "sas_tau", "sas_reactivity", "sas_bound"])
+def test_what_scoring_may_change_changes_it_and_is_said(trained, tmp_path, name):
+    root, scores = trained
+    model, _ = scores["window"]
+    score(root / "v7.mp4", model, table=tmp_path / "a.csv")
+    verdict = score(root / "v7.mp4", model, table=tmp_path / "b.csv", config=model.changed({name: CHANGES[name]}))
+    first, second = rows(tmp_path / "a.csv"), rows(tmp_path / "b.csv")
+    assert first.shape != second.shape or not np.array_equal(first, second)
+    assert f"{name} is {CHANGES[name]}, in training {getattr(model.config, name)}" in verdict.notes
+    if name in SAS:
+        assert np.array_equal(first[:, :3], second[:, :3])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("backbone", "resnet50"), ("head_width", "4096"), ("seeds", "[7]"), ("bag_scale", "log"), ("corpus", "folder")]
+    + [("image_size", "224"), ("profile", "other"), ("workers", "7")],
+)
+def test_the_command_refuses_them_too(trained, capsys, name, value):
+    root, _ = trained
+    given = ["--run", str(root / "outputs" / "grid"), "--system", "2S-no-bag", "-p", name, value]
+    code, out, err = call(capsys, "score", str(root / "v6.mp4"), *given)
+    assert (code, out) == (2, "") and err.count("\n") == 1
+    assert f"{name}: 2S-no-bag scores as it was trained" in err and f"vadkit run params/grid.yaml -p {name}" in err
 
 
 def test_a_stream_without_a_frame_is_named_by_its_address():

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from doubles import fake_corpus, fake_world
 
 from vadkit.core.config import Config
@@ -30,6 +31,23 @@ def test_damaged_model_folders_are_named(tmp_path, folder):
     (folder / "model.pt").write_bytes(b"cut")
     with pytest.raises(DataError, match="model.pt cannot be read"):
         load_model(folder)
+
+
+class Payload:
+    """Would create a file if it were unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+def test_a_models_file_is_data_and_nobody_is_told_to_run_it(tmp_path, folder):
+    torch.save({"a": Payload(tmp_path / "ran")}, folder / "model.pt")
+    with pytest.raises(DataError, match="model.pt cannot be read") as found:
+        load_model(folder)
+    assert not (tmp_path / "ran").exists() and "weights_only" not in str(found.value)
 
 
 def test_other_backbone_weights_than_those_of_the_training_are_refused(folder):

@@ -232,8 +232,21 @@ def test_patience_is_remembered_across_an_interruption(tmp_path):
     assert len(resumed.history) == len(whole.history) and same(whole.state, resumed.state)
 
 
-def test_a_damaged_checkpoint_is_reported_and_the_run_starts_over(tmp_path):
+class Payload:
+    """Would create a file if it were unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+@pytest.mark.parametrize("planted", [False, True])
+def test_a_damaged_checkpoint_is_reported_and_the_run_starts_over(tmp_path, planted):
     (tmp_path / module.CHECKPOINT).write_bytes(b"cut short")
+    if planted:
+        torch.save({"phase": Payload(tmp_path / "ran")}, tmp_path / module.CHECKPOINT)
     said = []
     training, validation = examples(100, 0), examples(40, 1)
     resumed = train(
@@ -245,7 +258,7 @@ def test_a_damaged_checkpoint_is_reported_and_the_run_starts_over(tmp_path):
         checkpoint_dir=tmp_path,
         progress=lambda done, total, what: said.append(what),
     )
-    assert "cannot be read" in said[0]
+    assert "cannot be read" in said[0] and "weights_only" not in said[0] and not (tmp_path / "ran").exists()
     assert same(resumed.state, train(CONFIG, FULL, training, validation, 0).state)
 
 

@@ -1,9 +1,15 @@
 from __future__ import annotations
 
+import io
 import json
 import os
+import pickle
+import re
+import socket
 import subprocess
 import sys
+import tarfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +122,181 @@ def test_a_damaged_file_is_refused_by_name(tmp_path, name):
     (tmp_path / name).write_bytes(b"not a model")
     with pytest.raises(WeightsError, match=name):
         Detector(config_for(tmp_path / name, tmp_path))
+
+
+# --- what a .pt or .onnx may do ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def genuine(tmp_path_factory):
+    """An untrained network as ultralytics saves it: a pickle of the whole model."""
+    root = tmp_path_factory.mktemp("genuine")
+    objects._quiet_ultralytics(root / "cache")
+    from ultralytics import YOLO
+
+    model = YOLO("yolov8n.yaml", verbose=False)
+    model.model.names = dict(enumerate(COCO_CLASSES))
+    model.save(root / "genuine.pt")
+    return root / "genuine.pt"
+
+
+class Reduced:
+    """Pickled as a call."""
+
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+def planted(kind: str, path: Path, genuine: Path, touch: str) -> None:
+    """A file named .pt that runs `touch` in a shell, or asks for a network, where all in it is restored."""
+    import torch
+    from ultralytics.nn import tasks
+
+    whole = torch.load(genuine, map_location="cpu", weights_only=False)
+    system = Reduced(os.system, touch)
+    layers = {"nc": 80, "backbone": [[-1, 1, "Conv", [64, 3, 2]]], "head": [[[0], 1, "Detect", ["nc"]]]}
+    if kind == "pickle":
+        path.write_bytes(pickle.dumps(system))
+    elif kind == "torch archive":
+        torch.save({"model": system}, path)
+    elif kind == "torch's older format":
+        torch.save({"model": system}, path, _use_new_zipfile_serialization=False)
+    elif kind == "tar":
+        with tarfile.open(path, "w") as tar:
+            for name in ("sys_info", "pickle", "storages", "tensors"):
+                content = pickle.dumps(system if name == "pickle" else {}, protocol=2)
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+    elif kind == "TorchScript":
+        torch.jit.script(torch.nn.Linear(2, 2)).save(str(path))
+    elif kind == "among the facts":
+        torch.save({**whole, "train_args": {"lr": system}}, path)
+    elif kind == "text to evaluate":
+        torch.save({**whole, "date": Reduced(eval, f"__import__('os').system({touch!r})")}, path)
+    elif kind == "in the place of a method":
+        whole["model"].__dict__["forward"] = os.system
+        torch.save(whole, path)
+    elif kind == "an attribute of another class":
+        torch.save({**whole, "date": Reduced(getattr, dict, "fromkeys")}, path)
+    elif kind == "an activation to evaluate":
+        layers["activation"] = f"__import__('os').system({touch!r}) or nn.SiLU()"
+        torch.save({**whole, "model": Reduced(tasks.DetectionModel, layers, 3, 80, False)}, path)
+    elif kind == "weights to download":
+        layers["backbone"].append([-1, 1, "TorchVision", [768, "alexnet", "DEFAULT"]])
+        torch.save({**whole, "model": Reduced(tasks.DetectionModel, layers, 3, 80, False)}, path)
+
+
+PLANTED = ["pickle", "torch archive", "torch's older format", "tar", "TorchScript", "among the facts"]
+PLANTED += ["text to evaluate", "in the place of a method", "an attribute of another class"]
+PLANTED += ["an activation to evaluate", "weights to download"]
+
+
+def test_a_genuine_pt_is_loaded(genuine, tmp_path):
+    detector = Detector(config_for(genuine, tmp_path))
+    assert detector.batched and detector.bags([np.zeros((64, 64, 3), np.uint8)] * 2).shape == (2, 80)
+
+
+def test_so_is_one_as_ultralytics_saved_it_in_2023(genuine, tmp_path):
+    """When all its modules were in one file, and its arguments an object."""
+    import torch
+    from ultralytics.utils import IterableSimpleNamespace
+
+    whole = torch.load(genuine, map_location="cpu", weights_only=False)
+    whole["model"].args = IterableSimpleNamespace(imgsz=640)
+    torch.save(whole, tmp_path / "new.pt")
+    with zipfile.ZipFile(tmp_path / "new.pt") as new, zipfile.ZipFile(tmp_path / "old.pt", "w") as old:
+        for name in new.namelist():
+            content = new.read(name)
+            if name.endswith("data.pkl"):
+                content = re.sub(rb"(cultralytics\.nn\.modules)\.\w+\n", rb"\1\n", content)
+                content = content.replace(b"cultralytics.utils\n", b"cultralytics.yolo.utils\n")
+            old.writestr(name, content)
+    assert Detector(config_for(tmp_path / "old.pt", tmp_path)).detect(np.zeros((64, 64, 3), np.uint8)).shape[1] == 6
+
+
+@pytest.mark.parametrize("kind", PLANTED)
+def test_a_planted_pt_is_refused_and_nothing_in_it_is_run(genuine, tmp_path, monkeypatch, kind):
+    import torch
+
+    marker, path, asked = tmp_path / "marker", tmp_path / "planted.pt", []
+    planted(kind, path, genuine, f"touch {marker}")
+    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *a, **k: socket.create_connection(("127.0.0.1", 9)))
+    monkeypatch.setattr(socket.socket, "connect", lambda *a: asked.append(a))
+    with pytest.raises(
+        WeightsError, match=r"planted\.pt is damaged, or holds other .*none of its code was run"
+    ) as found:
+        Detector(config_for(path, tmp_path))
+    assert not marker.exists() and not asked
+    assert "weights_only" not in str(found.value) and "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize("kind", ["a trained network", "an empty file"])
+def test_what_is_refused_leaves_the_process_as_it_was(genuine, tmp_path, kind):
+    """Connections and processes are out of reach while a file is read, and only then."""
+    path = tmp_path / "x.pt"
+    path.write_bytes(b"" if kind == "an empty file" else genuine.read_bytes())
+    try:
+        Detector(config_for(path, tmp_path))
+    except WeightsError:
+        assert kind == "an empty file"
+    assert subprocess.run(["true"], check=False).returncode == 0 and socket.gethostbyname("127.0.0.1")
+
+
+LATE = """
+import sys, warnings
+import ultralytics
+from vadkit.core.errors import WeightsError
+from vadkit.core.parameters import make_config
+from vadkit.views.objects import Detector
+for path in sys.argv[2:]:
+    try:
+        Detector(make_config({"detector_weights": path, "cache_root": sys.argv[1], "detector_size": 64}))
+        print("loaded")
+    except WeightsError:
+        print("refused")
+"""
+
+
+def test_neither_where_a_notebook_imported_ultralytics_before(genuine, tmp_path):
+    marker, path = tmp_path / "marker", tmp_path / "planted.pt"
+    planted("among the facts", path, genuine, f"touch {marker}")
+    command = [sys.executable, "-c", LATE, str(tmp_path / "cache"), str(path), str(genuine)]
+    environment = {name: value for name, value in os.environ.items() if name != "ULTRALYTICS_SAFE_LOAD"}
+    environment |= {"YOLO_CONFIG_DIR": str(tmp_path), "PYTHONPATH": str(Path(objects.__file__).parents[2])}
+    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines()[-2:] == ["refused", "loaded"] and not marker.exists()
+
+
+@pytest.mark.parametrize("where", ["../secret.bin", "link.bin", "{folder}/secret.bin"])
+def test_an_onnx_reads_no_file_outside_its_folder(tmp_path, where):
+    from onnx import TensorProto, helper
+
+    (tmp_path / "secret.bin").write_bytes(bytes(16))
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "link.bin").symlink_to(tmp_path / "secret.bin")
+    tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[4], data_location=TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value=where.format(folder=tmp_path))
+    shown = helper.make_tensor_value_info("y", TensorProto.FLOAT, [4])
+    graph = helper.make_graph([helper.make_node("Identity", ["w"], ["y"])], "g", [], [shown], [tensor])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    (tmp_path / "in" / "m.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(WeightsError, match="is not a model that onnxruntime loads"):
+        Detector(config_for(tmp_path / "in" / "m.onnx", tmp_path))
+
+
+def test_an_onnx_brings_no_operators_of_its_own(tmp_path):
+    from onnx import TensorProto, helper
+
+    one = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Run", ["x"], ["y"], domain="mine")], "g", one[:1], one[1:])
+    domains = [helper.make_opsetid("", 13), helper.make_opsetid("mine", 1)]
+    (tmp_path / "m.onnx").write_bytes(helper.make_model(graph, opset_imports=domains, ir_version=8).SerializeToString())
+    with pytest.raises(WeightsError, match="is not a model that onnxruntime loads"):
+        Detector(config_for(tmp_path / "m.onnx", tmp_path))
 
 
 def test_a_missing_file_says_where_to_get_one(tmp_path):

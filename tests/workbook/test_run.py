@@ -332,6 +332,36 @@ def test_the_kernel_is_this_interpreter_whatever_is_registered(project, tmp_path
     assert f"ran by {sys.executable}" in (project / "outputs/toy/notebooks/00_first.ipynb").read_text()
 
 
+def test_a_run_writes_nothing_into_the_home_and_takes_nothing_from_it(project, tmp_path):
+    home = tmp_path / "home"
+    startup = home / ".ipython" / "profile_default" / "startup" / "mine.py"
+    startup.parent.mkdir(parents=True)
+    startup.write_text("print('not in a run')")
+    before = sorted(home.rglob("*"))
+    draw = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.title('drawn')\nplt.show()"
+    toy_notebook(project / "notebooks", "00_first", draw)
+    own = {"HOME": str(home), "IPYTHONDIR": str(home / ".ipython"), "MPLCONFIGDIR": str(home / "mpl")}
+    code, text = vadkit(project, "run", "toy", "--only", "00", env=own)
+    assert code == 0, text
+    assert sorted(home.rglob("*")) == before
+    assert "not in a run" not in (project / "outputs/toy/notebooks/00_first.ipynb").read_text()
+    assert (project / "cache" / "home" / "mplconfigdir").is_dir()
+
+
+def test_a_kernel_listens_on_this_machine_alone_and_takes_signed_messages_only(project):
+    """Its addresses are in its connection file, which only its owner can read."""
+    cell = (
+        "import json, os, stat\nfrom ipykernel.connect import get_connection_file\n"
+        "path = get_connection_file()\nfacts = json.load(open(path))\n"
+        "print('said', facts['ip'], facts['signature_scheme'], len(facts['key']) > 20,"
+        " oct(stat.S_IMODE(os.stat(path).st_mode)))"
+    )
+    toy_notebook(project / "notebooks", "00_first", cell)
+    code, text = vadkit(project, "run", "toy", "--only", "00")
+    assert code == 0, text
+    assert "said 127.0.0.1 hmac-sha256 True 0o600" in (project / "outputs/toy/notebooks/00_first.ipynb").read_text()
+
+
 def sleeping(project, marker: str = "started") -> None:
     """A notebook that starts a worker process, says so in a file, and sleeps."""
     lines = (

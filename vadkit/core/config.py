@@ -93,7 +93,7 @@ class Config(BaseModel):
     frame_window: bool = Field(False, description="the frame stream sees the half-size window with the most motion")
     frame_stream: bool = Field(True, description="two-stream systems see the frame; false leaves motion (speed_stream)")
     speed_stream: bool = Field(False, description="two-stream systems see three successive speeds in that window")
-    detector_weights: str = Field("world", description="'world' (of the synthetic corpus), a .pt or .onnx, or 'none'")
+    detector_weights: str = Field("world", description="'world' (drawn), 'none', an .onnx or a .pt; no code in it runs")
     detector_confidence: Fraction = Field(0.5, description="detections below it are not counted")
     detector_size: Annotated[int, Field(ge=32, le=2048)] = Field(320, description="side of its input, pixels")
 

@@ -19,6 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from vadkit.core.config import PLACES
 from vadkit.core.encode import write_h264
 from vadkit.core.errors import DataError
 from vadkit.core.progress import Progress
@@ -106,11 +107,14 @@ def score(
 ) -> Verdict:
     """Score a video file, stream URL or camera number; writes a film and a CSV where asked for, each whole.
 
-    overlay, table: paths. config: how frames are made (flow_method, say) and scored; the model's own by default.
+    overlay, table: paths. config: the model's own, or with changes that `System.scoring` allows.
     stopped: asked after each frame. A video that breaks off midway is judged by what came: `Verdict.broken`. Raises
     DataError for one that cannot be opened or gives no frame, for outputs that cannot be written, and as loading does.
     """
-    config, stopped = config or trained.config, stopped or (lambda: False)
+    stopped = stopped or (lambda: False)
+    config = trained.config if config is None else trained.changed(config.model_dump())
+    now, then = (one.model_dump(exclude=PLACES) for one in (config, trained.config))
+    changed = tuple(f"{name} is {now[name]}, in training {was}" for name, was in then.items() if now[name] != was)
     overlay, table = _writable(overlay, video, ".mp4"), _writable(table, video, ".csv")
     if overlay is not None and overlay == table:
         raise DataError(f"overlay and CSV are both {overlay}; give them two names")
@@ -121,7 +125,7 @@ def score(
         analyser = make_analyser(trained, config, source.probe.fps, endless=live)
         if not live:
             analyser.look_ahead(Path(video), stopped, progress)
-        session = _Session(analyser, source, str(video), stopped, progress)
+        session = _Session(analyser, source, str(video), stopped, progress, changed)
         with _table(table) as write:
             if overlay is None:
                 for _ in session.shots(write):
@@ -167,6 +171,7 @@ class _Session:
     where: str
     stopped: Callable[[], bool]
     progress: Progress | None
+    changed: tuple[str, ...] = ()  # parameters since the training
     frames: int = 0
     in_alarm: int = 0
     reading: Reading | None = None
@@ -204,7 +209,7 @@ class _Session:
     def verdict(self, notes: tuple[str, ...] = ()) -> Verdict:
         """On the frames counted so far."""
         a, share = self.analyser, self.in_alarm / self.frames
-        notes, seconds = (*notes, *a.notes), dict(a.seconds)
+        notes, seconds = (*self.changed, *notes, *a.notes), dict(a.seconds)
         return Verdict(self.frames, a.analysed, a.fps, share, seconds, notes, self.broken, self.was_stopped)
 
     def count_to(self, frames: int) -> None:

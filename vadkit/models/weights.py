@@ -35,12 +35,9 @@ def read_state(path: Path, network: str, advice: str) -> dict[str, torch.Tensor]
                 state = {name: torch.from_numpy(file[name]) for name in file.files}
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many types for files that are cut short or hold something else
-        reason = " ".join(str(error).split())[:160]
-        raise WeightsError(
-            f"{path} is not a file of plain tensors, or is cut short ({type(error).__name__}: {reason}); expected the "
-            f"weights of {network}; {advice}"
-        ) from None
+    except Exception as error:  # of many types, and torch's words advise to run what is in it
+        what = f"{path} is not a file of plain tensors, or is cut short ({type(error).__name__})"
+        raise WeightsError(f"{what}; nothing in it was run; expected the weights of {network}; {advice}") from None
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
     got = "" if isinstance(state, dict) else f"a {type(state).__name__}"

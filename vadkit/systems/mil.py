@@ -59,6 +59,11 @@ class BagSystem(System):
         """Into how many segments a video is cut, where that is not config.mil_segments."""
         return None
 
+    def scoring(self, config: Config) -> tuple[str, ...]:
+        """Also the algorithm of the flow that its features see."""
+        flow = {"streams": ("flow_method",), "i3d": ("clip_flow_method",)}.get(config.mil_features, ())
+        return (*super().scoring(config), *flow)
+
     def label(self, video: Video) -> int:
         """What training is told of a video, 0 for normal."""
         return video.label

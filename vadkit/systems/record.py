@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,9 +45,9 @@ def read_state(path: str | Path) -> dict[str, Any]:
 
     try:
         return torch.load(Path(path) / STATE, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many types for a file that is cut short
+    except Exception as error:  # of many types, and torch's words advise to run what is in it
         remedy = "delete the folder and run the system again"
-        raise DataError(f"{path}/{STATE} cannot be read ({type(error).__name__}: {error}); {remedy}") from None
+        raise DataError(f"{path}/{STATE} cannot be read ({type(error).__name__}); {remedy}") from None
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,17 @@ class TrainedModel:
     fold: int
     folds: int
     held_out: bool
+
+    def changed(self, values: Mapping[str, Any]) -> Config:
+        """The parameters of its training with others in their place. Raises ConfigError that names those which scoring
+        cannot change (`System.scoring`), and as `make_config`."""
+        now, may = self.config.model_dump(), self.system.scoring(self.config)
+        fixed = [name for name, value in values.items() if name not in may and value != now.get(name, value)]
+        if fixed:
+            what = f"{', '.join(fixed)}: {self.system.name} scores as it was trained; scoring may change"
+            remedy = f"else train anew, `vadkit run params/{self.config.profile}.yaml -p {fixed[0]} ...`"
+            raise ConfigError(f"{what} {', '.join(sorted(may))}; {remedy}")
+        return make_config({**now, **values}, where="-p")
 
 
 def save_models(*runs: Any) -> list[Path]:

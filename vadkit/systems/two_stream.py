@@ -102,6 +102,14 @@ class TwoStreamSystem(FrameSystem):
             return self
         return replace(self, fixed_epochs=(config.head_epochs, config.finetune_epochs))
 
+    def scoring(self, config: Config) -> tuple[str, ...]:
+        """Also the algorithm of its flow, and how often it looks where no flow spans that time."""
+        moving = "flow" in self.needs(config) or (config.frame_window and not self.on_clips)
+        flow = ("clip_flow_method" if self.on_clips else "flow_method",) if moving else ()
+        rate = ("analysis_fps",) if self.on_clips or not moving or config.flow_pair != "grid" else ()
+        both = (*super().scoring(config), *flow, *rate)
+        return tuple(one for one in both if one != "inference" or not config.finetune_epochs)  # then it takes images
+
     def adapted(self, config: Config) -> Config:
         if not config.finetune_epochs or config.finetune_precision != "auto":
             return config
@@ -198,6 +206,9 @@ class ClipSystem(TwoStreamSystem):
 
     on_clips = True
     network: ClassVar[str] = ""  # a kind of `vadkit.models.pretrained`
+
+    def scoring(self, config: Config) -> tuple[str, ...]:
+        return (*super().scoring(config), *("i3d_score_every",) * (self.network == "i3d"))
 
     def needs(self, config: Config) -> dict[str, str]:
         return clip_networks(self.network)

@@ -1,8 +1,8 @@
 """Bag of objects: how many of each COCO class a detector sees in a frame (paper 3.1).
 
 The detector runs through ultralytics, kept offline and quiet: nothing is installed, reported, or written outside the
-cache. Weights are ONNX files, which hold data only, or ultralytics' `.pt` files, which are pickles: loading one runs
-what its author put in it, so give only `.pt` files that you trust.
+cache. Weights are ONNX files, which hold data only, or ultralytics' `.pt` files, which are pickles: of these only
+ultralytics' and torch's own classes are restored, and one that asks for anything else is refused unrun.
 """
 
 from __future__ import annotations
@@ -10,7 +10,11 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import os
+import sys
+import threading
+import warnings
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +26,7 @@ from vadkit.core.store import digest, file_digest
 from vadkit.models.detector import COCO_CLASSES, RELEASES, detector_file, onnx_session
 
 BATCH = 8  # frames handed to the detector at once
+OUTSIDE = ("socket.", "subprocess.", "os.system", "os.exec", "os.posix_spawn")  # Python's audit events
 EXPORT = "yolo export model=yolov8n.pt format=onnx"
 
 
@@ -141,11 +146,10 @@ def _fetch(config: Config) -> Path:
 
 
 def _quiet_ultralytics(cache_dir: Path) -> None:
-    """Keep ultralytics and onnxruntime from installing, reporting, and writing under the user's home."""
+    """Keep ultralytics from installing, reporting, running what is in a file, and writing under the user's home."""
     # YOLO_OFFLINE: no look-ups; a named download still works, for it only matters after a failure
     os.environ |= {"YOLO_AUTOINSTALL": "false", "YOLO_VERBOSE": "false", "YOLO_OFFLINE": "true"}
-    os.environ["YOLO_CONFIG_DIR"] = str(cache_dir / "ultralytics")
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # onnxruntime >= 1.29 reports each session, and keeps an id in the home
+    os.environ |= {"ULTRALYTICS_SAFE_LOAD": "true", "YOLO_CONFIG_DIR": str(cache_dir / "ultralytics")}
     (cache_dir / "ultralytics").mkdir(parents=True, exist_ok=True)
     from ultralytics import settings
     from ultralytics.utils import LOGGER
@@ -177,9 +181,32 @@ def _said(session, path: Path) -> tuple[dict[int, str], str]:
 def _load(path: Path, cache_dir: Path):
     _quiet_ultralytics(cache_dir)
     from ultralytics import YOLO
+    from ultralytics.nn.tasks import SAFE_LOAD, torch_safe_load
 
+    reading = _indoors()
+    reading.now = True
     try:
-        return YOLO(str(path), task="detect" if path.suffix == ".onnx" else None, verbose=False)
-    except Exception as error:  # ultralytics raises many types for files that are no model
-        why = f"{type(error).__name__}: {str(error).splitlines()[0]}"
-        raise WeightsError(f"{path} is not a YOLO model that ultralytics loads ({why})") from None
+        with warnings.catch_warnings(action="ignore"):
+            if path.suffix == ".pt" and not SAFE_LOAD:  # someone imported ultralytics first; what passes here is safe
+                torch_safe_load(str(path), safe_only=True)
+            return YOLO(str(path), task="detect" if path.suffix == ".onnx" else None, verbose=False)
+    except Exception as error:  # of many types, in words that advise to load it unsafely
+        what = f"{path} is damaged, or holds other things than a YOLO model of ultralytics ({type(error).__name__})"
+        remedy = f"take its author's .onnx, or export one where you trust it: {EXPORT}"
+        raise WeightsError(f"{what}; none of its code was run; {remedy}") from None
+    finally:
+        reading.now = False
+
+
+@cache
+def _indoors() -> threading.local:
+    """While its `now` is true this thread gets no network and no process: ultralytics lets a file build networks, and
+    some of those fetch weights."""
+    reading = threading.local()
+
+    def refuse(event: str, _: tuple) -> None:
+        if event.startswith(OUTSIDE) and getattr(reading, "now", False):
+            raise PermissionError(event)
+
+    sys.addaudithook(refuse)
+    return reading

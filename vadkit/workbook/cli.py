@@ -128,7 +128,7 @@ def data(params: str, parameters: dict[str, Any]) -> None:
 @click.option("--seed", default=0, show_default=True, help="One of its seeds.")
 @click.option("--overlay", metavar="OUT.mp4", help="Write the video with scores, detections and alarms.")
 @click.option("--csv", "table", metavar="OUT.csv", help="Write a line for each analysed frame.")
-@parameter_option("Replace a parameter of the training, such as flow_method.")
+@parameter_option("Change what scoring may, such as sas_tau or flow_method.")
 def score(
     video: str, folder: str, system: str, seed: int, overlay: str | None, table: str | None, parameters: dict[str, Any]
 ) -> None:
@@ -136,12 +136,11 @@ def score(
 
     Ctrl-C ends it in order: what was scored is kept.
     """
-    from vadkit.core.parameters import make_config
     from vadkit.live import score as live
     from vadkit.systems import record
 
     trained = record.find_model(folder, system, seed, video)
-    config = make_config({**trained.config.model_dump(), **parameters}, where="-p") if parameters else None
+    config = trained.changed(parameters) if parameters else None
     interrupted = []
 
     def interrupt(*signal_and_frame: Any) -> None:

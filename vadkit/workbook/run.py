@@ -83,6 +83,8 @@ def _run_selected(config: Config, out: Path, every: list[Notebook], selected: li
     for left in (*out.glob("notebooks/.*.partial.*"), *filter(_is_left, out.rglob(".*-????????"))):  # of a killed run
         left.unlink()
     context = receipts.context_digest(config)
+    for what in ("IPYTHONDIR", "MPLCONFIGDIR", "JUPYTER_RUNTIME_DIR"):  # not the user's own: start-up files, styles
+        os.environ[what] = str(config.cache_dir / "home" / what.lower())
     width = max(len(n.name) for n in selected)
     for notebook in selected:
         upstream = {n.name: receipts.left_by(out, n.name) for n in notebooks.needs(notebook, every)}
