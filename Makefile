@@ -27,7 +27,7 @@ BY_UV := $(BIN)/uv pip install --python $(BIN)/python --no-deps
 BY_PIP := $(PIP) install --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-light fights smoke book test lint notebooks lab lock clean
+.PHONY: help setup demo demo-light fights smoke book test lint notebooks sums lab lock clean
 
 help:
 	@echo "make setup      the environment alone, in $(VENV): 7 GB, about a minute by uv, five by pip (UV=0)"
@@ -115,6 +115,10 @@ lint: $(READY)
 
 notebooks: $(READY)
 	$(BIN)/vadkit sync
+
+# The digests that shipped files are held against; after one of them was meant to change.
+sums: $(READY)
+	$(BIN)/python docs/sums.py
 
 # A line for Linux and macOS and every Python from 3.11 on; versions that are pinned already stay, unless UPGRADE=1.
 lock: | $(BIN)/python

@@ -36,7 +36,7 @@ def test_an_entry_is_built_once(tmp_path):
     for _ in range(3):
         folder = store.fetch("kind", KEY, lambda f: (calls.append(1), build(f)))
     assert calls == [1] and (folder / "data.txt").read_text() == "whole"
-    assert json.loads((folder / "key.json").read_text()) == KEY
+    assert json.loads((folder / "key.json").read_text())["key"] == KEY
     assert store.has("kind", KEY) and not store.has("kind", {**KEY, "size": 65}) and not store.has("other", KEY)
 
 

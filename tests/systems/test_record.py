@@ -50,7 +50,7 @@ def test_a_recorded_model_is_found_with_the_parameters_of_its_training(run, tmp_
     found = find_model(run, "1S-no-bag", 4)
     assert (found.system.name, found.seed, found.fold, found.folds, found.held_out) == ("1S-no-bag", 4, 0, 1, False)
     assert found.config == make(tmp_path)
-    assert json.loads((found.path / "key.json").read_text())["seed"] == 4
+    assert json.loads((found.path / "key.json").read_text())["key"]["seed"] == 4
     assert find_model(run).path != found.path
 
 

@@ -20,7 +20,7 @@ import vadkit
 from vadkit.core.code import code_version
 from vadkit.core.config import Config, resolve
 from vadkit.core.store import digest, file_digest, write_atomic
-from vadkit.models.pretrained import WEIGHTS
+from vadkit.models.pretrained import given_weights
 from vadkit.workbook.notebooks import code_cells
 
 PACKAGES = ("torch", "torchvision", "opencv-python", "ultralytics", "numpy", "pandas", "scikit-learn", "scipy")
@@ -43,9 +43,8 @@ def context_digest(config: Config) -> str:
     """
     places = (config.data_root, config.evaluate_scores, config.evaluate_annotations, config.mil_published)
     data = [line for path in places if path for line in file_times(resolve(path))]
-    weights = [_digest_of(resolve(getattr(config, name))) for name in WEIGHTS]
     code = {"package": package_digest(), "plugins": code_version(*config.plugins), "libraries": _libraries()}
-    return digest({**code, "data": data, "weights": weights})
+    return digest({**code, "data": data, "weights": given_weights(config)})
 
 
 @cache
@@ -100,6 +99,7 @@ def write_receipt(
         "files": sorted(files),
         "seconds": round(seconds, 1),
         "parameters": dict(parameters),
+        "weights": given_weights(Config(**parameters)),
         "libraries": _libraries(),
     }
     write_atomic(receipt_path(output_dir, name), json.dumps(receipt, indent=1) + "\n")
