@@ -60,7 +60,7 @@ class Store:
         lock = _locked(scratch)
         try:
             build(scratch)
-            (scratch / KEY).write_bytes(_key_text(key, _digests(scratch)))
+            (scratch / KEY).write_bytes(_key_text(key, _digests(scratch, _files(scratch))))
             _sync(scratch)
             try:
                 os.rename(scratch, final)
@@ -93,7 +93,7 @@ def damage(folder: Path) -> str:
     """What of an entry is not as it was built, "" where all is. Looked at once a process, and again where a file's size
     or times have changed. Raises DataError where a file cannot be read."""
     try:
-        return _damage(folder, tuple((name, _state(folder / name)) for name in _names(folder)))
+        return _damage(folder, tuple(_files(folder).items()))
     except FileNotFoundError as error:
         return f"{Path(error.filename).name} is missing"
     except OSError as error:
@@ -102,7 +102,7 @@ def damage(folder: Path) -> str:
 
 @cache
 def _damage(folder: Path, files: tuple) -> str:
-    text, found, changed = (folder / KEY).read_bytes(), _digests(folder), []
+    text, found, changed = (folder / KEY).read_bytes(), _digests(folder, dict(files)), []
     with suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):
         key, built = (json.loads(text)[name] for name in ("key", "files"))
         if text == _key_text(key, found) and digest(key) == folder.name:
@@ -139,25 +139,26 @@ def _key_text(key: Any, digests: dict[str, str]) -> bytes:
     return json.dumps({"key": key, "files": digests}, indent=1, sort_keys=True).encode()
 
 
-def _digests(folder: Path) -> dict[str, str]:
-    return {name: file_digest(folder / name) for name in _names(folder) if name != KEY}
+def _digests(folder: Path, files: dict[str, tuple[int, ...]]) -> dict[str, str]:
+    return {name: _file_digest(os.path.join(folder, name), state) for name, state in files.items() if name != KEY}
 
 
-def _names(folder: Path) -> list[str]:
-    """A folder's files, relative to it; hidden ones are a file browser's or a network disk's."""
-    names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    return sorted(name for name in names if "/." not in f"/{name}")
+def _files(folder: Path) -> dict[str, tuple[int, ...]]:
+    """The state of a folder's files, by their names in it; hidden ones are a file browser's or a network disk's."""
+    start = len(os.path.join(folder, ""))
+    names = [os.path.join(place, name)[start:] for place, _, names in os.walk(folder) for name in names]
+    return {name: _state(os.path.join(folder, name)) for name in sorted(names) if "/." not in f"/{name}"}
 
 
 def as_shipped(folder: Path, *names: str) -> Path:
     """The folder, whose files, or those of the names, are what its SHA256SUMS lists. Raises DataError where one is not.
     `docs/sums.py` writes such a list, in the way of `sha256sum`."""
-    text = (folder / SUMS).read_text(errors="replace") if (folder / SUMS).is_file() else ""
-    listed = {line[66:]: line[:20] for line in text.splitlines()}
-    for name in names or listed or (SUMS,):
-        if not (folder / name).is_file() or file_digest(folder / name) != listed.get(name):
+    lines = (folder / SUMS).read_text(errors="replace").split("\n")[:-1] if (folder / SUMS).is_file() else []
+    for name in names or sorted({*(line[66:] for line in lines), *_files(folder)} - {SUMS}):
+        path = folder / name
+        if not path.is_file() or f"{_file_digest(str(path), _state(path))}  {name}" not in lines:
             remedy = "`git checkout` it or install vadkit again; after a change that was meant, run docs/sums.py"
-            raise DataError(f"{folder / name} is missing or not as it was shipped; {remedy}")
+            raise DataError(f"{path} is missing, or not as {SUMS} beside it says; {remedy}")
     return folder
 
 
@@ -170,13 +171,13 @@ def digest(key: Any) -> str:
 
 def file_digest(path: str | Path) -> str:
     """Twenty hex digits of a file's content; remembered while its size and times stay the same."""
-    return _file_digest(os.fspath(path), _state(path))
+    return _file_digest(os.fspath(path), _state(path))[:20]
 
 
 @cache
 def _file_digest(path: str, state: tuple[int, ...]) -> str:
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:20]
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _state(path: str | Path) -> tuple[int, ...]:
