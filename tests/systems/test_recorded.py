@@ -74,6 +74,18 @@ def test_what_was_not_recorded_is_a_clear_error(folder, tmp_path):
         load_corpus(config_of(folder))
 
 
+@pytest.mark.parametrize("name", [SCORES, TABLE, "SHA256SUMS"])
+def test_a_recorded_run_that_was_damaged_is_refused(folder, name):
+    data = bytearray((folder / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (folder / name).write_bytes(data)
+    with pytest.raises(DataError, match="is missing, or not as SHA256SUMS beside it says"):
+        load_corpus(config_of(folder))
+    (folder / name).unlink()
+    with pytest.raises(DataError, match=f"{TABLE}|{name}"):
+        load_corpus(config_of(folder))
+
+
 def test_notebooks_that_need_more_are_refused_before_a_kernel_starts(folder):
     (problem,) = [one.what for one in findings(config_of(folder), find_notebooks(NOTEBOOKS)) if one.problem]
     assert "notebook 00 needs more; say --only 08,12" in problem
