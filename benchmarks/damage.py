@@ -5,8 +5,8 @@
 A small world is rendered, a system trained and scored and its model recorded, in a temporary folder, beside copies of
 all that ships. Each trial flips a bit, swaps two files, cuts one short or deletes it, with the times of the files as
 they were, and opens everything again. What is right: an entry is dropped and made again with the same numbers, anything
-else is refused with a sentence. With --cache the same is done to copies of entries of a finished run's cache (which
-stays as it is), and reading all of it is timed: what it costs where each of --kernels processes opens every entry.
+else is refused with a sentence. With --cache copies of some entries of a finished run's cache (which stays as it is)
+are damaged instead, and reading all of it is timed: what it costs where each of --kernels processes opens every entry.
 Prints a table and a JSON line; exit code 1 where a damage is not noticed or a number differs.
 """
 
@@ -35,15 +35,14 @@ from vadkit.corpora import load_corpus
 from vadkit.models import detector, pretrained
 from vadkit.studies.efficiency import training_use
 from vadkit.systems import runner
-from vadkit.systems.record import find_model, save_models
-from vadkit.systems.scorer import load_model
+from vadkit.systems.record import find_model, read_state, save_models
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SYSTEM = "2S-bag-ha"
 SHIPPED = {"assets": "demo_world/assets", "report": "vadkit/report", "recorded": "notebooks/recorded/demo"}
 TINY = {"world_train_videos": 4, "world_test_videos": 4, "world_seconds": 3.0, "workers": 1, "inference": "torch"}
 HOW = ("flip", "flip", "flip", "swap", "cut", "delete")
-PER_KIND = 12  # entries that are copied of a given cache
+PER_KIND = 4  # entries that are copied of a given cache
 
 
 def main() -> int:
@@ -57,11 +56,9 @@ def main() -> int:
     draw, counts, wrong = random.Random(options.seed), defaultdict(Counter), []
     folder = Path(tempfile.mkdtemp(prefix="damage-"))
     try:
-        trials = [(*small_run(folder / "run"), options.number)]
-        if options.cache:
-            trials.append((*copied(options.cache, folder / "copy", draw), options.number))
-        for place, use, number in trials:
-            try_all(place, use, number, draw, counts, wrong)
+        root = folder / "all"
+        use = copied(options.cache, root, draw) if options.cache else small_run(root)
+        try_all(root, use, options.number, draw, counts, wrong)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     columns = ("trials", "made again", "refused", "unnoticed")
@@ -79,8 +76,8 @@ def main() -> int:
     return bool(wrong)
 
 
-def small_run(root: Path) -> tuple[Path, Callable[[], list]]:
-    """A folder with all that a trained and recorded system is made of, and a function that opens it: what it finds."""
+def small_run(root: Path) -> Callable[[], list]:
+    """Fills a folder with all that a trained and recorded system is made of; returns what opens it: what it finds."""
     for name, source in SHIPPED.items():
         shutil.copytree(REPOSITORY / source, root / name, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     detector.ASSETS = pretrained.ASSETS = root / "assets"
@@ -96,7 +93,7 @@ def small_run(root: Path) -> tuple[Path, Callable[[], list]]:
         system, fold = run.system, run.seeds[0].folds[0]
         system.ready(system.adapted(config), [*fold.sides.train, *fold.sides.val, *fold.sides.test], None)
         model = find_model(config.output_dir, SYSTEM)
-        found += [float(value.double().sum()) for value in load_model(model.path).model.state_dict().values()]
+        found += [float(value.double().sum()) for value in read_state(model.path).values()]
         found += [model.config.model_dump_json(), training_use(config, SYSTEM)]
         for name in ("c3d", "i3d_rgb", "i3d_flow"):
             found.append(pretrained.weights_digest(name, "world"))
@@ -104,11 +101,11 @@ def small_run(root: Path) -> tuple[Path, Callable[[], list]]:
         scored = runner.run(light, load_corpus(light), SYSTEM)
         return found + [(one.name, one.confidence.tolist()) for one in scored.seeds[0].scores]
 
-    return root, use
+    return use
 
 
-def copied(cache: Path, root: Path, draw: random.Random) -> tuple[Path, Callable[[], list]]:
-    """Copies of some entries of each kind, with digests of their files now, and what opens them all."""
+def copied(cache: Path, root: Path, draw: random.Random) -> Callable[[], list]:
+    """Fills a folder with copies of some entries of each kind, with digests; returns what opens them all."""
     entries = []
     for kind in sorted(one for one in cache.iterdir() if any(one.glob(f"*/{KEY}"))):
         whole = sorted(one.parent for one in kind.glob(f"*/{KEY}"))
@@ -128,7 +125,7 @@ def copied(cache: Path, root: Path, draw: random.Random) -> tuple[Path, Callable
             found += [(path.name, store.file_digest(path)) for path in sorted(folder.rglob("*")) if path.is_file()]
         return found
 
-    return root, use
+    return use
 
 
 def try_all(root: Path, use: Callable[[], list], number: int, draw: random.Random, counts: dict, wrong: list) -> None:
@@ -141,7 +138,8 @@ def try_all(root: Path, use: Callable[[], list], number: int, draw: random.Rando
         parts = path.relative_to(root).parts
         if parts[0] != "kept" and "ultralytics" not in parts and not path.name.startswith("."):
             kinds["/".join(parts[:2] if parts[0] == "cache" else parts[:1])].append(path)
-    for _ in range(number):
+    for done in range(number):
+        print(f"\r{done}/{number}", end="", file=sys.stderr, flush=True)
         kind = draw.choice(sorted(kinds))
         path, how = draw.choice(kinds[kind]), draw.choice(HOW)
         touched = harm(path, how, kinds[kind], draw)
