@@ -27,7 +27,7 @@ BY_UV := $(BIN)/uv pip install --python $(BIN)/python --no-deps
 BY_PIP := $(PIP) install --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-light fights smoke book test lint notebooks lab lock clean
+.PHONY: help setup demo demo-light fights smoke book test lint notebooks sums lab lock clean
 
 help:
 	@echo "make setup      the environment alone, in $(VENV): 7 GB, about a minute by uv, five by pip (UV=0)"
@@ -40,6 +40,7 @@ help:
 	@echo "make test       lint and all tests"
 	@echo "make lint       ruff (rules and format) and the order of the rooms"
 	@echo "make notebooks  renew the notebooks' parameters cells from vadkit/core/config.py"
+	@echo "make sums       renew the digests of what ships: published.csv, demo_world/assets, notebooks/recorded"
 	@echo "make lock       add to $(LOCK) what pyproject.toml asks for; UPGRADE=1 renews every version"
 	@echo "make clean      remove outputs/, cache/ and the caches of tests and tools, the book (not the environment)"
 
@@ -115,6 +116,10 @@ lint: $(READY)
 
 notebooks: $(READY)
 	$(BIN)/vadkit sync
+
+# The digests that shipped files are held against; after one of them was meant to change.
+sums: $(READY)
+	$(BIN)/python docs/sums.py
 
 # A line for Linux and macOS and every Python from 3.11 on; versions that are pinned already stay, unless UPGRADE=1.
 lock: | $(BIN)/python

@@ -15,6 +15,7 @@ from contextlib import closing
 from pathlib import Path
 
 import numpy as np
+from sums import write_sums
 
 from vadkit.core.encode import write_h264
 from vadkit.core.parameters import load_params
@@ -57,6 +58,7 @@ def main() -> None:
             with closing(read_frames(paths[panel.video.name])) as frames:
                 images = (image for _, image in frames)
                 write_h264(clip(folder, panel.video.name), images, frames.probe.fps, CRF, "veryslow")
+    write_sums(folder)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     print(f"{folder}: {size / 1e6:.2f} MB")
 

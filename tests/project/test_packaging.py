@@ -15,6 +15,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 import vadkit
+from vadkit.core.store import as_shipped
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
@@ -40,6 +41,17 @@ def pins() -> dict[str, str]:
         assert pin.operator == "==" and canonicalize_name(one.name) not in found, one
         found[canonicalize_name(one.name)] = pin.version
     return found
+
+
+@pytest.mark.parametrize("folder", ["demo_world/assets", "vadkit/report", "notebooks/recorded/demo"])
+def test_what_ships_is_as_listed(folder):
+    """After a change that was meant: `make sums`."""
+    if folder == "vadkit/report":
+        as_shipped(REPOSITORY / folder, "published.csv")
+    else:
+        as_shipped(REPOSITORY / folder)
+    data = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    assert data == {"vadkit": ["report/*.csv", "report/SHA256SUMS"], "demo_world": ["assets/*"]}
 
 
 def requirements() -> list[Requirement]:

@@ -14,10 +14,12 @@ import pandas as pd
 import pytest
 
 from vadkit.core.parameters import make_config
+from vadkit.core.store import Store
 from vadkit.corpora.video import Video
 from vadkit.studies import efficiency
 from vadkit.systems import base
 from vadkit.systems.base import find_system
+from vadkit.systems.record import save_models
 from vadkit.systems.two_stream import TwoStreamSystem
 
 SHARES = ["name", "hard_only", "samples", "anomalous", "normal"]
@@ -126,21 +128,17 @@ def test_videos_of_one_kind_leave_a_share_undefined():
 def test_what_was_trained_is_read_from_its_record(tmp_path):
     config = make_config({"output_root": str(tmp_path)})
     folder = config.output_dir / "models"
+    paths = []
     for seed, count in enumerate((100, 104)):
-        (folder / f"m{seed}").mkdir(parents=True)
         facts = {"training_samples": count, "training_anomalous": count // 4}
         facts["history"] = [{"samples": 34 + seed}, {"samples": 1}]
-        (folder / f"m{seed}" / "system.json").write_text(json.dumps(facts))
+        text = json.dumps(facts)
+        store = Store(config.output_dir)
+        paths.append(store.fetch("m", {"seed": seed}, lambda f, text=text: (f / "system.json").write_text(text)))
     for name in ("2S-bag-ha", "MIL learner", "1S-bag"):
-        (folder / f"{name}.json").write_text(
-            json.dumps(
-                {
-                    "models": [{"path": "m0"}, {"path": "m1"}, {"path": "gone"}]
-                    if name != "1S-bag"
-                    else [{"path": "gone"}]
-                }
-            )
-        )
+        folds = [SimpleNamespace(path=path) for path in ([*paths] if name != "1S-bag" else []) + [folder / "gone"]]
+        seeds = [SimpleNamespace(seed=n, folds=[fold]) for n, fold in enumerate(folds)]
+        save_models(SimpleNamespace(config=config, system=SimpleNamespace(name=name), seeds=seeds))
     assert efficiency.trained_systems(config) == ["2S-bag-ha", "1S-bag"]
     assert list(efficiency.training_use(config, "2S-bag-ha").values()) == [102, 25.5, 34.5] and efficiency.training_use(
         config, "1S-bag"

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from doubles import fake_corpus, fake_world
 
 from vadkit.core.config import Config
 from vadkit.core.errors import ConfigError, DataError, WeightsError
 from vadkit.systems import runner
-from vadkit.systems.record import find_model, save_models
+from vadkit.systems.record import find_model, read_state, save_models
 
 
 def make(root: Path, **changes) -> Config:
@@ -50,7 +52,7 @@ def test_a_recorded_model_is_found_with_the_parameters_of_its_training(run, tmp_
     found = find_model(run, "1S-no-bag", 4)
     assert (found.system.name, found.seed, found.fold, found.folds, found.held_out) == ("1S-no-bag", 4, 0, 1, False)
     assert found.config == make(tmp_path)
-    assert json.loads((found.path / "key.json").read_text())["seed"] == 4
+    assert json.loads((found.path / "key.json").read_text())["key"]["seed"] == 4
     assert find_model(run).path != found.path
 
 
@@ -120,6 +122,41 @@ def test_a_damaged_record_and_another_detector_are_refused(run, tmp_path):
     with pytest.raises(WeightsError, match="not the one of the training"):
         find_model(run)
     assert find_model(run, "1S-no-bag")  # has no bag
-    (run / "models" / "2S-bag-ha.json").write_text("{")
-    with pytest.raises(DataError, match="is not a record of trained models"):
-        find_model(run)
+    record = run / "models" / "1S-no-bag.json"
+    whole, refused = record.read_bytes(), "1S-no-bag.json is not a record .*; delete it and .* --force"
+    damaged = [b"{", b"", b"[]", b"3", b"\xff", b"[" * 20_000, (run / "models" / "2S-bag-ha.json").read_bytes()]
+    for place in random.Random(0).sample(range(8 * len(whole)), 60):
+        data = bytearray(whole)
+        data[place // 8] ^= 1 << place % 8
+        damaged.append(bytes(data))
+    for data in damaged:
+        record.write_bytes(data)
+        with pytest.raises(DataError, match=refused):
+            find_model(run, "1S-no-bag")
+    record.write_bytes(whole)
+    assert find_model(run, "1S-no-bag")
+
+
+def test_a_recorded_model_that_was_damaged_or_swapped_is_refused(run, tmp_path):
+    one, other = (find_model(run, "1S-no-bag", seed).path for seed in (0, 4))
+    aside = tmp_path / "aside"
+    for name in ("model.pt", "system.json", "."):
+        for source, place in ((one / name, aside), (other / name, one / name), (aside, other / name)):
+            source.rename(place)
+        for seed in (0, 4):
+            with pytest.raises(DataError, match="the model .* is damaged: .* not as it was built; .* with --force"):
+                find_model(run, "1S-no-bag", seed)
+        for source, place in ((one / name, aside), (other / name, one / name), (aside, other / name)):
+            source.rename(place)
+    assert find_model(run, "1S-no-bag")
+
+
+def test_a_damaged_model_is_trained_again_by_the_run(run, tmp_path):
+    path = find_model(run, "1S-no-bag").path
+    whole, data = read_state(path), bytearray((path / "model.pt").read_bytes())
+    data[len(data) // 2] ^= 4
+    (path / "model.pt").write_bytes(data)
+    with pytest.warns(UserWarning, match="model.pt is not as it was built; it is dropped and made again"):
+        runner.run(make(tmp_path), fake_corpus(), "1S-no-bag")
+    again = read_state(find_model(run, "1S-no-bag").path)
+    assert all(torch.equal(again[name], whole[name]) for name in whole)

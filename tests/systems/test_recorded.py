@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import subprocess
 import sys
 
@@ -19,6 +20,7 @@ from vadkit.workbook.checks import findings
 from vadkit.workbook.notebooks import find_notebooks
 
 NOTEBOOKS = project_root() / "notebooks"
+write_sums = runpy.run_path(str(project_root() / "docs" / "sums.py"))["write_sums"]
 NAMES = ("Arson001", "Normal_001", "Riot002")
 
 
@@ -33,6 +35,7 @@ def folder(tmp_path):
     arrays = {"videos": np.array(NAMES), "seeds": np.array([0, 1]), "lengths": np.array([3, 2, 1])}
     arrays |= {"index": np.array([0, 10, 20, 0, 10, 0]), "confidence": np.linspace(0, 1, 12).reshape(2, 6)}
     np.savez(tmp_path / SCORES, **{f"2S-bag-ha/{name}": array for name, array in arrays.items()})
+    write_sums(tmp_path)
     return tmp_path
 
 
@@ -62,10 +65,24 @@ def test_what_was_not_recorded_is_a_clear_error(folder, tmp_path):
         load_corpus(config_of(tmp_path / "nowhere"))
     found = pd.read_csv(folder / TABLE)
     found[found["name"] != "Riot002"].to_csv(folder / TABLE, index=False)
+    write_sums(folder)
     with pytest.raises(DataError, match="scores of Riot002, and no such video"):
         runner.run(config_of(folder), corpus, "2S-bag-ha")
     found.drop(columns="fps").to_csv(folder / TABLE, index=False)
+    write_sums(folder)
     with pytest.raises(DataError, match="the column fps is missing"):
+        load_corpus(config_of(folder))
+
+
+@pytest.mark.parametrize("name", [SCORES, TABLE, "SHA256SUMS"])
+def test_a_recorded_run_that_was_damaged_is_refused(folder, name):
+    data = bytearray((folder / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (folder / name).write_bytes(data)
+    with pytest.raises(DataError, match="is missing, or not as SHA256SUMS beside it says"):
+        load_corpus(config_of(folder))
+    (folder / name).unlink()
+    with pytest.raises(DataError, match=f"{TABLE}|{name}"):
         load_corpus(config_of(folder))
 
 

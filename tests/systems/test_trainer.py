@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
+import zipfile
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -259,6 +261,30 @@ def test_a_damaged_checkpoint_is_reported_and_the_run_starts_over(tmp_path, plan
         progress=lambda done, total, what: said.append(what),
     )
     assert "cannot be read" in said[0] and "weights_only" not in said[0] and not (tmp_path / "ran").exists()
+    assert same(resumed.state, train(CONFIG, FULL, training, validation, 0).state)
+
+
+@pytest.mark.parametrize("what", ["a bit of a tensor", "another training's"])
+def test_a_checkpoint_that_is_not_its_own_is_not_taken_up(tmp_path, what):
+    training, validation = examples(100, 0), examples(40, 1)
+    folder, other = tmp_path / "one", tmp_path / "other"
+    for seed, place in enumerate((folder, other)):
+        options = {"checkpoint_dir": place, "checkpoint_seconds": 0, "progress": kill_after(2)}
+        with pytest.raises(Killed):
+            train(CONFIG, FULL, training, validation, seed, **options)
+    path = folder / module.CHECKPOINT
+    if what == "a bit of a tensor":
+        with zipfile.ZipFile(path) as file:
+            largest = max(file.infolist(), key=lambda one: one.file_size)
+        data = bytearray(path.read_bytes())
+        data[largest.header_offset + largest.file_size // 2] ^= 64  # exponents and signs among them
+        path.write_bytes(data)
+    else:
+        shutil.copy(other / module.CHECKPOINT, path)
+    said = []
+    options = {"checkpoint_dir": folder, "progress": lambda done, total, what: said.append(what)}
+    resumed = train(CONFIG, FULL, training, validation, 0, **options)
+    assert "cannot be read (ValueError); starting over" in said[0]
     assert same(resumed.state, train(CONFIG, FULL, training, validation, 0).state)
 
 

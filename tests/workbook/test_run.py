@@ -17,7 +17,7 @@ from toys import REPOSITORY, toy_notebook, toy_project, vadkit, vadkit_process, 
 from vadkit.core.config import Config
 from vadkit.core.errors import AnnotationError, ConfigError, RunError, VadkitError
 from vadkit.core.parameters import load_params, parameters_cell
-from vadkit.core.store import whole_file
+from vadkit.core.store import file_digest, whole_file
 from vadkit.workbook import kernels, notebooks, receipts, run
 
 
@@ -444,6 +444,16 @@ def test_only_what_a_dead_process_left_is_swept(tmp_path):
 
 def test_clock():
     assert [run.clock(s) for s in (0, 59.6, 61, 3600, 7325)] == ["0:00", "1:00", "1:01", "1:00:00", "2:02:05"]
+
+
+def test_a_receipt_holds_the_digests_of_the_weights_that_were_given(tmp_path):
+    own, fetched = tmp_path / "own.onnx", tmp_path / "cache" / "weights" / "yolov8n.pt"
+    fetched.parent.mkdir(parents=True)
+    for path, named in ((own, str(own)), (fetched, fetched.name)):
+        path.write_text(named)
+        values = {"detector_weights": named, "cache_root": str(tmp_path / "cache")}
+        receipts.write_receipt(tmp_path, "03_x", "f", values, 1.0, [])
+        assert receipts.read_receipt(tmp_path, "03_x")["weights"] == {"detector_weights": file_digest(path)}
 
 
 def test_the_context_follows_data_weights_and_package(tmp_path, monkeypatch):

@@ -2,6 +2,10 @@
 
 Its name is the hash of everything it was made from. It is built in a temporary folder beside its place and moved there
 by one rename: a killed process never leaves half an entry, and of two that build the same one both end with a whole.
+
+`key.json` holds the digest of every file, and an entry is held against it when a process first opens it. One that is
+damaged is dropped, said so, and built again. So is one of an earlier version, which has no digests: what cannot be
+checked is not used.
 """
 
 from __future__ import annotations
@@ -13,12 +17,16 @@ import os
 import secrets
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from vadkit.core.errors import DataError
+
+KEY, SUMS = "key.json", "SHA256SUMS"
 STALE_SECONDS = 24 * 3600  # younger folders are left alone: one is not locked yet in the moment it is made
 
 
@@ -33,28 +41,31 @@ class Store:
         return self.root / kind / digest(key)
 
     def has(self, kind: str, key: dict[str, Any]) -> bool:
-        return self.path(kind, key).is_dir()
+        """Whether the entry is there. A damaged one is dropped, with a warning; DataError where it cannot be."""
+        final = self.path(kind, key)
+        while final.is_dir() and damage(final):
+            _drop(final)
+        return final.is_dir()
 
     def fetch(self, kind: str, key: dict[str, Any], build: Callable[[Path], None]) -> Path:
         """The finished entry's folder; `build(folder)` fills it first where it is missing. key: JSON-able, holding
-        everything that the content depends on. An exception in `build` leaves no entry."""
+        everything that the content depends on. An exception in `build` leaves no entry. Raises as `has`."""
         final = self.path(kind, key)
-        if final.is_dir():
+        if self.has(kind, key):
             return final
         final.parent.mkdir(parents=True, exist_ok=True)
         self._sweep(final.parent)
-        # not mkdtemp: others may read an entry
-        scratch = final.parent / f".building-{os.getpid()}-{secrets.token_hex(4)}"
-        scratch.mkdir()
+        scratch = _aside(final)
+        scratch.mkdir()  # not mkdtemp: others may read an entry
         lock = _locked(scratch)
         try:
             build(scratch)
-            (scratch / "key.json").write_text(json.dumps(key, indent=1, sort_keys=True, default=str))
+            (scratch / KEY).write_bytes(_key_text(key, _digests(scratch, _files(scratch))))
             _sync(scratch)
             try:
                 os.rename(scratch, final)
             except OSError:
-                if not final.is_dir():  # not a race that another process won
+                if not self.has(kind, key):  # not a race that another process won
                     raise
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -78,6 +89,79 @@ class Store:
                     os.close(lock)
 
 
+def damage(folder: Path) -> str:
+    """What of an entry is not as it was built, "" where all is. Looked at once a process, and again where a file's size
+    or times have changed. Raises DataError where a file cannot be read."""
+    try:
+        return _damage(folder, tuple(_files(folder).items()))
+    except FileNotFoundError as error:
+        return f"{Path(error.filename).name} is missing"
+    except OSError as error:
+        raise DataError(f"{error}; delete {folder}, and it is made again") from None
+
+
+@cache
+def _damage(folder: Path, files: tuple) -> str:
+    text, found, changed = (folder / KEY).read_bytes(), _digests(folder, dict(files)), []
+    with suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        key, built = (json.loads(text)[name] for name in ("key", "files"))
+        if text == _key_text(key, found) and digest(key) == folder.name:
+            return ""
+        changed = [name for name in sorted({*built, *found}) if built.get(name) != found.get(name)]
+    return (
+        f"{changed[0] if changed else f'{KEY}, which earlier versions wrote without digests,'} is not as it was built"
+    )
+
+
+def _drop(final: Path) -> None:
+    """Take a damaged entry away by one rename, then delete it: what others have open they can read on. Under a lock,
+    lest one that another process has built since goes in its place."""
+    lock, aside = _locked(final.parent, wait=True), _aside(final)
+    try:
+        if final.is_dir() and (what := damage(final)):
+            os.rename(final, aside)
+            warnings.warn(f"{final}: {what}; it is dropped and made again", stacklevel=4)
+    except OSError as error:
+        if final.is_dir():  # else, without locks, another process was faster
+            raise DataError(f"{final}: {what}, and it cannot be removed ({error.strerror}); delete it") from None
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def _aside(final: Path) -> Path:
+    """A name for what is no entry yet, or no longer; what a killed process leaves there is swept."""
+    return final.with_name(f".building-{os.getpid()}-{secrets.token_hex(4)}")
+
+
+def _key_text(key: Any, digests: dict[str, str]) -> bytes:
+    return json.dumps({"key": key, "files": digests}, indent=1, sort_keys=True).encode()
+
+
+def _digests(folder: Path, files: dict[str, tuple[int, ...]]) -> dict[str, str]:
+    return {name: _file_digest(os.path.join(folder, name), state) for name, state in files.items() if name != KEY}
+
+
+def _files(folder: Path) -> dict[str, tuple[int, ...]]:
+    """The state of a folder's files, by their names in it; hidden ones are a file browser's or a network disk's."""
+    start = len(os.path.join(folder, ""))
+    names = [os.path.join(place, name)[start:] for place, _, names in os.walk(folder) for name in names]
+    return {name: _state(os.path.join(folder, name)) for name in sorted(names) if "/." not in f"/{name}"}
+
+
+def as_shipped(folder: Path, *names: str) -> Path:
+    """The folder, whose files, or those of the names, are what its SHA256SUMS lists. Raises DataError where one is not.
+    `docs/sums.py` writes such a list, in the way of `sha256sum`."""
+    lines = (folder / SUMS).read_text(errors="replace").split("\n")[:-1] if (folder / SUMS).is_file() else []
+    for name in names or sorted({*(line[66:] for line in lines), *_files(folder)} - {SUMS}):
+        path = folder / name
+        if not path.is_file() or f"{_file_digest(str(path), _state(path))}  {name}" not in lines:
+            remedy = "`git checkout` it or install vadkit again; after a change that was meant, run docs/sums.py"
+            raise DataError(f"{path} is missing, or not as {SUMS} beside it says; {remedy}")
+    return folder
+
+
 def digest(key: Any) -> str:
     """Twenty hex digits of a key, whatever the order of its dictionaries. Raises TypeError for what JSON cannot hold,
     ValueError for NaN."""
@@ -86,15 +170,20 @@ def digest(key: Any) -> str:
 
 
 def file_digest(path: str | Path) -> str:
-    """Twenty hex digits of a file's content; remembered while its size and time stay the same."""
-    status = os.stat(path)
-    return _file_digest(os.fspath(path), status.st_size, status.st_mtime_ns)
+    """Twenty hex digits of a file's content; remembered while its size and times stay the same."""
+    return _file_digest(os.fspath(path), _state(path))[:20]
 
 
 @cache
-def _file_digest(path: str, size: int, mtime_ns: int) -> str:
+def _file_digest(path: str, state: tuple[int, ...]) -> str:
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:20]
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _state(path: str | Path) -> tuple[int, ...]:
+    """What changes with a file's content; the last of the times cannot be set back."""
+    status = os.stat(path)
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def write_atomic(path: str | Path, data: bytes | str) -> None:
@@ -119,13 +208,13 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         scratch.unlink(missing_ok=True)
 
 
-def _locked(folder: Path) -> int | None:
+def _locked(folder: Path, wait: bool = False) -> int | None:
     """An open descriptor that holds a folder's lock until it is closed or its process ends; None where there is none.
     On a file system without locks nobody's death can be told, so nothing is swept."""
     opened = None
     try:
         opened = os.open(folder, os.O_RDONLY)
-        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(opened, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except OSError:
         if opened is not None:
             os.close(opened)

@@ -13,6 +13,7 @@ import pandas as pd
 from vadkit.core.config import Config, resolve
 from vadkit.core.errors import DataError
 from vadkit.core.progress import Progress
+from vadkit.core.store import as_shipped
 from vadkit.corpora.video import Corpus, Video
 
 TABLE, SCORES, FEATURES, CLIPS = "videos.csv", "scores.npz", "features.npz", "clips"
@@ -20,7 +21,7 @@ COLUMNS = ["name", "category", "split", "source", "fps", "frames", "intervals"]
 
 
 def load(config: Config, progress: Progress | None = None) -> Corpus:
-    """The recorded videos below `config.data_root`. Raises DataError where they are not, or a column is missing."""
+    """The recorded videos below `config.data_root`. Raises DataError where something is missing or changed."""
     root = resolve(config.data_root)
     videos = tuple(
         Video(str(row["name"]), clip(root, row["name"]), row.category, row.split, str(row.source), spans(row.intervals))
@@ -34,6 +35,7 @@ def table(root: Path) -> pd.DataFrame:
     path = root / TABLE
     if not path.is_file():
         raise DataError(f"no {path}; set data_root to the folder of a recorded run, such as notebooks/recorded/demo")
+    as_shipped(root)
     found = pd.read_csv(path, dtype={"name": str, "source": str, "intervals": str}, keep_default_na=False)
     if missing := [name for name in COLUMNS if name not in found]:
         raise DataError(f"{path}: the column {missing[0]} is missing; record the run again")

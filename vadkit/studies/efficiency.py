@@ -34,7 +34,7 @@ from vadkit.models.network import as_tensors
 from vadkit.models.two_stream import TwoStream
 from vadkit.report.rows import ResultRow, number_row
 from vadkit.systems.base import all_systems, find_system
-from vadkit.systems.record import FACTS, FOLDER, read_facts
+from vadkit.systems.record import FACTS, FOLDER, read_facts, read_record
 from vadkit.systems.trainer import make_head
 from vadkit.systems.two_stream import TwoStreamSystem
 from vadkit.views.clips import Clips, plan_clips, positions_of
@@ -159,7 +159,7 @@ def training_use(config: Config, name: str) -> dict[str, float]:
     """
     folder, facts = config.output_dir / FOLDER, []
     record = folder / f"{name}.json"
-    for model in json.loads(record.read_text())["models"] if record.is_file() else ():
+    for model in read_record(record, "run its notebook")["models"] if record.is_file() else ():
         path = folder / model["path"]
         if (path / FACTS).is_file():
             one = read_facts(path, "training_samples")

@@ -10,6 +10,7 @@ import difflib
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 from vadkit.core.config import Config, project_root
 from vadkit.core.errors import ConfigError, DataError, WeightsError
 from vadkit.core.parameters import make_config
-from vadkit.core.store import write_atomic
+from vadkit.core.store import damage, digest, write_atomic
 from vadkit.models.pretrained import WEIGHTS
 from vadkit.systems.base import System, all_systems, recalled
 from vadkit.views.objects import detector_key
@@ -28,26 +29,48 @@ PATHS = ("cache_root", *WEIGHTS)  # parameters that can be paths from the projec
 
 
 def read_facts(path: str | Path, kind: str = "system") -> dict[str, Any]:
-    """What a model's folder says of it. Raises DataError where it holds no model that has `kind` among its facts."""
-    try:
-        facts = json.loads((Path(path) / FACTS).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        what = f"{FACTS} is missing" if isinstance(error, FileNotFoundError) else f"{FACTS}: {error}"
-        raise DataError(f"{path} holds no model ({what}); take a path from a run's folds, or run it again") from None
+    """What a model's folder says of it. Raises DataError where it is damaged, or holds no model that has `kind` among
+    its facts."""
+    facts = json.loads((_whole(path) / FACTS).read_text(encoding="utf-8"))
     if kind not in facts:
         raise DataError(f"{path} holds a model of another kind, {facts.get('name')}; take a path from a run's folds")
     return facts
 
 
 def read_state(path: str | Path) -> dict[str, Any]:
-    """The tensors in a model's folder, by name. Raises DataError where they cannot be read."""
+    """The tensors in a model's folder, by name. Raises DataError where it is damaged or holds no model."""
     import torch
 
     try:
-        return torch.load(Path(path) / STATE, map_location="cpu", weights_only=True)
+        return torch.load(_whole(path) / STATE, map_location="cpu", weights_only=True)
+    except DataError:
+        raise
     except Exception as error:  # of many types, and torch's words advise to run what is in it
-        remedy = "delete the folder and run the system again"
+        remedy = "run its notebook again with --force, it is made anew"
         raise DataError(f"{path}/{STATE} cannot be read ({type(error).__name__}); {remedy}") from None
+
+
+def _whole(path: str | Path) -> Path:
+    if not (Path(path) / FACTS).is_file():
+        raise DataError(f"{path} holds no model ({FACTS} is missing); take a path from a run's folds, or run it again")
+    if what := damage(Path(path)):
+        raise DataError(f"the model {path} is damaged: {what}; run its notebook again with --force, it is made anew")
+    return Path(path)
+
+
+def read_record(file: Path, remedy: str) -> dict[str, Any]:
+    """What `save_models` wrote. Raises DataError, with what to do, for a file that is not as it was written."""
+    with suppress(ValueError, TypeError, RecursionError):
+        text = file.read_text(encoding="utf-8")
+        record = json.loads(text)
+        made = {name: record[name] for name in record if name != "digest"}
+        if text == _record_text(made) and made.get("system") == file.stem:
+            return record
+    raise DataError(f"{file} is not a record of trained models, as it was written; delete it and {remedy} --force")
+
+
+def _record_text(record: dict[str, Any]) -> str:
+    return json.dumps({**record, "digest": digest(record)}, indent=1) + "\n"
 
 
 @dataclass(frozen=True)
@@ -94,7 +117,7 @@ def save_models(*runs: Any) -> list[Path]:
             "parameters": run.config.model_dump(),
         }
         paths.append(folder / f"{run.system.name}.json")
-        write_atomic(paths[-1], json.dumps(record, indent=1) + "\n")
+        write_atomic(paths[-1], _record_text(record))
     return paths
 
 
@@ -120,12 +143,8 @@ def find_model(run: str | Path, system: str = "2S-bag-ha", seed: int = 0, video:
         how = "Another is recorded by vadkit.systems.record.save_models in the notebook that trains it"
         raise ConfigError(f"{run} has no trained system '{system}'; {hint}? {how}")
     file = folder / f"{system}.json"
-    try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-        recorded, then, root, parameters = (record[key] for key in ("models", "detector", "root", "parameters"))
-    except (ValueError, TypeError, KeyError) as error:
-        what = f"{file} is not a record of trained models ({type(error).__name__}: {error})"
-        raise DataError(f"{what}; delete it and {remedy} --force") from None
+    record = read_record(file, remedy)
+    recorded, then, root, parameters = (record[key] for key in ("models", "detector", "root", "parameters"))
     models = [one for one in recorded if one["seed"] == seed]
     if not models:
         seeds = sorted({one["seed"] for one in recorded})

@@ -129,8 +129,7 @@ def score_videos(run: Run, videos: Sequence[Video], progress: Progress | None = 
 def train(tasks: Sequence[Task], progress: Progress | None = None) -> list[Path]:
     """The folder of each task's model; what the cache lacks is trained, in config.workers processes where that pays."""
     keyed = [(task, key_of(task)) for task in tasks]
-    paths = [Store(task.config.cache_dir).path(KIND, key) for task, key in keyed]
-    missing = [one for one, path in zip(keyed, paths, strict=True) if not path.is_dir()]
+    missing = [(task, key) for task, key in keyed if not Store(task.config.cache_dir).has(KIND, key)]
     if missing:
         config, system = missing[0][0].config, missing[0][0].system
         views = [view for task, _ in missing for side in (task.train, task.val, task.test) for view in side]
@@ -140,7 +139,7 @@ def train(tasks: Sequence[Task], progress: Progress | None = None) -> list[Path]
         for done, what in enumerate(each(_train, jobs, 1 if alone else config.workers), 1):
             if progress is not None and not alone:  # else each has told its epochs
                 progress(done, len(missing), what)
-    return paths
+    return [Store(task.config.cache_dir).path(KIND, key) for task, key in keyed]
 
 
 def key_of(task: Task) -> dict:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
@@ -26,6 +27,7 @@ from vadkit.core.compute import one_thread, reproducible, to_device
 from vadkit.core.config import Config
 from vadkit.core.errors import DataError, VadkitError
 from vadkit.core.progress import Progress
+from vadkit.core.store import whole_file
 from vadkit.models.two_stream import BAG_DIM, Head, TwoStream, confidence, fuzzy_targets, sample_losses
 from vadkit.systems.base import Epoch, Fitted, derived_seed
 from vadkit.systems.two_stream import TwoStreamSystem
@@ -202,13 +204,18 @@ class _Training:
         if self.checkpoint is None or not self.checkpoint.is_file():
             return
         try:
-            self.resumed = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+            with zipfile.ZipFile(self.checkpoint) as file:  # torch passes over its checksums
+                damaged = file.testzip()
+            found = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+            if damaged or found["folder"] != self.checkpoint.parent.name:
+                raise ValueError("damaged, or another training's")
         except Exception as error:  # cut short by a full disk, say: the epochs before it can be run again
             why = f"the checkpoint cannot be read ({type(error).__name__}); starting over"
             return self.progress(0, 1, f"{self.system.name}: {why}")
+        self.resumed = found
         for name in PLACE:
-            setattr(self, name, self.resumed[name])
-        self.history = [Epoch(**line) for line in self.resumed["history"]]
+            setattr(self, name, found[name])
+        self.history = [Epoch(**line) for line in found["history"]]
 
     def _phase(self, phase: int, model: nn.Module, forward: Callable[[Examples, Tensor], Tensor]) -> None:
         """Run (what is left of) a phase; leaves the model with its best weights."""
@@ -295,17 +302,14 @@ class _Training:
     def _save(self, model, optimiser) -> None:
         if self.checkpoint is None or time.monotonic() - self.written < self.checkpoint_seconds:
             return
-        state = {name: getattr(self, name) for name in PLACE}
+        state = {name: getattr(self, name) for name in PLACE} | {"folder": self.checkpoint.parent.name}
         state |= {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
         state["history"] = [asdict(line) for line in self.history]
-        # Another process that ended first may have taken the folder away.
-        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.checkpoint.with_suffix(f".{os.getpid()}")
-        with open(partial, "wb") as file:
+        # makes the folder again, which another process that ended first may have taken away
+        with whole_file(self.checkpoint) as partial, open(partial, "wb") as file:
             torch.save(state, file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(partial, self.checkpoint)
         self.written = time.monotonic()
 
 

@@ -119,7 +119,7 @@ def extract_views(kind: str, videos: Sequence[Video], entries_of, view_of, confi
         try:
             if n in wrong:
                 raise DataError(wrong[n])
-            folders = [store.path(kind, key) for key, _ in entries[n]]
+            folders = [store.fetch(kind, key, build) for key, build in entries[n]]
             facts = json.loads((folders[0] / "facts.json").read_text())
             fitted, clipped = clip_intervals(video, facts["frames"], config.annotation_slack_frames)
             views.append(view_of(n, fitted, facts, folders))

@@ -23,7 +23,7 @@ import vadkit
 from vadkit.core.code import code_version
 from vadkit.core.config import Config, resolve
 from vadkit.core.store import digest, file_digest, write_atomic
-from vadkit.models.pretrained import WEIGHTS
+from vadkit.models.pretrained import given_weights
 from vadkit.workbook.notebooks import code_cells
 
 PACKAGES = ("torch", "torchvision", "opencv-python", "ultralytics", "numpy", "pandas", "scikit-learn", "scipy")
@@ -46,9 +46,8 @@ def context_digest(config: Config) -> str:
     """
     places = (config.data_root, config.evaluate_scores, config.evaluate_annotations, config.mil_published)
     data = [line for path in places if path for line in file_times(resolve(path))]
-    weights = [_digest_of(resolve(getattr(config, name))) for name in WEIGHTS]
     code = {"package": package_digest(), "plugins": code_version(*config.plugins), "libraries": libraries()}
-    return digest({**code, "data": data, "weights": weights})
+    return digest({**code, "data": data, "weights": given_weights(config)})
 
 
 @cache
@@ -105,6 +104,7 @@ def write_receipt(
         "day": date.today().isoformat(),
         "machine": machine(),
         "parameters": dict(parameters),
+        "weights": given_weights(Config(**parameters)),
         "libraries": libraries(),
     }
     write_atomic(receipt_path(output_dir, name), json.dumps(receipt, indent=1) + "\n")
