@@ -219,3 +219,71 @@ def test_scores_to_evaluate_come_with_their_annotation():
     with pytest.raises(ConfigError, match="belong together"):
         make_config({"evaluate_scores": "scores.csv"})
     assert make_config({"evaluate_scores": "a.csv", "evaluate_annotations": "b.txt"}).evaluate_scores == "a.csv"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "advice"),
+    [
+        ("workers", "010", "write it as 10"),
+        ("workers", "1:30", "plain number"),
+        ("workers", "0x10", "plain number"),
+        ("batch_size", "1_000", "write it as 1000"),
+        ("head_lr", "1_0.5", "write it as 10.5"),
+        ("head_lr", "1e-4", "write it as 1.0e-4"),
+        ("seeds", "[0o1, 1]", "plain number"),
+        ("seeds", "[010, 1]", "write it as 10"),
+        ("strict", "yes", "true or false"),
+        ("strict", "off", "true or false"),
+        ("workers", "9" * 5000, "valid integer"),
+        ("head_lr", "9" * 4000, "valid number"),
+        ("workers", "9" * 12, "less than"),
+        ("seeds", "[" * 500, "nests too deeply"),
+        ("workers", "!!int 010", "tags"),
+        ("workers", "&a 3", "anchors"),
+        ("seeds", "*a", "aliases"),
+        ("profile", "2024-02-30\n---\nb: 1", "is not"),
+        ("profile", '"a\\0b"', "plain folder name"),
+        ("profile", '"a\\nb"', "plain folder name"),
+        ("profile", '"a\\eb"', "plain folder name"),
+        ("profile", "x" * 5000, "up to 60"),
+        ("data_root", '"a\\0b"', "control characters"),
+        ("data_root", '"a\\nb"', "one line"),
+        ("data_root", "x" * 5000, "4000 characters"),
+    ],
+)
+def test_a_value_is_taken_as_written_or_refused_in_a_file_and_on_the_command_line(tmp_path, name, text, advice):
+    with pytest.raises(ConfigError, match=advice) as in_file:
+        load_params(write(tmp_path, f"{name}: {text}\n"))
+    with pytest.raises(ConfigError, match=advice) as on_line:
+        make_config({name: parse_override(name, text)})
+    for error in (in_file, on_line):
+        said = str(error.value)
+        assert name in said or "some.yaml" in said
+        assert len(said) < 600 and "set_int_max_str_digits" not in said and said.isprintable()
+
+
+@pytest.mark.parametrize("text", ["2024-02-30", "2024-02-28", "on", "no", "1_000", "010", "0x1F"])
+def test_a_text_that_yaml_would_take_for_something_else_is_the_text(tmp_path, text):
+    assert load_params(write(tmp_path, f"profile: {text}\n")).profile == text == parse_override("profile", text)
+
+
+def test_aliases_are_refused_before_they_are_expanded(tmp_path):
+    lines = ["b0: &b0 [x]", *(f"b{n}: &b{n} [{', '.join([f'*b{n - 1}'] * 9)}]" for n in range(1, 10))]
+    with pytest.raises(ConfigError, match="line 1: anchors"):
+        load_params(write(tmp_path, "\n".join(lines)))
+
+
+def test_a_long_name_is_cut_where_it_is_repeated(tmp_path):
+    assert len(refused(**{"z" * 5000: 1})) < 200
+    with pytest.raises(ConfigError) as caught:
+        load_params("z" * 5000)
+    assert len(str(caught.value)) < 1000
+
+
+@given(st.text(st.characters(exclude_categories=[]), max_size=40))
+def test_any_text_is_a_value_or_a_config_error(text):
+    try:
+        value = parse_override("data_root", text)
+        make_config({"data_root": value})
+    except ConfigError as error:
+        str(error).encode()

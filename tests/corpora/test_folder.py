@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -216,3 +217,61 @@ def test_the_real_fights_have_217_clips_of_31_sources_and_fold_by_source(shared)
         for train, val, test in folds:
             assert {0.1 < len(val) / (len(train) + len(val)) < 0.3} == {True}
             assert 0.1 < len(test) / 217 < 0.35
+
+
+def once_each(corpus):
+    return {v.path.resolve() for v in corpus.videos}, [p.what for p in corpus.problems if p.left_out]
+
+
+def test_one_clip_that_is_listed_under_two_paths_is_one_clip(fights):
+    lines = ["fight/a.mp4,1,s", "noFight/a.mp4,0,t", "noFight/c.mp4,0,u", "fight/b.avi,1,v"]
+    listing(fights, "path,label,source", *lines, "fight/../noFight/a.mp4,0,other", "./noFight/link.mp4,1,s")
+    (fights / "noFight" / "link.mp4").symlink_to("../fight/b.avi")
+    corpus = load(fights)
+    assert summary(corpus).keys() == {"fight/a", "noFight/c"}
+    assert [p.what.split(",")[0] for p in corpus.problems if p.left_out] == ["expected label"] * 2
+
+
+def test_two_names_of_one_file_in_the_folders_are_one_clip(fights):
+    (fights / "fight" / "again.mp4").symlink_to("a.mp4")
+    (fights / "fight" / "other.mp4").symlink_to("../noFight/a.mp4")
+    corpus = load(fights)
+    assert summary(corpus).keys() == {"fight/a", "fight/b", "noFight/c"}
+    assert [Path(p.where).name for p in corpus.problems if p.left_out] == ["again.mp4", "other.mp4", "a.mp4"]
+    assert all("one file under 2 names" in p.what for p in corpus.problems if p.left_out)
+
+
+def test_a_listed_path_that_leaves_the_root_is_refused(fights):
+    lines = ["path,label", "fight/a.mp4,1", "noFight/a.mp4,0"]
+    outside = fights.parent / "outside.mp4"
+    outside.touch()
+    listing(fights, *lines, "../outside.mp4,0", f"{outside},0", f"{fights / 'noFight' / 'c.mp4'},0", "fight,1")
+    corpus = load(fights)
+    assert summary(corpus).keys() == {"fight/a", "noFight/a", "noFight/c"}  # an absolute path below the root is fine
+    left = [p.what for p in corpus.problems if p.left_out]
+    assert len(left) == 3 and sum("which leaves it; put the clip" in what for what in left) == 2
+
+
+def test_a_name_that_is_not_utf8_is_left_out_and_the_rest_is_read(fights):
+    bad = os.fsdecode(os.fsencode(fights / "fight") + b"/c\xff.mp4")
+    Path(bad).touch()
+    (fights / "fight" / "d\x1b[31m.mp4").touch()
+    corpus = load(fights)
+    assert "fight/a" in summary(corpus) and len(corpus.videos) == 5
+    (problem,) = [p for p in corpus.problems if p.left_out]
+    assert problem.where.endswith(r"c\xff.mp4") and "rename it" in problem.what
+
+
+@pytest.mark.parametrize("line", ["a" * 5000 + ",1,,", "x\0y.mp4,1,,", f"fight/a.mp4,1,0,{'9' * 5000}"])
+def test_an_odd_line_is_left_out_and_the_rest_is_read(fights, line):
+    listing(fights, "path,label,start,end", line, "fight/b.avi,1,0,5", "noFight/a.mp4,0,,")
+    corpus = load(fights)
+    assert summary(corpus).keys() == {"fight/b", "noFight/a"}
+    assert len(corpus.problems) and all(len(p.what) <= 1000 for p in corpus.problems)
+
+
+@pytest.mark.parametrize("content", [b"path,label\n" + b"a" * 140_000, b"path,label\n\xe9,1\n"])
+def test_a_list_that_is_no_table_is_refused_by_name(fights, content):
+    (fights / "clips.csv").write_bytes(content)
+    with pytest.raises(DataError, match="clips.csv is not a CSV in UTF-8"):
+        load(fights)

@@ -419,3 +419,29 @@ def test_the_real_videos_are_read_where_they_stand_and_the_missing_are_listed(sh
     assert {v.name: v.intervals for v in corpus.of("val", "test")} == {"Normal_Videos_006": (), "Normal_Videos_015": ()}
     assert all(v.intervals is None for v in corpus.of("train"))
     assert all(video.path.is_file() for video in corpus.videos)
+
+
+def test_one_file_under_two_listed_names_is_not_on_two_sides(official):
+    test, train = (next(v for v in read_all(official) if v.split == s and v.label) for s in ("test", "train"))
+    train.path.unlink()
+    train.path.symlink_to(test.path)
+    corpus = load_corpus(settings(official))
+    names = by_name(corpus)
+    assert train.name not in names and (test.name in names) == (test.category == train.category)
+    assert any("one file under 2 names" in p.what for p in corpus.problems if p.left_out)
+
+
+def read_all(root):
+    return load_corpus(settings(root)).videos
+
+
+def test_a_video_of_two_sources_is_an_error(tree):
+    write(tree / "sources.csv", "name,source", "Assault001,a", "Assault001_x264.mp4,b")
+    with pytest.raises(DataError, match=r"sources.csv: .* has two sources"):
+        load_corpus(settings(tree))
+
+
+def test_sources_that_are_no_table_are_refused_by_name(tree):
+    write(tree / "sources.csv", "name,source", "Assault001," + "a" * 140_000)
+    with pytest.raises(DataError, match="sources.csv is not a CSV in UTF-8"):
+        load_corpus(settings(tree))

@@ -96,7 +96,7 @@ def test_a_file_that_is_not_text_is_refused(tmp_path):
     path.write_bytes(b"\xff\xfe\x00\x81")
     with pytest.raises(DataError, match="UTF-8"):
         parse(path)
-    with pytest.raises(DataError, match="readable"):
+    with pytest.raises(DataError, match="cannot be read"):
         parse(tmp_path / "gone.txt")
 
 

@@ -295,3 +295,49 @@ def test_it_needs_no_network_library():
     slow = {"torch", "cv2", "sklearn", "ultralytics"}
     code = f"import sys, vadkit.report.external_report; sys.exit(bool({slow} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_table_that_promises_too_many_frames_is_refused_without_the_memory(files, tmp_path):
+    rows = ["Abuse001_x264,Abuse,1000000000000,0.1,0.9,0.4,0.2", *ROWS[1:]]
+    with pytest.raises(DataError, match="expected up to 10000000 frames"):
+        external.read(*files(rows))
+    lengths = tmp_path / "lengths.csv"
+    for count in ("1000000000000", "9" * 5000):
+        lengths.write_text(f"name,frames\nAbuse001,{count}\n")
+        with pytest.raises(DataError, match="lengths.csv, line 2: expected a video and its number of frames"):
+            external.read(*files(), lengths=lengths)
+
+
+def test_a_table_of_a_long_field_is_refused_by_name(files):
+    scores, labels = files(["a" * 140_000])
+    with pytest.raises(DataError, match="scores.csv is not a CSV in UTF-8"):
+        external.read(scores, labels)
+
+
+@pytest.mark.parametrize("kind", ["npz", "huge", "header", "empty", "cut", "objects"])
+def test_what_is_no_array_is_a_fault_and_nothing_in_it_is_run(folder, tmp_path, kind):
+    scores, labels = folder(frame_vectors())
+    path, made = scores / "Abuse001_x264.npy", tmp_path / "made.npz"
+    whole = path.read_bytes()
+    np.savez(made, a=np.ones(3))
+    np.save(tmp_path / "objects.npy", np.array([Harmful(tmp_path / "ran")], object), allow_pickle=True)
+    content = {
+        "npz": made.read_bytes(),
+        "huge": whole[:8] + b"\x76\x00{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,), }".ljust(120),
+        "header": whole[:8] + b"\x76\x00{'descr': [[[[".ljust(120),
+        "empty": b"",
+        "cut": whole[:100],
+        "objects": (tmp_path / "objects.npy").read_bytes(),
+    }
+    path.write_bytes(content[kind])
+    with pytest.raises(DataError, match=r"1 x malformed file.*\n.*is not a .npy file of numbers"):
+        external.read(scores, labels)
+    assert not (tmp_path / "ran").exists()
+
+
+class Harmful:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return self.path.touch, ()

@@ -113,3 +113,29 @@ print(len(evaluate(runner.run(config, load_corpus(config), "2S-bag-ha").by_seed(
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0 and int(done.stdout.split()[-1]) > 5, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"name": ["Arson001", "Arson001", "Riot002"]}, "is there twice"),
+        ({"name": ["../Arson001", "Normal_001", "Riot002"]}, "no name below"),
+        ({"frames": [30, 10**12, 10]}, "expected 1 to 10000000 frames"),
+        ({"intervals": ["[[10, 20]", "[]", "[]"]}, "is not the table of a recorded run"),
+    ],
+)
+def test_a_recorded_table_that_cannot_be_right_is_refused(folder, change, said):
+    path = folder / TABLE
+    pd.read_csv(path).assign(**change).to_csv(path, index=False)
+    with pytest.raises(DataError, match=said):
+        load_corpus(config_of(folder))
+
+
+@pytest.mark.parametrize("name", [TABLE, SCORES])
+def test_recorded_files_that_are_cut_short_are_refused_by_name(folder, name):
+    config = config_of(folder)
+    corpus = load_corpus(config)
+    for content in (b"", (folder / name).read_bytes()[:40], b"\xff\xfe"):
+        (folder / name).write_bytes(content)
+        with pytest.raises(DataError, match=name):
+            runner.run(config, load_corpus(config) if name == TABLE else corpus, "2S-bag-ha")

@@ -45,7 +45,7 @@ class Payload:
 def test_a_models_file_is_data_and_nobody_is_told_to_run_it(tmp_path, folder, monkeypatch):
     monkeypatch.setattr("vadkit.systems.record.damage", lambda _: "")  # whoever plants it can write digests, too
     torch.save({"a": Payload(tmp_path / "ran")}, folder / "model.pt")
-    with pytest.raises(DataError, match="model.pt cannot be read") as found:
+    with pytest.raises(DataError, match="model.pt is not a file of plain tensors .*never loaded") as found:
         load_model(folder)
     assert not (tmp_path / "ran").exists() and "weights_only" not in str(found.value)
 

@@ -92,7 +92,7 @@ def test_bad_features_are_named(tmp_path):
     refused("no features in")
     refused("expected 32 lines, one a segment, got 31", Abuse028__txt="1 2\n" * 31)
     refused("line 2 has 1 numbers, line 1 has 2", Abuse028__txt="1 2\n" + "1\n" * 31)
-    refused("something else than numbers", Abuse028__txt="a b\n" * 32)
+    refused("is not a file of numbers alone", Abuse028__txt="a b\n" * 32)
     refused(r"expected numbers of shape \(clips, D\)", Abuse028__npy=np.ones(4))
     refused("1 of 8 numbers are not finite", Abuse028__npy=np.array([[np.nan, 1, 1, 1], [1, 1, 1, 1]]))
     refused("width 3, .* of 4", Abuse028__npy=np.ones((2, 4)), Abuse030__npy=np.ones((2, 3)))
@@ -106,3 +106,10 @@ def test_published_clips_become_segments():
     assert np.array_equal(published_bag(clips[:32], 1000, 32).features, clips[:32])
     with pytest.raises(DataError, match="of another video"):
         published_bag(clips, 63, 32, "Abuse028")
+
+
+def test_one_file_is_not_the_features_of_two_videos(tmp_path):
+    np.save(tmp_path / "Abuse028.npy", np.ones((2, 4)))
+    (tmp_path / "Abuse030.npy").symlink_to("Abuse028.npy")
+    with pytest.raises(DataError, match="one file under two names"):
+        read_published(tmp_path, videos("Abuse028", "Abuse030"))

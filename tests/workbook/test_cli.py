@@ -102,3 +102,39 @@ def test_sync_renews_parameters_cells(capsys, project):
 def test_a_reader_that_goes_away_is_no_error():
     done = subprocess.run(f"{sys.executable} -m vadkit params | head -1", shell=True, capture_output=True, text=True)
     assert done.returncode == 0 and "Traceback" not in done.stderr
+
+
+def test_many_missing_videos_are_counted_and_listed_on_request(project, capsys):
+    root = project / "videos"
+    for name in ("fight/a.mp4", "noFight/b.mp4"):
+        (root / name).parent.mkdir(parents=True)
+        (root / name).touch()
+    gone = [f"fight/gone{number:04}.mp4,1" for number in range(1000)]
+    (root / "clips.csv").write_text("\n".join(["path,label", "fight/a.mp4,1", "noFight/b.mp4,0", *gone]))
+    asked = ["data", "toy", "-p", "corpus", "folder", "-p", "split", "grouped_cv", "-p", "data_root", str(root)]
+    code, out, _ = call(capsys, *asked)
+    assert code == 0 and len(out.splitlines()) < 30 and "left out: 1000" in out
+    assert "and 980 more; --all lists them" in out and "gone0019" in out and "gone0020" not in out
+    code, out, _ = call(capsys, *asked, "--all")
+    assert code == 0 and "gone0999" in out and "more" not in out.replace("one or more", "")
+
+
+def test_what_is_printed_steers_no_terminal_and_tells_no_password(project, capsys):
+    root = project / "videos"
+    for name in ("fight/a\x1b[2J.mp4", "noFight/b.mp4", "\x1b]0;title\x07.mp4"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    asked = ["-p", "corpus", "folder", "-p", "split", "grouped_cv", "-p", "data_root", str(root)]
+    for arguments in (
+        ["data", "toy", *asked],
+        ["check", "\x1b[2J"],
+        ["\x1b[2J"],
+        ["score", "rtsp://me:secret@x/y", "z"],
+    ):
+        said = "".join(call(capsys, *arguments)[1:])
+        assert "\x1b" not in said and "\x07" not in said and "secret" not in said
+
+
+def test_a_path_that_is_too_long_is_one_line(project, capsys):
+    code, out, err = call(capsys, "score", "video.mp4", "--run", "x" * 5000)
+    assert code == 2 and out == "" and err.startswith("error: xxx") and len(err) < 5000 and err.count("\n") == 1

@@ -490,3 +490,26 @@ def test_a_kernel_that_lost_its_port_is_started_again(monkeypatch, tmp_path, cel
     doing = kernels.Doing()
     doing.cell = cell
     assert kernels._papermill(tmp_path, tmp_path, {}, doing) is not None and len(tried) == attempts
+
+
+DAMAGES = {
+    "no metadata": lambda n: n.pop("metadata"),
+    "a cell without metadata": lambda n: n["cells"][0].pop("metadata"),
+    "tags that are null": lambda n: n["cells"][0]["metadata"].update(tags=None),
+    "cells that are null": lambda n: n.update(cells=None),
+    "a source that is null": lambda n: n["cells"][0].update(source=None),
+    "an old format": lambda n: n.update(nbformat=3),
+}
+
+
+@pytest.mark.parametrize("damage", [*DAMAGES, b"", b"[" * 100_000, b"[]", b"\xff\xfe"])
+def test_a_notebook_is_refused_whatever_is_wrong_with_it(project, damage):
+    path = project / "notebooks" / "01_second.ipynb"
+    if isinstance(damage, str):
+        content = json.loads(path.read_text())
+        DAMAGES[damage](content)
+        damage = json.dumps(content).encode()
+    path.write_bytes(damage)
+    for use in (notebooks.find_notebooks, notebooks.renew_parameters_cells):
+        with pytest.raises(RunError, match=r"01_second.ipynb is not a notebook \(.*git checkout$"):
+            use(project / "notebooks")

@@ -16,9 +16,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from vadkit.core.errors import UNPRINTABLE, shown
+
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-PositiveInt = Annotated[int, Field(ge=1)]
-Count = Annotated[int, Field(ge=0)]
+PositiveInt = Annotated[int, Field(ge=1, lt=2**31)]
+Count = Annotated[int, Field(ge=0, lt=2**31)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
 Weight = Annotated[float, Field(ge=0.0)]
 BelowOne = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -198,11 +200,13 @@ class Config(BaseModel):
         idle = parity and not self.early_stopping
         one_of_two = bool(self.evaluate_scores) != bool(self.evaluate_annotations)
         no_epochs = not self.head_epochs and not self.finetune_epochs
-        plain_name = self.profile and self.profile[0] != "." and not re.search(r"[/\\ ]", self.profile)
+        plain_name = re.fullmatch(r"\w[\w.,=+-]{0,59}", self.profile)
+        texts = {name: value for name, value in self if isinstance(value, str) and name != "profile"}
+        odd = [name for name, text in texts.items() if UNPRINTABLE.search(text) or re.search(r"[\t\n]|.{4000}", text)]
         wrong = {
             "seeds is empty; give at least one, for example seeds: [0]": not self.seeds,
-            f"seeds {self.seeds} repeats a seed; each must be given once": len(set(self.seeds)) != len(self.seeds),
-            f"unknown corpus '{self.corpus}'{known}": self.corpus not in CORPORA,
+            f"seeds {repeated(self.seeds)} repeats a seed; give each once": len({*self.seeds}) < len(self.seeds),
+            f"unknown corpus {repeated(self.corpus)}{known}": self.corpus not in CORPORA,
             f"corpus '{self.corpus}' needs data_root, the folder that holds the videos": no_root,
             "split 'grouped_cv' is for the folder corpus; the synthetic one has official lists": synthetic and folds,
             "the folder corpus has no official lists; use split: grouped_cv": of_folder and not folds,
@@ -214,7 +218,9 @@ class Config(BaseModel):
             "feature_scale 'standard' fixes the features' scale before phase two would change them; set "
             "finetune_epochs: 0": self.feature_scale == "standard" and self.finetune_epochs,
             "head_epochs and finetune_epochs are both 0; nothing would be trained": no_epochs,
-            f"profile '{self.profile}' must be a plain folder name, such as demo": not plain_name,
+            f"profile {repeated(self.profile)} must be a plain folder name, such as demo: up to 60 letters, digits and "
+            "._-+=, beginning with a letter or digit": not plain_name,
+            f"{' and '.join(odd)}: a text must be one line below 4000 characters, without control characters": odd,
         }
         if any(wrong.values()):
             raise ValueError("; ".join(what for what, is_wrong in wrong.items() if is_wrong))
@@ -254,6 +260,11 @@ def resolve(path: str) -> Path:
     """A parameter's path: `~` expanded, relative ones from the project's root."""
     expanded = Path(path).expanduser()
     return expanded if expanded.is_absolute() else project_root() / expanded
+
+
+def repeated(value: object) -> str:
+    """A wrong value as an error repeats it."""
+    return shown(repr(value), 80)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import importlib
 import math
+import os
+import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 from pydantic import ValidationError
 
-from vadkit.core.config import Config, nearest, project_root
-from vadkit.core.errors import ConfigError
+from vadkit.core.config import Config, nearest, project_root, repeated
+from vadkit.core.errors import ConfigError, few, reading, shown
 
 
 def make_config(values: dict[str, Any], where: str = "parameters") -> Config:
@@ -20,7 +22,7 @@ def make_config(values: dict[str, Any], where: str = "parameters") -> Config:
     _import_plugins(values.get("plugins"))
     known = {name: _int_to_float(name, value) for name, value in values.items() if name in Config.model_fields}
     problems = [
-        f"unknown parameter '{name}'{nearest(name, Config.model_fields) or '; `vadkit params` lists them all'}"
+        f"unknown parameter {repeated(name)}{nearest(name, Config.model_fields) or '; `vadkit params` lists them all'}"
         for name in values
         if name not in known
     ]
@@ -41,7 +43,7 @@ def _import_plugins(names: Any) -> None:
     for name in names:
         try:
             importlib.import_module(name)
-        except ImportError as error:
+        except (ImportError, ValueError, TypeError) as error:  # the last two for what is no name
             remedy = f"give modules in {project_root()} or on Python's path"
             raise ConfigError(f"plugins: '{name}' cannot be imported ({error}); {remedy}") from None
 
@@ -49,17 +51,12 @@ def _import_plugins(names: Any) -> None:
 def load_params(path: str | Path, overrides: dict[str, Any] | None = None) -> Config:
     """Read a flat YAML parameter file. Raises ConfigError for a missing, malformed or nested file."""
     path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):
         found = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
-        hint = f"; {path.parent}/ has {', '.join(found)}" if found else ""
-        raise ConfigError(f"no parameter file {path}{hint}")
-    try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys) or {}
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
-    except UnicodeDecodeError as error:
-        where = f"{error.reason} at byte {error.start}"
-        raise ConfigError(f"{path} is not UTF-8 text ({where}); save it as UTF-8") from None
+        hint = f"; {path.parent}/ has {', '.join(few(found))}" if found else ""
+        raise ConfigError(f"no parameter file {shown(path, 300)}{hint}")
+    with reading(path, "valid YAML in UTF-8", "write 'name: value' lines", ConfigError):
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_AsWritten) or {}
     if not isinstance(values, dict):
         raise ConfigError(f"{path} must hold 'name: value' lines, got a {type(values).__name__}")
     return make_config({**values, **(overrides or {})}, where=str(path))
@@ -69,10 +66,8 @@ def parse_override(name: str, text: str) -> Any:
     """The value of `-p name text`, read as YAML would read it in a parameter file; no text is an empty text."""
     if not text.strip():
         return ""
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ConfigError(f"-p {name}: '{text}' is not a YAML value") from None
+    with reading(f"-p {shown(name, 80)}: {repeated(text)}", "a YAML value", "put a text in quotes", ConfigError):
+        return yaml.load(text, Loader=_AsWritten)
 
 
 def parameters_cell() -> str:
@@ -82,8 +77,21 @@ def parameters_cell() -> str:
     return "\n".join([title, "# fmt: off", *lines])  # one line a parameter, however long its comment
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice (YAML keeps the last one, silently)."""
+class _AsWritten(yaml.SafeLoader):
+    """SafeLoader that takes a value as it is written: a plain number, true or false, nothing, and all else for text.
+
+    YAML 1.1 reads 010 as 8, 1:30 as 90, yes as true and keeps the last of a key given twice, all silently. References
+    have no place in a flat file, where a few lines of them are gigabytes, and neither have tags.
+    """
+
+    yaml_implicit_resolvers: ClassVar = {}
+
+    def compose_node(self, parent, index):
+        event = self.peek_event()
+        if event.anchor or getattr(event, "tag", None):
+            line = f"line {event.start_mark.line + 1}"
+            raise yaml.YAMLError(f"{line}: anchors (&), aliases (*) and tags (!) are not read")
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node, deep=False):
         seen = set()
@@ -98,17 +106,26 @@ class _UniqueKeys(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+for _kind, _written in (
+    ("bool", "true|True|TRUE|false|False|FALSE"),
+    ("null", "~|null|Null|NULL|"),
+    ("int", r"[-+]?(0|[1-9][0-9]{0,17})"),
+    ("float", r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+][0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"),
+):
+    _AsWritten.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(f"(?:{_written})\\Z"), None)
+
+
 def _int_to_float(name: str, value: Any) -> Any:
     """Let `reactivity: 2` stand for 2.0, and nothing else: bool is not a number here."""
     default = Config.model_fields[name].default
-    return float(value) if isinstance(default, float) and type(value) is int else value
+    return float(value) if isinstance(default, float) and type(value) is int and abs(value) < 2**63 else value
 
 
 def _explain(item: dict[str, Any]) -> str:
     if not item["loc"]:
         return item["msg"].removeprefix("Value error, ")
     name, value = str(item["loc"][0]), item["input"]
-    text = f"{name}: {item['msg'][0].lower()}{item['msg'][1:]}, got {type(value).__name__} {value!r}"
+    text = f"{name}: {item['msg'][0].lower()}{item['msg'][1:]}, got {type(value).__name__} {repeated(value)}"
     return text + _advice(Config.model_fields[name].default, value)
 
 
@@ -118,15 +135,17 @@ def _advice(default: Any, value: Any) -> str:
         return "; YAML reads it as something else than text, put it in quotes"
     if isinstance(value, bool):
         return "; true and false are not numbers"
+    if isinstance(default, bool) and isinstance(value, str):
+        return "; write true or false"
     try:
         number = float(value) if isinstance(value, str) and not isinstance(default, str) else math.nan
     except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
+        return "; write a plain number, such as 10 or 0.5"
+    if not math.isfinite(number) or len(value) > 80:
         return ""
-    if isinstance(yaml.safe_load(value), (int, float)):
+    if isinstance(yaml.load(value, Loader=_AsWritten), (int, float)):
         return f"; write it without quotes: {value}"
-    mantissa, e, exponent = value.lower().partition("e")
+    mantissa, e, exponent = value.lower().replace("_", "").partition("e")
     point, sign = "" if "." in mantissa else ".0", "+" if exponent[:1].isdigit() else ""
     whole = not isinstance(default, float) and number.is_integer()
     text = int(number) if whole else f"{mantissa}{point}{e}{sign}{exponent}"

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from vadkit.core.errors import shown
+
 Progress = Callable[[int, int, str], None]  # progress(done, total, what): called at each part of a step that is done
 
 VARIABLE = "VADKIT_PROGRESS"  # names the file in which `vadkit run` reads how far a notebook is
@@ -29,7 +31,7 @@ class ProgressBar:
             self._show("")
         elif now - self.shown >= EVERY_SECONDS:
             minutes, seconds = divmod(int(now - self.began), 60)
-            self._show(f"{done / total:3.0%} {done}/{total} [{minutes:02}:{seconds:02}] {what[:60]}")
+            self._show(f"{done / total:3.0%} {done}/{total} [{minutes:02}:{seconds:02}] {shown(what, 60)}")
             self.shown = now
 
     def _show(self, line: str) -> None:

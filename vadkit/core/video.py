@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vadkit.core.errors import DataError
+from vadkit.core.errors import NOT_TEXT, DataError
 
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # quiet: what matters is raised or noted below
 
@@ -146,6 +146,8 @@ def inspect(path: str | Path) -> Decoded:
 
 
 def _open(path: Path) -> cv2.VideoCapture:
+    if NOT_TEXT.search(str(path)):  # OpenCV would end the process
+        raise DataError(f"{path}: its path is not text in UTF-8; rename it")
     if not path.is_file():
         raise DataError(f"{path}: expected a video, got {'a folder' if path.is_dir() else 'no such file'}")
     if path.stat().st_size == 0:

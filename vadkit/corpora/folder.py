@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vadkit.core.config import Config, resolve
-from vadkit.core.errors import AnnotationError, DataError
+from vadkit.core.errors import AnnotationError, DataError, few, reading, shown
 from vadkit.core.progress import Progress
 from vadkit.corpora import vatic
 from vadkit.corpora.ucf_crime import VIDEO_SUFFIXES
-from vadkit.corpora.video import NORMAL, Corpus, Findings, Video
+from vadkit.corpora.video import MOST_FRAMES, NORMAL, TABLE, Corpus, Findings, Video
 
 LIST = "clips.csv"
 COLUMNS = ("path", "label", "source", "start", "end", "category")
@@ -36,14 +36,13 @@ def load(config: Config, progress: Progress | None = None) -> Corpus:
     Raises DataError where nothing usable is found, where no class or no anomalous class can be told from the folders'
     names, and under `config.strict` for the first clip that is left out.
     """
-    root = resolve(config.data_root)
+    root = Path(os.path.normpath(resolve(config.data_root)))
     if not root.is_dir():
         raise DataError(f"data_root: {root} is not a folder; {EXPECTED}")
-    clips = _found(root)
-    listed = root / LIST
+    reader, listed = _Reader(root, config.strict), root / LIST
+    clips = list(reader.named(_found(root)))
     if not clips and not listed.is_file():
         raise DataError(f"{root}: no clips found; {EXPECTED}")
-    reader = _Reader(root, config.strict)
     videos = reader.from_csv(listed, clips) if listed.is_file() else reader.from_folders(clips)
     kinds = {v.label for v in videos}
     if len(kinds) < 2:
@@ -87,7 +86,7 @@ class _Reader(Findings):
     def from_folders(self, clips: list[Path]) -> list[Video]:
         classes = {path.relative_to(self.root).parts[0] for path in clips if path.parent != self.root}
         if not any(is_normal(name, classes) for name in classes):
-            names = ", ".join(sorted(classes)) or "there is none"
+            names = ", ".join(few(sorted(classes))) or "there is none"
             raise DataError(f"{self.root}: none of the class folders ({names}) is told to be normal; {EXPECTED}")
         videos: dict[str, Video] = {}
         for path in clips:
@@ -99,7 +98,7 @@ class _Reader(Findings):
             video = Video(name, path, NORMAL if normal else folder, "all", name, () if normal else None)
             self._add(videos, str(path), video)
         self.note(self.root, f"no {LIST} with sources: {BY_CLIP}")
-        return list(videos.values())
+        return self.each_once(videos.values())
 
     def from_csv(self, listed: Path, clips: list[Path]) -> list[Video]:
         rows, has_sources = self._rows(listed)
@@ -107,7 +106,7 @@ class _Reader(Findings):
         videos: dict[str, Video] = {}
         for row in rows:
             folder = row.path.parent.name if row.path.parent != self.root else ""
-            if not row.path.is_file():
+            if not os.path.isfile(row.path):
                 self.leave_out(row.where, f"listed clip {row.path} does not exist; add it, or take its line out")
             elif row.label and not row.category and folder and is_normal(folder, folders):
                 contradicted = f"label 1 contradicts the folder {folder}, whose name says normal"
@@ -129,28 +128,30 @@ class _Reader(Findings):
         return list(videos.values())
 
     def _rows(self, listed: Path) -> tuple[list[_Row], bool]:
-        rows: dict[Path, _Row] = {}
-        broken: set[Path] = set()
-        try:
-            with open(listed, newline="", encoding="utf-8-sig") as file:
-                reader = csv.DictReader(file, skipinitialspace=True)
-                columns = reader.fieldnames = [(name or "").strip() for name in reader.fieldnames or ()]
-                if not {"path", "label"} <= set(columns) or ("start" in columns) != ("end" in columns):
-                    expected = f"expected the columns {','.join(COLUMNS)}, the first two at least"
-                    raise DataError(f"{listed}, line 1: {expected}, got {','.join(columns) or 'nothing'}")
-                if unknown := sorted(set(columns) - set(COLUMNS)):
-                    self.note(f"{listed}, line 1", f"the columns {', '.join(unknown)} are not used")
-                for fields in reader:
-                    try:
-                        self._take(rows, f"{listed}, line {reader.line_num}", fields)
-                    except AnnotationError as error:
-                        broken.add(self.root / (fields.get("path") or "").strip())
-                        self.leave_out(error.where, error.what)
-        except UnicodeDecodeError:
-            raise DataError(f"{listed}: expected a CSV in UTF-8, got other bytes; save it as UTF-8") from None
+        rows: dict[str, _Row] = {}
+        broken: set[str] = set()
+        with reading(listed, TABLE), open(listed, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, skipinitialspace=True)
+            columns = reader.fieldnames = [(name or "").strip() for name in reader.fieldnames or ()]
+            if not {"path", "label"} <= set(columns) or ("start" in columns) != ("end" in columns):
+                expected = f"expected the columns {','.join(COLUMNS)}, the first two at least"
+                raise DataError(f"{listed}, line 1: {expected}, got {shown(','.join(columns), 200) or 'nothing'}")
+            if unknown := sorted(set(columns) - set(COLUMNS)):
+                self.note(f"{listed}, line 1", f"the columns {', '.join(few(unknown))} are not used")
+            for fields in reader:
+                place = self._place((fields.get("path") or "").strip())
+                try:
+                    self._take(rows, place, f"{listed}, line {reader.line_num}", fields)
+                except AnnotationError as error:
+                    broken.add(os.path.realpath(place))
+                    self.leave_out(error.where, error.what)
         return [row for path, row in rows.items() if path not in broken], "source" in columns
 
-    def _take(self, rows: dict[Path, _Row], where: str, fields: dict[str, str | None]) -> None:
+    def _place(self, listed: str) -> Path:
+        """Where a listed path leads, without links that `..` would be taken over; a NUL is not for paths."""
+        return Path(os.path.normpath(self.root / listed.replace("\\", "/").replace("\0", "?")))
+
+    def _take(self, rows: dict[str, _Row], place: Path, where: str, fields: dict[str, str | None]) -> None:
         """Check a line, and add it to the rows, or its span to the row of its clip."""
         path, label, source, start, end, category = ((fields.get(name) or "").strip() for name in COLUMNS)
 
@@ -159,17 +160,20 @@ class _Reader(Findings):
                 raise AnnotationError(where, f"expected {expected}")
 
         got = [v for v in fields.values() if v]
-        check(bool(path) and None not in fields, f"a path and one value a column, got {got}")
-        check(label in ("0", "1"), f"the label 0 (normal) or 1 (anomalous), got {label!r}")
+        check(bool(path) and None not in fields, f"a path and one value a column, got {shown(got, 200)}")
+        stays = place.is_relative_to(self.root)
+        check(stays, f"a path below {self.root}, got {path!r}, which leaves it; put the clip, or a link to it, there")
+        check(label in ("0", "1"), f"the label 0 (normal) or 1 (anomalous), got {shown(repr(label), 80)}")
         fits = not category or (label == "0") == is_normal(category)
         check(fits, f"a category that fits label {label}, got {category!r}")
         spans = []
         if start or end:
-            fits = start.isdecimal() and end.isdecimal() and int(start) < int(end)
-            check(fits, f"frame numbers 0 <= start < end, got {start!r} and {end!r}")
+            short = max(len(start), len(end)) < 15 and start.isdecimal() and end.isdecimal()
+            got = f"{shown(repr(start), 30)} and {shown(repr(end), 30)}"
+            check(short and int(start) < int(end) <= MOST_FRAMES, f"frame numbers 0 <= start < end, got {got}")
             spans = [(int(start), int(end))]
-        row = _Row(self.root / path.replace("\\", "/"), where, int(label), source, category, spans)
-        before = rows.setdefault(row.path, row)
+        row = _Row(place, where, int(label), source, category, spans)
+        before = rows.setdefault(os.path.realpath(place), row)
         if before is not row:
             same = (before.label, before.source, before.category) == (row.label, source, category)
             check(same, f"label, source and category as on {before.where} for the same clip, got others")
@@ -184,6 +188,5 @@ class _Reader(Findings):
             self.leave_out(where, f"{what}; rename one of them")
 
     def _name(self, path: Path) -> str:
-        """Of the place below the root; all of a path that was listed from elsewhere."""
-        inside = path.relative_to(self.root) if path.is_relative_to(self.root) else path
-        return inside.with_suffix("").as_posix()
+        """Of the place below the root."""
+        return path.relative_to(self.root).with_suffix("").as_posix()

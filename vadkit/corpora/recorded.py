@@ -6,17 +6,19 @@ Notebooks 08 and 12 work on it without training and without torch. `docs/record_
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pandas as pd
 
 from vadkit.core.config import Config, resolve
-from vadkit.core.errors import DataError
+from vadkit.core.errors import DataError, reading, shown
 from vadkit.core.progress import Progress
 from vadkit.core.store import as_shipped
-from vadkit.corpora.video import Corpus, Video
+from vadkit.corpora.video import MOST_FRAMES, Corpus, Video
 
 TABLE, SCORES, FEATURES, CLIPS = "videos.csv", "scores.npz", "features.npz", "clips"
+REMEDY = "record the run again"
 COLUMNS = ["name", "category", "split", "source", "fps", "frames", "intervals"]
 
 
@@ -36,9 +38,17 @@ def table(root: Path) -> pd.DataFrame:
     if not path.is_file():
         raise DataError(f"no {path}; set data_root to the folder of a recorded run, such as notebooks/recorded/demo")
     as_shipped(root)
-    found = pd.read_csv(path, dtype={"name": str, "source": str, "intervals": str}, keep_default_na=False)
-    if missing := [name for name in COLUMNS if name not in found]:
-        raise DataError(f"{path}: the column {missing[0]} is missing; record the run again")
+    with reading(path, "the table of a recorded run", REMEDY):
+        found = pd.read_csv(path, dtype={"name": str, "source": str, "intervals": str}, keep_default_na=False)
+        if missing := [name for name in COLUMNS if name not in found]:
+            raise DataError(f"{path}: the column {missing[0]} is missing; {REMEDY}")
+        if twice := found["name"][found["name"].duplicated()].tolist():
+            raise DataError(f"{path}: {shown(twice[0], 80)} is there twice; {REMEDY}")
+        if astray := [one for one in found["name"] if os.path.normpath(f"/{one}") != f"/{one}" or "\0" in one]:
+            raise DataError(f"{path}: {shown(astray[0], 80)} is no name below {CLIPS}/; {REMEDY}")
+        if not found["frames"].between(1, MOST_FRAMES).all():
+            raise DataError(f"{path}: expected 1 to {MOST_FRAMES} frames of a video, got others; {REMEDY}")
+        found["intervals"].map(spans)
     return found
 
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vadkit.core.config import Config, resolve
-from vadkit.core.errors import AnnotationError, DataError
+from vadkit.core.errors import AnnotationError, DataError, few, reading, shown
 from vadkit.core.progress import Progress
 from vadkit.corpora import splits, vatic
-from vadkit.corpora.video import NORMAL, Corpus, Findings, Spans, Video
+from vadkit.corpora.video import NORMAL, TABLE, Corpus, Findings, Spans, Video
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv", ".flv"})
 LOCAL_TRAIN, LOCAL_TEST = "train_split_ad.txt", "test_split_ad.txt"
@@ -92,7 +92,7 @@ def read_tree(root: str | Path, config: Config) -> Corpus:
     sides = ("test", "val") if config.validation == "test_parity" else ("test", "test")
     entries = [(e, "train", find) for e in train] + [(e, sides[n % 2], find) for n, e in enumerate(test)]
     entries += [(e, "unseen", temporal) for e in unseen]
-    videos = [v for entry in entries if (v := _video(tree, *entry, sources))]
+    videos = tree.each_once(v for entry in entries if (v := _video(tree, *entry, sources)))
     if not videos:
         lost = [p for p in tree.problems if p.left_out]
         first = f"the first of {len(lost)} problems: {lost[0].where}: {lost[0].what}; " if lost else ""
@@ -128,10 +128,10 @@ def _walk(root: Path, strict: bool) -> _Tree:
         below[:] = [] if real in seen else sorted(name for name in below if not name.startswith("."))
         found += [] if real in seen else [Path(folder, name) for name in files if not name.startswith(".")]
         seen.add(real)
-    for path in sorted(found):
+    for path in tree.named(p for p in sorted(found) if p.suffix.lower() in VIDEO_SUFFIXES | {".txt", ".csv"}):
         if path.suffix.lower() in VIDEO_SUFFIXES:
             tree.videos.setdefault(video_name(path.name), []).append(path)
-        elif path.suffix.lower() in (".txt", ".csv"):
+        else:
             tree.texts.setdefault(path.name.lower(), []).append(path)
             tree.vatic.setdefault(video_name(path.name), []).append(path)
     return tree
@@ -245,13 +245,17 @@ def _sources(tree: _Tree) -> dict[str, str]:
         means = "UCF-Crime does not say which videos are cuts of one recording, so each video is its own source"
         tree.note(tree.root, f"no sources.csv (name,source): {means}")
         return {}
-    with open(path, newline="", encoding="utf-8-sig") as file:
+    with reading(path, TABLE), open(path, newline="", encoding="utf-8-sig") as file:
         rows = csv.DictReader(file)
         if not {"name", "source"} <= set(rows.fieldnames or ()):
-            got = ",".join(rows.fieldnames or ()) or "an empty file"
+            got = shown(",".join(rows.fieldnames or ()), 200) or "an empty file"
             raise DataError(f"{path}: expected the columns name,source; got {got}")
         named = [(row["name"], (row["source"] or "").strip()) for row in rows if row["name"]]
-        return {video_name(name.strip()): source or name for name, source in named}
+    found: dict[str, str] = {}
+    for name, source in named:
+        if found.setdefault(video_name(name.strip()), source or name) != (source or name):
+            raise DataError(f"{path}: {shown(name, 80)} has two sources; a video is a cut of one recording, keep one")
+    return found
 
 
 def _check_sides(tree: _Tree, videos: list[Video]) -> None:
@@ -265,4 +269,4 @@ def _check_sides(tree: _Tree, videos: list[Video]) -> None:
         places.setdefault(video.source, set()).add("training" if video.split == "train" else "evaluation")
     if shared := sorted(source for source, sides in places.items() if len(sides) > 1):
         what = f"{len(shared)} sources have videos in training and in evaluation, as the lists say"
-        tree.note(tree.root, f"{what}: {', '.join(shared[:5])}")
+        tree.note(tree.root, f"{what}: {', '.join(few(shared, 5))}")

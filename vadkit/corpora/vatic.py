@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vadkit.core.errors import AnnotationError, DataError
+from vadkit.core.errors import AnnotationError, DataError, reading
 from vadkit.corpora.video import Problem, Spans, Video
 
 FIELDS = 'track xmin ymin xmax ymax frame lost occluded generated "label"'
@@ -87,13 +87,8 @@ def clip_intervals(video: Video, frames: int, slack: int) -> tuple[Video, Proble
 
 def numbered_lines(path: str | Path) -> list[tuple[int, str]]:
     """Lines that are not blank, stripped, with their number from 1. Raises DataError where the file is not text."""
-    path = Path(path)
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise DataError(f"{path}: expected a readable text file, got: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise DataError(f"{path}: expected a text file in UTF-8, got other bytes; fetch the file again") from None
+    with reading(path, "a text file in UTF-8"):
+        text = Path(path).read_text(encoding="utf-8-sig")
     return [(number, line.strip()) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from vadkit.core.errors import DataError
+from vadkit.core.errors import NOT_TEXT, DataError, shown
 
 NORMAL = "Normal"
+TABLE = "a CSV in UTF-8 with fields of at most 131072 characters"
+MOST_FRAMES = 10_000_000  # that a table may say of a video: four days at 30 a second
 
 Spans = tuple[tuple[int, int], ...]  # of frames, half-open [start, end), from 0
 
@@ -48,6 +52,10 @@ class Problem:
     what: str
     left_out: bool
 
+    def __post_init__(self):  # it goes to terminals and tables
+        for name in ("where", "what"):
+            object.__setattr__(self, name, shown(getattr(self, name), 1000))
+
 
 Seen = tuple[list, list[Problem]]  # what is seen of videos, and what was wrong with the others
 
@@ -69,6 +77,28 @@ class Findings:
     def note(self, where: str | Path, what: str) -> None:
         """Something is odd but usable."""
         self.problems.append(Problem(str(where), what, left_out=False))
+
+    def named(self, paths: Iterable[Path]) -> Iterator[Path]:
+        """The files whose path is text; what is not cannot stand in a table, and OpenCV dies of it."""
+        for path in paths:
+            if NOT_TEXT.search(str(path)):
+                self.leave_out(path, "its path is not text in UTF-8; rename it")
+            else:
+                yield path
+
+    def each_once(self, videos: Iterable[Video]) -> list[Video]:
+        """The videos without those whose file, by a link, another one's is; a test video stays rather than a training
+        one, and of two classes for one file neither."""
+        same: dict[str, list[Video]] = {}
+        for video in videos:
+            same.setdefault(os.path.realpath(video.path), []).append(video)
+        once = []
+        for found in (sorted(found, key=lambda v: v.split == "train") for found in same.values()):
+            kept = found[:1] if len({v.category for v in found}) == 1 else []
+            paths, once = ", ".join(str(v.path) for v in found), once + kept
+            for video in found[len(kept) :]:
+                self.leave_out(video.path, f"it is one file under {len(found)} names, {paths}; keep one")
+        return once
 
 
 @dataclass(frozen=True)

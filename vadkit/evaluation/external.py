@@ -17,6 +17,7 @@ score outside [0, 1], a video given twice, unknown or unscored) stops the evalua
 from __future__ import annotations
 
 import csv
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,15 +25,15 @@ from pathlib import Path
 
 import numpy as np
 
-from vadkit.core.errors import AnnotationError, DataError
+from vadkit.core.errors import AnnotationError, DataError, few, reading, shown
 from vadkit.corpora.ucf_crime import Spans, temporal_spans, video_name
 from vadkit.corpora.vatic import numbered_lines
-from vadkit.corpora.video import NORMAL, Problem
+from vadkit.corpora.video import MOST_FRAMES, NORMAL, TABLE, Problem
 from vadkit.evaluation.scores import VideoScores
+from vadkit.views.segments import read_npy
 
 CLIP_FRAMES = 16  # what C3D and I3D features are made of; the slack where there are no segments
 AS_SCORED = "as scored"  # a video whose length nobody gave: that of its scores counts
-SHOWN = 20  # faults named in an error; the rest is counted
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def read(scores, annotations, fps: float = 30.0, slack: int | None = None, lengt
     if not (np.isfinite(fps) and fps > 0):
         raise DataError(f"expected a positive frame rate, got {fps}")
     scores, annotations = Path(scores), Path(annotations)
-    if not scores.exists():
+    if not os.path.exists(scores):
         raise DataError(f"no scores at {scores}; expected a CSV, one row a video, or a folder of <name>.npy")
     by_name, found = {}, []
     for one in _folder(scores) if scores.is_dir() else _table(scores):
@@ -147,8 +148,8 @@ def _table(path: Path) -> Iterator[_Scored | Finding]:
         if len(row) != width or not cells:
             what = f"expected {width} columns as most rows have, and segment scores among them; got {len(row)}"
             yield Finding("malformed row", name, where, what)
-        elif frames is None or not np.isfinite(frames) or frames != int(frames) or frames < len(cells):
-            what = f"expected the number of frames, at least its {len(cells)} segments, got '{length}'"
+        elif frames is None or not len(cells) <= frames <= MOST_FRAMES or frames != int(frames):
+            what = f"expected up to {MOST_FRAMES} frames, at least its {len(cells)} segments, got '{shown(length, 80)}'"
             yield Finding("malformed row", name, where, what)
         else:
             values = np.array([_number(cell) for cell in cells], np.float64)  # NaN for what is no number
@@ -162,9 +163,9 @@ def _folder(path: Path) -> Iterator[_Scored | Finding]:
     for file in files:
         name = video_name(file.stem)
         try:
-            values = np.load(file, allow_pickle=False)
-        except (ValueError, OSError, EOFError) as error:
-            yield Finding("malformed file", name, str(file), f"not a NumPy array of numbers ({error})")
+            values = read_npy(file)
+        except DataError as error:
+            yield Finding("malformed file", name, str(file), str(error))
             continue
         if values.ndim == 2 and 1 in values.shape:
             values = values.reshape(-1)
@@ -177,7 +178,7 @@ def _folder(path: Path) -> Iterator[_Scored | Finding]:
 
 def _annotations(path: Path) -> dict[str, _Annotation]:
     expected = "lines of <video> <class> start end start end"
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise DataError(f"no annotation {path}; expected UCF-Crime's Temporal_Anomaly_Annotation.txt, {expected}")
     found = {}
     for number, line in numbered_lines(path):
@@ -199,8 +200,6 @@ def _annotations(path: Path) -> dict[str, _Annotation]:
 
 def _lengths(path: Path) -> dict[str, int]:
     expected = "the columns name (or video, or path) and frames"
-    if not path.is_file():
-        raise DataError(f"no lengths at {path}; expected a CSV with {expected}")
     (_, columns), *rows = _csv(path, expected) or [(0, [])]
     key = next((c for c in ("name", "video", "path") if c in columns), None)
     if key is None or "frames" not in columns:
@@ -209,8 +208,8 @@ def _lengths(path: Path) -> dict[str, int]:
     for number, row in rows:
         cells = dict(zip(columns, [*row, *[""] * len(columns)], strict=False))  # a row may be too short
         name, frames = video_name(cells[key]), cells["frames"]
-        if not name or not frames.isdecimal() or int(frames) == 0:
-            got = f"'{cells[key]}' and '{frames}'"
+        if not name or not frames.isdecimal() or not 0 < float(frames) <= MOST_FRAMES:
+            got = f"'{shown(cells[key], 80)}' and '{shown(frames, 80)}'"
             raise DataError(f"{path}, line {number}: expected a video and its number of frames, got {got}")
         if found.setdefault(name, int(frames)) != int(frames):
             both = f"{name} has {frames} frames here and {found[name]} further up"
@@ -220,12 +219,9 @@ def _lengths(path: Path) -> dict[str, int]:
 
 def _csv(path: Path, expected: str) -> list[tuple[int, list[str]]]:
     """(line number, cells) of each row that is not empty."""
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = csv.reader(file)
-            found = [(rows.line_num, [cell.strip() for cell in row]) for row in rows]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} is not a CSV in UTF-8 ({error}); expected {expected}") from None
+    with reading(path, TABLE, f"give {expected}"), open(path, newline="", encoding="utf-8-sig") as file:
+        rows = csv.reader(file)
+        found = [(rows.line_num, [cell.strip() for cell in row]) for row in rows]
     return [(number, row) for number, row in found if any(row)]
 
 
@@ -284,6 +280,4 @@ def _aligned(
 def _listed(scores: Path, faults: list[Finding]) -> str:
     summary = ", ".join(f"{count} x {kind}" for kind, count in Counter(f.kind for f in faults).items())
     lines = [f"{scores}: {len(faults)} faults ({summary}); mend them, or leave these videos out with --leave-out"]
-    lines += [f"{f.kind}: {f.video}: {f.what} ({f.where})" for f in faults[:SHOWN]]
-    lines += [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
-    return "\n  ".join(lines)
+    return "\n  ".join([*lines, *few([f"{f.kind}: {f.video}: {f.what} ({f.where})" for f in faults])])

@@ -21,7 +21,7 @@ import numpy as np
 
 from vadkit.core.config import PLACES
 from vadkit.core.encode import write_h264
-from vadkit.core.errors import DataError
+from vadkit.core.errors import DataError, shown
 from vadkit.core.progress import Progress
 from vadkit.core.store import whole_file
 from vadkit.core.video import PLAUSIBLE_FPS, Frames, Probe, read_frames
@@ -197,7 +197,7 @@ class _Session:
                 self.reading = reading
                 write(reading)
                 if self.progress is not None:
-                    self.progress(number, max(self.source.probe.frames, number + 1), Path(self.where).name)
+                    self.progress(number, max(self.source.probe.frames, number + 1), Path(shown(self.where)).name)
             self.recent.append((number, time.perf_counter() - started + self.analyser.ahead_seconds))
             self.count_to(number + 1)
             speed = (1 + number - self.recent[0][0]) / max(sum(spent for _, spent in self.recent), 1e-9)

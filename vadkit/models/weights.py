@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vadkit.core.errors import WeightsError
+from vadkit.core.errors import WeightsError, reading
 
 SHOWN = 3  # differences that an error lists
 # Batch normalisation's count of training batches: files from before PyTorch 0.4.1 lack it (published ones are that
@@ -29,15 +29,12 @@ def read_state(path: Path, network: str, advice: str) -> dict[str, torch.Tensor]
     """
     if not path.is_file():
         raise WeightsError(f"no file {path}, the weights of {network}; {advice}")
-    try:
+    with reading(path, f"a file of plain tensors, the weights of {network}", advice, WeightsError):
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as file:
                 state = {name: torch.from_numpy(file[name]) for name in file.files}
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # of many types, and torch's words advise to run what is in it
-        what = f"{path} is not a file of plain tensors, or is cut short ({type(error).__name__})"
-        raise WeightsError(f"{what}; nothing in it was run; expected the weights of {network}; {advice}") from None
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
     got = "" if isinstance(state, dict) else f"a {type(state).__name__}"

@@ -17,6 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from vadkit.core.config import Config
+from vadkit.core.errors import reading
 from vadkit.core.store import write_atomic
 from vadkit.corpora.video import Problem
 from vadkit.evaluation.bootstrap import Comparison, Metric
@@ -150,8 +151,9 @@ def load_results(config: Config) -> pd.DataFrame:
     if not path.is_file():
         return pd.DataFrame(columns=[*COLUMNS, "current"])
     empty = {name: [""] for name in COLUMNS if name not in TEXTS}
-    frame = pd.read_csv(path, dtype=dict.fromkeys(TEXTS, str), keep_default_na=False, na_values=empty)
-    frame["current"] = frame["config"] == config.fingerprint()
+    with reading(path, "a table of results", "delete it and run the notebooks again"):
+        frame = pd.read_csv(path, dtype=dict.fromkeys(TEXTS, str), keep_default_na=False, na_values=empty)
+        frame = frame[COLUMNS].assign(current=frame["config"] == config.fingerprint())
     return frame
 
 
@@ -197,7 +199,10 @@ def _save(path: Path, notebook: str, frame: pd.DataFrame, merge: Callable[[pd.Da
     with open(folder / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # released when the process ends, however it ends
         write_atomic(folder / f"{notebook}.csv", _csv(frame))
-        parts = [pd.read_csv(file, dtype=str, keep_default_na=False) for file in sorted(folder.glob("*.csv"))]
+        parts = []
+        for file in sorted(folder.glob("*.csv")):
+            with reading(file, "a notebook's rows", "delete it and run that notebook again"):
+                parts.append(pd.read_csv(file, dtype=str, keep_default_na=False))
         write_atomic(path, _csv(merge(pd.concat(parts, ignore_index=True).fillna(""))))
     return folder / f"{notebook}.csv"
 

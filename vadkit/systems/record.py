@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from vadkit.core.config import Config, project_root
-from vadkit.core.errors import ConfigError, DataError, WeightsError
+from vadkit.core.errors import ConfigError, DataError, WeightsError, reading
 from vadkit.core.parameters import make_config
 from vadkit.core.store import damage, digest, write_atomic
 from vadkit.models.pretrained import WEIGHTS
@@ -31,7 +31,8 @@ PATHS = ("cache_root", *WEIGHTS)  # parameters that can be paths from the projec
 def read_facts(path: str | Path, kind: str = "system") -> dict[str, Any]:
     """What a model's folder says of it. Raises DataError where it is damaged, or holds no model that has `kind` among
     its facts."""
-    facts = json.loads((_whole(path) / FACTS).read_text(encoding="utf-8"))
+    with reading(Path(path) / FACTS, "what a model's folder says of it", "run it again"):
+        facts = json.loads((_whole(path) / FACTS).read_text(encoding="utf-8"))
     if kind not in facts:
         raise DataError(f"{path} holds a model of another kind, {facts.get('name')}; take a path from a run's folds")
     return facts
@@ -41,13 +42,9 @@ def read_state(path: str | Path) -> dict[str, Any]:
     """The tensors in a model's folder, by name. Raises DataError where it is damaged or holds no model."""
     import torch
 
-    try:
+    remedy = "run its notebook again with --force, it is made anew"
+    with reading(Path(path) / STATE, "a file of plain tensors", remedy):
         return torch.load(_whole(path) / STATE, map_location="cpu", weights_only=True)
-    except DataError:
-        raise
-    except Exception as error:  # of many types, and torch's words advise to run what is in it
-        remedy = "run its notebook again with --force, it is made anew"
-        raise DataError(f"{path}/{STATE} cannot be read ({type(error).__name__}); {remedy}") from None
 
 
 def _whole(path: str | Path) -> Path:

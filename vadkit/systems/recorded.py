@@ -8,15 +8,17 @@ from pathlib import Path
 import numpy as np
 
 from vadkit.core.config import Config
-from vadkit.core.errors import ConfigError, DataError
-from vadkit.corpora.recorded import FEATURES, SCORES, table
+from vadkit.core.errors import ConfigError, DataError, reading
+from vadkit.corpora.recorded import FEATURES, REMEDY, SCORES, table
 from vadkit.corpora.video import Corpus, Video
 from vadkit.evaluation.scores import VideoScores
+
+ARRAYS = "the arrays of a recorded run"
 
 
 def names(root: Path) -> list[str]:
     """The systems whose scores were recorded."""
-    with np.load(root / SCORES) as arrays:
+    with reading(root / SCORES, ARRAYS, REMEDY), np.load(root / SCORES) as arrays:
         return sorted({key.partition("/")[0] for key in arrays.files})
 
 
@@ -29,13 +31,13 @@ def scores(config: Config, corpus: Corpus, system: str, videos: Sequence[Video])
     if system not in (known := names(root)):
         raise ConfigError(f"{root} has no scores of {system}; it has those of {', '.join(known)}")
     facts = table(root).set_index("name")
-    with np.load(root / SCORES) as arrays:
+    with reading(root / SCORES, ARRAYS, REMEDY), np.load(root / SCORES) as arrays:
         of, seeds = (arrays[f"{system}/{part}"] for part in ("videos", "seeds"))
         index, lengths, confidence = (arrays[f"{system}/{part}"] for part in ("index", "lengths", "confidence"))
     if unknown := sorted(set(config.seeds) - set(seeds.tolist())):
         raise ConfigError(f"seeds: {root} has {', '.join(map(str, seeds))}, not {unknown[0]}; take some of these")
     if lost := [name for name in of.tolist() if name not in facts.index]:
-        raise DataError(f"{root}: there are scores of {lost[0]}, and no such video in the table; record the run again")
+        raise DataError(f"{root}: there are scores of {lost[0]}, and no such video in the table; {REMEDY}")
     starts = np.concatenate([[0], np.cumsum(lengths)])
     found: dict[int, list[VideoScores]] = {seed: [] for seed in config.seeds}
     for seed, number in _chosen(config.seeds, seeds):
@@ -50,7 +52,8 @@ def scores(config: Config, corpus: Corpus, system: str, videos: Sequence[Video])
 
 def features(corpus: Corpus) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean frame features (videos, d), labels and sources of the recorded training videos."""
-    with np.load(corpus.recorded / FEATURES) as arrays:
+    path = corpus.recorded / FEATURES
+    with reading(path, ARRAYS, REMEDY), np.load(path) as arrays:
         return arrays["features"].astype(np.float32), arrays["labels"], arrays["sources"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vadkit.core.errors import DataError, TooShortError
+from vadkit.core.errors import DataError, TooShortError, reading
 from vadkit.corpora.video import Problem, Video
 from vadkit.views.sampling import segment_starts
 
@@ -72,12 +73,16 @@ def read_published(folder: str | Path, videos: Sequence[Video]) -> tuple[dict[st
     names = {_plain(v.name): v.name for v in videos}
     found: dict[str, np.ndarray] = {}
     origin: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     problems = []
     for path in feature_files(folder):
         name = names.get(_plain(path.stem))
         if name is None:
             problems.append(Problem(str(path), "features of no video on the lists", left_out=True))
             continue
+        if other := files.get(real := os.path.realpath(path)):
+            raise DataError(f"{other} and {path} are one file under two names; keep one of them in the folder")
+        files[real] = path
         if name in origin:
             raise DataError(f"{origin[name]} and {path} are both features of {name}; keep one of them in the folder")
         found[name], origin[name] = (_npy if path.suffix == ".npy" else _text)(path), path
@@ -115,11 +120,14 @@ def _plain(name: str) -> str:
     return SUFFIXES.sub("", name).lower()
 
 
+def read_npy(path: Path) -> np.ndarray:
+    """The array in a `.npy` file. Raises DataError for any other file, also an `.npz` of that name, and for objects."""
+    with reading(path, "a .npy file of numbers"), open(path, "rb") as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
+
+
 def _npy(path: Path) -> np.ndarray:
-    try:
-        features = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise DataError(f"{path} is not a .npy file of numbers ({error})") from None
+    features = read_npy(path)
     if features.dtype.kind not in "fiu" or features.ndim not in (2, 3) or 0 in features.shape:
         expected = "numbers of shape (clips, D) or (clips, crops, D)"
         raise DataError(f"{path}: expected {expected}, got {features.dtype} of {features.shape}")
@@ -135,7 +143,5 @@ def _text(path: Path) -> np.ndarray:
     for number, row in enumerate(rows, 1):
         if len(row) != len(rows[0]):
             raise DataError(f"{path}: line {number} has {len(row)} numbers, line 1 has {len(rows[0])}")
-    try:
+    with reading(path, "a file of numbers alone"):
         return np.array(rows, np.float32)
-    except ValueError as error:
-        raise DataError(f"{path} holds something else than numbers ({error})") from None

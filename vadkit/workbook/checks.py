@@ -5,6 +5,7 @@ Nothing is rendered, decoded or downloaded here, and torch is imported only to a
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -60,8 +61,8 @@ def require(config: Config, notebooks: Sequence[Notebook] = ()) -> None:
         raise ConfigError("\n  ".join(["this run cannot work yet:", *problems]) if len(problems) > 1 else problems[0])
 
 
-def describe(corpus: Corpus) -> list[str]:
-    """Lines that count a corpus: videos per split and class, and what was left out or mended."""
+def describe(corpus: Corpus, most: int = 20) -> list[str]:
+    """Lines that count a corpus: videos per split and class, and at most so many of what was left out and mended."""
     lines = []
     for split, words in SPLITS.items():
         videos = corpus.of(split)
@@ -75,7 +76,8 @@ def describe(corpus: Corpus) -> list[str]:
         lines += [f"    {category:<20} {count}" for category, count in sorted(classes.items())]
     for title, left_out in (("left out", True), ("mended or odd", False)):
         some = [f"    {p.where}: {p.what}" for p in corpus.problems if p.left_out == left_out]
-        lines += [f"{title}: {len(some)}", *some] if some else []
+        rest = [f"    and {len(some) - most} more; --all lists them"] if len(some) > most else []
+        lines += [f"{title}: {len(some)}", *some[:most], *rest] if some else []
     return lines
 
 
@@ -101,7 +103,7 @@ def _data(config: Config) -> Finding:
     if config.corpus == "synthetic":
         about = f"about {config.world_train_videos + config.world_test_videos} videos of {config.world_seconds:g} s"
         return Finding(f"data: the synthetic world, {about}, rendered when first needed")
-    if not root.is_dir():
+    if not os.path.isdir(root):
         remedy = f"put the videos there or set data_root. Data: {COME_FROM.get(config.corpus, OTHERS)}"
         return Finding(f"data_root: no folder {root}; {remedy}", problem=True)
     return _looked("data", look)
@@ -160,7 +162,7 @@ def _given_files(config: Config) -> Iterator[Finding]:
 
     if config.evaluate_scores:
         remedy = "set it to where the file is, or leave both empty for our own system's scores"
-        gone = [f"{name}: there is no {path}; {remedy}" for name, path in paths.items() if not path.exists()]
+        gone = [f"{name}: there is no {path}; {remedy}" for name, path in paths.items() if not os.path.exists(path)]
         yield Finding(gone[0], problem=True) if gone else _looked("evaluate_scores", look)
     if config.mil_published:
         from vadkit.views.segments import feature_files

@@ -9,15 +9,19 @@ import difflib
 import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from typing import Any
 
 import click
 
 from vadkit import __version__
-from vadkit.core.errors import ConfigError, DataError, VadkitError
+from vadkit.core.errors import ConfigError, DataError, VadkitError, shown
 
 COUNT = click.IntRange(min=1)
+
+
+def say(text: str) -> None:
+    """Print what may hold names of files and what they hold."""
+    print(shown(text), flush=True)
 
 
 class Commands(click.Group):
@@ -77,7 +81,7 @@ def run(
     from vadkit.workbook.run import run_profile
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended politely or by Ctrl-C: the kernel goes too
-    sys.exit(run_profile(params, parameters, only, from_, force, solutions, say=partial(print, flush=True)))
+    sys.exit(run_profile(params, parameters, only, from_, force, solutions, say=say))
 
 
 @app.command()
@@ -91,19 +95,20 @@ def check(params: str, parameters: dict[str, Any]) -> None:
 
     _, config = open_profile(params, parameters)
     count = len(type(config).model_fields)
-    print(f"parameters: {count} checked, profile {config.profile}, fingerprint {config.fingerprint()}")
+    say(f"parameters: {count} checked, profile {config.profile}, fingerprint {config.fingerprint()}")
     found = checks.findings(config, find_notebooks(project_root() / "notebooks"))
     for finding in found:
-        print(f"{'MISSING ' if finding.problem else ''}{finding.what}")
+        say(f"{'MISSING ' if finding.problem else ''}{finding.what}")
     problems = sum(finding.problem for finding in found)
     if problems:
         raise ConfigError(f"{problems} thing{'s' * (problems > 1)} to mend before a run")
-    print("all is there")
+    say("all is there")
 
 
 @app.command()
 @with_parameters
-def data(params: str, parameters: dict[str, Any]) -> None:
+@click.option("--all", "every", is_flag=True, help="List every problem, not the first twenty alone.")
+def data(params: str, parameters: dict[str, Any], every: bool) -> None:
     """Count the videos per split and class; say what is missing and where it comes from."""
     from vadkit.core.config import resolve
     from vadkit.corpora import load_corpus
@@ -111,14 +116,14 @@ def data(params: str, parameters: dict[str, Any]) -> None:
     from vadkit.workbook.run import open_profile
 
     _, config = open_profile(params, parameters)
-    print(f"corpus {config.corpus}: {checks.COME_FROM.get(config.corpus, checks.OTHERS)}")
+    say(f"corpus {config.corpus}: {checks.COME_FROM.get(config.corpus, checks.OTHERS)}")
     if config.corpus == "synthetic":
-        print(f"training and validation: {config.world_train_videos} videos, half of them anomalous")
-        print(f"test: {config.world_test_videos} videos, half of them anomalous")
+        say(f"training and validation: {config.world_train_videos} videos, half of them anomalous")
+        say(f"test: {config.world_test_videos} videos, half of them anomalous")
         return
-    print(f"data_root: {resolve(config.data_root)}")
-    for line in checks.describe(load_corpus(config)):
-        print(line)
+    say(f"data_root: {resolve(config.data_root)}")
+    for line in checks.describe(load_corpus(config), *([sys.maxsize] if every else [])):
+        say(line)
 
 
 @app.command()
@@ -153,7 +158,7 @@ def score(
         verdict = live.score(video, trained, overlay, table, config, stopped=lambda: bool(interrupted))
     finally:
         signal.signal(signal.SIGINT, before)
-    print("\n".join(live.describe(verdict, trained, overlay, table)))
+    say("\n".join(live.describe(verdict, trained, overlay, table)))
     if verdict.broken:
         kept = "; what was written of them is kept" if overlay or table else ""
         raise DataError(f"{verdict.broken}\n  the verdict is on the {verdict.frames} frames before that{kept}")
@@ -183,7 +188,7 @@ def evaluate(scores: str, annotations: str, as_json: bool, resamples: int, **rea
     config = make_config({"bootstrap_resamples": resamples})
     given = external.read(scores, annotations, **reading)
     write = external_report.as_json if as_json else external_report.as_text
-    print(write(given, external_report.evaluate(given, config), config))
+    say(write(given, external_report.evaluate(given, config), config))
 
 
 @app.command("params")
@@ -203,7 +208,7 @@ def sync() -> None:
     from vadkit.workbook.notebooks import renew_parameters_cells
 
     changed = renew_parameters_cells(project_root() / "notebooks")
-    print("\n".join(f"renewed {path.name}" for path in changed) or "all parameters cells are current")
+    say("\n".join(f"renewed {path.name}" for path in changed) or "all parameters cells are current")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -224,5 +229,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # `vadkit params | head`
         sys.stderr.close()
         sys.exit(1)
-    print(said, file=sys.stderr)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        said, code = f"error: {shown(error.filename, 300)}: {error.strerror}; give another path, or mend that", 2
+    print(shown(said), file=sys.stderr)
     sys.exit(code)

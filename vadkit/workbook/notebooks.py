@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vadkit.core.config import Config
-from vadkit.core.errors import ConfigError, RunError
+from vadkit.core.errors import ConfigError, RunError, few, reading
 from vadkit.core.parameters import parameters_cell
 from vadkit.core.store import write_atomic
 
@@ -37,12 +37,9 @@ def find_notebooks(folder: Path) -> list[Notebook]:
     """notebooks/NN_*.ipynb in the order of their numbers. Raises RunError for a damaged one or a number used twice."""
     found = []
     for path in sorted(folder.glob("[0-9][0-9]_*.ipynb")):
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            for cell in content["cells"]:
-                cell["source"] = "".join(cell["source"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise RunError(f"{path} is not a notebook ({error}); restore it with git checkout") from None
+        content = _read(path)
+        for cell in content["cells"]:
+            cell["source"] = "".join(cell["source"])
         if found and found[-1].number == path.stem[:2]:
             both = f"{found[-1].path.name}, {path.name}"
             raise RunError(f"two notebooks carry the number {path.stem[:2]}: {both}; rename one")
@@ -50,6 +47,17 @@ def find_notebooks(folder: Path) -> list[Notebook]:
     if not found:
         raise RunError(f"no notebooks in {folder}")
     return found
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A notebook's content. Raises RunError where it is damaged, or lacks what papermill and the checks ask of it."""
+    with reading(path, "a notebook", "restore it with git checkout", RunError):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content["metadata"], dict) or (content["nbformat"], content["nbformat_minor"]) < (4, 0):
+            raise ValueError("not of format 4")
+        for cell in content["cells"]:
+            "".join([cell["cell_type"], *cell["source"], *cell["metadata"].get("tags", [])])  # of texts alone
+    return content
 
 
 def select(notebooks: list[Notebook], only: str | None, from_: str | None) -> list[Notebook]:
@@ -87,8 +95,9 @@ def parameters_problems(content: Mapping[str, Any]) -> list[str]:
         problems.append("it has a second parameters cell; there must be one")
     try:
         body = ast.parse(code_cells(content)[0]).body
-    except SyntaxError as error:
-        return [*problems, f"its parameters cell is not Python: {error.msg} in line {error.lineno}"]
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        said = f"{error.msg} in line {error.lineno}" if isinstance(error, SyntaxError) else type(error).__name__
+        return [*problems, f"its parameters cell is not Python: {said}"]
     names = [n.targets[0].id for n in body if isinstance(n, ast.Assign) and isinstance(n.targets[0], ast.Name)]
     if len(names) != len(body):
         problems.append("its parameters cell holds something else than 'name = value' lines")
@@ -97,7 +106,7 @@ def parameters_problems(content: Mapping[str, Any]) -> list[str]:
         "sets unknown": [n for n in names if n not in Config.model_fields],
         "sets twice": sorted({n for n in names if names.count(n) > 1}),
     }
-    return problems + [f"its parameters cell {what} {', '.join(some)}" for what, some in wrong.items() if some]
+    return problems + [f"its parameters cell {what} {', '.join(few(some))}" for what, some in wrong.items() if some]
 
 
 def changed_parameters(content: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,7 +119,7 @@ def renew_parameters_cells(folder: Path) -> list[Path]:
     """Put `parameters_cell()` into every notebook's parameters cell, folded; the notebooks that changed."""
     changed = []
     for path in sorted([*folder.glob("*.ipynb"), *folder.glob("solutions/*.ipynb")]):
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = _read(path)
         cell = next((c for c in content["cells"] if "parameters" in c["metadata"].get("tags", [])), None)
         if cell is None:
             raise RunError(f"{path.name} has no cell tagged 'parameters'; add one as its first code cell")

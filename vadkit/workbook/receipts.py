@@ -22,6 +22,7 @@ import demo_world
 import vadkit
 from vadkit.core.code import code_version
 from vadkit.core.config import Config, resolve
+from vadkit.core.errors import VadkitError, reading
 from vadkit.core.store import digest, file_digest, write_atomic
 from vadkit.models.pretrained import given_weights
 from vadkit.workbook.notebooks import code_cells
@@ -82,12 +83,13 @@ def receipt_path(output_dir: Path, name: str) -> Path:
 
 def read_receipt(output_dir: Path, name: str) -> dict[str, Any] | None:
     """The notebook's receipt; None where there is none, or none that can be read."""
-    try:
-        receipt = json.loads(receipt_path(output_dir, name).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    complete = isinstance(receipt, dict) and {"notebook", "fingerprint", "executed", "rows", "files"} <= receipt.keys()
-    return receipt if complete and receipt["notebook"] == name else None
+    path = receipt_path(output_dir, name)
+    with suppress(VadkitError), reading(path, "a receipt"):
+        receipt = json.loads(path.read_text(encoding="utf-8"))
+        receipt["files"] = [os.fspath(file) for file in receipt["files"]]
+        if {"fingerprint", "executed", "rows"} <= receipt.keys() and receipt["notebook"] == name:
+            return receipt
+    return None
 
 
 def write_receipt(

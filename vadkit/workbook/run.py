@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 
 from vadkit.core.config import Config, project_root
-from vadkit.core.errors import RunError, VadkitError
+from vadkit.core.errors import RunError, VadkitError, shown
 from vadkit.core.parameters import load_params
 from vadkit.workbook import checks, kernels, notebooks, receipts
 from vadkit.workbook.kernels import Failure
@@ -174,7 +174,7 @@ class Display:
             self._rewrite("")
 
     def _rewrite(self, line: str) -> None:
-        print(f"\r\x1b[K{line[: shutil.get_terminal_size().columns - 1]}", end="", flush=True)
+        print(f"\r\x1b[K{shown(line)[: shutil.get_terminal_size().columns - 1]}", end="", flush=True)
 
 
 def clock(seconds: float) -> str:
