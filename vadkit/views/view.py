@@ -14,7 +14,7 @@ import numpy as np
 from vadkit.core.code import code_version
 from vadkit.core.compute import each
 from vadkit.core.config import Config
-from vadkit.core.errors import DataError, reading
+from vadkit.core.errors import DataError
 from vadkit.core.store import Store, file_digest
 from vadkit.core.video import Decoded
 from vadkit.corpora.vatic import clip_intervals
@@ -120,8 +120,7 @@ def extract_views(kind: str, videos: Sequence[Video], entries_of, view_of, confi
             if n in wrong:
                 raise DataError(wrong[n])
             folders = [store.fetch(kind, key, build) for key, build in entries[n]]
-            with reading(folders[0] / "facts.json", "facts of a decoded video", "delete its folder"):
-                facts = json.loads((folders[0] / "facts.json").read_text())
+            facts = json.loads((folders[0] / "facts.json").read_text())
             fitted, clipped = clip_intervals(video, facts["frames"], config.annotation_slack_frames)
             views.append(view_of(n, fitted, facts, folders))
             problems += [Problem(str(video.path), note, left_out=False) for note in facts["notes"]]
