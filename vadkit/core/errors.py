@@ -39,3 +39,7 @@ class UndefinedMetricError(VadkitError):
 
 class RunError(VadkitError):
     """A run of the notebooks cannot start or did not get to its end."""
+
+
+class DiskError(VadkitError):
+    """A disk is full, a place on it may not be written, or a file went while it was in use."""

@@ -26,6 +26,7 @@ from vadkit.core.compute import one_thread, reproducible, to_device
 from vadkit.core.config import Config
 from vadkit.core.errors import DataError, VadkitError
 from vadkit.core.progress import Progress
+from vadkit.core.store import whole_file
 from vadkit.models.two_stream import BAG_DIM, Head, TwoStream, confidence, fuzzy_targets, sample_losses
 from vadkit.systems.base import Epoch, Fitted, derived_seed
 from vadkit.systems.two_stream import TwoStreamSystem
@@ -298,14 +299,11 @@ class _Training:
         state = {name: getattr(self, name) for name in PLACE}
         state |= {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
         state["history"] = [asdict(line) for line in self.history]
-        # Another process that ended first may have taken the folder away.
-        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.checkpoint.with_suffix(f".{os.getpid()}")
-        with open(partial, "wb") as file:
+        # which makes the folder: another process that ended first may have taken it away
+        with whole_file(self.checkpoint) as scratch, open(scratch, "wb") as file:
             torch.save(state, file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(partial, self.checkpoint)
         self.written = time.monotonic()
 
 

@@ -16,6 +16,7 @@ import click
 
 from vadkit import __version__
 from vadkit.core.errors import ConfigError, DataError, VadkitError
+from vadkit.core.store import refusal
 
 COUNT = click.IntRange(min=1)
 
@@ -74,10 +75,11 @@ def run(
     params: str, parameters: dict[str, Any], only: str | None, from_: str | None, force: bool, solutions: bool
 ) -> None:
     """Run the notebooks in order, skipping what is current."""
+    from vadkit.workbook.kernels import on_signals
     from vadkit.workbook.run import run_profile
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended politely or by Ctrl-C: the kernel goes too
-    sys.exit(run_profile(params, parameters, only, from_, force, solutions, say=partial(print, flush=True)))
+    with on_signals(signal.default_int_handler):  # however it is ended, the kernel and its workers go too
+        sys.exit(run_profile(params, parameters, only, from_, force, solutions, say=partial(print, flush=True)))
 
 
 @app.command()
@@ -139,6 +141,7 @@ def score(
     from vadkit.core.parameters import make_config
     from vadkit.live import score as live
     from vadkit.systems import record
+    from vadkit.workbook.kernels import on_signals
 
     trained = record.find_model(folder, system, seed, video)
     config = make_config({**trained.config.model_dump(), **parameters}, where="-p") if parameters else None
@@ -149,11 +152,8 @@ def score(
             raise KeyboardInterrupt
         interrupted.append(1)
 
-    before = signal.signal(signal.SIGINT, interrupt)
-    try:
+    with on_signals(interrupt):
         verdict = live.score(video, trained, overlay, table, config, stopped=lambda: bool(interrupted))
-    finally:
-        signal.signal(signal.SIGINT, before)
     print("\n".join(live.describe(verdict, trained, overlay, table)))
     if verdict.broken:
         kept = "; what was written of them is kept" if overlay or table else ""
@@ -211,6 +211,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; a user's error is one line on stderr and exit code 2."""
     try:
         app.main(args=None if arguments is None else list(arguments), prog_name="vadkit", standalone_mode=False)
+        sys.stdout.flush()  # into a file on a full disk it fails here
         return
     except VadkitError as error:
         said, code = f"error: {error}", 2
@@ -225,5 +226,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # `vadkit params | head`
         sys.stderr.close()
         sys.exit(1)
+    except OSError as error:
+        said, code = f"error: {refusal(error, error.filename or 'what is printed') or error}", 2
+        sys.stdout = None  # what is left to print would be tried again, and fail, at the very end
     print(said, file=sys.stderr)
     sys.exit(code)
