@@ -125,7 +125,7 @@ def _attempt(source: Path, target: Path, values: Mapping[str, Any], doing: Doing
     except Exception as error:  # a dead kernel, a full disk: the run must say so and stop, whatever it was
         words = log.read_text(errors="replace").splitlines() if log.is_file() else []
         said = [line for line in words if "[IPKernelApp]" not in line]
-        said = [] if isinstance(error, DiskError) else said
+        said = error._render_traceback_() if isinstance(error, DiskError) else said
         return Failure(doing.cell or None, type(error).__name__, str(error), said)
     return None
 

@@ -182,7 +182,7 @@ def _explain(name: str, failure: Failure, seconds: float, kept: Path) -> str:
     place = f"code cell {failure.cell}" if failure.cell else "the kernel"
     lines = [f"  {name} failed in {place} after {clock(seconds)}"]
     what = failure.message
-    if "\n".join(failure.traceback) not in ("", f"{failure.name}: {what}"):  # all that a page shows of a VadkitError
+    if "\n".join(failure.traceback) != f"{failure.name}: {what}":  # which is all that a page shows of a VadkitError
         lines += [f"    {line}" for line in failure.traceback[-TRACEBACK_LINES:]]
         what = f"{failure.name}: {failure.message}"
     if failure.name == "DeadKernelError":
