@@ -80,8 +80,9 @@ def execute(source: Path, target: Path, values: Mapping[str, Any], show: Callabl
             thread.join(beat_seconds)
             show(doing, time.monotonic() - began)
     except BaseException:
-        end_processes(os.environ.get(TOKEN, ""))
-        thread.join(5)  # one that is just starting a kernel goes on; `run_lock` ends that
+        with on_signals(signal.SIG_IGN):
+            end_processes(os.environ.get(TOKEN, ""))
+            thread.join(5)  # one that is just starting a kernel goes on; `run_lock` ends that
         raise
     finally:
         for left in (target.with_suffix(".log"), target.with_suffix(".progress")):
