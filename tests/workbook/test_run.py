@@ -432,7 +432,7 @@ def limited(size: int):
     return {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))}
 
 
-@pytest.mark.parametrize("size", [1, 3_000, 30_000])  # of the lock; of the notebook; of the cache's entry
+@pytest.mark.parametrize("size", [1, 3_000, 24_000])  # of the lock; of the notebook; of the cache's entry
 def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(project, size):
     code, text = vadkit(project, "run", "toy", **limited(size))
     assert code == (2 if size == 1 else 1) and "the disk is full; make room there" in text, text

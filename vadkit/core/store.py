@@ -179,12 +179,11 @@ def on_disk(path: str | Path) -> Iterator[None]:
 def refusal(error: Exception, path: object) -> str:
     """What the disk refused, with the place and the remedy; empty for an error of another kind."""
     elsewhere = "choose another place (a run's are output_root and cache_root)"
-    number, named = getattr(error, "errno", None), getattr(error, "filename", None) or path
+    named = getattr(error, "filename", None) or path
     for one in (error, error.__context__):
         if getattr(one, "errno", None) in FULL or any(word in str(one) for word in FULL_WORDS):
             return f"{path}: the disk is full; make room there, or {elsewhere}"
-    if number in DENIED:
+    if getattr(error, "errno", None) in DENIED:
         return f"{named}: {error.strerror}; see to it that it can be read and written, or {elsewhere}"
-    return (
-        f"{named} is there no more: it was deleted while it was in use; run it again" if number == errno.ENOENT else ""
-    )
+    gone = f"{named} is there no more: it was deleted while it was in use; run it again"
+    return gone if isinstance(error, FileNotFoundError) else ""

@@ -118,7 +118,7 @@ def _attempt(source: Path, target: Path, values: Mapping[str, Any], doing: Doing
     }
     asyncio.set_event_loop(asyncio.new_event_loop())
     try:
-        with on_disk(target), warnings.catch_warnings(action="ignore"):  # jupyter's own, about itself
+        with on_disk(target.parent), warnings.catch_warnings(action="ignore"):  # jupyter's own, about itself
             papermill.execute_notebook(str(source), str(target), parameters=dict(values), **options, **watched)
     except PapermillExecutionError as error:
         trace = ANSI.sub("", "\n".join(error.traceback)).splitlines()
