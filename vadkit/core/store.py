@@ -134,6 +134,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
             os.replace(scratch, path)
     finally:
         with suppress(OSError):  # it has taken its name, or the disk takes nothing
+            os.truncate(scratch, 0)  # PyAV keeps a film open that it could not write
             scratch.unlink()
 
 
@@ -176,10 +177,11 @@ def on_disk(path: str | Path) -> Iterator[None]:
         raise
 
 
-def refusal(error: Exception, path: object) -> str:
+def refusal(error: Exception, path: str | Path) -> str:
     """What the disk refused, with the place and the remedy; empty for an error of another kind."""
     elsewhere = "choose another place (a run's are output_root and cache_root)"
-    named = getattr(error, "filename", None) or path
+    named = str(getattr(error, "filename", None) or path)
+    named = path if os.path.dirname(named) == os.path.dirname(path) else named  # not a scratch file's own name
     for one in (error, error.__context__):
         if getattr(one, "errno", None) in FULL or any(word in str(one) for word in FULL_WORDS):
             return f"{path}: the disk is full; make room there, or {elsewhere}"
