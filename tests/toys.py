@@ -105,7 +105,7 @@ def vadkit_process(project: Path, *arguments: str, **options) -> subprocess.Pope
     )  # a shell's background jobs ignore it
     return subprocess.Popen(
         [sys.executable, "-m", "vadkit", *arguments], cwd=project, env=environment,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options,
+        **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True} | options,
     )  # fmt: skip
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
 import numpy as np  # noqa: F401 - its BLAS is one of the pools
+import psutil
 import pytest
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from vadkit.core.compute import decoded, device_of, each, has_bfloat16, one_thread, to_device
 from vadkit.core.config import Config
-from vadkit.core.errors import ConfigError
+from vadkit.core.errors import ConfigError, RunError
 
 
 def threads() -> set[int]:
@@ -97,6 +101,37 @@ def test_bfloat16_is_what_the_processor_says():
 
 def test_a_single_task_starts_no_process():
     assert list(each(double, [(4,)], 8)) == [(8, os.getpid())] and list(each(double, [], 8)) == []
+
+
+def kill_itself(number: int) -> int:
+    if number == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def test_a_killed_worker_is_one_sentence_and_the_next_step_has_new_ones():
+    with pytest.raises(RunError, match="a worker process was killed.*what was finished is kept.*fewer than 2 workers"):
+        list(each(kill_itself, [(n,) for n in range(9)], 2))
+    assert sorted(value for value, _ in each(double, [(n,) for n in range(4)], 2)) == [0, 2, 4, 6]
+
+
+SLOW = """
+import os, sys, time
+from vadkit.core.compute import each
+
+def slow(number):
+    print(os.getpid(), flush=True)
+    time.sleep(300)
+
+list(each(slow, [(1,), (2,)], 2))
+"""
+
+
+def test_workers_end_with_their_parent_however_that_ends():
+    with subprocess.Popen([sys.executable, "-c", SLOW], stdout=subprocess.PIPE, text=True) as parent:
+        workers = [psutil.Process(int(parent.stdout.readline())) for _ in range(2)]
+        parent.kill()
+        assert psutil.wait_procs(workers, timeout=10)[1] == []
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import resource
+
 import av
 import cv2
 import numpy as np
 import pytest
 
 from vadkit.core.encode import write_h264
-from vadkit.core.errors import DataError
+from vadkit.core.errors import DataError, DiskError
 
 
 def pictures(count: int, height: int = 48, width: int = 64) -> list[np.ndarray]:
@@ -81,6 +83,22 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
         write_h264(path, broken(), 10)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
+
+
+@pytest.mark.parametrize("size", [1_000, 30_000, 60_000])
+def test_a_disk_that_fills_up_is_said_and_leaves_no_film(tmp_path, size):
+    """Whether it shows in a packet, in the last ones or in the index, which are written at the end."""
+    limits, rng = resource.getrlimit(resource.RLIMIT_FSIZE), np.random.default_rng(0)
+    noise = [rng.integers(0, 255, (96, 128, 3), np.uint8) for _ in range(8)]
+    write_h264(tmp_path / "whole.mp4", noise, 10)
+    assert (tmp_path / "whole.mp4").stat().st_size > 60_000
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        with pytest.raises(DiskError, match=r"b\.mp4: the disk is full"):
+            write_h264(tmp_path / "b.mp4", noise, 10)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [p.name for p in tmp_path.iterdir()] == ["whole.mp4"]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import resource
 import shutil
 import signal
 import stat
@@ -14,13 +15,15 @@ import time
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vadkit.core import store as store_module
-from vadkit.core.errors import DataError
-from vadkit.core.store import Store, as_shipped, digest, file_digest, write_atomic
+from vadkit.core.errors import DataError, DiskError
+from vadkit.core.store import Store, as_shipped, digest, file_digest, whole_file, write_atomic
 
 KEY = {"video": "Assault018", "size": 64}
 JSON = st.recursive(
@@ -54,6 +57,81 @@ def test_a_failed_build_leaves_nothing(tmp_path):
         store.fetch("kind", KEY, fail)
     assert not store.has("kind", KEY) and list((tmp_path / "kind").iterdir()) == []
     assert (store.fetch("kind", KEY, build) / "data.txt").exists()
+
+
+def np_save(folder: Path) -> None:
+    raise OSError("3000000 requested and 2097024 written")
+
+
+def openvino_save(folder: Path) -> None:
+    raise RuntimeError("basic_ios::clear: iostream error")
+
+
+def torch_save(folder: Path) -> None:
+    try:
+        raise OSError(errno.ENOSPC, "No space left on device")
+    finally:
+        raise RuntimeError("[enforce fail at inline_container.cc:671] . unexpected pos 704 vs 598")
+
+
+@pytest.mark.parametrize("build_fails", [np_save, openvino_save, torch_save])
+def test_a_full_disk_is_one_sentence_with_the_place_and_the_remedy(tmp_path, build_fails):
+    with pytest.raises(DiskError, match="kind/.*: the disk is full; make room there"):
+        Store(tmp_path).fetch("kind", KEY, build_fails)
+    assert list((tmp_path / "kind").iterdir()) == []
+    path = tmp_path / "old.csv"
+    path.write_text("old")
+    with pytest.raises(DiskError, match="old.csv: the disk is full"), whole_file(path) as scratch:
+        scratch.write_text("half")
+        build_fails(scratch)
+    assert path.read_text() == "old" and len(list(tmp_path.iterdir())) == 2
+
+
+def test_numpy_and_torch_still_say_it_so(tmp_path):
+    """A file that may not grow is, to a writer, a full disk."""
+    limits, big = resource.getrlimit(resource.RLIMIT_FSIZE), np.zeros(100_000)
+    writers = [lambda f: np.save(f / "a.npy", big), lambda f: torch.save({"a": torch.from_numpy(big)}, f / "a.pt")]
+    writers.append(lambda f: (f / "a").write_bytes(big.tobytes()))
+    for number, write in enumerate(writers):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+        try:
+            with pytest.raises(DiskError, match="the disk is full"):
+                Store(tmp_path).fetch("kind", {"a": number}, write)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list((tmp_path / "kind").iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_or_is_gone_is_one_sentence(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    for work in (
+        lambda: Store(tmp_path / "file").fetch("kind", KEY, build),
+        lambda: write_atomic(tmp_path / "file/x", ""),
+    ):
+        with pytest.raises(DiskError, match="file.*see to it that it can be read and written"):
+            work()
+    with pytest.raises(DiskError, match="kind.* it was deleted while it was in use; run it again"):
+        Store(tmp_path).fetch("kind", KEY, lambda folder: shutil.rmtree(folder.parent))
+    with pytest.raises(RuntimeError, match="a fault of ours") as caught:
+        Store(tmp_path).fetch("kind", KEY, lambda folder: (_ for _ in ()).throw(RuntimeError("a fault of ours")))
+    assert not isinstance(caught.value, DiskError)
+
+
+def test_a_folder_that_was_swept_before_it_was_locked_is_made_again(tmp_path, monkeypatch):
+    """A machine that sleeps in between wakes up to a folder that another process took for a dead one's."""
+    lock, swept = store_module._locked, []
+
+    def late(folder, wait=False):
+        if wait and not swept:
+            make_old(folder)
+            swept.append(folder)
+            Store._sweep(folder.parent)
+        return lock(folder, wait)
+
+    monkeypatch.setattr(store_module, "_locked", late)
+    entry = Store(tmp_path).fetch("kind", KEY, build)
+    assert swept and not swept[0].exists() and (entry / "data.txt").read_text() == "whole"
+    assert [p.name for p in (tmp_path / "kind").iterdir()] == [digest(KEY)]
 
 
 @pytest.fixture

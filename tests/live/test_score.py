@@ -18,7 +18,7 @@ from tiny import LIVE_FPS, broken_off, live_config, live_corpus, rows, served
 from toys import call
 
 from vadkit.core.config import Config
-from vadkit.core.errors import ConfigError, DataError
+from vadkit.core.errors import ConfigError, DataError, DiskError
 from vadkit.core.video import read_frames
 from vadkit.corpora.video import Video
 from vadkit.evaluation import sas
@@ -214,11 +214,11 @@ def test_outputs_that_cannot_be_written_are_refused_before_any_work(trained, tmp
     (tmp_path / "file").write_text("")
     before = video.read_bytes()
     for overlay, said in (
-        ("file/o.mp4", "cannot be written"),
+        ("file/o.mp4", "see to it that it can be read and written"),
         ("o.avi", "ends in .mp4"),
         (str(video), "is the video itself"),
     ):
-        with pytest.raises(DataError, match=said):
+        with pytest.raises((DataError, DiskError), match=said):
             score(video, model, overlay=tmp_path / overlay)
     (tmp_path / "d.csv").mkdir()
     with pytest.raises(DataError, match="is a folder"):

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from vadkit.core.config import Config
-from vadkit.core.errors import ConfigError, VadkitError
+from vadkit.core.errors import ConfigError, DiskError, VadkitError
 from vadkit.models import engine
 from vadkit.models.engine import BOUND, CALIBRATED, INT8_BOUND, frozen
 from vadkit.models.network import INT8, network_of
@@ -98,6 +98,19 @@ def test_an_engine_that_disagrees_is_refused_with_the_figures(fault, tmp_path, m
         frozen(network, config, batch_of(network), export=True)
     with pytest.raises(VadkitError, match=f"{found}.*set inference: auto or torch"):
         frozen(network, config_of(tmp_path, inference=name), batch_of(network))
+
+
+@pytest.mark.skipif(not INSTALLED, reason="no engine is installed")
+def test_a_full_disk_is_no_refusal_of_an_engine(tmp_path, monkeypatch):
+    def full(module, probe, folder):
+        raise RuntimeError("basic_ios::clear: iostream error")  # all that OpenVINO says
+
+    config = config_of(tmp_path, inference=INSTALLED[0])
+    network = network_of(config, "resnet18")
+    with monkeypatch.context() as patch, pytest.raises(DiskError, match="the disk is full"):
+        patch.setitem(engine._save, INSTALLED[0], full)
+        frozen(network, config, batch_of(network))
+    assert frozen(network, config, batch_of(network)).by == INSTALLED[0]
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("nncf"), reason="no NNCF")

@@ -13,7 +13,7 @@ from doubles import FakeSamples, fake_corpus, fake_world
 
 from vadkit.core import store
 from vadkit.core.config import Config
-from vadkit.core.errors import ConfigError, DataError
+from vadkit.core.errors import ConfigError, DataError, DiskError
 from vadkit.corpora.video import Corpus, Problem, Video
 from vadkit.evaluation.metrics import frame_auc, pool
 from vadkit.systems import inputs, runner, trainer, two_stream
@@ -280,7 +280,7 @@ def test_a_model_that_cannot_be_kept_costs_no_training(tmp_path, world, monkeypa
     def full(folder):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+    with monkeypatch.context() as patch, pytest.raises(DiskError, match="the disk is full"):
         patch.setattr(store, "_sync", full)
         runner.run(config, fake_corpus(), "2S-bag", trained)
     assert len(list(tmp_path.rglob(CHECKPOINT))) == 1 and not list((tmp_path / "models").iterdir())

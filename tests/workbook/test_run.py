@@ -1,23 +1,26 @@
 from __future__ import annotations
 
 import ast
+import errno
 import fcntl
 import json
 import os
+import resource
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from datetime import date
 
 import psutil
 import pytest
-from toys import REPOSITORY, toy_notebook, toy_project, vadkit, vadkit_process, working_notebook
+from toys import REPOSITORY, call, toy_notebook, toy_project, vadkit, vadkit_process, working_notebook
 
 from vadkit.core.config import Config
 from vadkit.core.errors import AnnotationError, ConfigError, RunError, VadkitError
 from vadkit.core.parameters import load_params, parameters_cell
-from vadkit.core.store import file_digest, whole_file
+from vadkit.core.store import file_digest, is_left, whole_file
 from vadkit.workbook import kernels, notebooks, receipts, run
 
 
@@ -203,7 +206,8 @@ def test_of_every_error_of_a_users_the_sentence_is_shown_and_no_traceback(tmp_pa
     errors = [n.name for n in classes if any(ast.unparse(base).endswith("Error") for base in n.bases)]
     assert {VadkitError.__name__, AnnotationError.__name__, "TooShortError"} <= {*errors, VadkitError.__name__}
     for name in errors:
-        failure = kernels.Failure(4, name, "line 3: expected a number", ["Traceback (most recent call last)"])
+        error = type(name, (VadkitError,), {})("line 3: expected a number")
+        failure = kernels.Failure(4, name, str(error), error._render_traceback_())
         said = run._explain("03_x", failure, 1.0, tmp_path / "none").splitlines()
         assert said == ["  03_x failed in code cell 4 after 0:01", "error: line 3: expected a number"], name
 
@@ -384,12 +388,17 @@ def alive(pid: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_ends_its_kernel_and_workers(project, number):
+@pytest.mark.parametrize(
+    "numbers", [(signal.SIGINT, signal.SIGINT, signal.SIGTERM), (signal.SIGTERM,), (signal.SIGHUP, signal.SIGINT)]
+)
+def test_an_interrupted_run_ends_its_kernel_and_workers(project, numbers):
+    """Also where the signal comes again while they are being ended."""
     sleeping(project)
     process = vadkit_process(project, "run", "toy")
     pids = pids_of(project)
-    process.send_signal(number)
+    for number in numbers:
+        process.send_signal(number)
+        time.sleep(0.02)
     text, _ = process.communicate(timeout=600)
     assert process.returncode == 130 and "interrupted" in text and "Traceback" not in text, text
     wait_for(lambda: not any(alive(pid) for pid in pids))
@@ -416,6 +425,95 @@ def test_two_runs_of_one_profile_exclude_each_other_and_a_killed_one_frees_it(pr
     assert not list((project / "outputs/toy/notebooks").glob(".*"))
 
 
+def test_signals_during_the_clean_up_wait_for_it_and_the_lock_names_the_run_until_then(tmp_path, monkeypatch):
+    seen = []
+
+    def ending(token):
+        if token:  # of this run
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGHUP)
+            seen.append(json.loads((tmp_path / "toy" / ".lock").read_text())["token"] == token)
+
+    monkeypatch.setattr(kernels, "end_processes", ending)
+    with kernels.run_lock(tmp_path / "toy"):
+        before = [signal.getsignal(one) for one in kernels.ENDING]
+    assert seen == [True] and (tmp_path / "toy" / ".lock").read_text() == ""
+    assert [signal.getsignal(one) for one in kernels.ENDING] == before
+
+
+def test_a_signal_that_was_ignored_stays_ignored(tmp_path):
+    """As under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with kernels.on_signals(signal.default_int_handler):
+            os.kill(os.getpid(), signal.SIGHUP)
+            with pytest.raises(KeyboardInterrupt):
+                os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_killed_kernel_leaves_no_worker(project):
+    sleeping(project)
+    process = vadkit_process(project, "run", "toy")
+    kernel, worker = pids_of(project)
+    os.kill(kernel, signal.SIGKILL)
+    text, _ = process.communicate(timeout=600)
+    assert process.returncode == 1 and "the kernel died" in text and "Traceback" not in text, text
+    assert not alive(worker) and (project / "outputs/toy/.lock").read_text() == ""
+
+
+def limited(size: int):
+    """For a child process: no file may grow beyond `size` bytes, as on a disk that is full by then."""
+    return {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))}
+
+
+@pytest.mark.parametrize("size", [1, 3_000, 24_000])  # of the lock; of the notebook; of the cache's entry
+def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(project, size):
+    code, text = vadkit(project, "run", "toy", **limited(size))
+    assert code == (2 if size == 1 else 1) and "the disk is full; make room there" in text, text
+    assert "Traceback" not in text and text.count("error: ") == 1
+    whole = [p for p in project.rglob("*.ipynb") if p.parent.parent.name == "toy"]
+    assert all(json.loads(path.read_text()) for path in whole)
+    assert not [p for root in ("outputs", "cache") for p in (project / root).rglob(".*") if p.name != ".lock"]
+    assert vadkit(project, "run", "toy")[0] == 0
+
+
+def test_an_output_folder_that_is_deleted_meanwhile_is_one_line(project):
+    gone = "import shutil\nshutil.rmtree('outputs/toy')"
+    toy_notebook(project / "notebooks", "01_second", gone, "b = 2")
+    code, text = vadkit(project, "run", "toy")
+    assert code == 1 and "outputs/toy" in text and "it was deleted while it was in use; run it again" in text, text
+    assert "Traceback" not in text
+    working_notebook(project, "01_second")
+    code, text = vadkit(project, "run", "toy")
+    assert code == 0 and executed(text) == ["00_first", "01_second"], text
+
+
+def test_a_read_only_output_folder_is_one_line(project, monkeypatch, capsys):
+    def refuse(path, *arguments, **options):
+        raise OSError(errno.EROFS, "Read-only file system", os.fspath(path))
+
+    monkeypatch.chdir(project)
+    monkeypatch.setattr(os, "mkdir", refuse)
+    code, _, said = call(capsys, "run", "toy")
+    place = project / "outputs"
+    assert code == 2 and said.startswith(f"error: {place}") and "Read-only file system; see to it" in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+def test_what_is_printed_to_a_full_disk_is_one_line(project):
+    with open("/dev/full", "w") as full:
+        process = vadkit_process(project, "params", stdout=full, stderr=subprocess.PIPE)
+        _, said = process.communicate(timeout=600)
+    assert (
+        process.returncode == 2
+        and said.startswith("error: what is printed: the disk is full")
+        and said.count("\n") == 1
+    )
+
+
 def test_a_lock_file_left_by_anyone_is_no_lock(project):
     out = project / "outputs" / "toy"
     out.mkdir(parents=True)
@@ -438,8 +536,8 @@ def test_a_run_whose_folder_is_gone_still_ends_as_it_ended(tmp_path):
 def test_only_what_a_dead_process_left_is_swept(tmp_path):
     with whole_file(tmp_path / "cam.csv") as scratch:
         scratch.touch()
-        assert scratch in tmp_path.rglob(".*-????????") and not run._is_left(scratch)
-        assert run._is_left(scratch.with_name(".cam.csv-2147483647-0badcafe"))
+        assert scratch in tmp_path.rglob(".*-????????") and not is_left(scratch)
+        assert is_left(scratch.with_name(".cam.csv-2147483647-0badcafe"))
 
 
 def test_clock():

@@ -69,6 +69,10 @@ class RunError(VadkitError):
     """A run of the notebooks cannot start or did not get to its end."""
 
 
+class DiskError(VadkitError):
+    """A disk is full, a place on it may not be written, or a file went while it was in use."""
+
+
 @contextmanager
 def reading(
     path: str | Path, what: str, remedy: str = "get the file again", kind: type[VadkitError] = DataError

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from vadkit.core.errors import shown
@@ -36,7 +37,8 @@ class ProgressBar:
 
     def _show(self, line: str) -> None:
         if path := os.environ.get(VARIABLE):
-            Path(path).write_text(line)
+            with suppress(OSError):  # a full disk, say: what the step itself writes will tell
+                Path(path).write_text(line)
         elif "ipykernel" not in sys.modules:
             print(f"\r{line:<100}", end="" if line else "\r", flush=True)
         elif self.place is not None:

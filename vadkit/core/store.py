@@ -10,6 +10,7 @@ checked is not used.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -24,10 +25,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from vadkit.core.errors import DataError
+import psutil
+
+from vadkit.core.errors import DataError, DiskError
 
 KEY, SUMS = "key.json", "SHA256SUMS"
-STALE_SECONDS = 24 * 3600  # younger folders are left alone: one is not locked yet in the moment it is made
+STALE_SECONDS = 60  # a living owner holds a lock, but not yet in the moment that it makes its folder
+FULL, DENIED = (
+    (errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+    (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST),
+)
+FULL_WORDS = ("iostream error", " requested and ")  # torch's and OpenVINO's, and NumPy's: their errors have no number
 
 
 class Store:
@@ -49,15 +57,20 @@ class Store:
 
     def fetch(self, kind: str, key: dict[str, Any], build: Callable[[Path], None]) -> Path:
         """The finished entry's folder; `build(folder)` fills it first where it is missing. key: JSON-able, holding
-        everything that the content depends on. An exception in `build` leaves no entry. Raises as `has`."""
+        everything that the content depends on. An exception in `build` leaves no entry; a disk's is a DiskError. Raises
+        as `has`."""
         final = self.path(kind, key)
-        if self.has(kind, key):
-            return final
+        with on_disk(final):
+            return final if self.has(kind, key) else self._make(final, kind, key, build)
+
+    def _make(self, final: Path, kind: str, key: dict[str, Any], build: Callable[[Path], None]) -> Path:
         final.parent.mkdir(parents=True, exist_ok=True)
         self._sweep(final.parent)
         scratch = _aside(final)
         scratch.mkdir()  # not mkdtemp: others may read an entry
-        lock = _locked(scratch)
+        lock = _locked(scratch, wait=True)
+        if not scratch.is_dir():  # swept before it was locked, on a machine that slept, say
+            return self._make(final, kind, key, build)
         try:
             build(scratch)
             (scratch / KEY).write_bytes(_key_text(key, _digests(scratch, _files(scratch))))
@@ -76,12 +89,13 @@ class Store:
     def scratch(self, kind: str, key: dict[str, Any]) -> Path:
         """A folder that survives a kill, for work that resumes (checkpoints); not an entry."""
         folder = self.root / "unfinished" / kind / digest(key)
-        folder.mkdir(parents=True, exist_ok=True)
+        with on_disk(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     @staticmethod
     def _sweep(folder: Path) -> None:
-        """Remove what killed processes left, once it is a day old; its owner holds a lock on it as long as it lives."""
+        """Remove what killed processes left, once it is old; its owner holds a lock on it as long as it lives."""
         for left in folder.glob(".building-*"):
             with suppress(OSError):  # it is gone
                 if time.time() - left.stat().st_mtime > STALE_SECONDS and (lock := _locked(left)) is not None:
@@ -196,21 +210,31 @@ def write_atomic(path: str | Path, data: bytes | str) -> None:
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
-    """A scratch file beside `path`, whose folder is made; it takes that name at the end, and is gone after an error."""
+    """A scratch file beside `path`, whose folder is made; it takes that name at the end, and is gone after an error,
+    as is DiskError."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     # not mkstemp: others may read the file
     scratch = path.with_name(f".{path.name}-{os.getpid()}-{secrets.token_hex(4)}")
     try:
-        yield scratch
-        os.replace(scratch, path)
+        with on_disk(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield scratch
+            os.replace(scratch, path)
     finally:
-        scratch.unlink(missing_ok=True)
+        with suppress(OSError):  # it has taken its name, or the disk takes nothing
+            os.truncate(scratch, 0)  # PyAV keeps a film open that it could not write
+            scratch.unlink()
+
+
+def is_left(scratch: Path) -> bool:
+    """Whether a file of `whole_file` was left by a dead process; a living one may be scoring a camera into it."""
+    pid = scratch.name.rsplit("-", 2)[-2]
+    return pid.isdigit() and not psutil.pid_exists(int(pid))
 
 
 def _locked(folder: Path, wait: bool = False) -> int | None:
     """An open descriptor that holds a folder's lock until it is closed or its process ends; None where there is none.
-    On a file system without locks nobody's death can be told, so nothing is swept."""
+    wait: until another lets it go. On a file system without locks nobody's death can be told, so nothing is swept."""
     opened = None
     try:
         opened = os.open(folder, os.O_RDONLY)
@@ -228,3 +252,28 @@ def _sync(folder: Path) -> None:
         if path.is_file():
             with open(path, "rb") as file:
                 os.fsync(file.fileno())
+
+
+@contextmanager
+def on_disk(path: str | Path) -> Iterator[None]:
+    """Raises DiskError where the disk refuses what is done within, at `path`; other errors stay as they are."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        if said := refusal(error, path):
+            raise DiskError(said) from error
+        raise
+
+
+def refusal(error: Exception, path: str | Path) -> str:
+    """What the disk refused, with the place and the remedy; empty for an error of another kind."""
+    elsewhere = "choose another place (a run's are output_root and cache_root)"
+    named = str(getattr(error, "filename", None) or path)
+    named = path if os.path.dirname(named) == os.path.dirname(path) else named  # not a scratch file's own name
+    for one in (error, error.__context__):
+        if getattr(one, "errno", None) in FULL or any(word in str(one) for word in FULL_WORDS):
+            return f"{path}: the disk is full; make room there, or {elsewhere}"
+    if getattr(error, "errno", None) in DENIED:
+        return f"{named}: {error.strerror}; see to it that it can be read and written, or {elsewhere}"
+    gone = f"{named} is there no more: it was deleted while it was in use; run it again"
+    return gone if isinstance(error, FileNotFoundError) else ""

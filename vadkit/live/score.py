@@ -8,7 +8,7 @@ segments, which are parts of a whole file (`vadkit.live.analysers.segments`); be
 
 from __future__ import annotations
 
-import os
+import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ from vadkit.core.config import PLACES
 from vadkit.core.encode import write_h264
 from vadkit.core.errors import DataError, shown
 from vadkit.core.progress import Progress
-from vadkit.core.store import whole_file
+from vadkit.core.store import on_disk, whole_file
 from vadkit.core.video import PLAUSIBLE_FPS, Frames, Probe, read_frames
 from vadkit.live.analysers import Analyser, Reading, make_analyser
 from vadkit.live.overlay import CLOSING_SECONDS, Painter
@@ -109,7 +109,8 @@ def score(
 
     overlay, table: paths. config: the model's own, or with changes that `System.scoring` allows.
     stopped: asked after each frame. A video that breaks off midway is judged by what came: `Verdict.broken`. Raises
-    DataError for one that cannot be opened or gives no frame, for outputs that cannot be written, and as loading does.
+    DataError for one that cannot be opened or gives no frame, DiskError for outputs that cannot be written, and as
+    loading does.
     """
     stopped = stopped or (lambda: False)
     config = trained.config if config is None else trained.changed(config.model_dump())
@@ -239,7 +240,7 @@ def _table(path: Path | None) -> Iterator[Callable[[Reading], None]]:
 
 
 def _writable(path: str | Path | None, video: str | Path, suffix: str) -> Path | None:
-    """The path of an output, its folder made. Raises DataError before any work where it cannot be written."""
+    """The path of an output, its folder made. DataError, DiskError: before any work, if it cannot be written."""
     if path is None:
         return None
     path = Path(path).expanduser()
@@ -249,11 +250,7 @@ def _writable(path: str | Path | None, video: str | Path, suffix: str) -> Path |
         raise DataError(f"{path} is a folder; give the name of a file in it")
     if path.exists() and Path(video).exists() and path.samefile(video):
         raise DataError(f"{path} is the video itself; give the output another name")
-    probe = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
+    with on_disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise DataError(f"{path} cannot be written ({error.strerror}); give a path in a folder of yours") from None
+        tempfile.TemporaryFile(dir=path.parent).close()
     return path

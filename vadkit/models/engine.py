@@ -26,7 +26,7 @@ from vadkit.core.code import code_version
 from vadkit.core.compute import device_of, engine_version, to_device
 from vadkit.core.config import Config
 from vadkit.core.errors import ConfigError, VadkitError
-from vadkit.core.store import Store
+from vadkit.core.store import Store, refusal
 from vadkit.models.backbones import fused
 from vadkit.models.detector import onnx_session
 from vadkit.models.network import INT8, Network
@@ -138,6 +138,8 @@ def _export(network: Network, name: str, batch: Tensor, folder: Path) -> None:
     except (OSError, MemoryError):  # of this machine, now: nothing to remember of the engine
         raise
     except Exception as error:  # exporters raise many types
+        if refusal(error, folder):  # a full disk, of which OpenVINO says no more than "iostream error"
+            raise
         facts["found"] = f"{name} cannot take {network.name} ({type(error).__name__}: {str(error).splitlines()[0]})"
     else:
         with torch.inference_mode():

@@ -195,10 +195,9 @@ def _save(path: Path, notebook: str, frame: pd.DataFrame, merge: Callable[[pd.Da
     Parts are read as text and by column name: one written by an earlier version still fits.
     """
     folder = path.with_suffix("")
-    folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(folder / f"{notebook}.csv", _csv(frame))
     with open(folder / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # released when the process ends, however it ends
-        write_atomic(folder / f"{notebook}.csv", _csv(frame))
         parts = []
         for file in sorted(folder.glob("*.csv")):
             with reading(file, "a notebook's rows", "delete it and run that notebook again"):

@@ -24,7 +24,7 @@ import psutil
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from vadkit.core.compute import one_thread
+from vadkit.core.compute import follow, one_thread
 from vadkit.core.config import SAMPLING_PRESETS, Config
 from vadkit.core.errors import VadkitError
 from vadkit.core.parameters import make_config
@@ -77,7 +77,7 @@ def measure(config: Config, names: Sequence[str], progress: Progress | None = No
     context.set_forkserver_preload([__name__])
     found = {}
     for done, group in enumerate(alike.values(), 1):
-        with ProcessPoolExecutor(1, context) as pool:
+        with ProcessPoolExecutor(1, context, initializer=follow) as pool:
             try:
                 cost = pool.submit(cost_or_reason, config, group[0]).result()
             except BrokenProcessPool:

@@ -20,7 +20,7 @@ from vadkit.core.compute import device_of, each
 from vadkit.core.config import Config
 from vadkit.core.errors import ConfigError, DataError
 from vadkit.core.progress import Progress
-from vadkit.core.store import Store
+from vadkit.core.store import Store, is_left
 from vadkit.corpora.video import Corpus, Problem, Video
 from vadkit.evaluation.recognition import Recognised
 from vadkit.evaluation.scores import VideoScores
@@ -182,7 +182,7 @@ def _train(task: Task, key: dict, progress: Progress | None) -> str:
 
 def forget(checkpoint: Path) -> None:
     """Delete the checkpoint of a training whose result is kept, and its folder where nothing else is in it."""
-    for left in checkpoint.glob("*.pt"):
+    for left in (*checkpoint.glob("*.pt"), *filter(is_left, checkpoint.glob(".*-????????"))):
         left.unlink(missing_ok=True)
     with suppress(OSError):  # another process may be training the same model
         checkpoint.rmdir()

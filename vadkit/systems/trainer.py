@@ -305,8 +305,8 @@ class _Training:
         state = {name: getattr(self, name) for name in PLACE} | {"folder": self.checkpoint.parent.name}
         state |= {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
         state["history"] = [asdict(line) for line in self.history]
-        # makes the folder again, which another process that ended first may have taken away
-        with whole_file(self.checkpoint) as partial, open(partial, "wb") as file:
+        # which makes the folder: another process that ended first may have taken it away
+        with whole_file(self.checkpoint) as scratch, open(scratch, "wb") as file:
             torch.save(state, file)
             file.flush()
             os.fsync(file.fileno())

@@ -15,6 +15,7 @@ import click
 
 from vadkit import __version__
 from vadkit.core.errors import ConfigError, DataError, VadkitError, shown
+from vadkit.core.store import refusal
 
 COUNT = click.IntRange(min=1)
 
@@ -78,10 +79,11 @@ def run(
     params: str, parameters: dict[str, Any], only: str | None, from_: str | None, force: bool, solutions: bool
 ) -> None:
     """Run the notebooks in order, skipping what is current."""
+    from vadkit.workbook.kernels import on_signals
     from vadkit.workbook.run import run_profile
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended politely or by Ctrl-C: the kernel goes too
-    sys.exit(run_profile(params, parameters, only, from_, force, solutions, say=say))
+    with on_signals(signal.default_int_handler):  # however it is ended, the kernel and its workers go too
+        sys.exit(run_profile(params, parameters, only, from_, force, solutions, say=say))
 
 
 @app.command()
@@ -143,6 +145,7 @@ def score(
     """
     from vadkit.live import score as live
     from vadkit.systems import record
+    from vadkit.workbook.kernels import on_signals
 
     trained = record.find_model(folder, system, seed, video)
     config = trained.changed(parameters) if parameters else None
@@ -153,11 +156,8 @@ def score(
             raise KeyboardInterrupt
         interrupted.append(1)
 
-    before = signal.signal(signal.SIGINT, interrupt)
-    try:
+    with on_signals(interrupt):
         verdict = live.score(video, trained, overlay, table, config, stopped=lambda: bool(interrupted))
-    finally:
-        signal.signal(signal.SIGINT, before)
     say("\n".join(live.describe(verdict, trained, overlay, table)))
     if verdict.broken:
         kept = "; what was written of them is kept" if overlay or table else ""
@@ -215,6 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; a user's error is one line on stderr and exit code 2."""
     try:
         app.main(args=None if arguments is None else list(arguments), prog_name="vadkit", standalone_mode=False)
+        sys.stdout.flush()  # into a file on a full disk it fails here
         return
     except VadkitError as error:
         said, code = f"error: {error}", 2
@@ -230,8 +231,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stderr.close()
         sys.exit(1)
     except OSError as error:
-        if error.filename is None:
-            raise
-        said, code = f"error: {shown(error.filename, 300)}: {error.strerror}; give another path, or mend that", 2
+        said, code = f"error: {refusal(error, error.filename or 'what is printed') or error}", 2
+        sys.stdout = None  # what is left to print would be tried again, and fail, at the very end
     print(shown(said), file=sys.stderr)
     sys.exit(code)

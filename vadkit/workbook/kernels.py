@@ -10,6 +10,7 @@ import json
 import os
 import re
 import secrets
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,12 +19,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from vadkit.core.errors import RunError
+from vadkit.core.errors import DiskError, RunError
 from vadkit.core.progress import VARIABLE
+from vadkit.core.store import on_disk
 
 TOKEN = "VADKIT_RUN"  # environment variable by which a run's processes are known
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 PORT_ATTEMPTS = 3
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, a polite end, a terminal that was closed
 INJECTED = "injected-parameters"  # papermill's tag of the cell that it puts below the parameters cell
 
 
@@ -66,7 +69,7 @@ class Failure:
 def execute(source: Path, target: Path, values: Mapping[str, Any], show: Callable, beat_seconds=1.0) -> Failure | None:
     """Run `source` with `values` and write the executed notebook to `target`; None where it got to its end.
 
-    `show(doing, seconds)` is called every `beat_seconds`. A KeyboardInterrupt ends the kernel and is raised again.
+    `show(doing, seconds)` is called every `beat_seconds`. What it raises, as Ctrl-C does, ends the kernel first.
     """
     doing, result = Doing(), []
     thread = threading.Thread(target=lambda: result.append(_papermill(source, target, values, doing)), daemon=True)
@@ -76,10 +79,14 @@ def execute(source: Path, target: Path, values: Mapping[str, Any], show: Callabl
         while thread.is_alive():
             thread.join(beat_seconds)
             show(doing, time.monotonic() - began)
-    except KeyboardInterrupt:
-        end_processes(os.environ.get(TOKEN, ""))
-        thread.join(10)
+    except BaseException:
+        with on_signals(signal.SIG_IGN):
+            end_processes(os.environ.get(TOKEN, ""))
+            thread.join(5)  # one that is just starting a kernel goes on; `run_lock` ends that
         raise
+    finally:
+        for left in (target.with_suffix(".log"), target.with_suffix(".progress")):
+            left.unlink(missing_ok=True)
     return result[0]
 
 
@@ -111,7 +118,7 @@ def _attempt(source: Path, target: Path, values: Mapping[str, Any], doing: Doing
     }
     asyncio.set_event_loop(asyncio.new_event_loop())
     try:
-        with warnings.catch_warnings(action="ignore"):  # jupyter's own, about itself
+        with on_disk(target.parent), warnings.catch_warnings(action="ignore"):  # jupyter's own, about itself
             papermill.execute_notebook(str(source), str(target), parameters=dict(values), **options, **watched)
     except PapermillExecutionError as error:
         trace = ANSI.sub("", "\n".join(error.traceback)).splitlines()
@@ -119,10 +126,8 @@ def _attempt(source: Path, target: Path, values: Mapping[str, Any], doing: Doing
     except Exception as error:  # a dead kernel, a full disk: the run must say so and stop, whatever it was
         words = log.read_text(errors="replace").splitlines() if log.is_file() else []
         said = [line for line in words if "[IPKernelApp]" not in line]
+        said = error._render_traceback_() if isinstance(error, DiskError) else said
         return Failure(doing.cell or None, type(error).__name__, str(error), said)
-    finally:
-        log.unlink(missing_ok=True)
-        doing.progress.unlink(missing_ok=True)
     return None
 
 
@@ -177,8 +182,21 @@ def _kernel_manager(log: Path, progress: Path) -> type:
 
 
 @contextmanager
+def on_signals(handler: Any) -> Iterator[None]:
+    """Within it, the signals that end a program go to `handler`; one that was ignored, as under nohup, stays so."""
+    before = {one: signal.getsignal(one) for one in ENDING if signal.getsignal(one) != signal.SIG_IGN}
+    for one in before:
+        signal.signal(one, handler)
+    try:
+        yield
+    finally:
+        for one, former in before.items():
+            signal.signal(one, former)
+
+
+@contextmanager
 def run_lock(output_dir: Path) -> Iterator[None]:
-    """Hold a profile for one runner, by flock, which a killed one frees; end what that left behind first.
+    """Hold a profile for one runner, by flock, which a killed one frees; end what that, and what this one, left behind.
 
     Raises RunError, with the other's process id, where another runner holds it.
     """
@@ -197,12 +215,14 @@ def run_lock(output_dir: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            del os.environ[TOKEN]
-            _write_lock(file, "")
+            with on_signals(signal.SIG_IGN):  # a second Ctrl-C must not leave workers that nobody knows
+                end_processes(os.environ.pop(TOKEN))
+                _write_lock(file, "")
 
 
 def end_processes(token: str) -> None:
-    """Kill the processes, other than this one, that carry a run's token: what they write must not mix with the next."""
+    """Kill the processes, other than this one, that carry a run's token: what they write must not mix with the next.
+    Resource trackers end by themselves, once they have removed the arrays that the others shared."""
     if not token:
         return
     import psutil
@@ -210,7 +230,8 @@ def end_processes(token: str) -> None:
     ours = []
     for process in psutil.process_iter():
         try:
-            if process.pid != os.getpid() and process.environ().get(TOKEN) == token:
+            mine = process.pid == os.getpid() or "resource_tracker" in str(process.cmdline())
+            if not mine and process.environ().get(TOKEN) == token:
                 process.kill()
                 ours.append(process)
         except (psutil.Error, OSError):  # another user's, or gone meanwhile

@@ -15,11 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from vadkit.core.config import Config, project_root
-from vadkit.core.errors import RunError, VadkitError, shown
+from vadkit.core.errors import DiskError, RunError, shown
 from vadkit.core.parameters import load_params
+from vadkit.core.store import is_left, on_disk
 from vadkit.workbook import checks, kernels, notebooks, receipts
 from vadkit.workbook.kernels import Failure
 from vadkit.workbook.notebooks import Notebook
@@ -49,7 +48,7 @@ def run_profile(
         raise RunError("\n  ".join([f"{len(problems)} notebook(s) {remedy}", *problems]))
     out, count = config.output_dir / part, f"{len(selected)} of {len(every)} notebooks"
     say(f"{_short(params)} -> {_short(out)} (fingerprint {config.fingerprint()}), {count}")
-    with kernels.run_lock(config.output_dir):
+    with on_disk(config.output_dir), kernels.run_lock(config.output_dir):
         return _run_selected(config, out, every, selected, force, say)
 
 
@@ -71,16 +70,10 @@ def open_profile(params: str | Path, overrides: dict[str, Any] | None = None) ->
     raise RunError(f"no folder with params/ and notebooks/ {where}; run vadkit inside the project")
 
 
-def _is_left(scratch: Path) -> bool:
-    """Whether a file of `store.whole_file` was left by a dead process; a living one may be scoring a camera into it."""
-    pid = scratch.name.rsplit("-", 2)[-2]
-    return pid.isdigit() and not psutil.pid_exists(int(pid))
-
-
 def _run_selected(config: Config, out: Path, every: list[Notebook], selected: list[Notebook], force: bool, say) -> int:
     values, began, ran = config.model_dump(), time.monotonic(), 0
     (out / "notebooks").mkdir(parents=True, exist_ok=True)
-    for left in (*out.glob("notebooks/.*.partial.*"), *filter(_is_left, out.rglob(".*-????????"))):  # of a killed run
+    for left in (*out.glob("notebooks/.*.partial.*"), *filter(is_left, out.rglob(".*-????????"))):  # of a killed run
         left.unlink()
     context = receipts.context_digest(config)
     for what in ("IPYTHONDIR", "MPLCONFIGDIR", "JUPYTER_RUNTIME_DIR"):  # not the user's own: start-up files, styles
@@ -115,6 +108,7 @@ def _ends_well(out: Path, notebook: Notebook, values: dict, fingerprint: str, di
     partial, failed, final = (out / "notebooks" / name for name in named)
     previous = receipts.read_receipt(out, notebook.name)
     receipts.receipt_path(out, notebook.name).unlink(missing_ok=True)
+    failed.unlink(missing_ok=True)
     before, began = receipts.snapshot(out), time.monotonic()
     display.start(why)
     try:
@@ -125,12 +119,13 @@ def _ends_well(out: Path, notebook: Notebook, values: dict, fingerprint: str, di
     failure = failure or _ended_early(partial)
     seconds = time.monotonic() - began
     if failure:
-        if partial.is_file():
+        if failure.name == DiskError.__name__:
+            partial.unlink(missing_ok=True)  # papermill leaves half a notebook on a full disk
+        elif partial.is_file():
             os.replace(partial, failed)
         display.say(_explain(notebook.name, failure, seconds, failed))
         return False
     os.replace(partial, final)
-    failed.unlink(missing_ok=True)
     after = receipts.snapshot(out)
     files = {path for path in after if before.get(path) != after[path]}
     files |= after.keys() & (previous["files"] if previous else ())
@@ -189,7 +184,7 @@ def _explain(name: str, failure: Failure, seconds: float, kept: Path) -> str:
     place = f"code cell {failure.cell}" if failure.cell else "the kernel"
     lines = [f"  {name} failed in {place} after {clock(seconds)}"]
     what = failure.message
-    if failure.name not in _names(VadkitError):
+    if "\n".join(failure.traceback) != f"{failure.name}: {what}":  # which is all that a page shows of a VadkitError
         lines += [f"    {line}" for line in failure.traceback[-TRACEBACK_LINES:]]
         what = f"{failure.name}: {failure.message}"
     if failure.name == "DeadKernelError":
@@ -198,11 +193,6 @@ def _explain(name: str, failure: Failure, seconds: float, kept: Path) -> str:
     if kept.is_file():
         lines.append(f"The notebook as far as it came: {_short(kept)}; later notebooks were not run.")
     return "\n".join(lines)
-
-
-def _names(kind: type[Exception]) -> set[str]:
-    """The names of a kind of error and of all its subclasses."""
-    return {kind.__name__}.union(*map(_names, kind.__subclasses__()))
 
 
 def _short(path: Path) -> str:
