@@ -41,7 +41,8 @@ def start(namespace: Mapping[str, Any]) -> Config:
     place = out.relative_to(root) if out.is_relative_to(root) else out
     print(f"profile {config.profile} (fingerprint {config.fingerprint()}), results in {place}")
     found = receipts.libraries()
-    print(f"python {sys.version.split()[0]}, " + ", ".join(f"{package} {number}" for package, number in found.items()))
+    versions = {"python": sys.version.split()[0], **found}
+    print(textwrap.fill(", ".join(f"{name} {number}" for name, number in versions.items()), 90))
     device = f"device {device_of(config)}" if "torch" in found else "no torch here: scores were recorded"
     print(f"{receipts.machine()}; {device}")
     if config.corpus != "ucf_crime":
