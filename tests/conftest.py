@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
@@ -84,6 +86,20 @@ def write_video(path: Path, images: Iterable[np.ndarray], fps: float = 30.0) -> 
     for image in images:
         writer.write(image)
     writer.release()
+    return path
+
+
+def write_lossless(path: Path, stamps: list[int], images: list[np.ndarray], rate: float = 30) -> Path:
+    """A video whose frames are shown at these multiples of 1 / rate, without loss."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=Fraction(rate).limit_denominator(60000))
+        stream.height, stream.width = images[0].shape[:2]
+        stream.pix_fmt = "bgr0"
+        for stamp, image in zip(stamps, images, strict=True):
+            frame = av.VideoFrame.from_ndarray(image, format="bgr24")
+            frame.pts, frame.time_base = stamp, 1 / stream.codec_context.framerate
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
     return path
 
 

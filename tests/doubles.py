@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from vadkit.core.store import digest
+from vadkit.core.video import Clock
 from vadkit.corpora.video import Corpus, Video
 
 DIM = 8
@@ -25,6 +26,8 @@ class FakeSamples:
 
     frames = 60
     fps = 10.0
+    times = None
+    clock = Clock(10.0)
 
     @property
     def index(self) -> np.ndarray:

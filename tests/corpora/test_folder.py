@@ -206,6 +206,20 @@ def test_a_list_of_files_that_are_all_missing_names_the_first(fights):
     assert f"{path}, line 2" in str(error.value)
 
 
+def test_what_is_no_video_is_counted_by_suffix_and_a_folder_of_pictures_is_one(tmp_path):
+    for name in ("Fight/a.ts", "Fight/b.DAV", "noFight/c.h264", "noFight/d.3gp", "noFight/notes.txt", "Fight/x.doc"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"video")
+    for name in ("Fight/pictures/1.tif", "Fight/pictures/2.tif", "noFight/one.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"picture")
+    (tmp_path / "LICENSE").write_text("MIT")
+    corpus = load(tmp_path)
+    assert [video.name for video in corpus.videos] == ["Fight/a", "Fight/b", "Fight/pictures", "noFight/c", "noFight/d"]
+    said = next(problem.what for problem in corpus.problems if "passed over" in problem.what)
+    assert {*said.partition(": ")[2].split(", ")} == {"1 .txt", "1 .doc", "1 .jpg"}
+
+
 def test_the_real_fights_have_217_clips_of_31_sources_and_fold_by_source(shared):
     corpus = load(shared("data/fights"))
     assert len(corpus.videos) == 217 and not corpus.problems

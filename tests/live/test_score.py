@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import av
 import numpy as np
 import pytest
-from conftest import REPOSITORY, moving_square, write_video
+from conftest import REPOSITORY, moving_square, write_lossless, write_video
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny import LIVE_FPS, broken_off, live_config, live_corpus, rows, served
@@ -80,6 +80,22 @@ def test_the_confidences_are_the_experiments(trained, tmp_path, profile):
         )
         assert np.allclose(found[:, 2], one.confidence, atol=1e-4)
         assert np.allclose(found[:, 1], one.index / LIVE_FPS, atol=1e-3)
+
+
+@pytest.mark.parametrize("profile", ["grid", "window"])
+def test_of_a_variable_rate_the_experiments_frames_are_scored_at_their_times(trained, tmp_path, profile):
+    model, stamps = trained[1][profile][0], [*range(20), *range(20, 120, 10), *range(120, 140)]
+    path = write_lossless(tmp_path / "v.mkv", stamps, moving_square(len(stamps)), LIVE_FPS)
+    (seen,), _ = frames.extract([Video("v", path, "Normal", "test", "v", ())], model.config, purpose="score")
+    verdict = score(path, model, table=tmp_path / "v.csv", overlay=tmp_path / "v.mp4")
+    found = rows(tmp_path / "v.csv")
+    assert verdict.frames == len(stamps) and np.array_equal(found[:, 0], seen.index)
+    assert np.allclose(found[:, 1], np.array(stamps)[seen.index] / LIVE_FPS, atol=2e-3)
+    score(path, model, table=tmp_path / "w.csv")  # without a film only wanted frames are converted
+    assert np.array_equal(rows(tmp_path / "w.csv"), found)
+    with av.open(str(tmp_path / "v.mp4")) as film:
+        shown = [frame.time for frame in film.decode(video=0)]
+    assert np.allclose(shown[: len(stamps)], np.array(stamps) / LIVE_FPS, atol=0.02)
 
 
 def test_later_frames_change_nothing_before_them(trained):

@@ -37,7 +37,7 @@ def test_settings_and_sizes_cover_what_says_so(the_papers):
         for k, split in enumerate(("train", "val", "test"))
         for c in names
     ]
-    samples = [SimpleNamespace(video=v, frames=300, fps=30.0) for v in videos]
+    samples = [SimpleNamespace(video=v, frames=300, fps=30.0, times=None) for v in videos]
     rows = [
         *claims.setting_rows(config, samples),
         *claims.corpus_rows(config, Corpus("ucf_crime", tuple(videos)), samples),

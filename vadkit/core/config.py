@@ -60,6 +60,9 @@ class Config(BaseModel):
     # --- the corpus ---
     corpus: str = Field("synthetic", description="where videos and labels come from")
     data_root: str = Field("", description="folder of the videos; empty for the synthetic corpus")
+    picture_fps: Annotated[float, Field(ge=0.1, le=240.0)] = Field(
+        25.0, description="frames a second of a video that is a folder of pictures"
+    )
     split: Literal["official", "grouped_cv"] = Field("official", description="split lists, or folds by source")
     folds: PositiveInt = Field(5, description="folds of grouped_cv")
     validation: Literal["train_cut", "test_parity"] = Field(

@@ -14,14 +14,13 @@ from vadkit.core.errors import DataError
 from vadkit.core.store import whole_file
 
 
-def write_h264(
-    path: str | Path, frames: Iterable[np.ndarray], fps: float, crf: int = 23, preset: str = "veryfast"
-) -> int:
+def write_h264(path: str | Path, frames: Iterable, fps: float, crf: int = 23, preset: str = "veryfast") -> int:
     """Encode frames to an MP4 file, whole or not at all; returns how many there were.
 
-    frames: (H, W, 3) uint8 BGR, all of one size; odd sizes are padded to even ones by repeating the last row or column,
-    since yuv420p needs it. fps: frames a second, > 0. crf: 0 (best) to 51. One thread, so that the same frames give the
-    same file. Raises DataError for no frames, a frame of another size or type, and for fps or crf out of range.
+    frames: (H, W, 3) uint8 BGR, all of one size, each 1 / fps after the one before, or (frame, its time in seconds);
+    odd sizes are padded to even ones by repeating the last row or column, since yuv420p needs it. fps: frames a second,
+    > 0. crf: 0 (best) to 51. One thread, so that the same frames give the same file. Raises DataError for no frames, a
+    frame of another size or type, and for fps or crf out of range.
     """
     path = Path(path)
     if not fps > 0:
@@ -32,19 +31,22 @@ def write_h264(
         return _encode(scratch, path, frames, fps, crf, preset)
 
 
-def _encode(scratch: Path, path: Path, frames: Iterable[np.ndarray], fps: float, crf: int, preset: str) -> int:
+def _encode(scratch: Path, path: Path, frames: Iterable, fps: float, crf: int, preset: str) -> int:
     size = stream = None
-    count = 0
+    count = at = 0
     with av.open(str(scratch), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         for frame in frames:
+            frame, seconds = frame if isinstance(frame, tuple) else (frame, None)
             if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
                 got = f"{frame.dtype} {frame.shape}" if isinstance(frame, np.ndarray) else type(frame).__name__
                 raise DataError(f"{path}: frame {count} must be uint8 of shape (H, W, 3), got {got}")
             if size is None:
                 size = frame.shape
+                fine = 1 if seconds is None else 16  # steps of the film's clock in a frame
                 stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(60000))
                 stream.width, stream.height = size[1] + size[1] % 2, size[0] + size[0] % 2
                 stream.pix_fmt = "yuv420p"
+                stream.codec_context.time_base = 1 / (fine * stream.codec_context.framerate)
                 # these two depend on memory that x264 has not written: the same frames would give other files
                 stream.options = {"crf": str(crf), "preset": preset, "x264-params": "mbtree=0:weightp=0"}
                 stream.codec_context.thread_count = 1
@@ -55,7 +57,8 @@ def _encode(scratch: Path, path: Path, frames: Iterable[np.ndarray], fps: float,
                 frame = cv2.copyMakeBorder(frame, 0, size[0] % 2, 0, size[1] % 2, cv2.BORDER_REPLICATE)
             planes = cv2.cvtColor(frame, cv2.COLOR_BGR2YUV_I420)
             picture = av.VideoFrame.from_ndarray(planes, format="yuv420p")
-            picture.pts, picture.time_base = count, 1 / stream.codec_context.framerate
+            at = at + fine * (count > 0) if seconds is None else max(at + (count > 0), round(seconds * fps * fine))
+            picture.pts, picture.time_base = at, 1 / (fine * stream.codec_context.framerate)
             container.mux(stream.encode(picture))
             count += 1
         if stream is None:

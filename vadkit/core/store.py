@@ -184,7 +184,10 @@ def digest(key: Any) -> str:
 
 
 def file_digest(path: str | Path) -> str:
-    """Twenty hex digits of a file's content; remembered while its size and times stay the same."""
+    """Twenty hex digits of a file's content, or of a folder's files; remembered while size and times stay."""
+    if os.path.isdir(path):
+        files = sorted(entry.path for entry in os.scandir(path) if entry.is_file())
+        return digest([[os.path.basename(file), file_digest(file)] for file in files])
     return _file_digest(os.fspath(path), _state(path))[:20]
 
 

@@ -1,28 +1,37 @@
 """Decode a video once, and convert only the frames that are wanted.
 
-Frame numbers count what decodes, from 0: a container's own count and its clock are promises, checked here.
-What is odd but usable becomes a note; what is not usable raises DataError with the file's name and a remedy.
+Frame numbers count what decodes, from 0; times are presentation times, in seconds from the first frame. A container's
+own count and rate are promises, checked here. What is odd but usable becomes a note; what is not usable raises
+DataError with the file's name and a remedy.
 """
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
+import av
+import cv2
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from vadkit.core.errors import NOT_TEXT, DataError
 
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # quiet: what matters is raised or noted below
-
-import cv2
-
 # A container may promise this many frames more than decode (trailing B-frames, a lost last packet) ...
 TOLERATED_FRAMES, TOLERATED_SHARE = 3, 0.02  # ... whichever is more; beyond it the file is truncated or damaged
+DAMAGED_SHARE = 0.1  # of the packets; beyond it a video is left out
 PLAUSIBLE_FPS = (0.1, 240.0)
+BREAK_SECONDS = 600.0  # a clock that jumps further ahead, or back by a second, has been set anew
+NO_CLOCK = 0x80  # AVFMT_NOTIMESTAMPS: FFmpeg's sign of a format without times
+PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
+PICTURE_FPS = 25.0
+PIECES = re.compile(r"(\d+)|(\D+)")
 REMEDY = "fetch it again, or take it off the lists"
 FLAT_LEVELS, FLAT_SHARE = 8, 0.9  # a frame is nearly constant when 90% of its pixels are within 8 of the median
 
@@ -41,25 +50,191 @@ class Probe:
         return self.frames / self.fps
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Clock:
+    """When frames are shown. times: (frames,) seconds from the first, None where the rate is constant: number / fps.
+
+    A tick is 1 / fps: where the rate varies, a frame stands for the ticks after the frame before, up to its own.
+    """
+
+    fps: float
+    times: np.ndarray | None = None
+
+    def ticks(self, frames: int) -> np.ndarray:
+        """The tick of each frame, rising; its number where the rate is constant. Shape: -> (frames,) int64."""
+        return np.arange(frames) if self.times is None else np.rint(self.times * self.fps).astype(np.int64)
+
+    def shown(self, frames: int) -> np.ndarray:
+        """The frame that stands for each tick. Shape: -> (ticks,) int64."""
+        ticks = self.ticks(frames)
+        return ticks if self.times is None else np.searchsorted(ticks, np.arange(ticks[-1] + 1))
+
+    def stands_for(self, number: int) -> Sequence[int]:
+        """The ticks of one frame; none of a frame past those that are known."""
+        if self.times is None:
+            return (number,)
+        ends = np.rint(self.times[max(number - 1, 0) : number + 1] * self.fps).astype(int).tolist()
+        return range(ends[0] + 1 if number else 0, ends[-1] + 1) if number < len(self.times) else ()
+
+
+class UnevenError(Exception):
+    """The rate of a video that was taken for constant is not."""
+
+
+@dataclass(frozen=True, eq=False)
 class Decoded(Probe):
     """What decoding a whole video found, `fps` as the container says; notes name what is odd but usable."""
 
+    clock: Clock
     notes: tuple[str, ...] = ()
+
+
+class Timeline:
+    """Makes one clock that never goes back of the times that frames carry, which may be missing or set anew."""
+
+    def __init__(self, fps: float):
+        self.seconds, self.frames, self.missing, self.jumps = 0.0, 0, 0, []
+        self._step, self._first = 1 / fps, None
+
+    def add(self, stamp: float | None) -> float:
+        """Seconds from the first frame of the next one. stamp: its own time in seconds."""
+        if stamp is None:
+            self.missing += 1
+            self.seconds += self._step if self.frames else 0.0
+        elif self._first is None:
+            self.seconds += self._step if self.frames else 0.0
+            self._first = stamp - self.seconds
+        else:
+            step = stamp - self._first - self.seconds
+            if not -1 < step <= BREAK_SECONDS:
+                self.jumps.append((self.frames, step))
+                self._first, step = self._first + step - self._step, self._step
+            self._step = step if step > 0 else self._step
+            self.seconds = max(self.seconds, stamp - self._first)
+        self.frames += 1
+        return self.seconds
+
+
+class Source:
+    """The first video of a container, decoded in order: iterates over (what `image` takes, its own time or None).
+
+    Packets that do not decode are counted in `damaged` and passed over, frames that are repaired in `repaired`.
+    """
+
+    def __init__(self, address: str, **options):
+        self.container = av.open(address, **options)
+        try:
+            self.stream = self.container.streams.video[0]
+        except IndexError:
+            self.container.close()
+            raise
+        self.stream.thread_type = "AUTO"
+        self.damaged = self.packets = self.repaired = 0
+        self.sizes: list[tuple[int, int, int]] = []  # first frame with each new size
+        self.has_clock = not self.container.format.flags & NO_CLOCK
+        self._reformatter = VideoReformatter()
+
+    @property
+    def fps(self) -> float:
+        return float(self.stream.average_rate or self.stream.base_rate or 0)
+
+    @property
+    def promised(self) -> int:
+        """Frames, as the container counts or estimates them; 0 where it does neither."""
+        seconds = (self.container.duration or 0) / av.time_base
+        seconds = seconds if seconds > 0 else float((self.stream.duration or 0) * self.stream.time_base)
+        return self.stream.frames or max(0, math.floor(seconds * self.fps + 0.5))
+
+    def size(self, frame: av.VideoFrame | None) -> tuple[int, int]:
+        """Width and height that the container says, upright as the frame is shown."""
+        size = self.stream.codec_context.width, self.stream.codec_context.height
+        return size[::-1] if frame and frame.rotation % 180 else size
+
+    def __iter__(self) -> Iterator[tuple[av.VideoFrame, float | None]]:
+        packets, number = self.container.demux(self.stream), 0
+        base = self.stream.time_base.as_integer_ratio() if self.has_clock else None
+        while packets:
+            try:
+                packet = next(packets)
+                self.packets += packet.size > 0
+            except (StopIteration, av.FFmpegError, OSError):  # past the last whole packet: what the decoder still holds
+                packets = packet = None
+            try:
+                frames = self.stream.decode(packet)
+            except av.FFmpegError as error:
+                self.damaged += not isinstance(error, EOFError)  # which says that there is nothing more
+                continue
+            for frame in frames:
+                self.repaired += bool(frame.is_corrupt)
+                size = (frame.width, frame.height)
+                if not self.sizes or size != self.sizes[-1][1:]:
+                    self.sizes.append((number, *size))
+                stamp = frame.pts if frame.pts is not None else frame.dts
+                number += 1
+                yield frame, stamp * base[0] / base[1] if base and stamp is not None else None
+
+    def image(self, frame: av.VideoFrame) -> np.ndarray:
+        """A frame as it is shown: upright, in the first one's size. Shape: -> (H, W, 3) uint8 BGR."""
+        _, width, height = self.sizes[0]
+        of_size = {"width": width, "height": height, "format": "bgr24", "interpolation": "BICUBIC", "threads": 1}
+        image = self._reformatter.reformat(frame, **of_size).to_ndarray()
+        turns = round(frame.rotation / 90) % 4
+        return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+
+    def close(self) -> None:
+        self.container.close()
+
+
+class _Pictures:
+    """A folder of pictures in the order of their names, with numbers in them by value, read as a `Source`."""
+
+    damaged = repaired = 0
+
+    def __init__(self, folder: Path, fps: float):
+        self.paths, self.fps, self._size = pictures_in(folder), fps, None
+        self.promised = self.packets = len(self.paths)
+        self.sizes: list[tuple[int, int, int]] = []
+
+    def size(self, first: Path) -> tuple[int, int]:
+        return self.image(first).shape[1::-1]
+
+    def __iter__(self) -> Iterator[tuple[Path, float]]:
+        for number, path in enumerate(self.paths):
+            yield path, number / self.fps
+
+    def image(self, path: Path) -> np.ndarray:
+        content = np.frombuffer(path.read_bytes(), np.uint8)
+        image = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
+        if image is None:
+            raise DataError(f"{path}: expected a picture, got something that does not decode; {REMEDY}")
+        self._size = self._size or image.shape[1::-1]
+        if image.shape[1::-1] != self._size:
+            return cv2.resize(image, self._size, interpolation=cv2.INTER_AREA)
+        return image
+
+    def close(self) -> None:
+        pass
 
 
 class Frames:
     """Iterator of (frame number from 0, image (H, W, 3) uint8 BGR) that holds an open video; see `read_frames`.
 
-    `probe` is there from the start, `decoded` once the video has been read to its end. `close` releases the
-    file before that.
+    `probe` is there from the start, `time_s` is of the last frame that was decoded, and `decoded` is there once the
+    video has been read to its end. `close` releases the file before that.
     """
 
-    def __init__(self, path: str | Path, wanted: Callable[[int], bool] | None = None):
+    def __init__(self, path: str | Path, wanted=None, picture_fps: float = PICTURE_FPS, even: bool = False):
         self.path = Path(path)
-        self._capture = _open(self.path)
-        self.probe = _probe(self._capture, self.path)
-        self._wanted = wanted
+        self._source = _open(self.path, picture_fps)
+        self._coming = iter(self._source)
+        try:
+            self._first = next(self._coming, None)  # a picture lies on its side only by what its frames say
+            self.probe = _probe(self._source, self.path, self._first)
+        except DataError:
+            self._source.close()
+            raise
+        self._wanted, self._must_be_even, self._even = wanted, even, True
+        self._times: list[float] = []
         self._decoded: Decoded | None = None
         self._images = self._read()
 
@@ -71,7 +246,12 @@ class Frames:
 
     def close(self) -> None:
         self._images.close()
-        self._capture.release()
+        self._source.close()
+
+    @property
+    def time_s(self) -> float:
+        """Seconds of the last decoded frame: its number over the rate while that is constant, as the container says."""
+        return (len(self._times) - 1) / self.probe.fps if self._even else self._times[-1]
 
     @property
     def decoded(self) -> Decoded:
@@ -81,17 +261,21 @@ class Frames:
         return self._decoded
 
     def _read(self) -> Iterator[tuple[int, np.ndarray]]:
-        times: list[float] = []
+        source, times, timeline = self._source, self._times, Timeline(self.probe.fps)
         flat, level, number, size = 0, 0.0, 0, (0, 0)
         try:
-            while self._capture.grab():
-                times.append(self._capture.get(cv2.CAP_PROP_POS_MSEC))
+            for picture, stamp in chain([self._first] if self._first else [], self._coming):
+                times.append(timeline.add(stamp))
+                self._even &= _is_even(times, self.probe.fps)
+                if self._must_be_even and not self._even:
+                    raise UnevenError
                 is_wanted = self._wanted is None or self._wanted(number)
                 if is_wanted or flat == number:  # looked at until the first frame with a picture
-                    done, image = self._capture.retrieve()
-                    if not done:
+                    try:
+                        image = source.image(picture)
+                    except (av.FFmpegError, ValueError, MemoryError):
                         what = f"frame {number} was read but does not decode to an image"
-                        raise DataError(f"{self.path}: {what}; {REMEDY}")
+                        raise DataError(f"{self.path}: {what}; {REMEDY}") from None
                     size = size if number else image.shape[1::-1]
                     if flat == number and (constant := _constant_level(image)) is not None:
                         flat, level = flat + 1, constant
@@ -99,23 +283,28 @@ class Frames:
                         yield number, image
                 number += 1
         finally:
-            self._capture.release()
-        _check_complete(self.path, self.probe, times)
-        notes = _notes(self.probe, size, times)
+            source.close()
+        _check_complete(self.path, self.probe, source, times)
+        clock = Clock(self.probe.fps, None if self._even else np.array(times))
+        notes = _notes(self.probe, size, source, times, timeline, clock)
         if flat:
             shade = "black" if level < 48 else "white" if level > 208 else "grey"
             which = f"{'all' if flat == number else 'the first'} {flat} frame{'s are' if flat > 1 else ' is'}"
             notes.append(f"{which} {shade}: nearly constant, without a picture")
-        self._decoded = Decoded(*size, self.probe.fps, number, tuple(notes))
+        self._decoded = Decoded(*size, self.probe.fps, number, clock, tuple(notes))
 
 
-def read_frames(path: str | Path, wanted: Callable[[int], bool] | None = None) -> Frames:
-    """Iterate over (frame number, image (H, W, 3) uint8 BGR); frames with `wanted(number)` false are only grabbed.
+def read_frames(
+    path: str | Path, wanted: Callable[[int], bool] | None = None, picture_fps: float = PICTURE_FPS, even: bool = False
+) -> Frames:
+    """Iterate over (frame number, image (H, W, 3) uint8 BGR); frames with `wanted(number)` false are not converted.
 
-    Raises DataError at once for a file that is missing, empty, not a video or without a plausible frame rate; later for
-    one that decodes to nothing or ends early: more than 3 frames and 2% short of what the container promises.
+    path: a video, or a folder of pictures at `picture_fps`. even: raise UnevenError once the rate turns out not to be
+    constant. Raises DataError at once for what is missing, empty, not a video or without a plausible frame rate; later
+    for one that decodes to nothing, with more than 10% of its packets damaged, or that ends early: more than 3 frames
+    and 2% short of what the container promises.
     """
-    return Frames(path, wanted)
+    return Frames(path, wanted, picture_fps, even)
 
 
 def frames_at(path: str | Path, numbers: Iterable[int]) -> dict[int, np.ndarray]:
@@ -131,87 +320,115 @@ def frames_at(path: str | Path, numbers: Iterable[int]) -> dict[int, np.ndarray]
     return found
 
 
-def probe(path: str | Path) -> Probe:
-    """The container's facts, without decoding. Raises DataError as `read_frames` does at once."""
-    with closing(read_frames(path)) as frames:
+def probe(path: str | Path, picture_fps: float = PICTURE_FPS) -> Probe:
+    """The container's facts; only the first frame is decoded. Raises DataError as `read_frames` does at once."""
+    with closing(read_frames(path, picture_fps=picture_fps)) as frames:
         return frames.probe
 
 
-def inspect(path: str | Path) -> Decoded:
+def inspect(path: str | Path, picture_fps: float = PICTURE_FPS) -> Decoded:
     """Decode a whole video for its facts. Raises DataError as `read_frames` does."""
-    frames = read_frames(path, lambda number: False)
+    frames = read_frames(path, lambda number: False, picture_fps)
     for _ in frames:
         pass
     return frames.decoded
 
 
-def _open(path: Path) -> cv2.VideoCapture:
-    if NOT_TEXT.search(str(path)):  # OpenCV would end the process
+def pictures_in(folder: Path) -> list[Path]:
+    """The pictures of a folder in the order of their names, where numbers count by value."""
+    found = [path for path in folder.iterdir() if path.suffix.lower() in PICTURES and not path.name.startswith(".")]
+    return sorted(found, key=lambda path: [(int(n), "") if n else (-1, s) for n, s in PIECES.findall(path.name)])
+
+
+def _open(path: Path, picture_fps: float) -> Source | _Pictures:
+    if NOT_TEXT.search(str(path)):  # no table could name it
         raise DataError(f"{path}: its path is not text in UTF-8; rename it")
+    if path.is_dir():
+        if len((pictures := _Pictures(path, picture_fps)).paths):
+            return pictures
+        raise DataError(f"{path}: expected a video, got a folder without pictures ({', '.join(sorted(PICTURES))})")
     if not path.is_file():
-        raise DataError(f"{path}: expected a video, got {'a folder' if path.is_dir() else 'no such file'}")
+        raise DataError(f"{path}: expected a video, got no such file")
     if path.stat().st_size == 0:
         raise DataError(f"{path}: expected a video, got an empty file (0 bytes); {REMEDY}")
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    try:  # FFmpeg alone: the other backends take fi001.mp4 for a numbered series of pictures
-        capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-    finally:
-        cv2.utils.logging.setLogLevel(level)
-    if not capture.isOpened():
-        capture.release()
-        raise DataError(f"{path}: expected a video, got {_what_instead(path)}; {REMEDY}")
-    return capture
+    try:
+        return Source(str(path), options={"protocol_whitelist": "file"})  # a playlist opens nothing elsewhere
+    except (av.FFmpegError, OSError, IndexError):
+        raise DataError(f"{path}: expected a video, got {_what_instead(path)}; {REMEDY}") from None
 
 
-def _probe(capture: cv2.VideoCapture, path: Path) -> Probe:
-    width, height = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
-    fps, frames = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
+def _probe(source: Source | _Pictures, path: Path, first: tuple | None) -> Probe:
+    width, height = source.size(first and first[0])
+    fps, frames = source.fps, source.promised
     low, high = PLAUSIBLE_FPS
     if not low <= fps <= high:  # also NaN
-        capture.release()
         facts = f"expected {low} to {high:g} frames per second, its container says {fps:g}"
         remedy = f"re-encode it at a constant rate (ffmpeg -i {path.name} -r 30 -c:v libx264 repaired.mp4)"
         raise DataError(f"{path}: {facts}; {remedy}, or take it off the lists")
-    return Probe(width, height, float(fps), max(0, int(frames)))
+    return Probe(width, height, fps, frames)
 
 
-def _check_complete(path: Path, says: Probe, times: list[float]) -> None:
+def _check_complete(path: Path, says: Probe, source: Source | _Pictures, times: list[float]) -> None:
     decoded = len(times)
     if decoded == 0:
         raise DataError(f"{path}: expected at least one frame, none decodes; {REMEDY}")
+    if source.damaged > DAMAGED_SHARE * source.packets:
+        facts = f"{source.damaged} of {source.packets} packets do not decode (at most {100 * DAMAGED_SHARE:.0f} % may)"
+        raise DataError(f"{path}: truncated or damaged: {facts}; {REMEDY}")
     tolerated = max(TOLERATED_FRAMES, TOLERATED_SHARE * says.frames)
-    if says.frames - decoded <= tolerated:
+    if says.frames - decoded - source.damaged <= tolerated:
         return
     # MP4 counts its frames. Others estimate them as duration times rate, too many where the rate varies:
-    # there a file is short only if its clock stops early as well. The last frame may last as long as any.
-    last_ms = times[-1] + max(np.diff(times), default=0.0)
-    ends_early = last_ms / 1000 < (says.frames - tolerated) / says.fps
+    # there a file is short only if packets are missing and its clock stops early. The last frame may last as any.
+    last, least = times[-1] + max(np.diff(times), default=0.0), says.frames - tolerated
+    ends_early = source.packets < least and last < least / says.fps
     if ends_early or _head(path)[4:8] == b"ftyp":
         facts = f"promises {says.frames} frames, {decoded} decode (at most {tolerated:.0f} may be missing)"
         raise DataError(f"{path}: truncated or damaged: its container {facts}; {REMEDY}")
 
 
-def _notes(says: Probe, size: tuple[int, int], times: list[float]) -> list[str]:
+def _notes(says, size, source, times, timeline: Timeline, clock: Clock) -> list[str]:
     width, height = size
     notes = [f"odd size {width}x{height}"] if width % 2 or height % 2 else []
     if size != (says.width, says.height):
         notes.append(f"the container says {says.width}x{says.height}, frames are {width}x{height}")
+    if len(source.sizes) > 1:
+        number, *other = source.sizes[1]
+        notes.append(f"from frame {number} on it has {other[0]}x{other[1]}; all are read as {width}x{height}")
     if says.frames and says.frames != len(times):
         notes.append(f"the container says {says.frames} frames, {len(times)} decode")
-    steps = np.diff(times)
-    if len(steps) and times[-1] > times[0]:
-        typical = float(np.median(steps))
+    if source.damaged:
+        notes.append(f"damaged: {source.damaged} of {source.packets} packets do not decode; their frames are missing")
+    if source.repaired:
+        notes.append(f"damaged: {source.repaired} of {len(times)} frames were pieced together by the decoder")
+    if timeline.missing == len(times):
+        notes.append(f"it carries no times; {says.fps:g} frames a second is a guess, and all seconds follow from it")
+        return notes
+    if timeline.missing:
+        notes.append(f"{timeline.missing} of {len(times)} frames carry no time; each is taken for one step later")
+    for number, step in timeline.jumps[:1]:
+        way = "back" if step < 0 else "ahead"
+        count = f", the first of {len(timeline.jumps)} such jumps" if len(timeline.jumps) > 1 else ""
+        notes.append(f"its clock jumps {way} by {abs(step):.1f} s at frame {number}{count}; time goes on from there")
+    if clock.times is not None:
+        steps = 1000 * np.diff(times)
+        typical, mean_fps = float(np.median(steps)), 1000 / max(float(steps.mean()), 1e-3)
         uneven = int(np.sum(np.abs(steps - typical) > 0.5 * typical))
-        if uneven:
+        if uneven > source.damaged:  # else it is what was lost
             spread = f"{steps.min():.0f} to {steps.max():.0f} ms between frames"
             off = f"{uneven} of {len(steps)} steps off the typical {typical:.0f} ms"
             notes.append(f"variable frame rate: {spread}, {off}")
-        mean_fps = 1000 * len(steps) / (times[-1] - times[0])
-        if len(steps) >= 10 and abs(mean_fps / says.fps - 1) > 0.05:
+        elif not uneven:
             rates = f"the container says {says.fps:.2f} frames per second, its clock {mean_fps:.2f}"
-            notes.append(f"{rates}; the first is used")
+            notes.append(f"{rates}; the clock is used")
     return notes
+
+
+def _is_even(times: list[float], fps: float) -> bool:
+    """Whether the last frame comes about 1 / fps after the one before, and all so far about when they should."""
+    number = len(times) - 1
+    step = times[-1] - times[-2] if number else 1 / fps
+    return abs(step * fps - 1) <= 0.5 and abs(times[-1] * fps - number) <= max(0.75, 0.005 * number)
 
 
 def _constant_level(image: np.ndarray) -> float | None:

@@ -1,5 +1,7 @@
 """Any collection of labelled clips: `<data_root>/<class>/<clip>`, or a `clips.csv` that lists them.
 
+A clip is a video file or a folder of pictures, read at `config.picture_fps`.
+
 Every video has the split "all": there are no official lists, so `splits.grouped_folds` cuts folds by source. Without a
 CSV folds are by clip, and a score is too good wherever a recording was cut (the corpus says so in its problems).
 """
@@ -9,6 +11,7 @@ from __future__ import annotations
 import csv
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +19,13 @@ from pathlib import Path
 from vadkit.core.config import Config, resolve
 from vadkit.core.errors import AnnotationError, DataError, few, reading, shown
 from vadkit.core.progress import Progress
+from vadkit.core.video import PICTURES
 from vadkit.corpora import vatic
 from vadkit.corpora.ucf_crime import VIDEO_SUFFIXES
 from vadkit.corpora.video import MOST_FRAMES, NORMAL, TABLE, Corpus, Findings, Video
 
 LIST = "clips.csv"
+NO_CLIPS = {LIST, "LICENSE", "README.md", "README.txt", "README"}  # and nobody takes them for one
 COLUMNS = ("path", "label", "source", "start", "end", "category")
 NEGATIVE_NAMES = {*"negative negatives background nonviolent nonviolence noviolence nofight nonfight noanomaly".split()}
 BY_CLIP = "each clip is its own source and folds are by clip; cuts of one recording may stand on both sides"
@@ -40,9 +45,13 @@ def load(config: Config, progress: Progress | None = None) -> Corpus:
     if not root.is_dir():
         raise DataError(f"data_root: {root} is not a folder; {EXPECTED}")
     reader, listed = _Reader(root, config.strict), root / LIST
-    clips = list(reader.named(_found(root)))
+    found, passed_over = _found(root)
+    clips = list(reader.named(found))
     if not clips and not listed.is_file():
         raise DataError(f"{root}: no clips found; {EXPECTED}")
+    if passed_over:
+        kinds = ", ".join(f"{count} {suffix or 'without a suffix'}" for suffix, count in passed_over.most_common())
+        reader.note(root, f"passed over as no video: {kinds}")
     videos = reader.from_csv(listed, clips) if listed.is_file() else reader.from_folders(clips)
     kinds = {v.label for v in videos}
     if len(kinds) < 2:
@@ -60,14 +69,22 @@ def is_normal(folder: str, others: Iterable[str] = ()) -> bool:
     return plain.startswith("normal") or plain in NEGATIVE_NAMES | negated
 
 
-def _found(root: Path) -> list[Path]:
-    paths = []
+def _found(root: Path) -> tuple[list[Path], Counter[str]]:
+    """The clips below a folder, and how many other files there are, by suffix."""
+    clips, others = [], Counter()
     for folder, below, files in os.walk(root, followlinks=True):
         below[:] = sorted(name for name in below if not name.startswith("."))
         if len(Path(folder).relative_to(root).parts) > 8:  # a link back up; no real tree is that deep
             raise DataError(f"{folder}: folders nest more than 8 deep; a link may lead back up: remove it")
-        paths += [Path(folder, name) for name in files if not name.startswith(".")]
-    return sorted(path for path in paths if path.suffix.lower() in VIDEO_SUFFIXES)
+        kinds = [
+            (name, Path(name).suffix.lower()) for name in files if not name.startswith(".") and name not in NO_CLIPS
+        ]
+        videos = [Path(folder, name) for name, kind in kinds if kind in VIDEO_SUFFIXES]
+        pictures = [] if videos else [name for name, kind in kinds if kind in PICTURES]
+        taken = VIDEO_SUFFIXES | (PICTURES if len(pictures) > 1 else set())  # one alone is no video
+        clips += [*videos, *([Path(folder)] if len(pictures) > 1 else [])]
+        others.update(kind for _, kind in kinds if kind not in taken)
+    return sorted(clips), others
 
 
 @dataclass
@@ -106,7 +123,7 @@ class _Reader(Findings):
         videos: dict[str, Video] = {}
         for row in rows:
             folder = row.path.parent.name if row.path.parent != self.root else ""
-            if not os.path.isfile(row.path):
+            if not row.path.exists():
                 self.leave_out(row.where, f"listed clip {row.path} does not exist; add it, or take its line out")
             elif row.label and not row.category and folder and is_normal(folder, folders):
                 contradicted = f"label 1 contradicts the folder {folder}, whose name says normal"
@@ -189,4 +206,5 @@ class _Reader(Findings):
 
     def _name(self, path: Path) -> str:
         """Of the place below the root."""
-        return path.relative_to(self.root).with_suffix("").as_posix()
+        inside = path.relative_to(self.root)
+        return (inside if path.is_dir() else inside.with_suffix("")).as_posix()

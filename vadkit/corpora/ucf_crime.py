@@ -19,7 +19,8 @@ from vadkit.core.progress import Progress
 from vadkit.corpora import splits, vatic
 from vadkit.corpora.video import NORMAL, TABLE, Corpus, Findings, Spans, Video
 
-VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv", ".flv"})
+KINDS = "mp4 avi mkv mov webm mpg mpeg m4v wmv flv ts mts m2ts 3gp 3g2 dav h264 264 h265 265 hevc asf ogv vob mjpeg"
+VIDEO_SUFFIXES = frozenset(f".{kind}" for kind in KINDS.split())
 LOCAL_TRAIN, LOCAL_TEST = "train_split_ad.txt", "test_split_ad.txt"
 OFFICIAL_TRAIN, OFFICIAL_TEST, TEMPORAL = "anomaly_train.txt", "anomaly_test.txt", "temporal_anomaly_annotation.txt"
 NAME = re.compile(r"([A-Za-z]+(?:_[A-Za-z]+)*)_?\d+")  # class, then a number: Assault018, Normal_Videos_006

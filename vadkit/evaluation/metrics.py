@@ -174,7 +174,7 @@ def detection_delay(video: VideoScores, sas) -> np.ndarray:
     for start, end in spans(video.labels):
         first = next((begin for begin, over in runs if start < over and begin < end), None)  # of the alarm met first
         carried = first is not None and first < start and video.labels[first]
-        found.append(np.nan if first is None else 0.0 if carried else (first - start) / video.fps)
+        found.append(np.nan if first is None else 0.0 if carried else video.seconds(start, first))
     return np.array(found)
 
 

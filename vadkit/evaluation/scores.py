@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from vadkit.core.video import Clock
 from vadkit.views.sampling import stride_frames
 
 
@@ -15,7 +16,8 @@ class VideoScores:
 
     index: (n,) analysed frame numbers, rising; confidence: (n,) of the anomaly class, in [0, 1]; labels: (frames,)
     hard-anomaly label of every frame, 0 or 1. steps: frames at which the anomaly score steps, where those are others
-    than index: a segment is one confidence that stands for many steps.
+    than index: a segment is one confidence that stands for many steps. times: (frames,) seconds of each frame,
+    where the rate varies; else frame number / fps.
     """
 
     name: str
@@ -26,13 +28,22 @@ class VideoScores:
     confidence: np.ndarray
     labels: np.ndarray
     steps: np.ndarray | None = None
+    times: np.ndarray | None = None
 
     @classmethod
     def of(cls, view, index: np.ndarray, confidence: np.ndarray) -> VideoScores:
-        """Scores of a video at frames of it; its facts and labels come from what is seen of it (video, frames, fps)."""
+        """Scores of a video at frames of it; its facts and labels come from what is seen of it (video, frames, fps,
+        times)."""
         video = view.video
         labels = video.frame_labels(view.frames)
-        return cls(video.name, video.category, video.source, view.fps, index, confidence, labels)
+        return cls(video.name, video.category, video.source, view.fps, index, confidence, labels, times=view.times)
+
+    def seconds(self, start, end):
+        """From one frame to another, of which the last may be the first past the end; numbers or arrays of them."""
+        if self.times is None:
+            return (end - start) / self.fps
+        times = np.append(self.times, self.times[-1] + 1 / self.fps)
+        return times[end] - times[start]
 
     @property
     def stepped(self) -> VideoScores:
@@ -57,7 +68,8 @@ class VideoScores:
 
 def on_clock(video: VideoScores, analysis_fps: float) -> VideoScores:
     """The same scores; the anomaly score steps where the first paper's systems analyse, `analysis_fps` a second."""
-    return replace(video, steps=np.arange(0, video.frames, stride_frames(video.fps, analysis_fps)))
+    shown = Clock(video.fps, video.times).shown(video.frames)
+    return replace(video, steps=np.unique(shown[:: stride_frames(video.fps, analysis_fps)]))
 
 
 def hold(index: np.ndarray, confidence: np.ndarray, frames: int) -> np.ndarray:

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 
@@ -24,7 +25,7 @@ from vadkit.core.encode import write_h264
 from vadkit.core.errors import DataError, shown
 from vadkit.core.progress import Progress
 from vadkit.core.store import on_disk, whole_file
-from vadkit.core.video import PLAUSIBLE_FPS, Frames, Probe, read_frames
+from vadkit.core.video import PLAUSIBLE_FPS, Frames, Probe, Source, Timeline, read_frames
 from vadkit.live.analysers import Analyser, Reading, make_analyser
 from vadkit.live.overlay import CLOSING_SECONDS, Painter
 from vadkit.systems.record import TrainedModel
@@ -32,6 +33,7 @@ from vadkit.systems.record import TrainedModel
 COLUMNS = ("frame", "time_s", "confidence", "sas", "alarm")
 RATE_WINDOW = 90  # frames, over which the shown speed is a mean
 ASSUMED_FPS = 30.0  # of a camera that does not say
+STREAM_TIMEOUT = 30.0  # seconds without an answer or a frame, after which a stream has ended
 
 
 @dataclass(frozen=True)
@@ -79,27 +81,51 @@ class Verdict:
 
 
 class Camera:
-    """A camera (its number) or a stream (its URL), read as a file's `Frames`: (frame number, image) until it ends."""
+    """A camera (its number) or a stream (its URL), read as a file's `Frames`: (frame number, image) until it ends.
+
+    time_s: of the last frame, by the clock that a stream carries; of what carries none, by when its frames arrive.
+    """
 
     def __init__(self, source: str):
-        self._capture = cv2.VideoCapture(int(source)) if source.isdigit() else cv2.VideoCapture(source, cv2.CAP_FFMPEG)
-        if not self._capture.isOpened():
+        self.time_s, self._device, self._stream = 0.0, None, None
+        try:
+            if source.isdigit():
+                self._device = cv2.VideoCapture(int(source))
+            else:
+                self._stream = Source(source, timeout=STREAM_TIMEOUT, options={"rtsp_flags": "prefer_tcp"})
+        except (av.FFmpegError, OSError, IndexError):
+            pass
+        if self._stream is None and not (self._device and self._device.isOpened()):
             what = f"no camera {source}" if source.isdigit() else f"the stream {source} does not open"
             raise DataError(f"{what}; check that it is there and that no other program holds it, or give a video file")
-        asked = (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FPS)
-        width, height, said = (self._capture.get(one) for one in asked)
+        if self._stream is not None:
+            (width, height), said = self._stream.size(None), self._stream.fps
+        else:
+            asked = (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FPS)
+            width, height, said = (self._device.get(one) for one in asked)
         known = PLAUSIBLE_FPS[0] <= said <= PLAUSIBLE_FPS[1]
         self.probe = Probe(int(width), int(height), said if known else ASSUMED_FPS, frames=0)
-        self.notes = () if known else (f"it does not say its frame rate; {ASSUMED_FPS:g} a second assumed",)
+        self._has_clock = self._stream is not None and self._stream.has_clock
+        arrival = "it carries no times: seconds count from when its frames arrive"
+        assumed = f"it does not say its frame rate; {ASSUMED_FPS:g} a second assumed"
+        self.notes = tuple(note for note, holds in ((assumed, not known), (arrival, not self._has_clock)) if holds)
 
     def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
-        number = 0
-        while (read := self._capture.read())[0]:
-            yield number, read[1]
-            number += 1
+        timeline, frames = Timeline(self.probe.fps), self._from_device() if self._device else self._from_stream()
+        for number, (image, stamp) in enumerate(frames):
+            self.time_s = timeline.add(stamp if self._has_clock else time.monotonic())
+            yield number, image
+
+    def _from_device(self) -> Iterator[tuple[np.ndarray, None]]:
+        while (read := self._device.read())[0]:
+            yield read[1], None
+
+    def _from_stream(self) -> Iterator[tuple[np.ndarray, float | None]]:
+        for frame, stamp in self._stream:
+            yield self._stream.image(frame), stamp
 
     def close(self) -> None:
-        self._capture.release()
+        self._device.release() if self._device else self._stream.close()
 
 
 def score(
@@ -120,8 +146,10 @@ def score(
     if overlay is not None and overlay == table:
         raise DataError(f"overlay and CSV are both {overlay}; give them two names")
     live = "://" in str(video) or str(video).isdigit()
-    wanted = (lambda number: analyser.wants(number)) if overlay is None else None  # a film shows every frame
-    source = Camera(str(video)) if live else read_frames(video, wanted)
+    wanted = None  # a film shows every frame
+    if overlay is None:
+        wanted = lambda _: analyser.ticks.wanted(source.time_s, analyser.wants)  # noqa: E731
+    source = Camera(str(video)) if live else read_frames(video, wanted, config.picture_fps)
     try:
         analyser = make_analyser(trained, config, source.probe.fps, endless=live)
         if not live:
@@ -193,7 +221,8 @@ class _Session:
                 break
             seconds["decode"] += time.perf_counter() - started
             self.count_to(number)
-            reading = self.analyser.see(number, image)
+            time_s = self.source.time_s
+            reading = self.analyser.look(number, image, time_s)
             if reading is not None:
                 self.reading = reading
                 write(reading)
@@ -202,7 +231,7 @@ class _Session:
             self.recent.append((number, time.perf_counter() - started + self.analyser.ahead_seconds))
             self.count_to(number + 1)
             speed = (1 + number - self.recent[0][0]) / max(sum(spent for _, spent in self.recent), 1e-9)
-            yield Shot(number, number / self.analyser.fps, image, self.reading, self.in_alarm / self.frames, speed)
+            yield Shot(number, time_s, image, self.reading, self.in_alarm / self.frames, speed)
         if self.reading is None:
             raise DataError(self.broken or f"{self.where}: no frame came")
         self.was_stopped = was_stopped
@@ -211,7 +240,8 @@ class _Session:
         """On the frames counted so far."""
         a, share = self.analyser, self.in_alarm / self.frames
         notes, seconds = (*self.changed, *notes, *a.notes), dict(a.seconds)
-        return Verdict(self.frames, a.analysed, a.fps, share, seconds, notes, self.broken, self.was_stopped)
+        fps = a.fps * self.frames / (round(self.source.time_s * a.fps) + 1)
+        return Verdict(self.frames, a.analysed, fps, share, seconds, notes, self.broken, self.was_stopped)
 
     def count_to(self, frames: int) -> None:
         """Frames below this number have been seen; what is not analysed is as the last reading."""
@@ -219,11 +249,12 @@ class _Session:
         self.frames = frames
 
 
-def _film(session: _Session, write: Callable[[Reading], None], title: str) -> Iterator[np.ndarray]:
+def _film(session: _Session, write: Callable[[Reading], None], title: str) -> Iterator:
+    """Pictures with their time; those of the verdict follow without."""
     painter = None
     for shot in session.shots(write):
         painter = painter or Painter(shot.image.shape[1], shot.image.shape[0], title)
-        yield (picture := painter.paint(shot))
+        yield (picture := painter.paint(shot)), shot.time_s
     yield from [painter.closing(picture, session.verdict())] * max(1, round(CLOSING_SECONDS * session.analyser.fps))
 
 

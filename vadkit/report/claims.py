@@ -106,7 +106,7 @@ def _sampled(config: Config, samples: Sequence[Samples]) -> Counter[str]:
     """Frames at the run's training rates: hard ones by class, all others as Normal, as the released code counts."""
     counts = Counter({NORMAL: 0})
     for one in samples:
-        index = np.unique(plan(one.video, one.frames, one.fps, config, "train")[0])
+        index = np.unique(plan(one.video, one.frames, one.fps, config, "train", one.times)[0])
         hard = int(one.video.frame_labels(one.frames)[index].sum())
         counts[NORMAL] += len(index) - hard
         if one.video.label:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from string import ascii_lowercase
 
 import numpy as np
@@ -71,9 +72,9 @@ def timelines(panels: Sequence[tuple], columns: int = 2) -> Figure:
             edge = (ORANGE, 2.4) if video.labels[frame] else ("#999999", 0.8)
             thumbnail.spines[:].set(visible=True, color=edge[0], linewidth=edge[1])
             ends = {"xyA": (0.5, 1), "coordsA": "axes fraction", "axesA": thumbnail}
-            ends |= {"xyB": (frame / video.fps, 0), "coordsB": "data", "axesB": axes}
+            ends |= {"xyB": (video.seconds(0, frame), 0), "coordsB": "data", "axesB": axes}
             figure.add_artist(ConnectionPatch(**ends, color="#aaaaaa", linewidth=0.7, zorder=0))
-            axes.plot(frame / video.fps, 0, "^", color=BLACK, markersize=4.5, clip_on=False, zorder=4)
+            axes.plot(video.seconds(0, frame), 0, "^", color=BLACK, markersize=4.5, clip_on=False, zorder=4)
     handles = [
         Patch(color=ORANGE, alpha=0.35, linewidth=0, label="labelled anomalous"),
         Patch(facecolor=SKY, alpha=0.6, edgecolor=BLUE, linewidth=0.8, label="SAS"),
@@ -88,21 +89,21 @@ def timelines(panels: Sequence[tuple], columns: int = 2) -> Figure:
 
 def _score_lines(axes: Axes, video: VideoScores, sas) -> None:
     metrics.check_video(video)
-    ends = np.append(video.index, video.frames) / video.fps
-    _label_spans(axes, video.labels, video.fps)
+    ends = video.seconds(0, np.append(video.index, video.frames))
+    _label_spans(axes, video.labels, partial(video.seconds, 0))
     held = hold(video.index, np.asarray(sas), video.frames)[video.index]
     held, confidence = np.append(held, held[-1]), np.append(video.confidence, video.confidence[-1])
     axes.fill_between(ends, 0, held, step="post", color=SKY, alpha=0.6, linewidth=0)
     axes.plot(ends, held, drawstyle="steps-post", color=BLUE, linewidth=0.8)
     axes.plot(ends, confidence, drawstyle="steps-post", color=GREEN, linewidth=1.2)
     axes.axhline(metrics.THRESHOLD, color=RED, linewidth=1.2, linestyle="--")
-    axes.set(xlim=(0, video.frames / video.fps), ylim=(0, 1.02), ylabel="score", yticks=(0, 0.5, 1))
+    axes.set(xlim=(0, video.seconds(0, video.frames)), ylim=(0, 1.02), ylabel="score", yticks=(0, 0.5, 1))
     axes.set_xlabel("time (s)", loc="right", labelpad=1)
 
 
-def _label_spans(axes: Axes, labels: np.ndarray, fps: float) -> None:
+def _label_spans(axes: Axes, labels: np.ndarray, seconds: Callable[[int], float]) -> None:
     for start, end in metrics.spans(labels):
-        axes.axvspan(start / fps, end / fps, color=ORANGE, alpha=0.35, linewidth=0)
+        axes.axvspan(seconds(start), seconds(end), color=ORANGE, alpha=0.35, linewidth=0)
 
 
 # --- clips -------------------------------------------------------------------------------------------------------
@@ -123,7 +124,7 @@ def training_clips(videos: Sequence[Clips], config: Config, seconds: float = 30.
     figure, grid = plt.subplots(len(videos), 1, figsize=size, squeeze=False, gridspec_kw=ratios)
     for axes, one, (rows, start, end) in zip(grid[:, 0], videos, spans, strict=True):
         step = stride_frames(one.fps, config.clip_fps) / one.fps  # seconds between a clip's frames
-        _label_spans(axes, one.video.frame_labels(one.frames), one.fps)
+        _label_spans(axes, one.video.frame_labels(one.frames), lambda frame, fps=one.fps: frame / fps)
         kept = set(one.rows("train", config, hard_only=True).tolist())
         for height, row in enumerate(rows.tolist()):
             last, first = one.ends[row] * step, max(0, one.ends[row] - one.clip_frames + 1) * step

@@ -193,14 +193,15 @@ def sampling_shares(config: Config, videos: Sequence[Samples | Clips]) -> pd.Dat
 def _taken(one, labels: np.ndarray, config: Config, clips: bool, hard_only: bool) -> tuple[int, np.ndarray]:
     """(number of samples or clips of a video, the frames that they hold)."""
     cut = plan_clips if clips else plan
-    ends, at = cut(one.video, one.frames, one.fps, config, "train")
+    ends, at = cut(one.video, one.frames, one.fps, config, "train", times=one.times)
     if not clips:
         ends = at = np.unique(ends)
     if hard_only and one.video.label:
         ends = ends[labels[at] == 1]
     if not clips:
         return len(ends), ends
-    return len(ends), np.unique(positions_of(ends, config.clip_frames) * stride_frames(one.fps, config.clip_fps))
+    ticks = positions_of(ends, config.clip_frames) * stride_frames(one.fps, config.clip_fps)
+    return len(ends), np.unique(one.clock.shown(one.frames)[ticks])
 
 
 # --- rows --------------------------------------------------------------------------------------------------------

@@ -184,7 +184,7 @@ def _candidates(config: Config, samples: Samples | Clips) -> tuple[np.ndarray, n
 def _frames(config: Config, samples: Samples | Clips, rows: np.ndarray) -> np.ndarray:
     """The last frame that the network sees in each row, of a clip its end."""
     if isinstance(samples, Clips):
-        return samples.ends[rows] * stride_frames(samples.fps, config.clip_fps)
+        return samples.clock.shown(samples.frames)[samples.ends[rows] * stride_frames(samples.fps, config.clip_fps)]
     return samples.index[rows]
 
 

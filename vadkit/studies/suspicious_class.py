@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from vadkit.systems.material import membership
+from vadkit.systems.material import suspicion
 from vadkit.systems.runner import Run
 from vadkit.systems.scorer import confidences
 
@@ -31,7 +31,7 @@ def beliefs(run: Run) -> pd.DataFrame:
             probabilities = confidences(inputs, fold.path, partial(torch.softmax, dim=1))
             for one in fold.sides.test:
                 rows = one.rows("score", config)
-                near = membership(one.index[rows], one.fps, one.video.intervals, config.suspicious_seconds) > 0
+                near = suspicion(one, rows, config.suspicious_seconds) > 0
                 kinds.append(np.where(one.labels[rows] == 1, 0, np.where(near, 1, 2 if one.video.label else 3)))
                 found.append(probabilities(one, rows))
     models = sum(len(seed.folds) for seed in run.seeds) if config.split == "official" else len(run.seeds)

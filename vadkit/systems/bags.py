@@ -18,12 +18,10 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from vadkit.core.code import code_version
 from vadkit.core.compute import device_of
 from vadkit.core.config import Config, resolve
 from vadkit.core.progress import Progress
-from vadkit.core.store import file_digest
-from vadkit.core.video import inspect
+from vadkit.core.video import Clock, inspect
 from vadkit.corpora.video import Corpus, Problem, Seen, Video
 from vadkit.evaluation.scores import VideoScores, on_clock
 from vadkit.models.network import network_of, remembered
@@ -34,7 +32,7 @@ from vadkit.systems.mil import SAME_STREAMS, Item, Segments
 from vadkit.views.frames import extract
 from vadkit.views.sampling import stride_frames
 from vadkit.views.segments import Bag, TooShortError, even_rows, published_bag, read_published, segment_bag
-from vadkit.views.view import extract_views, write_facts
+from vadkit.views.view import extract_views, made_of, write_facts
 
 
 def load_bags(config: Config, corpus: Corpus, progress=None, segments: Segments | None = None) -> Material:
@@ -60,7 +58,7 @@ def _own_bags(config: Config, corpus: Corpus, progress: Progress | None, segment
     for one, rows in pairs:
         made_of = [one.digest, rows.tolist(), remembered(inputs.networks), device_of(config)]
         identity = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:20]
-        count = config.mil_segments if segments is None else segments(one.frames, one.fps)
+        count = config.mil_segments if segments is None else segments(len(one.clock.shown(one.frames)), one.fps)
         features = inputs.features(one, rows).astype(np.float32)
         try:
             bag = segment_bag(one.index[rows], features, one.frames, count, one.video.name)
@@ -69,7 +67,7 @@ def _own_bags(config: Config, corpus: Corpus, progress: Progress | None, segment
                 raise
             problems.append(Problem(str(one.video.path), str(error), left_out=True))
         else:
-            items.append(Item(one.video, one.frames, one.fps, bag, identity))
+            items.append(Item(one.video, one.frames, one.fps, bag, identity, one.times))
     return items, problems
 
 
@@ -111,7 +109,8 @@ def _frame_rows(config: Config, corpus: Corpus, progress: Progress | None) -> Se
     pairs = [(one, one.rows("train", even)) for one in trained]
     for one in tested:
         scored = one.rows("score", config)
-        pairs.append((one, scored[even_rows(one.index[scored], stride_frames(one.fps, rate))]))
+        ticks = one.clock.ticks(one.frames)[one.index[scored]]
+        pairs.append((one, scored[even_rows(ticks, stride_frames(one.fps, rate))]))
     return pairs, problems + wrong
 
 
@@ -122,21 +121,22 @@ def _published_bags(config: Config, corpus: Corpus, progress: Progress | None, s
     videos = [v for v in _videos(corpus) if v.name in features]
 
     def entries_of(n: int) -> list:
-        key = {"video": file_digest(videos[n].path), "code": code_version("vadkit.core.video")}
-        return [(key, partial(_measure, videos[n].path))]
+        key = made_of(videos[n], "vadkit.core.video", config)
+        return [(key, partial(_measure, videos[n].path, config.picture_fps))]
 
     def item(_: int, video: Video, facts: dict, folders: list[Path]) -> Item:
-        frames, fps, rows = facts["frames"], facts["fps"], features[video.name]
-        count = config.mil_segments if segments is None else min(segments(frames, fps), len(rows))
+        frames, fps, times, rows = facts["frames"], facts["fps"], facts["times"], features[video.name]
+        ticks = len(Clock(fps, times).shown(frames))
+        count = config.mil_segments if segments is None else min(segments(ticks, fps), len(rows))
         bag = published_bag(rows, frames, count, video.name)
-        return Item(video, frames, fps, bag, hashlib.sha256(bag.features.tobytes()).hexdigest()[:20])
+        return Item(video, frames, fps, bag, hashlib.sha256(bag.features.tobytes()).hexdigest()[:20], times)
 
     items, more = extract_views("lengths", videos, entries_of, item, config, progress)
     return items, problems + more
 
 
-def _measure(path: Path, folder: Path) -> None:
-    write_facts(folder, inspect(path))
+def _measure(path: Path, picture_fps: float, folder: Path) -> None:
+    write_facts(folder, inspect(path, picture_fps))
 
 
 def _videos(corpus: Corpus) -> list[Video]:

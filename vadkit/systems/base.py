@@ -154,7 +154,7 @@ class System(ABC):
         """The parameters that scoring by a trained model may change: the anomaly score, the machine, and (by family)
         what training did not read or another method approximates. int8's features are no other engine's."""
         engine = ("inference",) if config.inference != "openvino-int8" else ()
-        return ("sas_tau", "sas_reactivity", "sas_bound", "sas_variant", "device", "cache_root", *engine)
+        return ("sas_tau", "sas_reactivity", "sas_bound", "sas_variant", "device", "cache_root", "picture_fps", *engine)
 
     def folds(self, config: Config, corpus: Corpus, seed: int) -> list[Sides]:
         """Names of the videos on each side: one fold by the official lists, else config.folds by source."""

@@ -23,6 +23,7 @@ from vadkit.models.network import network_of
 from vadkit.views.features import extract_features, features_of
 from vadkit.views.frames import Samples, extract
 from vadkit.views.sampling import stride_frames
+from vadkit.views.view import View
 
 WITHIN = 3.0  # a class's rate lies within this factor of the common one, either way (our reading)
 LEAST_NEED = 1e-3  # of a class whose frames stand still; far beyond what WITHIN lets through
@@ -46,6 +47,13 @@ def membership(index: np.ndarray, fps: float, intervals: Spans | None, seconds: 
     starts, ends = np.array(intervals, np.int64).T[:, :, None]
     distance = np.maximum(starts - index, index - (ends - 1)).min(axis=0)  # to the nearest hard frame; <= 0 within
     return np.where(distance > 0, np.clip(1 - distance / (fps * seconds), 0, 1), 0).astype(np.float32)
+
+
+def suspicion(view: View, rows: np.ndarray, seconds: float) -> np.ndarray:
+    """`membership` of a view's rows, by its clock. Shape: (k,) row numbers -> (k,) float32."""
+    ticks, spans = view.clock.ticks(view.frames), view.video.intervals
+    spans = spans and tuple((ticks[start], ticks[end - 1] + 1) for start, end in spans)
+    return membership(ticks[view.index[rows]], view.fps, spans, seconds)
 
 
 # --- rates by class ------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ import numpy as np
 from vadkit.core.config import Config
 from vadkit.core.errors import DataError
 from vadkit.core.progress import Progress
+from vadkit.core.video import Clock
 from vadkit.corpora.video import Corpus, Problem, Video
 from vadkit.evaluation.scores import VideoScores
 from vadkit.models.pretrained import clip_networks
@@ -32,19 +33,24 @@ from vadkit.views.segments import Bag
 SAME_STREAMS = replace(next(system for system in two_stream.SYSTEMS if system.name == "2S-bag-ha"), bag=False)
 
 
-# (frames, fps) -> into how many segments a video is cut; 0: every row of features is one
+# (frames or ticks, fps) -> into how many segments a video is cut; 0: every row of features is one
 Segments = Callable[[int, float], int]
 
 
 @dataclass(frozen=True, eq=False)
 class Item:
-    """A video with its bag. identity: what the bag was made of, for the cache's key."""
+    """A video with its bag. identity: what the bag was made of, for the cache's key; times: as of a view."""
 
     video: Video
     frames: int
     fps: float
     bag: Bag
     identity: str
+    times: np.ndarray | None = None
+
+    @property
+    def ticks(self) -> int:
+        return len(Clock(self.fps, self.times).shown(self.frames))
 
 
 class BagSystem(System):
@@ -166,7 +172,7 @@ class LearnerSystem(BagSystem):
 
 def segment_seconds(items: Sequence[Item], segments: int) -> float:
     """How long an instance is in the middle one of the videos; 0 where each row is one."""
-    return float(np.median([item.frames / item.fps / segments for item in items])) if segments else 0.0
+    return float(np.median([item.ticks / item.fps / segments for item in items])) if segments else 0.0
 
 
 def groups(items: Sequence[Item], size: int, rng: np.random.Generator) -> tuple[Item, ...]:

@@ -191,9 +191,9 @@ class TwoStreamSystem(FrameSystem):
         return Examples(*map(together, parts), images, suspicion, inputs.image_rows)
 
     def _suspicion(self, config: Config, view: Samples, rows: np.ndarray) -> np.ndarray:
-        from vadkit.systems.material import membership
+        from vadkit.systems.material import suspicion
 
-        return membership(view.index[rows], view.fps, view.video.intervals, config.suspicious_seconds)
+        return suspicion(view, rows, config.suspicious_seconds)
 
     def score(self, config: Config, path: Path, views: Sequence[Samples]) -> list[VideoScores]:
         from vadkit.systems.scorer import score

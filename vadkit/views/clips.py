@@ -17,13 +17,13 @@ import numpy as np
 
 from vadkit.core.config import Config
 from vadkit.core.store import Store, digest
-from vadkit.core.video import Decoded, Frames, read_frames
+from vadkit.core.video import Clock, Decoded, Frames, read_frames
 from vadkit.corpora.video import Seen, Video
 from vadkit.views.flow import FLOW_HEIGHT, FLOW_WIDTH, flow, gray, resized
 from vadkit.views.objects import BagCounter, detector_key
 from vadkit.views.pictures import PictureWriter, read_pictures
-from vadkit.views.sampling import PURPOSES, columns, spans_of, stride_frames
-from vadkit.views.view import Pairs, PlannedView, extract_views, made_of, write_facts
+from vadkit.views.sampling import PURPOSES, columns, labels_at, spans_of, stride_frames
+from vadkit.views.view import Pairs, PlannedView, by_the_clock, extract_views, made_of, write_facts
 
 CLIP_STREAMS = ("rgb", "flow")
 BAGS = "bags"  # kept beside them where asked for: the objects of every kept frame
@@ -66,7 +66,9 @@ class Clips(PlannedView):
         return read_pictures(self.folders[stream] / "pictures.bin", wanted)[where.reshape(positions.shape)]
 
     def _planned(self, purpose: str, config: Config) -> tuple[Pairs, Pairs]:
-        return (self.ends, self.index), plan_clips(self.video, self.frames, self.fps, config, purpose, self.every)
+        return (self.ends, self.index), plan_clips(
+            self.video, self.frames, self.fps, config, purpose, self.every, self.times
+        )
 
 
 def positions_of(ends: np.ndarray, clip_frames: int) -> np.ndarray:
@@ -79,7 +81,9 @@ def filled(held: Sequence, count: int) -> list:
     return [held[0]] * (count - len(held)) + list(held)
 
 
-def plan_clips(video: Video, frames: int, fps: float, config: Config, purpose: str, every: int = 1) -> Pairs:
+def plan_clips(
+    video: Video, frames: int, fps: float, config: Config, purpose: str, every: int = 1, times=None
+) -> Pairs:
     """The clips to cut: (position of the last frame, the video's frame number that it is a sample of).
 
     Shape: -> (n,) int64 twice, ordered. "train": clips that lie inside a span of one label (as released), a new one
@@ -88,17 +92,18 @@ def plan_clips(video: Video, frames: int, fps: float, config: Config, purpose: s
     counting for its last frame, the clip of the kept frame before: no hard span is left out (our reading). "score":
     every analysed frame, by the clip that ends there or at the last kept frame before (section 5.1: the decision is on
     the last frame); with `every` above 1 it stands for the analysed frames up to the next such one. "both": the union.
-    Raises ValueError for another purpose.
+    times: as for `sampling.plan`: positions count every stride-th tick. Raises ValueError for another purpose.
     """
     if purpose not in PURPOSES:
         raise ValueError(f"purpose must be one of {', '.join(PURPOSES)}, got '{purpose}'")
-    stride = stride_frames(fps, config.clip_fps)
+    stride, shown = stride_frames(fps, config.clip_fps), Clock(fps, times).shown(frames)
     pairs: set[tuple[int, int]] = set()
     if purpose != "train":
-        analysed = np.arange(0, frames, stride_frames(fps, config.analysis_fps))
+        analysed = np.arange(0, len(shown), stride_frames(fps, config.analysis_fps))
         looked = analysed[np.arange(len(analysed)) // every * every]
-        pairs.update(zip((looked // stride).tolist(), analysed.tolist(), strict=True))
-    for start, stop, label in spans_of(video.frame_labels(frames)) if purpose != "score" else ():
+        once = np.unique(shown[analysed], return_index=True)[1]
+        pairs.update(zip((looked[once] // stride).tolist(), analysed[once].tolist(), strict=True))
+    for start, stop, label in spans_of(labels_at(video, shown)) if purpose != "score" else ():
         first, end = -(-start // stride), -(-stop // stride)  # the kept frames in the span
         shift = config.clip_shift_anomalous if label else config.clip_shift_normal
         if first < end:
@@ -106,7 +111,8 @@ def plan_clips(video: Video, frames: int, fps: float, config: Config, purpose: s
             pairs.update((one, one * stride) for one in ends)
         elif label:
             pairs.add((end - 1, stop - 1))
-    return columns(pairs, by=1)
+    ends, index = columns(pairs, by=1)
+    return ends, shown[index]
 
 
 def extract_clips(
@@ -124,11 +130,12 @@ def extract_clips(
 
     def clips_of(_: int, video: Video, facts: dict, folders: list[Path]) -> Clips:
         frames, fps = facts["frames"], facts["fps"]
-        ends, index = plan_clips(video, frames, fps, config, purpose, every)
+        ends, index = plan_clips(video, frames, fps, config, purpose, every, facts["times"])
         of = dict(zip(streams, folders, strict=True))
         name = digest([config.clip_frames, {stream: folder.name for stream, folder in of.items()}, ends.tolist()])
         labels = video.frame_labels(frames)[index]
-        return Clips(video, frames, fps, index, labels, name, ends, config.clip_frames, of, every)
+        common = (video, frames, fps, index, labels, name)
+        return Clips(*common, ends, config.clip_frames, of, every, times=facts["times"])
 
     return extract_views("clips", videos, entries_of, clips_of, config, progress)
 
@@ -154,7 +161,7 @@ def flow_picture(displacement: np.ndarray, size: int) -> np.ndarray:
 
 
 def _key(video: Video, stream: str, size: int, config: Config) -> dict:
-    key = {**made_of(video, __name__), "stream": stream, "clip_fps": config.clip_fps}
+    key = {**made_of(video, __name__, config), "stream": stream, "clip_fps": config.clip_fps}
     if stream == BAGS:
         return {**key, "detector": detector_key(config)}
     if stream == "flow":
@@ -163,30 +170,39 @@ def _key(video: Video, stream: str, size: int, config: Config) -> dict:
 
 
 @contextmanager
-def kept_frames(video: Video, config: Config) -> Iterator[Frames]:
-    """An open video, of which the kept frames are read."""
-    with closing(read_frames(video.path, lambda number: number % stride == 0)) as frames:
-        stride = stride_frames(frames.probe.fps, config.clip_fps)
-        yield frames
+def kept_frames(video: Video, config: Config, clock: Clock | None) -> Iterator[tuple[Frames, Iterator[np.ndarray]]]:
+    """An open video, and its kept frames: one that stands for several kept ticks comes as often."""
+
+    def kept(number: int) -> int:
+        return sum(tick % stride == 0 for tick in clock.stands_for(number))
+
+    with closing(read_frames(video.path, kept, config.picture_fps, even=clock is None)) as frames:
+        clock = clock or Clock(frames.probe.fps)
+        stride = stride_frames(clock.fps, config.clip_fps)
+        yield frames, (image for number, image in frames for _ in range(kept(number)))
 
 
 def _build(video: Video, stream: str, size: int, config: Config, folder: Path) -> None:
     """One pass over a video: pictures.bin, or bags.npy with the objects of every kept frame, (kept, 80) float32."""
-    with kept_frames(video, config) as frames:
+    write_facts(folder, by_the_clock(video, config, partial(_pass, video, stream, size, config, folder)))
+
+
+def _pass(video: Video, stream: str, size: int, config: Config, folder: Path, clock: Clock | None) -> Decoded:
+    with kept_frames(video, config, clock) as (read, frames):
         if stream == BAGS:
             counter = BagCounter(config)
-            for _, frame in frames:
+            for frame in frames:
                 counter.add(frame)
             np.save(folder / "bags.npy", counter.bags())
         else:
             before = moved = None
             with PictureWriter(folder / "pictures.bin") as file:
-                for _, frame in frames:
+                for frame in frames:
                     if stream == "flow":
                         now = gray(frame)
                         before, moved = now, motion_since(before, now, config.clip_flow_method)
                     file.append(clip_picture(stream, frame, moved, size))
-    write_facts(folder, frames.decoded)
+    return read.decoded
 
 
 class WholeFrames:

@@ -12,13 +12,13 @@ import numpy as np
 
 from vadkit.core.config import Config
 from vadkit.core.errors import DataError
-from vadkit.core.video import read_frames
+from vadkit.core.video import Clock, Decoded, read_frames
 from vadkit.corpora.video import Seen, Video
 from vadkit.views.flow import STREAMS, Streams, stream_names
 from vadkit.views.objects import COCO_CLASSES, BagCounter, detector_key
 from vadkit.views.pictures import PictureWriter, read_pictures
 from vadkit.views.sampling import PURPOSES, Walk, plan
-from vadkit.views.view import Pairs, PlannedView, extract_views, made_of, write_facts
+from vadkit.views.view import Pairs, PlannedView, by_the_clock, extract_views, made_of, write_facts
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ class Samples(PlannedView):
         return read_pictures(self.folder / f"{stream}.bin", rows)
 
     def _planned(self, purpose: str, config: Config) -> tuple[Pairs, Pairs]:
-        return (self.index, self.flow_from), plan(self.video, self.frames, self.fps, config, purpose)
+        return (self.index, self.flow_from), plan(self.video, self.frames, self.fps, config, purpose, self.times)
 
 
 def extract(videos: Sequence[Video], config: Config, progress=None, purpose: str | None = None) -> Seen:
@@ -69,7 +69,7 @@ def extract(videos: Sequence[Video], config: Config, progress=None, purpose: str
 
 def _key(video: Video, config: Config, purpose: str) -> dict:
     """Everything that a video's samples depend on: a change costs a pass. Labels are looked up when they are loaded."""
-    key = {**made_of(video, __name__), "purpose": purpose, "image_size": config.image_size}
+    key = {**made_of(video, __name__, config), "purpose": purpose, "image_size": config.image_size}
     key |= {"flow": [config.flow_method, config.flow_pair, config.flow_scale], "detector": detector_key(config)}
     if config.frame_window or config.speed_stream:
         key["window"] = [config.frame_window, config.speed_stream]
@@ -88,30 +88,41 @@ def _key(video: Video, config: Config, purpose: str) -> dict:
 
 def _build(video: Video, purpose: str, config: Config, folder: Path) -> None:
     """One pass over a video: write its images, and the arrays and facts beside them."""
+    found = by_the_clock(video, config, partial(_pass, video, purpose, config, folder))
+    write_facts(folder, found)
+
+
+def _pass(video: Video, purpose: str, config: Config, folder: Path, clock: Clock | None) -> Decoded:
     counter = None if config.detector_weights == "none" else BagCounter(config)
+
+    def wanted(number: int) -> bool:
+        return any(map(walk.wants, clock.stands_for(number)))
+
     with ExitStack() as stack:
-        frames = read_frames(video.path, lambda number: walk.wants(number))
+        frames = read_frames(video.path, wanted, config.picture_fps, even=clock is None)
         stack.callback(frames.close)
         names = stream_names(config)
         files = {name: stack.enter_context(PictureWriter(folder / f"{name}.bin")) for name in names}
-        walk = Walk(video, frames.probe.fps, config, purpose, frames.probe.frames)
-        streams = Streams(config, frames.probe.fps)
+        clock = clock or Clock(frames.probe.fps)
+        walk = Walk(video, clock.fps, config, purpose, frames.probe.frames, clock.times)
+        streams = Streams(config, clock.fps)
         for number, frame in frames:
-            streams.see(number, frame)
-            for start in walk.flows_to(number):
-                for stream, image in streams.images(number, start, frame).items():
-                    files[stream].append(image)
-                if counter is not None:
-                    counter.add(frame)
-            streams.forget(lambda seen, now=number: walk.last_use(seen) > now)
+            for tick in filter(walk.wants, clock.stands_for(number)):
+                streams.see(tick, frame)
+                for start in walk.flows_to(tick):
+                    for stream, image in streams.images(tick, start, frame).items():
+                        files[stream].append(image)
+                    if counter is not None:
+                        counter.add(frame)
+                streams.forget(lambda seen, now=tick: walk.last_use(seen) > now)
     found = frames.decoded
-    index, flow_from = plan(video, found.frames, found.fps, config, purpose)
+    index, flow_from = plan(video, found.frames, found.clock.fps, config, purpose, found.clock.times)
     if len(index) != len(files["frame"]):
         what = f"{len(index)} frames were wanted, {len(files['frame'])} came"
         raise DataError(f"{video.path}: {what}; the file changed while it was read, run again")
     bags = np.full((len(index), len(COCO_CLASSES)), np.nan, np.float32) if counter is None else counter.bags()
     np.savez(folder / "rows.npz", index=index, flow_from=flow_from, bags=bags)
-    write_facts(folder, found)
+    return found
 
 
 def _load(_: int, video: Video, facts: dict, folders: list[Path]) -> Samples:
@@ -119,4 +130,5 @@ def _load(_: int, video: Video, facts: dict, folders: list[Path]) -> Samples:
     with np.load(folder / "rows.npz") as arrays:
         index, flow_from, bags = (arrays[key] for key in ("index", "flow_from", "bags"))
     frames, labels = facts["frames"], video.frame_labels(facts["frames"])[index]
-    return Samples(video, frames, facts["fps"], index, labels, folder.name, flow_from, bags, folder)
+    common = (video, frames, facts["fps"], index, labels, folder.name)
+    return Samples(*common, flow_from, bags, folder, times=facts["times"])

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from vadkit.core.config import Config
+from vadkit.core.video import Clock
 from vadkit.corpora.video import Video
 
 PURPOSES = ("train", "score", "both")
@@ -36,7 +37,9 @@ def flows_of(start: int, number: int, count: int) -> list[tuple[int, int]]:
     return [(number - k * gap, number - (k - 1) * gap) for k in range(count, 0, -1) if number - k * gap >= 0]
 
 
-def plan(video: Video, frames: int, fps: float, config: Config, purpose: str) -> tuple[np.ndarray, np.ndarray]:
+def plan(
+    video: Video, frames: int, fps: float, config: Config, purpose: str, times: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """The frames to sample and, for each, the earlier frame that its flow starts from.
 
     Shape: -> (n,) int64 twice, ordered. "score": every stride-th frame from 0. "train": inside each hard anomaly every
@@ -44,17 +47,28 @@ def plan(video: Video, frames: int, fps: float, config: Config, purpose: str) ->
     counting from a span's start is our reading). "both": the union. Flow: by config.flow_pair, the frame one scoring
     stride earlier ("grid"), the frame before ("adjacent"), config.flow_gap_seconds earlier ("gap"), or the previous
     frame of the same plan ("sampled", as released: its gap gives the class away). Never before frame 0, which has no
-    flow. The plan of a shorter video is the head of a longer one's.
+    flow. The plan of a shorter video is the head of a longer one's. times: of every frame, where the rate varies: the
+    plan is made in ticks (`core.video.Clock`), of which a frame stands for several or none, and sampled once.
     """
+    shown = Clock(fps, times).shown(frames)
+    index, flow_from = plan_ticks(video, shown, fps, config, purpose)
+    return shown[index], shown[flow_from]
+
+
+def plan_ticks(
+    video: Video, shown: np.ndarray, fps: float, config: Config, purpose: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """`plan` in ticks. shown: (ticks,) the frame that stands for each."""
     if purpose not in PURPOSES:
         raise ValueError(f"purpose must be one of {', '.join(PURPOSES)}, got '{purpose}'")
     grid = stride_frames(fps, config.analysis_fps)
     strides = [stride_frames(fps, rate) for rate in config.training_fps]  # in hard anomalies, elsewhere
     pairs: set[tuple[int, int]] = set()
     for one in ("train", "score") if purpose == "both" else (purpose,):
-        spans = [(0, frames, 0)] if one == "score" else spans_of(video.frame_labels(frames))
+        spans = [(0, len(shown), 0)] if one == "score" else spans_of(labels_at(video, shown))
         steps = (grid, grid) if one == "score" else strides[::-1]
         index = np.concatenate([np.empty(0, np.int64), *(np.arange(a, b, steps[label]) for a, b, label in spans)])
+        index = index[np.unique(shown[index], return_index=True)[1]]
         if config.flow_pair == "sampled":
             flow_from = np.concatenate([index[:1], index[:-1]])
         else:
@@ -62,6 +76,11 @@ def plan(video: Video, frames: int, fps: float, config: Config, purpose: str) ->
             flow_from = np.maximum(index - gap, 0)
         pairs.update(zip(index.tolist(), flow_from.tolist(), strict=True))
     return columns(pairs)
+
+
+def labels_at(video: Video, shown: np.ndarray) -> np.ndarray:
+    """Label of the frame at each tick. Shape: (ticks,) -> (ticks,) uint8."""
+    return video.frame_labels(int(shown[-1]) + 1 if len(shown) else 0)[shown]
 
 
 def spans_of(labels: np.ndarray) -> list[tuple[int, int, int]]:
@@ -78,10 +97,10 @@ def columns(pairs: Iterable[tuple[int, int]], by: int = 0) -> tuple[np.ndarray, 
 
 
 class Walk:
-    """The plan of a video of unknown length: it grows ahead of the decoder, a longer one's head is the same."""
+    """The plan of a video of unknown length, in ticks: it grows ahead of the decoder, and keeps its head."""
 
-    def __init__(self, video: Video, fps: float, config: Config, purpose: str, expected_frames: int):
-        self._plan = lambda frames: plan(video, frames, fps, config, purpose)
+    def __init__(self, video: Video, fps: float, config: Config, purpose: str, expected_frames: int, times=None):
+        self._plan = lambda frames: plan_ticks(video, Clock(fps, times).shown(frames), fps, config, purpose)
         self.flows = FLOWS_OF_A_WINDOW if config.frame_window or config.speed_stream else 1  # of each row
         # No flow spans more frames than the longest stride or the fixed gap
         strides = [stride_frames(fps, rate) for rate in (config.analysis_fps, *config.training_fps)]

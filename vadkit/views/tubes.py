@@ -101,14 +101,14 @@ def extract_tubes(cuts: Sequence[Cut], config: Config, size: int, progress: Prog
             index, *table = (arrays[name] for name in ("index", "ends", "windows", "shown"))
         frames, labels = facts["frames"], video.frame_labels(facts["frames"])[index]
         common = (video, frames, facts["fps"], index, labels, folder.name)
-        return Tubes(*common, cuts[n].kind, *table, config.clip_frames, folder)
+        return Tubes(*common, cuts[n].kind, *table, config.clip_frames, folder, times=facts["times"])
 
     return extract_views("tubes", [cut.video for cut in cuts], entries_of, tubes_of, config, progress)
 
 
 def _key(cut: Cut, size: int, config: Config) -> dict:
     """Of the annotation only what "boxes" needs: nothing else depends on any."""
-    key = {**made_of(cut.video, __name__), "kind": cut.kind, "sides": list(cut.sides), "size": size}
+    key = {**made_of(cut.video, __name__, config), "kind": cut.kind, "sides": list(cut.sides), "size": size}
     key |= {"clip": [config.clip_frames, config.clip_fps], "flow": config.clip_flow_method}
     if cut.kind == "boxes":
         key |= {"boxes": file_digest(cut.video.boxes_path), "spans": cut.video.intervals, "scale": config.tube_scale}
@@ -120,16 +120,16 @@ def _key(cut: Cut, size: int, config: Config) -> dict:
 
 def _build(cut: Cut, size: int, config: Config, folder: Path) -> None:
     """Count the video's frames, then one pass that holds the frames of one clip; whole frames are kept as well."""
-    found = inspect(cut.video.path)
-    ends, index = _plan(cut, found.frames, found.fps, config)
+    found = inspect(cut.video.path, config.picture_fps)
+    ends, index = _plan(cut, found, config)
     windows_at = _finder(cut, ends, index, found, config)
     wanted = set(ends.tolist())
     recent: deque[tuple[np.ndarray, np.ndarray, np.ndarray]] = deque(maxlen=config.clip_frames)  # frame, flow, speeds
     windows: dict[int, list[Crop]] = {}  # by the clip's end
     whole, before = WholeFrames(cut.video, size, config, folder), None
     rgb, motion = (PictureWriter(folder / f"{stream}.bin") for stream in CLIP_STREAMS)
-    with rgb, motion, kept_frames(cut.video, config) as frames:
-        for position, (_, frame) in enumerate(frames):
+    with rgb, motion, kept_frames(cut.video, config, found.clock) as (read, frames):
+        for position, frame in enumerate(frames):
             now = gray(frame)
             before, moved = now, motion_since(before, now, config.clip_flow_method)
             whole.see(frame, moved)
@@ -141,7 +141,7 @@ def _build(cut: Cut, size: int, config: Config, folder: Path) -> None:
             for window in windows[position]:
                 rgb.append(_strip([crop_frame(one[0], window, size) for one in clip]))
                 motion.append(_strip([crop_flow(one[1], window, size) for one in clip]))
-        whole.keep(frames.decoded)
+        whole.keep(read.decoded)
     first = dict(zip(windows, np.cumsum([0, *map(len, windows.values())]).tolist(), strict=False))
     count = np.array([len(windows[end]) for end in ends.tolist()], np.int64)
     shown = [first[end] + k for end in ends.tolist() for k in range(len(windows[end]))]
@@ -151,14 +151,15 @@ def _build(cut: Cut, size: int, config: Config, folder: Path) -> None:
     write_facts(folder, found)
 
 
-def _plan(cut: Cut, frames: int, fps: float, config: Config) -> Pairs:
+def _plan(cut: Cut, found: Decoded, config: Config) -> Pairs:
     """(position of the last frame, frame number) of each clip. Raises DataError where there is none."""
+    frames, fps, times = found.frames, found.clock.fps, found.clock.times
     if cut.kind == "score":
-        return plan_clips(cut.video, frames, fps, config, "score", config.i3d_score_every)
+        return plan_clips(cut.video, frames, fps, config, "score", config.i3d_score_every, times)
     if cut.kind != "boxes":
-        return plan_clips(replace(cut.video, category=NORMAL, intervals=()), frames, fps, config, "train")
+        return plan_clips(replace(cut.video, category=NORMAL, intervals=()), frames, fps, config, "train", times=times)
     video, _ = vatic.clip_intervals(cut.video, frames, config.annotation_slack_frames)
-    ends, index = plan_clips(video, frames, fps, config, "train")
+    ends, index = plan_clips(video, frames, fps, config, "train", times=times)
     hard = video.frame_labels(frames)[index] == 1
     if not hard.any():
         what = f"no frame of {cut.video.name} counts as a hard anomaly, so there is no clip to cut"
@@ -170,13 +171,14 @@ def _finder(cut: Cut, ends: np.ndarray, index: np.ndarray, found: Decoded, confi
     """A function from (a clip's end, speeds of its frames) to its windows."""
     if cut.kind == "boxes":
         boxes, where = vatic.boxes(cut.video.boxes_path), str(cut.video.boxes_path)
-        stride, size = stride_frames(found.fps, config.clip_fps), (found.width, found.height)
+        stride, size = stride_frames(found.clock.fps, config.clip_fps), (found.width, found.height)
+        shown = found.clock.shown(found.frames)
         # a sample may come after the frame that its clip ends with
         last = dict(zip(ends.tolist(), index.tolist(), strict=True))
 
         def around(end: int, _: list[np.ndarray]) -> list[Crop]:
             first = max(end - config.clip_frames + 1, 0)
-            return [window_around(box_of(boxes, first * stride, last[end], size, where), config.tube_scale)]
+            return [window_around(box_of(boxes, int(shown[first * stride]), last[end], size, where), config.tube_scale)]
 
         return around
     wanted = np.unique(ends).tolist()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 
@@ -16,7 +17,7 @@ from vadkit.core.compute import each
 from vadkit.core.config import Config
 from vadkit.core.errors import DataError
 from vadkit.core.store import Store, file_digest
-from vadkit.core.video import Decoded
+from vadkit.core.video import Clock, Decoded, UnevenError, inspect
 from vadkit.corpora.vatic import clip_intervals
 from vadkit.corpora.video import Problem, Seen, Video
 
@@ -27,7 +28,7 @@ Pairs = tuple[np.ndarray, np.ndarray]  # (n,) each
 class View(ABC):
     """What a network gets to see of one video: rows, each a sample of one of its frames.
 
-    frames: how many decoded; fps: as the container says; index: (n,) frame number of each row, rising; labels: (n,)
+    frames: how many decoded; fps, times: of its clock; index: (n,) frame number of each row, rising; labels: (n,)
     uint8, 1 in hard anomalies; digest: of all that the rows were made from, for the keys of what is made from them.
     Further `streams`, the names that `images` takes; `shown`, (n,) whole numbers that are the same for rows with the
     same images; and `bags`, a float32 row each, of width 0 where no objects were counted.
@@ -39,6 +40,11 @@ class View(ABC):
     index: np.ndarray
     labels: np.ndarray
     digest: str
+    times: np.ndarray | None = field(default=None, kw_only=True, repr=False)
+
+    @property
+    def clock(self) -> Clock:
+        return Clock(self.fps, self.times)
 
     def __len__(self) -> int:
         return len(self.index)
@@ -100,7 +106,7 @@ def extract_views(kind: str, videos: Sequence[Video], entries_of, view_of, confi
     """
     store, progress = Store(config.cache_dir), progress or (lambda *_: None)
     absent = "no file {}; put the video there or take it off its list"
-    wrong = {n: absent.format(video.path) for n, video in enumerate(videos) if not video.path.is_file()}
+    wrong = {n: absent.format(video.path) for n, video in enumerate(videos) if not video.path.exists()}
     entries = {n: entries_of(n) for n in range(len(videos)) if n not in wrong}
     missing = [(n, key, build) for n, those in entries.items() for key, build in those if not store.has(kind, key)]
     total = sum(map(len, entries.values()))
@@ -121,6 +127,7 @@ def extract_views(kind: str, videos: Sequence[Video], entries_of, view_of, confi
                 raise DataError(wrong[n])
             folders = [store.fetch(kind, key, build) for key, build in entries[n]]
             facts = json.loads((folders[0] / "facts.json").read_text())
+            facts["times"] = np.array(facts["times"]) if "times" in facts else None
             fitted, clipped = clip_intervals(video, facts["frames"], config.annotation_slack_frames)
             views.append(view_of(n, fitted, facts, folders))
             problems += [Problem(str(video.path), note, left_out=False) for note in facts["notes"]]
@@ -141,12 +148,24 @@ def _make(kind: str, cache: Path, n: int, key: dict, build: Callable[[Path], Non
     return n, None
 
 
-def made_of(video: Video, module: str) -> dict[str, str]:
+def made_of(video: Video, module: str, config: Config) -> dict:
     """What the key of every entry made from a video holds; module: what makes it."""
-    return {"video": file_digest(video.path), "opencv": cv2.__version__, "code": code_version(module)}
+    rate = {"picture_fps": config.picture_fps} if video.path.is_dir() else {}
+    versions = {"opencv": cv2.__version__, "av": av.__version__, "code": code_version(module)}
+    return {"video": file_digest(video.path), **versions, **rate}
+
+
+def by_the_clock(video: Video, config: Config, build: Callable[[Clock | None], Decoded]) -> Decoded:
+    """Build from a video by a constant rate; where that turns out wrong, anew by the times of its frames."""
+    try:
+        return build(None)
+    except UnevenError:
+        return build(inspect(video.path, config.picture_fps).clock)
 
 
 def write_facts(folder: Path, found: Decoded) -> None:
     """What a view needs of the decoded video, beside its rows."""
-    facts = {"frames": found.frames, "fps": found.fps, "notes": list(found.notes)}
+    facts = {"frames": found.frames, "fps": found.clock.fps, "notes": list(found.notes)}
+    if found.clock.times is not None:
+        facts["times"] = found.clock.times.tolist()
     (folder / "facts.json").write_text(json.dumps(facts, indent=1))

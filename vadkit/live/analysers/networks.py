@@ -37,27 +37,29 @@ class NetworkAnalyser(Analyser):
         self._device = next(trained.model.parameters()).device
         self._length, self._bags = length, deque(maxlen=length or 1)  # of a clip's frames
         self._boxes, self._seen, self._value = NO_BOXES, None, 0.0
+        self._detected: np.ndarray | None = None  # the frame of these boxes, which may stand for many ticks
 
-    def wants(self, number: int) -> bool:
-        return self.rows.wants(number)
+    def wants(self, tick: int) -> bool:
+        return self.rows.wants(tick)
 
-    def see(self, number: int, frame: np.ndarray) -> Reading | None:
-        if not self.wants(number):
+    def see(self, tick: int, frame: np.ndarray, number: int | None = None, again: bool = False) -> Reading | None:
+        if not self.wants(tick):
             return None
         with self._timed("flow"):
-            images = self.rows.images(number, frame)
-        if self.rows.shows(number):
+            images = self.rows.images(tick, frame, again)
+        if self.rows.shows(tick):
             self._detect(frame)
         if images is None:
             return None
         self.analysed += 1
         if images is not self._seen:  # else the row shares its clip, and so its confidence
             self._seen, self._value = images, self._confidence(images)
-        return self._reading(number, self._value, self._boxes)
+        return self._reading(tick, self._value, self._boxes)
 
     def _detect(self, frame: np.ndarray) -> None:
         with self._timed("detector"):
-            self._boxes = NO_BOXES if self.detector is None else self.detector.detect(frame)
+            if self.detector is not None and frame is not self._detected:
+                self._boxes, self._detected = self.detector.detect(frame), frame
         counts = np.bincount(self._boxes[:, 5].astype(np.int64), minlength=len(COCO_CLASSES))
         self._bags.append(counts.astype(np.float32))
 

@@ -63,10 +63,12 @@ class Rows:
         self.wants, self.shows = self.grid.wants, self.grid.is_row
         self._streams = Streams(config, fps)
 
-    def images(self, number: int, frame: np.ndarray) -> dict[str, np.ndarray] | None:
-        """The images of the row at this frame, None at others. Shape: (H, W, 3) BGR -> (S, S, 3) RGB each, uint8."""
+    def images(self, number: int, frame: np.ndarray, again: bool = False) -> dict[str, np.ndarray] | None:
+        """The images of the row at this tick, None at others, or again for the same frame. Shape: (H, W, 3) BGR ->
+        (S, S, 3) RGB each, uint8."""
         self._streams.see(number, frame)
-        images = self._streams.images(number, self.grid.start(number), frame) if self.grid.is_row(number) else None
+        is_row = self.grid.is_row(number) and not again
+        images = self._streams.images(number, self.grid.start(number), frame) if is_row else None
         self._streams.forget(lambda seen: self.grid.last_use(seen) > number)
         return images
 
@@ -92,8 +94,9 @@ class ClipRows:
         """Whether a clip can hold this frame."""
         return number % self._stride == 0
 
-    def images(self, number: int, frame: np.ndarray) -> dict[str, np.ndarray] | None:
-        """The clips of the row at this frame, None where it is none. Shape: (H, W, 3) BGR -> (T, S, S, 3) each, uint8.
+    def images(self, number: int, frame: np.ndarray, again: bool = False) -> dict[str, np.ndarray] | None:
+        """The clips of the row at this tick, None where it is none or again for the same frame. Shape: (H, W, 3) BGR ->
+        (T, S, S, 3) each, uint8.
 
         The very same object as before where the row shares the clips of an earlier one.
         """
@@ -109,7 +112,7 @@ class ClipRows:
         if number % self._every == 0:
             length = self.config.clip_frames
             self._clips = {stream: np.stack(filled(held, length)) for stream, held in self._held.items()}
-        return self._clips
+        return None if again else self._clips
 
 
 def row_features(config: Config, networks: Mapping[str, Network], images: Mapping[str, np.ndarray]) -> torch.Tensor:

@@ -20,7 +20,7 @@ from vadkit.core.config import Config
 from vadkit.core.errors import DataError
 from vadkit.core.progress import Progress
 from vadkit.core.video import read_frames
-from vadkit.live.analysers.base import Analyser, Reading
+from vadkit.live.analysers.base import Analyser, Reading, Ticks
 from vadkit.live.analysers.rows import ClipRows, Rows, row_features
 from vadkit.models.joint import Output
 from vadkit.models.network import recalled
@@ -118,12 +118,12 @@ class _SegmentAnalyser(Analyser):
             sizes = {stream: network.size for stream, network in model.networks.items()}
             self._rows = ClipRows(at_bag_rate(config), fps, sizes)
 
-    def _features(self, number: int, frame: np.ndarray) -> np.ndarray | None:
+    def _features(self, tick: int, frame: np.ndarray, again: bool = False) -> np.ndarray | None:
         """Shape: (H, W, 3) -> (D,) float16 at a row, None between rows."""
-        if not self._rows.wants(number):
+        if not self._rows.wants(tick):
             return None
         with self._timed("flow"):
-            images = self._rows.images(number, frame)
+            images = self._rows.images(tick, frame, again)
         if images is None:
             return None
         self.analysed += 1
@@ -144,13 +144,13 @@ class StreamAnalyser(_SegmentAnalyser):
     def notes(self) -> tuple[str, ...]:
         return (self.model.note,) if self.model.note else ()
 
-    def wants(self, number: int) -> bool:
-        return self._rows.wants(number) or number % self._stride == 0
+    def wants(self, tick: int) -> bool:
+        return self._rows.wants(tick) or tick % self._stride == 0
 
-    def see(self, number: int, frame: np.ndarray) -> Reading | None:
-        if (features := self._features(number, frame)) is not None:
-            self._now = float(self._scores(self.model.up_to(number, features))[-1])
-        return None if self._now is None or number % self._stride else self._reading(number, self._now)
+    def see(self, tick: int, frame: np.ndarray, number: int | None = None, again: bool = False) -> Reading | None:
+        if (features := self._features(tick, frame, again)) is not None:
+            self._now = float(self._scores(self.model.up_to(tick, features))[-1])
+        return None if self._now is None or tick % self._stride or again else self._reading(tick, self._now)
 
 
 class FileAnalyser(_SegmentAnalyser):
@@ -158,35 +158,40 @@ class FileAnalyser(_SegmentAnalyser):
 
     _bag: Bag | None = None
 
-    def wants(self, number: int) -> bool:
-        return number % self._stride == 0
+    def wants(self, tick: int) -> bool:
+        return tick % self._stride == 0
 
-    def see(self, number: int, frame: np.ndarray) -> Reading | None:
+    def see(self, tick: int, frame: np.ndarray, number: int | None = None, again: bool = False) -> Reading | None:
         if self._bag is None:
             raise ValueError("the segments of a file are known once look_ahead has seen it")
-        if not self.wants(number):
+        if again or not self.wants(tick):
             return None
-        return self._reading(number, float(self._values[np.searchsorted(self._bag.starts, number, side="right") - 1]))
+        segment = np.searchsorted(self._bag.starts, tick if number is None else number, side="right") - 1
+        return self._reading(tick, float(self._values[segment]))
 
     def look_ahead(self, path: Path, stopped: Callable[[], bool], progress: Progress | None) -> None:
         """See the file and score its segments. Of a file that breaks off what came is cut.
 
         Raises DataError where it gives no frame, has fewer frames than segments, or is stopped: there is no score yet.
         """
-        found, frames = {}, 0
-        source, started = read_frames(path, self._rows.wants), time.perf_counter()
+        found, frames, length = {}, 0, 0  # found: by frame number, at which tick and what
+        ticks, started = Ticks(self.fps), time.perf_counter()
+        source = read_frames(path, lambda _: ticks.wanted(source.time_s, self._rows.wants), self.config.picture_fps)
         try:
             for number, image in source:
                 if stopped():
                     found = None
                     break
                 frames = number + 1
-                if (features := self._features(number, image)) is not None:
-                    found[number] = features
-                    if progress is not None:
-                        progress(number, max(source.probe.frames, frames), f"looking ahead in {path.name}")
+                for tick in ticks.take(source.time_s):
+                    length = tick + 1
+                    if (features := self._features(tick, image, again=number in found)) is not None:
+                        found[number] = (tick, features)
+                        if progress is not None:
+                            progress(number, max(source.probe.frames, frames), f"looking ahead in {path.name}")
             else:
                 frames = source.decoded.frames
+                length = len(source.decoded.clock.shown(frames))
         except DataError:
             if not found:
                 raise
@@ -196,22 +201,23 @@ class FileAnalyser(_SegmentAnalyser):
             raise DataError(f"{path}: stopped while it was looked through for its segments; no score was known yet")
         spent = time.perf_counter() - started
         self.seconds["decode"] += spent - self.seconds["flow"] - self.seconds["backbone"]
-        self._score_segments(np.array(list(found)), np.stack(list(found.values())), frames, path.name)
+        at, features = zip(*found.values(), strict=True)
+        self._score_segments(np.array(list(found)), np.array(at), np.stack(features), frames, length, path.name)
         self.ahead_seconds = spent / frames
 
-    def _score_segments(self, index: np.ndarray, features: np.ndarray, frames: int, name: str) -> None:
+    def _score_segments(self, index, ticks, features: np.ndarray, frames: int, length: int, name: str) -> None:
         """As `vadkit.systems.bags` does: of the rows the even ones, and their mean in each segment."""
-        count, rate = self.model.segments(frames, self.fps), rows_per_second(self.config)
+        count, rate = self.model.segments(length, self.fps), rows_per_second(self.config)
         if rate is not None and self.config.mil_features == "streams":
             # which rows are even depends on where the video ends: the experiment may leave out the last
-            grid = np.arange(0, frames, self._stride)
-            kept = np.isin(index, grid[even_rows(grid, stride_frames(self.fps, rate))])
+            grid = np.arange(0, length, self._stride)
+            kept = np.isin(ticks, grid[even_rows(grid, stride_frames(self.fps, rate))])
             index, features = index[kept], features[kept]
         self._bag = segment_bag(index, features, frames, count, name)
         self._values, self.notes = self._scores(self._bag.features), self.model.remarks(self._bag.features)
         if count:
             ahead = "a segment's score stands from its first frame on, so it looks ahead"
-            self.notes = (f"{count} segments of {frames / count / self.fps:.1f} s: {ahead}", *self.notes)
+            self.notes = (f"{count} segments of {length / count / self.fps:.1f} s: {ahead}", *self.notes)
 
 
 def analyser_of(trained: TrainedModel, config: Config, fps: float, endless: bool = False) -> Analyser:
