@@ -9,8 +9,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from vadkit.core.clock import Clock
 from vadkit.core.store import digest
-from vadkit.core.video import Clock
 from vadkit.corpora.video import Corpus, Video
 
 DIM = 8

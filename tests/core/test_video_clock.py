@@ -13,8 +13,9 @@ from conftest import moving_square
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vadkit.core.clock import Clock, Timeline, UnevenError
 from vadkit.core.errors import DataError
-from vadkit.core.video import Clock, Timeline, UnevenError, frames_at, inspect, probe, read_frames
+from vadkit.core.video import frames_at, inspect, probe, read_frames
 
 VARIED = [*range(0, 20), *range(20, 140, 12)]  # thirtieths of a second: 20 frames in 0.67 s, then 10 in 4 s
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from conftest import moving_square, write_lossless
 
+from vadkit.core.clock import Clock
 from vadkit.core.parameters import make_config
-from vadkit.core.video import Clock, inspect
+from vadkit.core.video import inspect
 from vadkit.corpora.video import Video
 from vadkit.evaluation.metrics import detection_delay
 from vadkit.evaluation.scores import VideoScores, on_clock

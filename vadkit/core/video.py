@@ -7,32 +7,25 @@ DataError with the file's name and a remedy.
 
 from __future__ import annotations
 
-import math
 import os
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
-from av.video.reformatter import VideoReformatter
 
+from vadkit.core.clock import Clock, Timeline, UnevenError
+from vadkit.core.container import PICTURES, REMEDY, Pictures, Source
 from vadkit.core.errors import NOT_TEXT, DataError
 
 # A container may promise this many frames more than decode (trailing B-frames, a lost last packet) ...
 TOLERATED_FRAMES, TOLERATED_SHARE = 3, 0.02  # ... whichever is more; beyond it the file is truncated or damaged
 DAMAGED_SHARE = 0.1  # of the packets; beyond it a video is left out
 PLAUSIBLE_FPS = (0.1, 240.0)
-BREAK_SECONDS = 600.0  # a clock that jumps further ahead, or back by a second, has been set anew
-NO_CLOCK = 0x80  # AVFMT_NOTIMESTAMPS: FFmpeg's sign of a format without times
-PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 PICTURE_FPS = 25.0
-PIECES = re.compile(r"(\d+)|(\D+)")
-REMEDY = "fetch it again, or take it off the lists"
 FLAT_LEVELS, FLAT_SHARE = 8, 0.9  # a frame is nearly constant when 90% of its pixels are within 8 of the median
 
 
@@ -51,169 +44,11 @@ class Probe:
 
 
 @dataclass(frozen=True, eq=False)
-class Clock:
-    """When frames are shown. times: (frames,) seconds from the first, None where the rate is constant: number / fps.
-
-    A tick is 1 / fps: where the rate varies, a frame stands for the ticks after the frame before, up to its own.
-    """
-
-    fps: float
-    times: np.ndarray | None = None
-
-    def ticks(self, frames: int) -> np.ndarray:
-        """The tick of each frame, rising; its number where the rate is constant. Shape: -> (frames,) int64."""
-        return np.arange(frames) if self.times is None else np.rint(self.times * self.fps).astype(np.int64)
-
-    def shown(self, frames: int) -> np.ndarray:
-        """The frame that stands for each tick. Shape: -> (ticks,) int64."""
-        ticks = self.ticks(frames)
-        return ticks if self.times is None else np.searchsorted(ticks, np.arange(ticks[-1] + 1))
-
-    def stands_for(self, number: int) -> Sequence[int]:
-        """The ticks of one frame; none of a frame past those that are known."""
-        if self.times is None:
-            return (number,)
-        ends = np.rint(self.times[max(number - 1, 0) : number + 1] * self.fps).astype(int).tolist()
-        return range(ends[0] + 1 if number else 0, ends[-1] + 1) if number < len(self.times) else ()
-
-
-class UnevenError(Exception):
-    """The rate of a video that was taken for constant is not."""
-
-
-@dataclass(frozen=True, eq=False)
 class Decoded(Probe):
     """What decoding a whole video found, `fps` as the container says; notes name what is odd but usable."""
 
     clock: Clock
     notes: tuple[str, ...] = ()
-
-
-class Timeline:
-    """Makes one clock that never goes back of the times that frames carry, which may be missing or set anew."""
-
-    def __init__(self, fps: float):
-        self.seconds, self.frames, self.missing, self.jumps = 0.0, 0, 0, []
-        self._step, self._first = 1 / fps, None
-
-    def add(self, stamp: float | None) -> float:
-        """Seconds from the first frame of the next one. stamp: its own time in seconds."""
-        if stamp is None:
-            self.missing += 1
-            self.seconds += self._step if self.frames else 0.0
-        elif self._first is None:
-            self.seconds += self._step if self.frames else 0.0
-            self._first = stamp - self.seconds
-        else:
-            step = stamp - self._first - self.seconds
-            if not -1 < step <= BREAK_SECONDS:
-                self.jumps.append((self.frames, step))
-                self._first, step = self._first + step - self._step, self._step
-            self._step = step if step > 0 else self._step
-            self.seconds = max(self.seconds, stamp - self._first)
-        self.frames += 1
-        return self.seconds
-
-
-class Source:
-    """The first video of a container, decoded in order: iterates over (what `image` takes, its own time or None).
-
-    Packets that do not decode are counted in `damaged` and passed over, frames that are repaired in `repaired`.
-    """
-
-    def __init__(self, address: str, **options):
-        self.container = av.open(address, **options)
-        try:
-            self.stream = self.container.streams.video[0]
-        except IndexError:
-            self.container.close()
-            raise
-        self.stream.thread_type = "AUTO"
-        self.damaged = self.packets = self.repaired = 0
-        self.sizes: list[tuple[int, int, int]] = []  # first frame with each new size
-        self.has_clock = not self.container.format.flags & NO_CLOCK
-        self._reformatter = VideoReformatter()
-
-    @property
-    def fps(self) -> float:
-        return float(self.stream.average_rate or self.stream.base_rate or 0)
-
-    @property
-    def promised(self) -> int:
-        """Frames, as the container counts or estimates them; 0 where it does neither."""
-        seconds = (self.container.duration or 0) / av.time_base
-        seconds = seconds if seconds > 0 else float((self.stream.duration or 0) * self.stream.time_base)
-        return self.stream.frames or max(0, math.floor(seconds * self.fps + 0.5))
-
-    def size(self, frame: av.VideoFrame | None) -> tuple[int, int]:
-        """Width and height that the container says, upright as the frame is shown."""
-        size = self.stream.codec_context.width, self.stream.codec_context.height
-        return size[::-1] if frame and frame.rotation % 180 else size
-
-    def __iter__(self) -> Iterator[tuple[av.VideoFrame, float | None]]:
-        packets, number = self.container.demux(self.stream), 0
-        base = self.stream.time_base.as_integer_ratio() if self.has_clock else None
-        while packets:
-            try:
-                packet = next(packets)
-                self.packets += packet.size > 0
-            except (StopIteration, av.FFmpegError, OSError):  # past the last whole packet: what the decoder still holds
-                packets = packet = None
-            try:
-                frames = self.stream.decode(packet)
-            except av.FFmpegError as error:
-                self.damaged += not isinstance(error, EOFError)  # which says that there is nothing more
-                continue
-            for frame in frames:
-                self.repaired += bool(frame.is_corrupt)
-                size = (frame.width, frame.height)
-                if not self.sizes or size != self.sizes[-1][1:]:
-                    self.sizes.append((number, *size))
-                stamp = frame.pts if frame.pts is not None else frame.dts
-                number += 1
-                yield frame, stamp * base[0] / base[1] if base and stamp is not None else None
-
-    def image(self, frame: av.VideoFrame) -> np.ndarray:
-        """A frame as it is shown: upright, in the first one's size. Shape: -> (H, W, 3) uint8 BGR."""
-        _, width, height = self.sizes[0]
-        of_size = {"width": width, "height": height, "format": "bgr24", "interpolation": "BICUBIC", "threads": 1}
-        image = self._reformatter.reformat(frame, **of_size).to_ndarray()
-        turns = round(frame.rotation / 90) % 4
-        return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
-
-    def close(self) -> None:
-        self.container.close()
-
-
-class _Pictures:
-    """A folder of pictures in the order of their names, with numbers in them by value, read as a `Source`."""
-
-    damaged = repaired = 0
-
-    def __init__(self, folder: Path, fps: float):
-        self.paths, self.fps, self._size = pictures_in(folder), fps, None
-        self.promised = self.packets = len(self.paths)
-        self.sizes: list[tuple[int, int, int]] = []
-
-    def size(self, first: Path) -> tuple[int, int]:
-        return self.image(first).shape[1::-1]
-
-    def __iter__(self) -> Iterator[tuple[Path, float]]:
-        for number, path in enumerate(self.paths):
-            yield path, number / self.fps
-
-    def image(self, path: Path) -> np.ndarray:
-        content = np.frombuffer(path.read_bytes(), np.uint8)
-        image = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
-        if image is None:
-            raise DataError(f"{path}: expected a picture, got something that does not decode; {REMEDY}")
-        self._size = self._size or image.shape[1::-1]
-        if image.shape[1::-1] != self._size:
-            return cv2.resize(image, self._size, interpolation=cv2.INTER_AREA)
-        return image
-
-    def close(self) -> None:
-        pass
 
 
 class Frames:
@@ -334,17 +169,11 @@ def inspect(path: str | Path, picture_fps: float = PICTURE_FPS) -> Decoded:
     return frames.decoded
 
 
-def pictures_in(folder: Path) -> list[Path]:
-    """The pictures of a folder in the order of their names, where numbers count by value."""
-    found = [path for path in folder.iterdir() if path.suffix.lower() in PICTURES and not path.name.startswith(".")]
-    return sorted(found, key=lambda path: [(int(n), "") if n else (-1, s) for n, s in PIECES.findall(path.name)])
-
-
-def _open(path: Path, picture_fps: float) -> Source | _Pictures:
+def _open(path: Path, picture_fps: float) -> Source | Pictures:
     if NOT_TEXT.search(str(path)):  # no table could name it
         raise DataError(f"{path}: its path is not text in UTF-8; rename it")
     if path.is_dir():
-        if len((pictures := _Pictures(path, picture_fps)).paths):
+        if len((pictures := Pictures(path, picture_fps)).paths):
             return pictures
         raise DataError(f"{path}: expected a video, got a folder without pictures ({', '.join(sorted(PICTURES))})")
     if not path.is_file():
@@ -357,7 +186,7 @@ def _open(path: Path, picture_fps: float) -> Source | _Pictures:
         raise DataError(f"{path}: expected a video, got {_what_instead(path)}; {REMEDY}") from None
 
 
-def _probe(source: Source | _Pictures, path: Path, first: tuple | None) -> Probe:
+def _probe(source: Source | Pictures, path: Path, first: tuple | None) -> Probe:
     width, height = source.size(first and first[0])
     fps, frames = source.fps, source.promised
     low, high = PLAUSIBLE_FPS
@@ -368,7 +197,7 @@ def _probe(source: Source | _Pictures, path: Path, first: tuple | None) -> Probe
     return Probe(width, height, fps, frames)
 
 
-def _check_complete(path: Path, says: Probe, source: Source | _Pictures, times: list[float]) -> None:
+def _check_complete(path: Path, says: Probe, source: Source | Pictures, times: list[float]) -> None:
     decoded = len(times)
     if decoded == 0:
         raise DataError(f"{path}: expected at least one frame, none decodes; {REMEDY}")

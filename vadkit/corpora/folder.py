@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vadkit.core.config import Config, resolve
+from vadkit.core.container import PICTURES
 from vadkit.core.errors import AnnotationError, DataError, few, reading, shown
 from vadkit.core.progress import Progress
-from vadkit.core.video import PICTURES
 from vadkit.corpora import vatic
 from vadkit.corpora.ucf_crime import VIDEO_SUFFIXES
 from vadkit.corpora.video import MOST_FRAMES, NORMAL, TABLE, Corpus, Findings, Video

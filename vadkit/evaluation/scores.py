@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vadkit.core.video import Clock
+from vadkit.core.clock import Clock
 from vadkit.views.sampling import stride_frames
 
 

@@ -20,12 +20,14 @@ import av
 import cv2
 import numpy as np
 
+from vadkit.core.clock import Timeline
 from vadkit.core.config import PLACES
+from vadkit.core.container import Source
 from vadkit.core.encode import write_h264
 from vadkit.core.errors import DataError, shown
 from vadkit.core.progress import Progress
 from vadkit.core.store import on_disk, whole_file
-from vadkit.core.video import PLAUSIBLE_FPS, Frames, Probe, Source, Timeline, read_frames
+from vadkit.core.video import PLAUSIBLE_FPS, Frames, Probe, read_frames
 from vadkit.live.analysers import Analyser, Reading, make_analyser
 from vadkit.live.overlay import CLOSING_SECONDS, Painter
 from vadkit.systems.record import TrainedModel

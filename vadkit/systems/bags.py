@@ -18,10 +18,11 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from vadkit.core.clock import Clock
 from vadkit.core.compute import device_of
 from vadkit.core.config import Config, resolve
 from vadkit.core.progress import Progress
-from vadkit.core.video import Clock, inspect
+from vadkit.core.video import inspect
 from vadkit.corpora.video import Corpus, Problem, Seen, Video
 from vadkit.evaluation.scores import VideoScores, on_clock
 from vadkit.models.network import network_of, remembered

@@ -17,10 +17,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from vadkit.core.clock import Clock
 from vadkit.core.config import Config
 from vadkit.core.errors import DataError
 from vadkit.core.progress import Progress
-from vadkit.core.video import Clock
 from vadkit.corpora.video import Corpus, Problem, Video
 from vadkit.evaluation.scores import VideoScores
 from vadkit.models.pretrained import clip_networks

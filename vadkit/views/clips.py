@@ -15,9 +15,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from vadkit.core.clock import Clock
 from vadkit.core.config import Config
 from vadkit.core.store import Store, digest
-from vadkit.core.video import Clock, Decoded, Frames, read_frames
+from vadkit.core.video import Decoded, Frames, read_frames
 from vadkit.corpora.video import Seen, Video
 from vadkit.views.flow import FLOW_HEIGHT, FLOW_WIDTH, flow, gray, resized
 from vadkit.views.objects import BagCounter, detector_key

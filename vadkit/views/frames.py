@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from vadkit.core.clock import Clock
 from vadkit.core.config import Config
 from vadkit.core.errors import DataError
-from vadkit.core.video import Clock, Decoded, read_frames
+from vadkit.core.video import Decoded, read_frames
 from vadkit.corpora.video import Seen, Video
 from vadkit.views.flow import STREAMS, Streams, stream_names
 from vadkit.views.objects import COCO_CLASSES, BagCounter, detector_key

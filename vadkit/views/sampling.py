@@ -9,8 +9,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from vadkit.core.clock import Clock
 from vadkit.core.config import Config
-from vadkit.core.video import Clock
 from vadkit.corpora.video import Video
 
 PURPOSES = ("train", "score", "both")
@@ -48,7 +48,7 @@ def plan(
     stride earlier ("grid"), the frame before ("adjacent"), config.flow_gap_seconds earlier ("gap"), or the previous
     frame of the same plan ("sampled", as released: its gap gives the class away). Never before frame 0, which has no
     flow. The plan of a shorter video is the head of a longer one's. times: of every frame, where the rate varies: the
-    plan is made in ticks (`core.video.Clock`), of which a frame stands for several or none, and sampled once.
+    plan is made in ticks (`core.clock.Clock`), of which a frame stands for several or none, and sampled once.
     """
     shown = Clock(fps, times).shown(frames)
     index, flow_from = plan_ticks(video, shown, fps, config, purpose)

@@ -12,12 +12,13 @@ import av
 import cv2
 import numpy as np
 
+from vadkit.core.clock import Clock, UnevenError
 from vadkit.core.code import code_version
 from vadkit.core.compute import each
 from vadkit.core.config import Config
 from vadkit.core.errors import DataError
 from vadkit.core.store import Store, file_digest
-from vadkit.core.video import Clock, Decoded, UnevenError, inspect
+from vadkit.core.video import Decoded, inspect
 from vadkit.corpora.vatic import clip_intervals
 from vadkit.corpora.video import Problem, Seen, Video
 

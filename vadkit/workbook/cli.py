@@ -231,7 +231,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stderr.close()
         sys.exit(1)
     except OSError as error:
-        said, code = f"error: {refusal(error, error.filename or 'what is printed') or error}", 2
+        said, code = refusal(error, error.filename or "what is printed"), 2
+        if not said and error.filename is None:
+            raise
+        said = f"error: {said or f'{shown(error.filename, 300)}: {error.strerror}; give another path, or mend that'}"
         sys.stdout = None  # what is left to print would be tried again, and fail, at the very end
     print(shown(said), file=sys.stderr)
     sys.exit(code)

@@ -32,7 +32,7 @@ class Reading:
 
 
 class Ticks:
-    """The ticks (`core.video.Clock`) that frames stand for as they come, those since the last frame taken."""
+    """The ticks (`core.clock.Clock`) that frames stand for as they come, those since the last frame taken."""
 
     def __init__(self, fps: float):
         self.fps, self._last = fps, -1
