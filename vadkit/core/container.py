@@ -21,18 +21,17 @@ REMEDY = "fetch it again, or take it off the lists"
 
 
 class Source:
-    """The first video of a container, decoded in order: iterates over (what `image` takes, its own time or None).
+    """The video of a container that players show, decoded in order: iterates over (what `image` takes, its own time or None).
 
     Packets that do not decode are counted in `damaged` and passed over, frames that are repaired in `repaired`.
     """
 
     def __init__(self, address: str, **options):
-        self.container = av.open(address, **options)
-        try:
-            self.stream = self.container.streams.video[0]
-        except IndexError:
+        self.container = av.open(address, metadata_errors="replace", **options)
+        self.stream, self.videos = self.container.streams.best("video"), len(self.container.streams.video)
+        if self.stream is None or self.stream.codec_context is None:
             self.container.close()
-            raise
+            raise LookupError(f"no video in {address} that FFmpeg decodes")
         self.stream.thread_type = "AUTO"
         self.damaged = self.packets = self.repaired = 0
         self.sizes: list[tuple[int, int, int]] = []  # first frame with each new size
@@ -94,6 +93,7 @@ class Pictures:
     """A folder of pictures in the order of their names, with numbers in them by value, read as a `Source`."""
 
     damaged = repaired = 0
+    videos = 1
 
     def __init__(self, folder: Path, fps: float):
         self.paths, self.fps, self._size = pictures_in(folder), fps, None

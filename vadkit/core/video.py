@@ -182,7 +182,7 @@ def _open(path: Path, picture_fps: float) -> Source | Pictures:
         raise DataError(f"{path}: expected a video, got an empty file (0 bytes); {REMEDY}")
     try:
         return Source(str(path), options={"protocol_whitelist": "file"})  # a playlist opens nothing elsewhere
-    except (av.FFmpegError, OSError, IndexError):
+    except (av.FFmpegError, OSError, LookupError):
         raise DataError(f"{path}: expected a video, got {_what_instead(path)}; {REMEDY}") from None
 
 
@@ -221,6 +221,8 @@ def _notes(says, size, source, times, timeline: Timeline, clock: Clock) -> list[
     notes = [f"odd size {width}x{height}"] if width % 2 or height % 2 else []
     if size != (says.width, says.height):
         notes.append(f"the container says {says.width}x{says.height}, frames are {width}x{height}")
+    if source.videos > 1:
+        notes.append(f"it holds {source.videos} videos; the one that players show is read, of {width}x{height}")
     if len(source.sizes) > 1:
         number, *other = source.sizes[1]
         notes.append(f"from frame {number} on it has {other[0]}x{other[1]}; all are read as {width}x{height}")

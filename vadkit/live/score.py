@@ -95,7 +95,7 @@ class Camera:
                 self._device = cv2.VideoCapture(int(source))
             else:
                 self._stream = Source(source, timeout=STREAM_TIMEOUT, options={"rtsp_flags": "prefer_tcp"})
-        except (av.FFmpegError, OSError, IndexError):
+        except (av.FFmpegError, OSError, LookupError):
             pass
         if self._stream is None and not (self._device and self._device.isOpened()):
             what = f"no camera {source}" if source.isdigit() else f"the stream {source} does not open"
