@@ -234,6 +234,7 @@ def main() -> int:
             at += 1
         for bench in benches:
             bench.replay()
+        gc.unfreeze()
     return report(benches, options.seed, time.monotonic() - began)
 
 
