@@ -370,5 +370,6 @@ KINDS = {
     "detectors": Kind(make_detectors, read_detector, NETWORKS + " ultralytics.models.yolo.model"),
     "assets": Kind(make_assets, read_asset, NETWORKS + " ultralytics.models.yolo.model", promised=r".*"),
     "models": Kind(make_run, read_model, RUNS, r"(outputs/fuzz|cache)/models/.*", promised=r".*"),
-    "cache": Kind(make_run, read_cache, RUNS, r"cache/.*", promised=r".*"),
+    # not the pictures: nobody reads them while there are features
+    "cache": Kind(make_run, read_cache, RUNS, r"cache/.*\.(npy|npz|json|pt)", promised=r".*"),
 }
