@@ -221,6 +221,8 @@ def main() -> int:
     options = parser.parse_args()
     only, _, number = (options.only or "").partition(":")
     names, began = [only] if only else options.kinds.split(","), time.monotonic()
+    if unknown := [name for name in names if name not in KINDS]:
+        parser.error(f"there is no kind '{unknown[0]}'; there are {', '.join(KINDS)}")
     with tempfile.TemporaryDirectory(prefix="fuzz-") as scratch:
         prepare(names, Path(scratch))
         benches = [Bench(name, options.seed, Path(scratch)) for name in names]
