@@ -186,7 +186,7 @@ class Bench:
         self.faults += [(f"{self.name}:{number}", kind, what, how) for kind, what in wrong.items()]
         self.sound += [] if wrong else [number]
         self.seconds += time.monotonic() - began
-        return {"damage": how, **found, "faults": wrong}
+        return {"damage": how, **found, "said": found.get("said", "")[:2000], "faults": wrong}
 
     def replay(self) -> None:
         """Inputs without a fault again, in one process: what that keeps of memory and open files."""
