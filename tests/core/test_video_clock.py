@@ -200,10 +200,12 @@ def test_av1_decodes(tmp_path):
 # --- names and folders ------------------------------------------------------------------------------------------------
 
 
-def test_a_name_that_is_no_text_is_read(tmp_path):
+def test_a_name_that_is_no_text_is_refused_and_escaped(tmp_path):
     path = Path(str(tmp_path) + "/caf\udce9.mp4")
     write_clocked(tmp_path / "a.mp4", list(range(4))).rename(path)
-    assert inspect(path).frames == 4
+    with pytest.raises(DataError, match="not text in UTF-8; rename it") as found:
+        inspect(path)
+    assert "caf\\xe9.mp4" in str(found.value)
 
 
 def test_a_folder_of_pictures_is_a_video(tmp_path):

@@ -1,0 +1,143 @@
+"""Small files that failed, or must go on working: odd videos, folders, score files. Each comes to what it holds."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import moving_square, write_video
+
+from vadkit.core.errors import DataError
+from vadkit.core.parameters import make_config
+from vadkit.core.video import Decoded, inspect, read_frames
+from vadkit.corpora import load_corpus
+from vadkit.corpora.video import Video
+from vadkit.evaluation import external
+from vadkit.views.segments import read_published
+
+
+def watched(path: Path) -> tuple[Decoded, list[float], set[tuple[int, ...]]]:
+    """A video's facts, the time of every frame in seconds, and the shapes of its images."""
+    frames, times, shapes = read_frames(path), [], set()
+    for _, image in frames:
+        times.append(frames.time_s)
+        shapes.add(image.shape)
+    return frames.decoded, times, shapes
+
+
+def noted(found: Decoded, *words: str) -> bool:
+    """Whether one note has all these words."""
+    return any(all(word in note for word in words) for note in found.notes)
+
+
+# file: frames, (width, height), fps, words of a note each, seconds of the last frame
+VIDEOS = {
+    "av1.mp4": (60, (320, 240), 30.0, [], 59 / 30),
+    "corrupt.mp4": (171, (320, 240), 30.0, ["9 of 180 packets"], 179 / 30),  # the others are shown when they were
+    "editlist.mp4": (149, (320, 240), 30.0, ["150 frames, 149 decode"], 148 / 30),
+    "midgop.ts": (60, (320, 240), 30.0, ["89 frames, 60 decode"], 59 / 30),
+    "nodur.webm": (180, (320, 240), 30.0, [], 179 / 30),
+    "ptsreset.ts": (180, (320, 240), 30.0, ["clock jumps back", "frame 90"], 179 / 30),
+    "raw.h264": (180, (320, 240), 25.0, ["25 frames a second is a guess"], 179 / 25),
+    "reschange.ts": (180, (320, 240), 30.0, ["frame 90", "640x480"], 179 / 30),
+    "rot90.mp4": (180, (240, 320), 30.0, [], 179 / 30),
+    "twostreams.mp4": (180, (320, 240), 30.0, [], 179 / 30),  # the one that is marked as to be shown
+}
+
+
+@pytest.mark.parametrize("name", VIDEOS)
+def test_odd_videos_decode_to_what_they_show(shared, name):
+    frames, size, fps, words, last = VIDEOS[name]
+    found, times, shapes = watched(shared(f"cases/video/{name}"))
+    assert (found.frames, found.fps, shapes) == (frames, fps, {(*size[::-1], 3)})
+    assert len(times) == frames and (np.diff(times) > 0).all() and times[-1] == pytest.approx(last, abs=0.01)
+    assert all(noted(found, word) for word in words), found.notes
+    assert not noted(found, "variable") and bool(found.notes) >= bool(words)
+    assert words or not found.notes or name == "twostreams.mp4", found.notes
+    assert not noted(found, "black")
+
+
+@pytest.mark.parametrize("name", ["vfr.mp4", "vfr.mkv"])
+def test_a_frame_of_a_varying_rate_is_shown_when_it_is_shown(shared, name):
+    found, times, _ = watched(shared(f"cases/video/{name}"))
+    assert found.frames == 99 and noted(found, "variable frame rate")
+    assert times[89:91] == pytest.approx([89 / 30, 3.0], abs=0.01) and times[-1] == pytest.approx(17 / 3, abs=0.01)
+
+
+def test_an_mp4_without_its_index_is_refused(shared):
+    with pytest.raises(DataError, match=r"trunc_nomoov\.mp4: .*broke off: its index \(the moov box\) is missing"):
+        inspect(shared("cases/video/trunc_nomoov.mp4"))
+
+
+def test_transport_streams_of_a_folder_are_clips_as_others(shared):
+    root = shared("cases/corpus/f_ts")
+    corpus = load_corpus(make_config({"corpus": "folder", "split": "grouped_cv", "data_root": str(root)}))
+    assert {v.name: v.label for v in corpus.videos} == {
+        **dict.fromkeys(("Fight/f1", "Fight/f2", "Fight/f3", "Fight/f9"), 1),
+        **dict.fromkeys(("noFight/n1", "noFight/n2", "noFight/n3"), 0),
+    }
+    assert not [problem for problem in corpus.problems if problem.left_out]
+    assert all(inspect(video.path).frames for video in corpus.videos)
+
+
+BYTES = [b"\xff\xfe.mp4", b"caf\xe9.mp4", b"\x1b[31mred.mp4", b"a\nb.mp4", b"\xed\xa0\x80.mp4"]
+READ = """
+from vadkit.core.parameters import load_params
+from vadkit.core.video import inspect
+from vadkit.corpora import load_corpus
+config = load_params("params/p.yaml")
+videos = load_corpus(config).videos
+for video in videos:
+    inspect(video.path)
+from vadkit.views import frames
+from vadkit.workbook import cli
+cli.main(["data", "params/p.yaml"])
+views, problems = frames.extract(videos, config)
+print(len(views), sum(problem.left_out for problem in problems))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a file system that takes any name")
+def test_any_name_is_printed_escaped_and_read_or_left_out(tmp_path):
+    for n in range(6):
+        path = write_video(tmp_path / "data" / ("fight", "noFight")[n % 2] / f"v{n}.mp4", moving_square(8))
+        if n < len(BYTES):
+            os.rename(path, os.path.join(os.fsencode(path.parent), BYTES[n]))
+    (tmp_path / "data" / "fight" / "\x1b[31mred.mpg").touch()  # a second of that name: it is spoken of
+    for name in ("params", "notebooks"):
+        (tmp_path / name).mkdir()
+    lines = ["corpus: folder", "split: grouped_cv", "data_root: data", "detector_weights: none", "workers: 1"]
+    (tmp_path / "params" / "p.yaml").write_text("\n".join([*lines, "image_size: 32", "flow_method: dis"]))
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONIOENCODING": "utf-8:strict"}
+    done = subprocess.run([sys.executable, "-c", READ], cwd=tmp_path, env=environment, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode(errors="replace")[-2000:]
+    said = done.stdout.decode()
+    assert "red.mpg has the name" in said or "red.mp4 has the name" in said
+    assert not {c for c in said if ord(c) < 32 or 0x7F <= ord(c) < 0xA0} - {"\n"}
+    used, left_out = map(int, said.splitlines()[-1].split())
+    assert used + left_out <= 6 and used >= 1
+
+
+@pytest.mark.parametrize(
+    ("scores", "annotation", "layout"),
+    [
+        ("t.csv", "ann", "32 equal segments a video"),
+        ("npy_1T", "ann", "a score for each frame"),
+        ("snip_early", "ann_early", "a score for each frame"),
+    ],
+)
+def test_scores_as_they_are_published_are_read(shared, scores, annotation, layout):
+    given = external.read(shared(f"cases/scores/{scores}"), shared(f"cases/annotations/{annotation}.txt"))
+    assert len(given.videos) == 6 and given.layout == layout and not given.findings
+    assert sum(bool(one.labels.any()) for one in given.videos) == 3
+
+
+@pytest.mark.parametrize(("layout", "shape"), [("rtfm_TCD", (88, 64)), ("txt", (32, 64))])
+def test_features_as_they_are_published_are_read(shared, layout, shape):
+    videos = [Video(name, Path(name), "Abuse", "test", name) for name in ("Abuse028", "Normal_Videos_003")]
+    found, problems = read_published(shared(f"cases/features/{layout}"), videos)
+    assert not problems and {one.shape for one in found.values()} == {shape}
