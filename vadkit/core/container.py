@@ -21,7 +21,7 @@ REMEDY = "fetch it again, or take it off the lists"
 
 
 class Source:
-    """The video of a container that players show, decoded in order: iterates over (what `image` takes, its own time or None).
+    """The video of a container that players show, in order: iterates over (what `image` takes, its own time or None).
 
     Packets that do not decode are counted in `damaged` and passed over, frames that are repaired in `repaired`.
     """
