@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import pickle
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vadkit.core.errors import DataError, VadkitError, few, reading, shown
+from vadkit.core.errors import AnnotationError, DataError, VadkitError, few, reading, shown
 
 
 @given(st.text(st.characters(exclude_categories=[])))
@@ -92,3 +93,14 @@ def test_the_guard_passes_better_errors_and_names_a_missing_file(tmp_path):
             (tmp_path / "gone").read_text()
     with pytest.raises(KeyboardInterrupt), reading("a", "b"):
         raise KeyboardInterrupt
+
+
+def test_every_error_comes_back_from_a_worker_process():
+    kinds = [VadkitError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    assert len(kinds) > 5
+    for kind in kinds:
+        error = kind("list.txt, line 3", "no number") if kind is AnnotationError else kind("no number")
+        back = pickle.loads(pickle.dumps(error))
+        assert type(back) is kind and str(back) == str(error) and vars(back) == vars(error)

@@ -52,6 +52,9 @@ class AnnotationError(DataError):
         super().__init__(f"{where}: {what}")
         self.where, self.what = where, what
 
+    def __reduce__(self):  # a worker process raises it as well
+        return type(self), (self.where, self.what)
+
 
 class TooShortError(DataError):
     """A video has fewer frames than it is to have segments."""
