@@ -230,12 +230,14 @@ def main() -> int:
             print(json.dumps(found := benches[0].attempt(int(number)), indent=1))
             return int(bool(found["faults"]))
         at, end = 0, began + 54 * options.minutes  # a tenth is for the replay
-        while at < options.count if options.count else time.monotonic() < end:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with contextlib.suppress(KeyboardInterrupt):  # ended before its time, it reports what there is
+            while at < options.count if options.count else time.monotonic() < end:
+                for bench in benches:
+                    bench.attempt(at)
+                at += 1
             for bench in benches:
-                bench.attempt(at)
-            at += 1
-        for bench in benches:
-            bench.replay()
+                bench.replay()
         gc.unfreeze()
     return report(benches, options.seed, time.monotonic() - began)
 
@@ -270,5 +272,4 @@ def report(benches: list[Bench], seed: int, seconds: float) -> int:
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):
-        sys.exit(main())
+    sys.exit(main())
