@@ -316,6 +316,7 @@ CHANGES = {
     "sas_bound": 5.0,
     "sas_variant": "as_printed",
     "device": "cpu",
+    "picture_fps": 10.0,
     "inference": "torch",
     "analysis_fps": 2.0,
     "flow_method": "farneback",
@@ -323,7 +324,7 @@ CHANGES = {
     "i3d_score_every": 2,
 }
 SAS = {"sas_tau", "sas_reactivity", "sas_bound", "sas_variant"}
-FREE = SAS | {"device", "cache_root"}
+FREE = SAS | {"device", "cache_root", "picture_fps"}
 OTHER = {str: lambda v: v + "x", int: lambda v: v + 32, float: lambda v: v + 0.0123, bool: lambda v: not v}
 OTHER[list] = lambda v: [] if v else ["mine"]
 

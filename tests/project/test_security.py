@@ -56,7 +56,7 @@ def test_no_code_runs_what_a_file_says(path):
         if name == "load" and owner in ("np", "numpy"):
             assert given.get("allow_pickle", "False") == "False", where
         if owner == "yaml" and name == "load":
-            assert given.get("Loader") in ("_UniqueKeys", "yaml.SafeLoader"), where
+            assert given.get("Loader") in ("_AsWritten", "yaml.SafeLoader"), where
         assert given.get("shell") is None, where
 
 

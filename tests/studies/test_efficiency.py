@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from vadkit.core.clock import Clock
 from vadkit.core.parameters import make_config
 from vadkit.core.store import Store
 from vadkit.corpora.video import Video
@@ -88,6 +89,8 @@ def video(frames, fps, spans, name="Assault001"):
         video=Video(name, Path(name), "Assault" if spans else "Normal", "train", "s", tuple(spans)),
         frames=frames,
         fps=fps,
+        times=None,
+        clock=Clock(fps),
     )
 
 

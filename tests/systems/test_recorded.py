@@ -127,6 +127,7 @@ print(len(evaluate(runner.run(config, load_corpus(config), "2S-bag-ha").by_seed(
 def test_a_recorded_table_that_cannot_be_right_is_refused(folder, change, said):
     path = folder / TABLE
     pd.read_csv(path).assign(**change).to_csv(path, index=False)
+    write_sums(folder)
     with pytest.raises(DataError, match=said):
         load_corpus(config_of(folder))
 

@@ -193,8 +193,8 @@ def test_what_a_person_changed_in_a_parameters_cell_does_not_count_in_a_run(proj
     changed = parameters_cell().replace("\npatience = 5 ", "\npatience = 6 ").replace("[0, 1, 2]", "[1, 0]")
     toy_notebook(project / "notebooks", "01_second", parameters=changed)
     plain, other = (n.content for n in notebooks.find_notebooks(project / "notebooks"))
-    values = Config(profile="it's", sas_bound=6.5, early_stopping=False).model_dump()
-    differ = {"profile": "it's", "sas_bound": 6.5, "early_stopping": False}
+    values = Config(data_root="it's", sas_bound=6.5, early_stopping=False).model_dump()
+    differ = {"data_root": "it's", "sas_bound": 6.5, "early_stopping": False}
     assert notebooks.changed_parameters(plain, values) == differ
     assert notebooks.changed_parameters(other, values) == differ | {"patience": 5, "seeds": [0, 1, 2]}
 

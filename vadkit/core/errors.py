@@ -91,7 +91,7 @@ def reading(
         raise
     except Exception as error:
         said = " ".join(str(error).split())
-        if isinstance(error, OSError) and error.strerror:
+        if isinstance(error, OSError) and error.filename:  # else a library's word for content
             raise kind(f"{path} cannot be read ({error.strerror}); expected {what}") from None
         if "pickle" in said or "weights_only" in said:  # the libraries advise to run what is in it
             reason = "it holds Python objects, which are never loaded"

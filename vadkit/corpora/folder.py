@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vadkit.core.config import Config, resolve
-from vadkit.core.container import PICTURES
+from vadkit.core.container import PICTURES, pictures_in
 from vadkit.core.errors import AnnotationError, DataError, few, reading, shown
 from vadkit.core.progress import Progress
 from vadkit.corpora import vatic
@@ -123,7 +123,7 @@ class _Reader(Findings):
         videos: dict[str, Video] = {}
         for row in rows:
             folder = row.path.parent.name if row.path.parent != self.root else ""
-            if not row.path.exists():
+            if not (os.path.isfile(row.path) or os.path.isdir(row.path) and pictures_in(row.path)):
                 self.leave_out(row.where, f"listed clip {row.path} does not exist; add it, or take its line out")
             elif row.label and not row.category and folder and is_normal(folder, folders):
                 contradicted = f"label 1 contradicts the folder {folder}, whose name says normal"

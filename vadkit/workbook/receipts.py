@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import date
@@ -162,7 +163,7 @@ def libraries() -> dict[str, str]:
 
 def machine() -> str:
     """What belongs beside a time: "AMD EPYC, 2 cores, without AVX-512". What the system does not tell is left out."""
-    told = Path("/proc/cpuinfo").read_text() if platform.system() == "Linux" else ""
+    told = Path("/proc/cpuinfo").read_text() if sys.platform == "linux" else ""
     name = re.search(r"^model name\s*: (.+)", told, re.MULTILINE)
     units = f", {'with' if 'avx512f' in told else 'without'} AVX-512" if "flags\t" in told else ""
     return f"{name[1] if name else platform.machine()}, {os.cpu_count()} cores{units}"
