@@ -159,7 +159,7 @@ def training_use(config: Config, name: str) -> dict[str, float]:
     """
     folder, facts = config.output_dir / FOLDER, []
     record = folder / f"{name}.json"
-    for model in read_record(record, "run its notebook")["models"] if record.is_file() else ():
+    for model in read_record(record, "run its notebook with --force")["models"] if record.is_file() else ():
         path = folder / model["path"]
         if (path / FACTS).is_file():
             one = read_facts(path, "training_samples")

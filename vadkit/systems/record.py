@@ -63,7 +63,7 @@ def read_record(file: Path, remedy: str) -> dict[str, Any]:
         made = {name: record[name] for name in record if name != "digest"}
         if text == _record_text(made) and made.get("system") == file.stem:
             return record
-    raise DataError(f"{file} is not a record of trained models, as it was written; delete it and {remedy} --force")
+    raise DataError(f"{file} is not a record of trained models, as it was written; delete it and {remedy}")
 
 
 def _record_text(record: dict[str, Any]) -> str:
@@ -140,7 +140,8 @@ def find_model(run: str | Path, system: str = "2S-bag-ha", seed: int = 0, video:
         how = "Another is recorded by vadkit.systems.record.save_models in the notebook that trains it"
         raise ConfigError(f"{run} has no trained system '{system}'; {hint}? {how}")
     file = folder / f"{system}.json"
-    record = read_record(file, remedy)
+    again = f"{remedy[:-1]} --force`"  # for its notebook has run
+    record = read_record(file, again)
     recorded, then, root, parameters = (record[key] for key in ("models", "detector", "root", "parameters"))
     models = [one for one in recorded if one["seed"] == seed]
     if not models:
@@ -150,14 +151,14 @@ def find_model(run: str | Path, system: str = "2S-bag-ha", seed: int = 0, video:
     chosen = (tested or models)[0]
     path = (folder / chosen["path"]).resolve()
     if not (path / FACTS).is_file():
-        raise DataError(f"the model of {system}, seed {seed}, is gone from the cache ({path}); {remedy} --force")
+        raise DataError(f"the model of {system}, seed {seed}, is gone from the cache ({path}); {again}")
     for name in {*PATHS} & {*parameters}:
         if name == "cache_root" or (folder / root / parameters[name]).is_file():
             parameters[name] = str((folder / root).resolve() / Path(parameters[name]).expanduser())
     config = make_config(parameters, where=str(file))
     if then is not None and then["weights"] != detector_key(config)["weights"]:
         changed = f"{config.detector_weights} is not the one of the training: its content has changed"
-        raise WeightsError(f"the detector {changed}; put the former file back, or {remedy} --force")
+        raise WeightsError(f"the detector {changed}; put the former file back, or {again}")
     facts = read_facts(path)
     found = recalled(facts["name"], facts["system"])
     return TrainedModel(config, path, found, seed, chosen["fold"], len(models), bool(tested))
