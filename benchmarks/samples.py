@@ -192,7 +192,7 @@ def made_video(path: Path, seed: int, frames: int = 600) -> Path:
     if not writer.isOpened():
         raise SystemExit(f"OpenCV cannot write {path}")
     for number in range(frames):
-        image = noise[40:280, number : number + 320].copy()
+        image = noise[40:280, number % 1000 : number % 1000 + 320].copy()
         left = 3 * number % 280
         image[80:180, left : left + 40] = noise[300:400, left : left + 40] // 2 + 120
         writer.write(image)
