@@ -4,7 +4,7 @@
 
 Every frame is read, brought to 320x240 and to RGB. Every tenth becomes a sample: its picture at 224x224, and
 Farneback's flow from the sample before it as a picture. Both are float32 less ImageNet's means, appended to an
-array of all samples before; one file a video. Written anew from a description of that notebook; the samples are held against ours.
+array of all samples before; one file a video. Written anew from a description of that notebook; held against ours.
 """
 
 from __future__ import annotations
