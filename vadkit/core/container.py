@@ -32,7 +32,8 @@ class Source:
         if self.stream is None or self.stream.codec_context is None:
             self.container.close()
             raise LookupError(f"no video in {address} that FFmpeg decodes")
-        self.stream.thread_type = "AUTO"
+        # one: how a damaged frame is mended hangs on the threads, and two take a fifth more of processor time
+        self.stream.thread_type, self.stream.codec_context.thread_count = "NONE", 1
         self.damaged = self.packets = self.repaired = 0
         self.sizes: list[tuple[int, int, int]] = []  # first frame with each new size
         self.has_clock = not self.container.format.flags & NO_CLOCK
