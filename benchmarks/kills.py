@@ -83,6 +83,8 @@ def main() -> int:
     parser.add_argument("--only", default="00", help="its notebooks")
     parser.add_argument("--keep", type=Path, help="a folder for the runs; a temporary one otherwise")
     options = parser.parse_args()
+    for one in (signal.SIGINT, signal.SIGHUP):  # under nohup the runs would inherit that it is ignored
+        signal.signal(one, signal.default_int_handler)
     signals = options.number if options.signals is None else options.signals
     folder = options.keep or Path(tempfile.mkdtemp(prefix="kills-"))
     arguments = ("run", f"params/{options.profile}.yaml", "--only", options.only)
