@@ -98,7 +98,7 @@ def test_no_torch_is_needed(folder):
 import sys
 class NoTorch:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("torch", "torchvision"):
+        if name.partition(".")[0] in ("torch", "torchvision", "cv2"):
             raise ImportError(f"{{name}} was imported")
 sys.meta_path.insert(0, NoTorch())
 from vadkit.core.parameters import make_config

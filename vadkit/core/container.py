@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
@@ -109,6 +108,8 @@ class Pictures:
             yield path, number / self.fps
 
     def image(self, path: Path) -> np.ndarray:
+        import cv2  # the light environment has none
+
         content = np.frombuffer(path.read_bytes(), np.uint8)
         image = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
         if image is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from string import ascii_lowercase
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -17,8 +18,10 @@ from vadkit.core.config import Config
 from vadkit.evaluation import metrics
 from vadkit.evaluation.scores import VideoScores, hold
 from vadkit.report.style import BLACK, BLUE, GREEN, GREY, ORANGE, PAGE_WIDTH, RED, SKY, STYLE, styled
-from vadkit.views.clips import Clips
 from vadkit.views.sampling import stride_frames
+
+if TYPE_CHECKING:  # OpenCV comes with it, which the light environment has not
+    from vadkit.views.clips import Clips
 
 
 @styled
