@@ -79,7 +79,7 @@ class Findings:
         self.problems.append(Problem(str(where), what, left_out=False))
 
     def named(self, paths: Iterable[Path]) -> Iterator[Path]:
-        """The files whose path is text; what is not cannot stand in a table, and OpenCV dies of it."""
+        """The files whose path is text; what is not cannot stand in a table."""
         for path in paths:
             if NOT_TEXT.search(str(path)):
                 self.leave_out(path, "its path is not text in UTF-8; rename it")
