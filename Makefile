@@ -40,7 +40,7 @@ help:
 	@echo "make test       lint and all tests"
 	@echo "make lint       ruff (rules and format) and the order of the rooms"
 	@echo "make notebooks  renew the notebooks' parameters cells from vadkit/core/config.py"
-	@echo "make sums       renew the digests of what ships: published.csv, demo_world/assets, notebooks/recorded"
+	@echo "make sums       renew the digests of what ships: published.csv, lists, demo_world/assets, notebooks/recorded"
 	@echo "make lock       add to $(LOCK) what pyproject.toml asks for; UPGRADE=1 renews every version"
 	@echo "make clean      remove outputs/, cache/ and the caches of tests and tools, the book (not the environment)"
 

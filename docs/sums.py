@@ -12,7 +12,12 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-SHIPPED = {"demo_world/assets": "*.*", "vadkit/report": "*.csv", "notebooks/recorded/demo": "**/*.*"}
+SHIPPED = {
+    "demo_world/assets": "*.*",
+    "vadkit/report": "*.csv",
+    "vadkit/corpora/lists": "*.csv",
+    "notebooks/recorded/demo": "**/*.*",
+}
 
 
 def write_sums(folder: Path, pattern: str = "**/*.*") -> None:
