@@ -143,9 +143,9 @@ def test_two_values_of_one_number_are_named(real, recwarn):
     assert not recwarn.list  # the same again, or of other parameters
     with pytest.warns(
         UserWarning,
-        match=r"notebooks 05 and 14 give petrocchi2021 \| section 4.5 \| C3D-ha \| sampling_fps .* as 10 and 7.5",
+        match=r"notebooks 05 and 15 give petrocchi2021 \| section 4.5 \| C3D-ha \| sampling_fps .* as 10 and 7.5",
     ):
-        report.save_rows(real, "14", [report.number_row(real, 7.5, "fps", P, "section 4.5", "C3D-ha", "sampling_fps")])
+        report.save_rows(real, "15", [report.number_row(real, 7.5, "fps", P, "section 4.5", "C3D-ha", "sampling_fps")])
     assert list(report.load_results(real)["value"]) == [10.0]
 
 

@@ -36,9 +36,9 @@ def test_the_clips_profile_runs_the_whole_workbook(tmp_path):
     (data / "clips.csv").write_text("\n".join(lines) + "\n")
     given = [text for name, value in {"data_root": str(data), **CHANGED}.items() for text in ("-p", name, value)]
     out = tmp_path / "outputs" / "fights"
-    code, text = vadkit(tmp_path, "run", "params/fights.yaml", *given, "--only", "14", timeout=2400)
+    code, text = vadkit(tmp_path, "run", "params/fights.yaml", *given, "--only", "15", timeout=2400)
     assert code == 0, text
-    assert "run the other notebooks first" in (out / "notebooks" / "14_summary.ipynb").read_text()
+    assert "run the other notebooks first" in (out / "notebooks" / "15_summary.ipynb").read_text()
     code, text = vadkit(tmp_path, "run", "params/fights.yaml", *given, timeout=2400)
     assert code == 0, text
     assert len(list((out / "receipts").glob("*"))) == len(list((REPOSITORY / "notebooks").glob("*.ipynb")))
