@@ -203,10 +203,11 @@ def mean_of(statistics: Iterable[Statistic]) -> Statistic:
     return Statistic(function, each[0].videos)
 
 
-def average_precision(labels: Sequence[np.ndarray], scores: Sequence[np.ndarray]) -> Statistic:
+def average_precision(labels: Sequence[np.ndarray], scores: Sequence[np.ndarray], trapezoids=False) -> Statistic:
     """Average precision of pooled frames, a sum of steps without interpolation, ties taken together.
 
     labels, scores: one vector a video. A resample is one pass over the sorted rows. Chance: the share of positives.
+    trapezoids: straight lines between the points of precision and recall instead, from a precision of 1 at recall 0.
     """
     values, positives, negatives, video = collapse(labels, scores)
     order = np.argsort(-values, kind="stable")
@@ -214,6 +215,7 @@ def average_precision(labels: Sequence[np.ndarray], scores: Sequence[np.ndarray]
     held = np.flatnonzero(positives > 0)  # the other rows add nothing to recall: only these rows' precision is wanted
     # the last row, and the last held one, of the same score
     end, last = (np.searchsorted(rows, falling[held], "right") - 1 for rows in (falling, falling[held]))
+    start, first = (np.searchsorted(rows, falling[held], "left") for rows in (falling, falling[held]))
 
     def function(counts: np.ndarray) -> np.ndarray:
         result = np.full(len(counts), np.nan)
@@ -223,7 +225,11 @@ def average_precision(labels: Sequence[np.ndarray], scores: Sequence[np.ndarray]
             found = np.cumsum(hits)
             if hits.any() and found[-1] < alarms[-1]:
                 at = np.maximum(alarms[end], 1)  # 0 where none of the rows so far is drawn
-                result[k] = np.sum(hits * found[last] / at) / found[-1]
+                precision = found[last] / at
+                if trapezoids:
+                    raised, right = np.append(0, alarms)[start], np.append(0, found)[first]  # by higher scores
+                    precision = (precision + np.where(raised > 0, right / np.maximum(raised, 1), 1)) / 2
+                result[k] = np.sum(hits * precision) / found[-1]
         return result
 
     return Statistic(function, len(scores), one_class(positives.sum(), negatives.sum(), "frame"))
