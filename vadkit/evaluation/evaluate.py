@@ -28,14 +28,19 @@ import numpy as np
 
 from vadkit.core.config import Config
 from vadkit.evaluation.bootstrap import RESAMPLING_SEED, Comparison, Metric, difference, estimate, resamples
-from vadkit.evaluation.metrics import Scored, check_video, definitions
+from vadkit.evaluation.metrics import Definition, Scored, check_video, definitions
 from vadkit.evaluation.scores import VideoScores
 
 SeedScores = Mapping[int, Sequence[VideoScores]]
 
 
-def evaluate(scores: SeedScores, config: Config, wanted: Callable[[str], bool] | None = None) -> list[Metric]:
-    """Every metric of the table above, or those whose name is `wanted`; classes in alphabetical order.
+def evaluate(
+    scores: SeedScores,
+    config: Config,
+    wanted: Callable[[str], bool] | None = None,
+    beside: Mapping[str, Definition] | None = None,
+) -> list[Metric]:
+    """Every metric of the table above and those `beside`, or those whose name is `wanted`; classes in alphabetical order.
 
     Raises ValueError where there is no seed or no video, a video is malformed, or seeds differ in their videos;
     the message names the video. A metric without a value is in the list, with None and the reason.
@@ -45,7 +50,7 @@ def evaluate(scores: SeedScores, config: Config, wanted: Callable[[str], bool] |
     counts = resamples(first.videos, config)
     return [
         estimate(name, {k: one.statistic(s) for k, s in seeds.items()}, counts, config.interval_level, one.unit)
-        for name, one in definitions(first).items()
+        for name, one in (definitions(first) | (beside or {})).items()
         if wanted is None or wanted(name)
     ]
 

@@ -1,50 +1,66 @@
-"""The evaluation of somebody's scores as text for a person and as JSON for a program.
+"""The evaluation of somebody's scores, and of two beside each other, as text for a person and as JSON for a program.
 
-What `vadkit evaluate` prints; reading and aligning are in `vadkit.evaluation.external`.
+What `vadkit evaluate` and `vadkit compare` print; reading and aligning are in `vadkit.evaluation.external`.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
+
+import numpy as np
 
 from vadkit.core.config import Config
 from vadkit.evaluation import evaluate as evaluation
 from vadkit.evaluation import pitfalls
-from vadkit.evaluation.bootstrap import Metric, estimate, resamples
-from vadkit.evaluation.external import AS_SCORED, Given
-from vadkit.evaluation.metrics import Scored
+from vadkit.evaluation.bootstrap import Metric, estimate
+from vadkit.evaluation.external import Given
+from vadkit.evaluation.latency import latency_aware_ap
+from vadkit.evaluation.metrics import Definition, Scored, video_ap
 from vadkit.evaluation.scores import on_clock
+from vadkit.evaluation.smoothing import SEES_THE_FUTURE, smoothed
 from vadkit.report.tables import label
 
-READING = "annotated frames count from 1, ends included; segments are 'equal' parts of the video"
-WARNING = "the mean AUC of pairs of videos is not the pooled one and must not stand beside it as such"
+WARNING = (
+    "the mean AUC of pairs of videos and the area by trapezoids are not the pooled AUC and the average precision, and "
+    "must not stand beside them as such; latency-aware AP is our reading of arXiv 2505.19022"
+)
+BESIDE = {  # what others print
+    "pair_averaged_auc": Definition(pitfalls.pair_averaged),
+    "latency_aware_ap": Definition(latency_aware_ap),
+    "video_ap": Definition(video_ap),
+}
 
 
-def evaluate(given: Given, config: Config) -> list[Metric]:
-    """Every metric of `evaluation.evaluate`, each with its interval, and the pair-averaged AUC after the pooled one.
+def evaluate(given: Given, config: Config, how: str = "raw", **width: float | None) -> list[Metric]:
+    """Every metric of `evaluation.evaluate`, and those of `BESIDE`, each with its interval; the area by trapezoids has
+    none.
 
-    The anomaly score sees frames at `config.analysis_fps`, as of our own systems. Raises as `evaluation.evaluate`.
+    The anomaly score sees frames at `config.analysis_fps`, as of our own systems; how, width: of `smoothing.smoothed`.
+    Raises as `evaluation.evaluate`.
     """
-    videos = [on_clock(v, config.analysis_fps) for v in given.videos]
-    found = evaluation.evaluate({0: videos}, config)
-    pairs = pitfalls.pair_averaged(Scored(tuple(videos), config))
-    averaged = estimate("pair_averaged_auc", {0: pairs}, resamples(videos, config), config.interval_level)
-    return sorted([found[0], averaged, *found[1:]], key=lambda m: m.name.startswith("auc_"))  # classes last
+    videos = [on_clock(smoothed(v, how, **width), config.analysis_fps) for v in given.videos]
+    found = evaluation.evaluate({0: videos}, config, beside=BESIDE)
+    area = pitfalls.trapezoidal_ap(Scored(tuple(videos), config))
+    alone = estimate("trapezoidal_ap", {0: area}, np.ones((1, len(videos))), config.interval_level)
+    found.append(replace(alone, ci_low=None, ci_high=None, reason="" if alone.value else alone.reason))
+    return sorted(found, key=lambda m: m.name.startswith("auc_"))  # classes last
 
 
-def as_text(given: Given, found: list[Metric], config: Config) -> str:
+def as_text(given: Given, found: list[Metric], config: Config, how: str = "raw") -> str:
     """A readable page: what was read, what was mended or left out, and a line for each metric."""
     facts = _facts(given)
     share = 100 * facts["anomalous_frames"] / facts["frames"]
     videos = f"{facts['videos']} videos ({facts['anomalous_videos']} anomalous)"
-    lines = [f"{videos}, {facts['frames']} frames, {share:.1f} % anomalous", f"scores: {given.layout}; {READING}"]
+    lines = [f"{videos}, {facts['frames']} frames, {share:.1f} % anomalous", f"scores: {given.layout}; {given.reading}"]
+    if how != "raw":
+        lines.append(f"smoothed: {how}" + ", which sees the future: no camera has it" * (how in SEES_THE_FUTURE))
     for title, ruled in (("aligned", True), ("LEFT OUT", False)):
         some = [f for f in given.findings if bool(f.rule) == ruled]
         for (kind, rule), count in Counter((f.kind, f.rule) for f in some).items():
             lines.append(f"{title}: {count} x {kind}" + (f", rule '{rule}'" if rule else ""))
-        lines += [f"    {f.video}: {f.what} ({f.where})" for f in some if f.rule != AS_SCORED]
+        lines += [f"    {f.video}: {f.what} ({f.where})" for f in some if f.kind != "length unknown"]
     width = max(len(label(m.name)) for m in found)
     level = f"{100 * config.interval_level:g} % interval over videos, {config.bootstrap_resamples} resamples"
     lines += ["", f"{'metric':<{width}}  {'value':>7}     {level}"]
@@ -56,11 +72,12 @@ def as_text(given: Given, found: list[Metric], config: Config) -> str:
     return "\n".join([*lines, "", f"Note: {WARNING}."])
 
 
-def as_json(given: Given, found: list[Metric], config: Config) -> str:
+def as_json(given: Given, found: list[Metric], config: Config, how: str = "raw") -> str:
     """The same as one JSON object; shares and areas in [0, 1], None where there is no value."""
     content = _facts(given) | {
         "layout": given.layout,
-        "reading": READING,
+        "reading": given.reading,
+        "smoothed": how,
         "interval": {"level": config.interval_level, "resamples": config.bootstrap_resamples, "over": "videos"},
         "counts": given.counts,
         "findings": [{**asdict(f), "left_out": not f.rule} for f in given.findings],
