@@ -218,8 +218,8 @@ def average_precision(labels: Sequence[np.ndarray], scores: Sequence[np.ndarray]
 
 
 def precision_area(gains: tuple[np.ndarray, ...], labels, scores, trapezoids=False) -> Statistic:
-    """Precision of pooled frames summed over a recall: its steps are `gains`, (video, gain, score) of the score that the
-    threshold falls to, and their sum over the videos drawn is a recall of 1.
+    """Precision of pooled frames summed over a recall: its steps are `gains`, (video, gain, score that the threshold
+    falls to), whose sum over the videos drawn is a recall of 1.
 
     trapezoids: straight lines between the points of precision and recall, from a precision of 1 at recall 0.
     """
@@ -250,7 +250,7 @@ def precision_area(gains: tuple[np.ndarray, ...], labels, scores, trapezoids=Fal
 
 
 def _reaching(scores: Sequence[np.ndarray], at: np.ndarray, side: str, counts: np.ndarray) -> np.ndarray:
-    """How many scores of the videos drawn reach ("left") or pass ("right") each threshold. -> (resamples, thresholds)."""
+    """How many scores of the videos drawn reach ("left") or pass ("right") a threshold. -> (resamples, thresholds)."""
     some = [v for v, one in enumerate(scores) if len(one)]
     return counts[:, some] @ np.array([len(scores[v]) - np.searchsorted(scores[v], at, side) for v in some], float)
 

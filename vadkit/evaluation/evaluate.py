@@ -40,7 +40,7 @@ def evaluate(
     wanted: Callable[[str], bool] | None = None,
     beside: Mapping[str, Definition] | None = None,
 ) -> list[Metric]:
-    """Every metric of the table above and those `beside`, or those whose name is `wanted`; classes in alphabetical order.
+    """Every metric of the table above and those `beside`, or those whose name is `wanted`; classes alphabetically.
 
     Raises ValueError where there is no seed or no video, a video is malformed, or seeds differ in their videos;
     the message names the video. A metric without a value is in the list, with None and the reason.
@@ -60,10 +60,16 @@ def compare(a: SeedScores, b: SeedScores, config: Config, metric: str = "fl_auc"
 
     Raises ValueError where the videos or their labels differ, or the metric is unknown (with the known ones).
     """
+    return compare_all(a, b, config, metric)[0]
+
+
+def compare_all(a: SeedScores, b: SeedScores, config: Config, *wanted: str) -> list[Comparison]:
+    """As `compare`, for each metric that is wanted, by default every one, classes last."""
     seeds_a, seeds_b = _checked(a, config), _checked(b, config)
     videos, others = (next(iter(seeds.values())) for seeds in (a, b))
     _same_videos(videos, others, "the two systems")
-    return _difference(metric, seeds_a, seeds_b, [resamples(videos, config)] * 2, config)
+    metrics, counts = wanted or definitions(next(iter(seeds_a.values()))), resamples(videos, config)
+    return [_difference(one, seeds_a, seeds_b, [counts, counts], config) for one in metrics]
 
 
 def compare_sets(a: SeedScores, b: SeedScores, config: Config, metric: str) -> Comparison:

@@ -192,7 +192,7 @@ def _aligned(
     frames = lengths.get(one.name, one.frames)
     past = max((stop for _, stop in truth.spans), default=0) - frames
     if slack is None:
-        slack = one.step if one.step > 1 else CLIP_FRAMES
+        slack = max(one.step, CLIP_FRAMES)
     differ = f"scores for {one.frames} frames, the video has {frames}"
     passes = f"ends {past} frames past the last of {frames}"
 

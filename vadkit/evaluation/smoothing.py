@@ -31,8 +31,11 @@ def smoothed(video: VideoScores, how: str, *, seconds: float | None = None, sigm
     """
     if how not in HOW:
         raise ConfigError(f"no smoothing '{how}'; there are {', '.join(HOW)}")
-    if not (width := seconds or sigma or SECONDS) > 0 or (sigma is not None and how != "gaussian"):
-        raise ConfigError(f"smoothing '{how}': expected a width above 0 (sigma: of 'gaussian' alone), got {width}")
+    widths = [w for w in (seconds, sigma) if w is not None]
+    takes = {"gaussian": 1, "causal mean": sigma is None}.get(how, 0)
+    if len(widths) > takes or any(not 0 < w < np.inf for w in widths):
+        what = "a width above 0, seconds of 'causal mean', seconds or sigma of 'gaussian'"
+        raise ConfigError(f"smoothing '{how}': expected at most {what}; got {widths}")
     scores = np.asarray(video.confidence, np.float64)
     if how == "video mean":
         return replace(video, index=video.index[:1], confidence=np.array([video.frame_scores().mean()]))

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 import numpy as np
 
 from vadkit.core.config import Config
+from vadkit.core.errors import DataError, few
 from vadkit.evaluation import evaluate as evaluation
 from vadkit.evaluation import pitfalls
 from vadkit.evaluation.bootstrap import Metric, estimate
@@ -56,11 +58,7 @@ def as_text(given: Given, found: list[Metric], config: Config, how: str = "raw")
     lines = [f"{videos}, {facts['frames']} frames, {share:.1f} % anomalous", f"scores: {given.layout}; {given.reading}"]
     if how != "raw":
         lines.append(f"smoothed: {how}" + ", which sees the future: no camera has it" * (how in SEES_THE_FUTURE))
-    for title, ruled in (("aligned", True), ("LEFT OUT", False)):
-        some = [f for f in given.findings if bool(f.rule) == ruled]
-        for (kind, rule), count in Counter((f.kind, f.rule) for f in some).items():
-            lines.append(f"{title}: {count} x {kind}" + (f", rule '{rule}'" if rule else ""))
-        lines += [f"    {f.video}: {f.what} ({f.where})" for f in some if f.kind != "length unknown"]
+    lines += _findings(given)
     width = max(len(label(m.name)) for m in found)
     level = f"{100 * config.interval_level:g} % interval over videos, {config.bootstrap_resamples} resamples"
     lines += ["", f"{'metric':<{width}}  {'value':>7}     {level}"]
@@ -70,6 +68,47 @@ def as_text(given: Given, found: list[Metric], config: Config, how: str = "raw")
         what = "  ".join(filter(None, (f"[{low}, {high}]" if low and high else "", m.reason)))
         lines.append(f"{label(m.name):<{width}}  {value or 'none':>7} {m.unit or '%':<2}  {what}".rstrip())
     return "\n".join([*lines, "", f"Note: {WARNING}."])
+
+
+def compare(a: Given, b: Given, config: Config, how: str = "raw", **width: float | None) -> str:
+    """A line a metric and class: two sets of scores on their common videos, and the difference with its interval.
+
+    Raises DataError where they have no video in common, or do not agree on a video's labels.
+    """
+    sides = [{v.name: on_clock(smoothed(v, how, **width), config.analysis_fps) for v in each.videos} for each in (a, b)]
+    common = [name for name in sides[0] if name in sides[1]]
+    if not common:
+        raise DataError("the two sets of scores have no video in common: compare scores of the same videos")
+    videos = [[side[name] for name in common] for side in sides]
+    try:
+        found = evaluation.compare_all({0: videos[0]}, {0: videos[1]}, config)
+    except ValueError as error:
+        raise DataError(f"{error}; give the videos' lengths with --dataset or --frames") from None
+    lines = [f"{len(common)} common videos ({sum(v.label for v in videos[0])} anomalous)"]
+    for letter, given, side in zip("AB", (a, b), sides, strict=True):
+        lines += [f"{letter}: {given.layout}; {len(side) - len(common)} videos in {letter} alone, not compared"]
+        lines += [f"  {line}" for line in _findings(given, ("unscored video", "length unknown"))]
+    size = max(len(label(m.metric)) for m in found)
+    level = f"A - B, {100 * config.interval_level:g} % interval over videos, paired"
+    lines += ["", f"{'metric':<{size}}  {'A':>7} {'B':>7}     {level}"]
+    for m in found:
+        numbers = [(1 if m.unit else 100) * x if x is not None else None for x in (m.a, m.b, m.difference)]
+        first, second, apart = ("none" if x is None else f"{x:.2f}" for x in numbers)
+        interval = (1 if m.unit else 100) * np.array([m.ci_low, m.ci_high]) if m.ci_low is not None else ()
+        text = "  ".join(filter(None, (apart, "[{:.2f}, {:.2f}]".format(*interval) if len(interval) else "", m.reason)))
+        lines.append(f"{label(m.metric):<{size}}  {first:>7} {second:>7} {m.unit or '%':<2}  {text}".rstrip())
+    return "\n".join(lines)
+
+
+def _findings(given: Given, unlisted: Sequence[str] = ("length unknown",)) -> list[str]:
+    """What was mended or left out, counted, then the first of each but for kinds that are `unlisted`."""
+    lines = []
+    for title, ruled in (("aligned", True), ("LEFT OUT", False)):
+        some = [f for f in given.findings if bool(f.rule) == ruled]
+        for (kind, rule), count in Counter((f.kind, f.rule) for f in some).items():
+            lines.append(f"{title}: {count} x {kind}" + (f", rule '{rule}'" if rule else ""))
+        lines += few([f"    {f.video}: {f.what} ({f.where})" for f in some if f.kind not in unlisted])
+    return lines
 
 
 def as_json(given: Given, found: list[Metric], config: Config, how: str = "raw") -> str:
