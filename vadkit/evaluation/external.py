@@ -26,16 +26,14 @@ from pathlib import Path
 
 import numpy as np
 
-from vadkit.core.errors import DataError, few, shown
+from vadkit.core.errors import DataError, few
 from vadkit.corpora.public_lists import DATASETS, listed
-from vadkit.corpora.video import MOST_FRAMES
 from vadkit.evaluation import truths
-from vadkit.evaluation.score_files import NAMES, PER_FRAME, Finding, Reader, Scored, plain, read_order, read_table
+from vadkit.evaluation.score_files import CLIPS, PER_FRAME, Finding, Reader, Scored, read_lengths
 from vadkit.evaluation.scores import VideoScores
 from vadkit.evaluation.truths import Truth
 
 CLIP_FRAMES = 16  # what C3D and I3D features are made of
-CLIPS = (16, 8, 32, 10, 64, 12, 24, 30)  # frames of a clip that are tried
 FPS = 30.0  # where nobody says
 AS_SCORED = "as scored"  # a video whose length nobody gave: that of its scores counts
 
@@ -90,11 +88,11 @@ def read(
     scores = Path(scores)
     if not os.path.exists(scores):
         raise DataError(f"no scores at {scores}; `vadkit evaluate --help` lists the layouts that are read")
-    listing = read_order(Path(order)) if order is not None else {}
+    listing = read_lengths(Path(order), needed=False) if order is not None else {}
     named = truths.of_dataset(dataset, first_frame) if dataset else {}
     known = {name: one.frames for name, one in named.items()}
     known |= {name: frames for name, frames in listing.items() if frames}
-    known |= _lengths(Path(lengths)) if lengths is not None else {}
+    known |= read_lengths(Path(lengths)) if lengths is not None else {}
     if annotations is not None:
         rates = {name: one.fps for name, one in named.items()}
         named = truths.of_file(Path(annotations), first_frame, listing, known)
@@ -163,25 +161,6 @@ def _clips(by_name: Mapping[str, list[Scored]], known: Mapping[str, int]) -> str
 def _public() -> dict[str, int]:
     """The length of every video of the public lists."""
     return {name: one.frames for dataset in DATASETS for name, one in listed(dataset).items()}
-
-
-def _lengths(path: Path) -> dict[str, int]:
-    expected = "the columns name (or video, or path) and frames"
-    (_, columns), *rows = read_table(path, expected)[0] or [(0, [])]
-    key = next((c for c in NAMES if c in columns), None)
-    if key is None or "frames" not in columns:
-        raise DataError(f"{path}: expected {expected}, got {','.join(columns) or 'an empty file'}")
-    found = {}
-    for number, row in rows:
-        cells = dict(zip(columns, [*row, *[""] * len(columns)], strict=False))  # a row may be too short
-        name, frames = plain(cells[key]), cells["frames"]
-        if not name or not frames.isdecimal() or not 0 < float(frames) <= MOST_FRAMES:
-            got = f"'{shown(cells[key], 80)}' and '{shown(frames, 80)}'"
-            raise DataError(f"{path}, line {number}: expected a video and its number of frames, got {got}")
-        if found.setdefault(name, int(frames)) != int(frames):
-            both = f"{name} has {frames} frames here and {found[name]} further up"
-            raise DataError(f"{path}, line {number}: {both}; keep the right one")
-    return found
 
 
 def _aligned(

@@ -16,7 +16,7 @@ import csv
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,13 +28,15 @@ from vadkit.corpora.video import MOST_FRAMES, TABLE, Problem
 from vadkit.views.segments import read_npy
 
 SEGMENTS = 32  # scores a video of Sultani et al.
-TABLES = (".csv", ".tsv", ".txt")
-FOLDER_KINDS = ((".npy",), (".json",), (".mat",), TABLES[:2])
+KINDS = (".npy", ".json", ".mat", ".csv", ".tsv")  # of a folder
 NAMES = ("video", "name", "video_id", "path")
 SCORES = ("score", "confidence", "scores", "frame_scores", "segment_scores", "segment_scores_smooth", "predictions")
 WHOLE = ("video_score", "video_anomaly_score")
+CLASSES = ("class", "category", "category_label")
+CLIPS = (16, 8, 32, 10, 64, 12, 24, 30)  # frames of a clip that are tried
 PER_FRAME = "a score for each frame"
 # what released lists and arrays add to a video's name: a crop's number, what the file holds
+DECIMAL = re.compile(r"^(-?\d+),(\d+(?:[eE]-?\d+)?)$")
 ADDED = re.compile(r"(__\d{1,2})?(_gt|_pred|_scores?|_i3d|_c3d|_rgb)?$")
 
 
@@ -59,8 +61,8 @@ class Finding:
 class Scored:
     """One video's scores as given: `values` (n,), each from its frame in `starts` (n,) on, rising from 0.
 
-    frames: how many frames they stand for; step: frames of one score; loose: by how many frames a layout's end is
-    uncertain by itself (a clip that is cut, an end that counts or not). category: empty where the file has none.
+    frames: how many they stand for; step: frames of one score; loose: by how many a layout's end is uncertain by itself
+    (a clip that is cut, an end that counts or not). category: empty where the file has none.
     """
 
     name: str
@@ -86,187 +88,164 @@ class Reader:
             yield from self._folder(path)
         elif path.suffix == ".npy":
             for name, values in cut_up(read_npy(path), self.order, self.lengths, self.every, path).items():
-                yield self._vector(name, str(path), values)
+                yield self._one(name, str(path), values)
         elif path.suffix == ".json":
-            yield from self._json(path)
+            for name, content, category in self._named(path):
+                yield self._one(name, f"{path}, {shown(name, 80)}", content, category)
         else:
             yield from self._table(path)
 
     def _folder(self, path: Path) -> Iterator[Scored | Finding]:
         files = [f for f in sorted(path.rglob("*")) if f.is_file() and not f.name.startswith(".")]
-        kinds = {kind: some for kind in FOLDER_KINDS if (some := [f for f in files if f.suffix in kind])}
+        kinds = Counter(f.suffix for f in files if f.suffix in KINDS)
         if len(kinds) != 1:
-            got = ", ".join(f"{len(some)} {kind[0]}" for kind, some in kinds.items()) or "there is none"
-            expected = "expected <name>.npy files, or .json, .csv or .mat, of one kind, one a video"
-            raise DataError(f"{path}: {expected}; {got}")
-        (mine,) = kinds.values()
-        for other in (f for f in files if f not in mine):
-            yield Finding("other file", other.name, str(other), "no scores by its name", "not read")
-        for file in mine:
-            name = plain(file.stem)
+            got = ", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "there is none"
+            raise DataError(f"{path}: expected <name>.npy files, or {', '.join(KINDS[1:])}, of one kind; {got}")
+        for file in files:
+            name, where = plain(file.stem), str(file)
             try:
-                if file.suffix in TABLES:
+                if file.suffix not in kinds:
+                    yield Finding("other file", file.name, where, "no scores by its name", "not read")
+                elif file.suffix in (".csv", ".tsv"):
                     yield from self._table(file, name)
-                elif file.suffix == ".json":
-                    yield self._item(name, str(file), _load_json(file))
                 else:
-                    read = read_npy if file.suffix == ".npy" else _read_mat
-                    yield self._vector(name, str(file), read(file), file.suffix == ".mat")
+                    yield self._one(name, where, {".npy": read_npy, ".json": _json, ".mat": _mat}[file.suffix](file))
             except DataError as error:
-                yield Finding("malformed file", name, str(file), str(error))
+                yield Finding("malformed file", name, where, str(error))
 
-    def _vector(self, name: str, where: str, values, segments=False, category="") -> Scored | Finding:
-        """A score for each frame, each clip (`every`) or, of SEGMENTS scores, each equal segment."""
-        values = np.asarray(values)
+    def _named(self, path: Path) -> Iterator[tuple[str, object, str]]:
+        """(video, its scores, its class) out of one JSON file of all."""
+        content, wanted = _json(path), WHOLE if self.whole else SCORES
+        expected = f"{path}: expected {{video: scores}}, or records of a video's name and {', '.join(wanted)}"
+        if isinstance(content, dict):
+            content = content.get("vid_score", content)  # VADTree's
+            content = [{"video": name, wanted[0]: scores} for name, scores in content.items()]
+        if not isinstance(content, list) or not content:
+            raise DataError(f"{expected}; got {'none' if isinstance(content, list) else type(content).__name__}")
+        events: dict[str, list] = {}
+        for number, one in enumerate(content, 1):
+            keys = [next((k for k in some if k in one), None) for some in (NAMES, wanted, CLASSES)]
+            if not isinstance(one, dict) or None in keys[:2]:
+                raise DataError(f"{expected}; record {number} is {shown(one, 200)}")
+            name, scores, category = (one.get(k, "") for k in keys)
+            if {"start", "end"} <= {*one}:
+                events.setdefault(plain(name), []).append([one["start"], one["end"], scores])
+            else:
+                yield plain(name), {"0": scores} if self.whole else scores, str(category)
+        yield from ((name, rows, "") for name, rows in events.items())
+
+    def _one(self, name: str, where: str, content: object, category="") -> Scored | Finding:
+        """One video's scores: a vector, {frame: score}, [[start, end, score]] or {"start, end": score}."""
+        if isinstance(content, dict):
+            firsts = [x[0] if isinstance(x, list) and x else x for x in content.values()]
+            content = [[*re.findall(r"\d+(?:\.\d+)?", key), x] for key, x in zip(content, firsts, strict=True)]
+        if isinstance(content, list) and content and all(isinstance(row, list) for row in content):
+            return self._placed(name, where, [[_number(x) for x in row] for row in content], category)
+        values = np.array([_number(x) for x in content]) if isinstance(content, list) else np.asarray(content)
         if values.ndim == 2 and 1 in values.shape:
             values = values.reshape(-1)
-        count, known = len(values) if values.ndim else 0, self.lengths.get(name)
-        if values.ndim != 1 or not 0 < count * (self.every or 1) <= MOST_FRAMES or values.dtype.kind not in "fiub":
+        every, count, known = self.every or 1, values.size, self.lengths.get(name, 0)
+        if values.ndim != 1 or not 0 < count * every <= MOST_FRAMES or values.dtype.kind not in "fiub":
             what = f"expected a vector of numbers, one a frame, got shape {values.shape} of {values.dtype}"
             return Finding("malformed file", name, where, what)
         values = values.astype(np.float64)
-        if self.every:
-            layout = f"a score for each {self.every} frames"
-            starts = np.arange(count) * self.every
-            return Scored(name, where, category, starts, values, count * self.every, self.every, layout, self.every - 1)
-        if count == SEGMENTS and known and known >= 2 * SEGMENTS:
-            return _equal_segments(name, where, category, known, values)
-        if segments:
-            what = f"{count} scores of segments, and no length of the video; give --dataset or --frames"
-            return Finding("length unknown", name, where, what)
-        return Scored(name, where, category, np.arange(count), values, count, 1, PER_FRAME)
+        if count == SEGMENTS and not self.every and known >= 2 * SEGMENTS:
+            return _segments(name, where, category, known, values)
+        if where.endswith(".mat") and not self.every and not known:
+            return Finding(
+                "length unknown",
+                name,
+                where,
+                f"{count} scores of segments, and no length of the video; give --dataset or --frames",
+            )
+        layout = f"a score for each {every} frames" if self.every else PER_FRAME
+        return Scored(
+            name, where, category, np.arange(count) * every, values, count * every, every, layout, loose=every - 1
+        )
 
-    def _json(self, path: Path) -> Iterator[Scored | Finding]:
-        content = _load_json(path)
-        expected = "expected {video: scores}, or a list of records with a video's name and its scores"
-        if isinstance(content, dict):
-            content = content.get("vid_score", content)  # VADTree's
-            named = [(plain(name), item, "") for name, item in content.items()]
-        elif isinstance(content, list) and all(isinstance(one, dict) for one in content):
-            named = list(self._records(content, path, expected))
-        else:
-            raise DataError(f"{path}: {expected}; got {type(content).__name__}")
-        if not named:
-            raise DataError(f"{path}: {expected}; got none")
-        for name, item, category in named:
-            yield self._item(name, f"{path}, {shown(name, 80)}", item, category)
-
-    def _records(self, records: list[dict], path: Path, expected: str) -> Iterator[tuple[str, object, str]]:
-        events: dict[str, list] = {}
-        for number, one in enumerate(records, 1):
-            name = next((str(one[key]) for key in NAMES if key in one), "")
-            key = next((key for key in (WHOLE if self.whole else SCORES) if key in one), None)
-            if not name or key is None:
-                got = f"record {number} has {', '.join(map(str, one))}"
-                raise DataError(f"{path}: {expected} ({', '.join(WHOLE if self.whole else SCORES)}); {shown(got, 200)}")
-            if "start" in one and "end" in one:
-                events.setdefault(plain(name), []).append([one["start"], one["end"], one[key]])
-            else:
-                item = {"0": one[key]} if self.whole else one[key]
-                yield plain(name), item, str(one.get("category_label", one.get("class", "")))
-        yield from ((name, item, "") for name, item in events.items())
-
-    def _item(self, name: str, where: str, item: object, category="") -> Scored | Finding:
-        """One video's scores out of JSON: [score], {frame: score}, [[start, end, score]], {"start, end": score}."""
-        if isinstance(item, dict):
-            rows = [[*re.findall(r"\d+(?:\.\d+)?", key), _first(value)] for key, value in item.items()]
-        elif isinstance(item, list) and item and all(isinstance(one, (dict, list)) for one in item):
-            rows = [[one.get(k) for k in ("start", "end", "score")] if isinstance(one, dict) else one for one in item]
-        elif isinstance(item, list):
-            return self._vector(name, where, [_number(one, True) for one in item], category=category)
-        else:
-            return Finding("malformed scores", name, where, f"expected scores, got {shown(item, 80)}")
-        return self._placed(name, where, rows, category)
-
-    def _placed(self, name: str, where: str, rows: list[list], category="") -> Scored | Finding:
-        """Scores at frames (frame, score), or of events (start, end, score); cells may be text."""
-        width = Counter(map(len, rows)).most_common(1)[0][0] if rows else 0
-        placed = [[_number(cell, True) for cell in row] for row in rows]
-        ok = [len(p) == width and all(0 <= x <= MOST_FRAMES and x == int(x) for x in p[:-1]) for p in placed]
-        if width not in (2, 3) or not all(ok):
-            got = shown(rows[ok.index(False)] if False in ok else rows, 80)
-            return Finding("malformed row", name, where, f"expected (frame, score) or (start, end, score), got {got}")
-        table = np.array(sorted(placed), np.float64)
-        starts, values, twice = table[:, 0].astype(int), table[:, -1], np.flatnonzero(np.diff(table[:, 0]) == 0)
+    def _placed(self, name: str, where: str, rows: list[list[float]], category: str) -> Scored | Finding:
+        """Scores at frames (frame, score), or of events (start, end, score)."""
+        width = len(rows[0])
+        for row in rows:
+            whole = all(0 <= x <= MOST_FRAMES and x == int(x) for x in row[:-1])
+            if width not in (2, 3) or len(row) != width or not whole or list(row[:-1]) != sorted(row[:-1]):
+                what = f"expected (frame, score) or (start, end, score), got {row}"
+                return Finding("malformed row", name, where, what)
+        rows, known = sorted(rows), self.lengths.get(name)
+        if width == 3 and rows[0][0] > 0:
+            rows.insert(0, [0, rows[0][0], 0.0])
+        table = np.array(rows)
+        starts, values = table[:, 0].astype(int), table[:, -1]
+        if (twice := np.flatnonzero(np.diff(starts) == 0)).size:
+            return Finding("duplicate frame", name, where, f"two scores hold from frame {starts[twice[0]]}; keep one")
         if width == 2:
-            if twice.size:
-                return Finding("duplicate frame", name, where, f"frame {starts[twice[0]]} has two scores; keep one")
-            step = int(np.median(np.diff(starts))) if len(starts) > 1 else self.lengths.get(name, 1)
+            step = int(np.median(np.diff(starts))) if len(starts) > 1 else known or 1
             layout = "a score at some frames, each held until the next"
-            return Scored(name, where, category, starts, values, int(starts[-1]) + step, step, layout, step)
-        ends = table[:, 1].astype(int)
-        over = np.flatnonzero((ends[:-1] > starts[1:] + 1) | (starts[:-1] == starts[1:]))
-        if (ends < starts).any() or over.size:
-            what = "an event ends before it starts" if (ends < starts).any() else f"events overlap at {ends[over[0]]}"
-            return Finding("malformed events", name, where, what)
-        after = np.append(starts[1:], self.lengths.get(name, ends[-1]))
-        gaps = ends + 1 < after  # ends may count or not: a gap is of two frames or more
-        starts = np.concatenate([[0] if starts[0] else [], starts, ends[gaps]]).astype(int)
-        values = np.concatenate([[0] if table[0, 0] else [], values, np.zeros(gaps.sum())])
-        order = np.argsort(starts, kind="stable")
-        frames = max(int(ends[-1]), self.lengths.get(name, 0))
-        layout = "a score for each event, 0 between events"
-        return Scored(name, where, category, starts[order], values[order], frames, 1, layout, 1)
+            return Scored(name, where, category, starts, values, int(starts[-1]) + step, step, layout, loose=step)
+        ends = table[:, 1].astype(
+            int
+        )  # they may count or not: two events overlap, or leave a gap, by more than a frame
+        after = np.append(starts[1:], known or ends[-1])
+        if (over := np.flatnonzero(ends[:-1] > after[:-1] + 1)).size:
+            return Finding("malformed events", name, where, f"events overlap at frame {ends[over[0]]}; cut them")
+        quiet = ends[ends + 1 < after]
+        starts, values = np.append(starts, quiet), np.append(values, np.zeros(len(quiet)))
+        order, layout = np.argsort(starts), "a score for each event, 0 between events"
+        last = max(int(ends[-1]), known or 0)
+        return Scored(name, where, category, starts[order], values[order], last, 1, layout, loose=1)
 
     def _table(self, path: Path, name: str = "") -> Iterator[Scored | Finding]:
         """A table of all videos, or of the one `name`."""
         expected = "one row a video: name, class (where given), frames, segment scores"
-        rows, point = read_table(path, expected)
+        rows = read_table(path, expected)
         head = [cell.lower() for cell in rows[0][1]] if rows else []
-        titled = bool({"frames", "frame", "start", *SCORES, *NAMES}.intersection(head))
-        head, rows = (head, rows[1:]) if titled else ([], rows)
+        if {"frames", "frame", "start", *SCORES, *NAMES}.intersection(head):
+            rows = rows[1:]
+        else:
+            head = []
         if not rows:
             raise DataError(f"{path}: expected {expected}; got none")
-        place = ["start", "end"] if {"start", "end"} <= {*head} else ["frame"]
-        score = next((key for key in SCORES if key in head), None)
-        video = next((key for key in NAMES if key in head), None)
         width = Counter(len(row) for _, row in rows).most_common(1)[0][0]
-        if score and {*place} <= {*head} and (video or name):
-            columns = [head.index(key) for key in (*place, score)]
-            key = head.index(video) if video else None
-        elif name and width <= 3:  # a file of one video: scores, or (frame, score), or (start, end, score)
-            columns, key = list(range(width)), None
+        find = [next((head.index(k) for k in some if k in head), None) for some in (NAMES, ["start"], ["end"], SCORES)]
+        frame = head.index("frame") if "frame" in head else None
+        columns = [k for k in ([frame] if None in find[1:3] else find[1:3]) if k is not None]
+        if columns and find[3] is not None and (name or find[0] is not None):
+            key, columns = find[0], [*columns, find[3]]
+        elif name and width <= 3:  # scores, (frame, score) or (start, end, score)
+            key, columns = None, list(range(width))
         elif width in (3, 4) and not head and len({row[0] for _, row in rows}) < len(rows):
-            columns, key = list(range(1, width)), 0
+            key, columns = 0, list(range(1, width))
         else:
-            yield from _segment_rows(path, rows, width, point)
-            return
+            key, columns = 0, []
         grouped: dict[str, list] = {}
         for number, row in rows:
+            mine, where = name if key is None else plain(row[key]) if key < len(row) else "", f"{path}, line {number}"
             if len(row) != width:
                 what = f"expected {width} columns as most rows have, got {len(row)}"
-                yield Finding("malformed row", name or plain(row[0]), f"{path}, line {number}", what)
-                return
-            cells = [row[k].replace(",", ".") if point else row[k] for k in columns]
-            grouped.setdefault(name if key is None else plain(row[key]), []).append(cells)
-        for one, cells in grouped.items():
-            if len(columns) == 1:
-                yield self._vector(one, str(path), [_number(cell, True) for (cell,) in cells])
+                yield Finding("malformed row", mine, where, what)
+            elif not columns:
+                yield _segment_row(mine, where, row)
             else:
-                yield self._placed(one, str(path), cells)
+                cells = [row[k] for k in columns]
+                grouped.setdefault(mine, []).append(cells if len(cells) > 1 else cells[0])
+        for one, cells in grouped.items():
+            yield self._one(one, str(path), cells)
 
 
-def _segment_rows(path: Path, rows, width: int, point: bool) -> Iterator[Scored | Finding]:
-    for number, row in rows:
-        name, where = video_name(row[0]), f"{path}, line {number}"
-        has_class = len(row) > 1 and _number(row[1], point) is None
-        length, cells = "".join(row[1 + has_class : 2 + has_class]), row[2 + has_class :]
-        frames = _number(length, point)
-        if len(row) != width or not cells:
-            what = f"expected {width} columns as most rows have, and segment scores among them; got {len(row)}"
-            yield Finding("malformed row", name, where, what)
-        elif frames is None or not len(cells) <= frames <= MOST_FRAMES or frames != int(frames):
-            what = f"expected up to {MOST_FRAMES} frames, at least its {len(cells)} segments, got '{shown(length, 80)}'"
-            yield Finding("malformed row", name, where, what)
-        else:
-            values = np.array([_number(cell, point) for cell in cells], np.float64)  # NaN for what is no number
-            yield _equal_segments(name, where, row[1] if has_class else "", int(frames), values)
+def _segment_row(name: str, where: str, row: list[str]) -> Scored | Finding:
+    has_class = int(len(row) > 1 and np.isnan(_number(row[1])))
+    length, cells = "".join(row[1 + has_class : 2 + has_class]), row[2 + has_class :]
+    frames = _number(length)
+    if not cells or not len(cells) <= frames <= MOST_FRAMES or frames != int(frames):
+        what = f"expected up to {MOST_FRAMES} frames, at least its {len(cells)} segments, got '{shown(length, 80)}'"
+        return Finding("malformed row", name, where, what)
+    return _segments(name, where, row[1] * has_class, int(frames), np.array([_number(cell) for cell in cells]))
 
 
-def _equal_segments(name: str, where: str, category: str, frames: int, values: np.ndarray) -> Scored:
-    starts = -(-np.arange(len(values)) * frames // len(values))
-    layout = f"{len(values)} equal segments a video"
-    return Scored(name, where, category, starts, values, frames, -(-frames // len(values)), layout)
+def _segments(name: str, where: str, category: str, frames: int, values: np.ndarray) -> Scored:
+    count = len(values)
+    starts = -(-np.arange(count) * frames // count)
+    return Scored(name, where, category, starts, values, frames, -(-frames // count), f"{count} equal segments a video")
 
 
 def cut_up(values: np.ndarray, order: Mapping, lengths: Mapping, every: int | None, path: Path) -> dict:
@@ -279,81 +258,82 @@ def cut_up(values: np.ndarray, order: Mapping, lengths: Mapping, every: int | No
     if unknown := [name for name, frames in order.items() if frames is None and name not in lengths]:
         raise DataError(f"{path}: no length of {', '.join(unknown[:3])}; give --dataset, or (name, frames) in --list")
     frames, values = np.array([lengths[n] if f is None else f for n, f in order.items()]), np.squeeze(values)
-    clip = every or 16
-    rules = [frames // clip, -(-frames // clip)] if every else [frames, frames // clip * clip]
+    rules = [frames // every, -(-frames // every)] if every else [frames, frames // 16 * 16]
     for counts in rules:
         if values.shape == (counts.sum(),):
             return dict(zip(order, np.split(values, np.cumsum(counts)[:-1]), strict=True))
-    fits = next((n for n in (16, 8, 32, 10) if len(values) in (np.sum(frames // n), np.sum(-(-frames // n)))), None)
-    remedy = f"; these are scores of {fits}-frame clips: give --every {fits}" if fits and not every else ""
+    size = next((n for n in CLIPS if not every and values.size in (sum(frames // n), sum(-(-frames // n)))), None)
+    remedy = f"; these are scores of {size}-frame clips: give --every {size}" if size else ""
     wanted = " or ".join(str(counts.sum()) for counts in rules)
     raise DataError(f"{path}: expected {wanted} numbers for {len(order)} videos, got shape {values.shape}{remedy}")
 
 
-def read_order(path: Path) -> dict[str, int | None]:
-    """The videos of a long array in its order: a name a line, with its frames where given; lines of crops are one."""
-    rows, _ = read_table(path, "a video a line, or the columns name and frames")
-    found: dict[str, int | None] = {}
-    for number, (first, *rest) in rows:
-        if number == 1 and first.lower() in NAMES:
-            continue
-        name, last = plain(first.split()[0] if not rest else first), rest[-1] if rest else ""
-        frames = int(last) if last.isdecimal() and 0 < int(last) <= MOST_FRAMES else None
-        if name in found and name != next(reversed(found)):
-            raise DataError(f"{path}, line {number}: {name} stands further up already; keep one")
-        found[name] = frames
-    if not found:
-        raise DataError(f"{path}: expected a video a line, got none")
+def read_lengths(path: Path, needed: bool = True) -> dict[str, int | None]:
+    """The videos of a list in its order, with their frames: a table of name (or video, or path) and frames; where they
+    are not `needed`, a name a line will do, and the ten lines of a video's crops are one. Raises DataError."""
+    expected, found = "the columns name (or video, or path) and frames", {}
+    rows = read_table(path, expected)
+    head = rows[0][1] if rows else []
+    key = next((head.index(name) for name in NAMES if name in head), None)
+    if needed and (key is None or "frames" not in head):
+        raise DataError(f"{path}: expected {expected}, got {','.join(head) or 'an empty file'}")
+    place = head.index("frames") if "frames" in head else 1
+    for number, row in rows[key is not None :]:
+        text = row[key or 0] if (key or 0) < len(row) else ""
+        name, frames = plain(text), row[place] if place < len(row) else ""
+        if not name or (needed or frames) and not (frames.isdecimal() and 0 < float(frames) <= MOST_FRAMES):
+            got = f"'{shown(text, 80)}' and '{shown(frames, 80)}'"
+            raise DataError(f"{path}, line {number}: expected a video and its number of frames, got {got}")
+        count = int(frames) if frames else None
+        if found.setdefault(name, count) != count or not needed and name != next(reversed(found)):
+            both = f"{name} has {count} frames here and {found[name]} further up"
+            twice = f"{name} stands further up already"
+            raise DataError(f"{path}, line {number}: {both if found[name] != count else twice}; keep the right one")
     return found
 
 
-def read_table(path: Path, expected: str) -> tuple[list[tuple[int, list[str]]], bool]:
-    """((line number, cells) of each row that is not empty, whether a decimal comma may stand in them)."""
+def read_table(path: Path, expected: str) -> list[tuple[int, list[str]]]:
+    """(line number, cells) of each row that is not empty; decimal commas, where they part no cells, become points."""
     with reading(path, TABLE, f"give {expected}"), open(path, newline="", encoding="utf-8-sig") as file:
-        first = next((line for line in file if line.strip()), "")
+        parts = max("\t;,", key=file.readline().count)
         file.seek(0)
-        parts = max("\t;,", key=first.count)
-        rows = csv.reader((line.removeprefix("\ufeff") for line in file), delimiter=parts)
-        found = [(rows.line_num, [cell.strip() for cell in row]) for row in rows]
-    return [(number, row) for number, row in found if any(row)], parts != ","
+        rows = csv.reader(file, delimiter=parts)
+        found = [(rows.line_num, [cell.strip().removeprefix("\ufeff") for cell in row]) for row in rows]
+    if parts != ",":
+        found = [(number, [DECIMAL.sub(r"\1.\2", cell) for cell in row]) for number, row in found]
+    return [(number, row) for number, row in found if any(row)]
 
 
-def plain(text: str) -> str:
+def plain(text: object) -> str:
     """A video's name without folder, suffix, and what released lists add to it."""
     return ADDED.sub("", video_name(str(text).removesuffix(".npy"))).removesuffix("_x264")
 
 
-def _number(cell: object, point: bool = False) -> float | None:
-    """The number in a cell; None for none (NaN as an array's). point: a decimal comma counts."""
+def _number(cell: object) -> float:
+    """The number in a cell; NaN for none."""
     try:
-        return float(cell.replace(",", ".") if point and isinstance(cell, str) else cell)
+        return float(cell)
     except (TypeError, ValueError):
-        return None
+        return np.nan
 
 
-def _first(value: object) -> object:
-    return value[0] if isinstance(value, list) and value else value
-
-
-def _load_json(path: Path) -> object:
-    def once(pairs: Iterable[tuple[str, object]]) -> dict:
-        found = dict(pairs := list(pairs))
-        if len(found) < len(pairs):
-            twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
-            raise DataError(f"{path}: '{shown(twice, 80)}' is given twice; keep one")
-        return found
+def _json(path: Path) -> object:
+    def once(pairs: list[tuple[str, object]]) -> dict:
+        if twice := [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]:
+            raise DataError(f"{path}: '{shown(twice[0], 80)}' is given twice; keep one")
+        return dict(pairs)
 
     with reading(path, "JSON in UTF-8", "give scores as `vadkit evaluate --help` lists them"):
         return json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=once)
 
 
-def _read_mat(path: Path) -> np.ndarray:
+def _mat(path: Path) -> np.ndarray:
     """The one array of a MATLAB file, or `predictions` or `scores` among several. Raises DataError."""
     from scipy.io import loadmat
 
     with reading(path, "a MATLAB file of numbers (up to version 7)"):
         arrays = {k: v for k, v in loadmat(path).items() if not k.startswith("__")}
-    name = next((key for key in SCORES if key in arrays), None)
-    if name is None and len(arrays) != 1:
+    name = next((key for key in (*SCORES, *arrays) if key in arrays), None)
+    if name is None or len(arrays) > 1 and name not in SCORES:
         raise DataError(f"{path}: expected one array, or one named predictions; got {', '.join(arrays) or 'none'}")
-    return arrays[name] if name else next(iter(arrays.values()))
+    return arrays[name]
