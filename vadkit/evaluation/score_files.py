@@ -124,21 +124,24 @@ class Reader:
             raise DataError(f"{expected}; got {'none' if isinstance(content, list) else type(content).__name__}")
         events: dict[str, list] = {}
         for number, one in enumerate(content, 1):
-            keys = [next((k for k in some if k in one), None) for some in (NAMES, wanted, CLASSES)]
-            if not isinstance(one, dict) or None in keys[:2]:
+            found = one if isinstance(one, dict) else {}
+            keys = [next((k for k in some if k in found), None) for some in (NAMES, wanted, CLASSES)]
+            if None in keys[:2]:
                 raise DataError(f"{expected}; record {number} is {shown(one, 200)}")
             name, scores, category = (one.get(k, "") for k in keys)
             if {"start", "end"} <= {*one}:
                 events.setdefault(plain(name), []).append([one["start"], one["end"], scores])
             else:
-                yield plain(name), {"0": scores} if self.whole else scores, str(category)
+                yield plain(name), [[0, scores]] if self.whole else scores, str(category)
         yield from ((name, rows, "") for name, rows in events.items())
 
     def _one(self, name: str, where: str, content: object, category="") -> Scored | Finding:
         """One video's scores: a vector, {frame: score}, [[start, end, score]] or {"start, end": score}."""
         if isinstance(content, dict):
             firsts = [x[0] if isinstance(x, list) and x else x for x in content.values()]
-            content = [[*re.findall(r"\d+(?:\.\d+)?", key), x] for key, x in zip(content, firsts, strict=True)]
+            content = [
+                [*re.findall(r"(?<![\d.])-?\d+(?:\.\d+)?", key), x] for key, x in zip(content, firsts, strict=True)
+            ]
         if isinstance(content, list) and content and all(isinstance(row, list) for row in content):
             return self._placed(name, where, [[_number(x) for x in row] for row in content], category)
         values = np.array([_number(x) for x in content]) if isinstance(content, list) else np.asarray(content)
@@ -313,7 +316,7 @@ def _number(cell: object) -> float:
     """The number in a cell; NaN for none."""
     try:
         return float(cell)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return np.nan
 
 

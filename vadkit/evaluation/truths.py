@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -64,7 +65,11 @@ def of_file(path: Path, first_frame: int | None, order: Mapping, lengths: Mappin
     known by their names and read from 0, half-open. Raises DataError.
     """
     if path.is_dir():
-        arrays = {plain(f.stem): (str(f), read_npy(f)) for f in sorted(path.rglob("*.npy"))}
+        files = sorted(path.rglob("*.npy"))
+        arrays = {plain(f.stem): (str(f), read_npy(f)) for f in files}
+        if len(arrays) < len(files):
+            twice = Counter(plain(f.stem) for f in files).most_common(1)[0][0]
+            raise DataError(f"{path}: two files have labels of {twice}; keep one")
     elif path.suffix == ".npy":
         arrays = {k: (str(path), v) for k, v in cut_up(read_npy(path), order, lengths, None, path).items()}
     elif os.path.isfile(path):
@@ -78,7 +83,7 @@ def of_file(path: Path, first_frame: int | None, order: Mapping, lengths: Mappin
 
 def _of_labels(name: str, where: str, labels: np.ndarray) -> Truth:
     labels = np.squeeze(labels)
-    if labels.ndim != 1 or not len(labels) or not np.isin(labels, (0, 1)).all():
+    if labels.ndim != 1 or not len(labels) or labels.dtype.kind not in "fiub" or not np.isin(labels, (0, 1)).all():
         got = f"shape {labels.shape} of {labels.dtype}"
         return Truth(where, UNKNOWN, (), f"expected a label of 0 or 1 for each frame, got {got}")
     found = spans(labels)
