@@ -266,7 +266,7 @@ def test_lists_and_lengths_that_do_not_fit_are_named(tmp_path, read):
         read(tmp_path / "s.npy", order=order)
     with pytest.raises(DataError, match="give --dataset .ucf-crime or xd-violence., or --annotations FILE"):
         external.read(tmp_path / "s.npy")
-    with pytest.raises(DataError, match="--every is a number of frames"):
+    with pytest.raises(DataError, match="--every is a number of frames, 1 or more"):
         read(tmp_path / "s.npy", every=0)
 
 

@@ -76,11 +76,9 @@ def read(
     `truths.of_dataset`; whole: the one score that records give a video, over all of it; leave_out: go on without
     videos at fault. Raises DataError for what cannot be read, faults, and no video left.
     """
-    for name, number in (("slack", slack), ("first frame", first_frame)):
-        if number is not None and number < 0:
-            raise DataError(f"the {name} is a number of frames, 0 or more, got {number}")
-    if every is not None and every < 1:
-        raise DataError(f"--every is a number of frames, 1 or more, got {every}")
+    for name, number, least in (("the slack", slack, 0), ("the first frame", first_frame, 0), ("--every", every, 1)):
+        if number is not None and number < least:
+            raise DataError(f"{name} is a number of frames, {least} or more, got {number}")
     if fps is not None and not (np.isfinite(fps) and fps > 0):
         raise DataError(f"expected a positive frame rate, got {fps}")
     if annotations is None and dataset is None:

@@ -16,7 +16,7 @@ from vadkit.core.config import Config
 from vadkit.core.errors import DataError, few
 from vadkit.evaluation import evaluate as evaluation
 from vadkit.evaluation import pitfalls
-from vadkit.evaluation.bootstrap import Metric, estimate
+from vadkit.evaluation.bootstrap import Comparison, Metric, estimate
 from vadkit.evaluation.external import Given
 from vadkit.evaluation.latency import latency_aware_ap
 from vadkit.evaluation.metrics import Definition, Scored, video_ap
@@ -62,11 +62,7 @@ def as_text(given: Given, found: list[Metric], config: Config, how: str = "raw")
     width = max(len(label(m.name)) for m in found)
     level = f"{100 * config.interval_level:g} % interval over videos, {config.bootstrap_resamples} resamples"
     lines += ["", f"{'metric':<{width}}  {'value':>7}     {level}"]
-    for m in found:
-        factor, numbers = 1 if m.unit else 100, (m.value, m.ci_low, m.ci_high)
-        value, low, high = ("" if x is None else f"{factor * x:.2f}" for x in numbers)
-        what = "  ".join(filter(None, (f"[{low}, {high}]" if low and high else "", m.reason)))
-        lines.append(f"{label(m.name):<{width}}  {value or 'none':>7} {m.unit or '%':<2}  {what}".rstrip())
+    lines += [_line(m, m.name, width, [m.value]) for m in found]
     return "\n".join([*lines, "", f"Note: {WARNING}."])
 
 
@@ -91,13 +87,18 @@ def compare(a: Given, b: Given, config: Config, how: str = "raw", **width: float
     size = max(len(label(m.metric)) for m in found)
     level = f"A - B, {100 * config.interval_level:g} % interval over videos, paired"
     lines += ["", f"{'metric':<{size}}  {'A':>7} {'B':>7}     {level}"]
-    for m in found:
-        numbers = [(1 if m.unit else 100) * x if x is not None else None for x in (m.a, m.b, m.difference)]
-        first, second, apart = ("none" if x is None else f"{x:.2f}" for x in numbers)
-        interval = (1 if m.unit else 100) * np.array([m.ci_low, m.ci_high]) if m.ci_low is not None else ()
-        text = "  ".join(filter(None, (apart, "[{:.2f}, {:.2f}]".format(*interval) if len(interval) else "", m.reason)))
-        lines.append(f"{label(m.metric):<{size}}  {first:>7} {second:>7} {m.unit or '%':<2}  {text}".rstrip())
-    return "\n".join(lines)
+    return "\n".join([*lines, *(_line(m, m.metric, size, [m.a, m.b], m.difference) for m in found)])
+
+
+def _line(m: Metric | Comparison, name: str, width: int, numbers: Sequence[float | None], *apart: float | None) -> str:
+    """A row of the page: numbers, their unit, a difference where there is one, the interval, what to know."""
+
+    def text(x: float | None) -> str:
+        return "none" if x is None else f"{x if m.unit else 100 * x:.2f}"
+
+    interval = "" if m.ci_low is None else f"[{text(m.ci_low)}, {text(m.ci_high)}]"
+    rest = "  ".join(filter(None, (*map(text, apart), interval, m.reason)))
+    return f"{label(name):<{width}}  {' '.join(f'{text(x):>7}' for x in numbers)} {m.unit or '%':<2}  {rest}".rstrip()
 
 
 def _findings(given: Given, unlisted: Sequence[str] = ("length unknown",)) -> list[str]:
