@@ -9,7 +9,8 @@ import os
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +27,8 @@ from vadkit.views.segments import read_npy
 EXPECTED = "lines of <video> <class, where given> start end start end ..., -1 for none"
 UNKNOWN = "Anomaly"  # the class of an anomalous video that nothing names
 XD_NAME = re.compile(r"_label_([A-Z]\d?)")
-NUMBERS = re.compile(r"(?:(?:\s+|\s*[,;]\s*)-?\d+)*$")
-FILE = re.compile(rf"(.+?(?:{'|'.join(map(re.escape, sorted(VIDEO_SUFFIXES)))}))(?:[\s,;]+(\S+))?", re.IGNORECASE)
+WHOLE = re.compile(r"-?\d{1,9}")
+FILE = re.compile(rf"(.+?(?:{'|'.join(map(re.escape, sorted(VIDEO_SUFFIXES)))}))(?: (\S+))?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -94,38 +95,27 @@ def _of_labels(name: str, where: str, labels: np.ndarray) -> Truth:
 def _lines(path: Path, first_frame: int | None) -> dict[str, Truth]:
     found: dict[str, Truth] = {}
     for number, line in numbered_lines(path):
-        where = f"{path}, line {number}"
-        head, tail = line[: NUMBERS.search(line).start()].strip(), NUMBERS.search(line)[0]
-        file, category = _head(head)
-        name, raw, fault = plain(file), [int(text) for text in re.findall(r"-?\d+", tail)], ""
+        where, cells = f"{path}, line {number}", re.split(r"\s*[,;]\s*|\s+", line)
+        numbers = list(takewhile(WHOLE.fullmatch, reversed(cells)))[::-1]
+        head = " ".join(cells[: len(cells) - len(numbers)])
+        of = FILE.fullmatch(head)  # a file's name may have blanks
+        file, category = of.groups("") if of else [*head.rsplit(maxsplit=1), "", ""][:2]
+        name, raw, fault = plain(file), [int(text) for text in numbers], ""
         pairs = [p for p in zip(raw[::2], raw[1::2], strict=False) if p != (-1, -1)]
         if not raw or len(raw) % 2:
             fault = f"expected {EXPECTED}, got {shown(line, 120)!r}"
         elif bad := [p for p in pairs if p[0] < 0 or p[1] < p[0]]:
             fault = f"expected -1 -1 or frames with 0 <= start <= end, got {bad[0][0]} {bad[0][1]}"
-        given = NORMAL if category.lower() == NORMAL.lower() else category
-        category = given or _category(name, pairs)
+        category = (NORMAL if category.lower() == NORMAL.lower() else category) or _category(name, pairs)
         if not fault and bool(pairs) != (category != NORMAL):
             fault = f"class {category} with {len(pairs)} spans"
-        if XD_NAME.search(name) and first_frame is None:
-            kept = merge(pairs)
-        else:
-            kept = _spans(pairs, 1 if first_frame is None else first_frame)
-        truth = Truth(where, category, () if fault else kept, fault)
-        found[name] = replace(truth, fault="annotated twice") if name in found else truth
+        sliced = XD_NAME.search(name) and first_frame is None
+        kept = merge(pairs) if sliced else _spans(pairs, 1 if first_frame is None else first_frame)
+        truth = Truth(where, category, () if fault else kept, "annotated twice" if name in found else fault)
+        found[name] = truth
     if not found:
         raise DataError(f"{path}: expected {EXPECTED}, got none")
     return found
-
-
-def _head(head: str) -> tuple[str, str]:
-    """(file, class or nothing) of what stands before a line's numbers; a file's name may have blanks."""
-    if match := FILE.fullmatch(head):
-        return match[1], match[2] or ""
-    parts = [p for p in re.split(r"\s*[,;]\s*|\s{2,}|\t", head) if p]
-    if len(parts) != 2:
-        parts = head.rsplit(maxsplit=1)
-    return parts[0] if parts else "", parts[1] if len(parts) == 2 else ""
 
 
 def _category(name: str, found: object) -> str:
