@@ -225,34 +225,32 @@ def precision_area(gains: tuple[np.ndarray, ...], labels, scores, trapezoids=Fal
     """
     video, gain, score = (np.asarray(column) for column in gains)
     thresholds, place = np.unique(score, return_inverse=True)
-    frames = [np.sort(one) for one in scores]
-    hits = [np.sort(one[np.asarray(y) > 0]) for y, one in zip(labels, scores, strict=True)]
-    whole = np.bincount(video, gain, len(frames))
+    scores = [np.asarray(one) for one in scores]
+    hits = [one[np.asarray(y) > 0] for y, one in zip(labels, scores, strict=True)]
+    hits, frames = ([(v, np.sort(one)) for v, one in enumerate(each) if len(one)] for each in (hits, scores))
+    whole = np.bincount(video, gain, len(scores))
+    rising = whole > 0
 
-    def precision(counts: np.ndarray, at: np.ndarray, side: str) -> np.ndarray:
-        found, alarms = (_reaching(each, at, side, counts) for each in (hits, frames))
-        return np.divide(found, alarms, out=np.ones_like(found), where=alarms > 0)
+    def reaching(some: list, at: np.ndarray, side: str, counts: np.ndarray) -> np.ndarray:
+        """How many scores of the videos drawn reach ("left") or pass ("right") a threshold."""
+        table = [len(one) - np.searchsorted(one, at, side) for _, one in some]
+        return counts[:, [v for v, _ in some]] @ np.array(table, float)
 
     def function(counts: np.ndarray) -> np.ndarray:
         total = np.zeros(len(counts))
         for k in range(0, len(thresholds), AT_ONCE):
             at, mine = thresholds[k : k + AT_ONCE], (place >= k) & (place < k + AT_ONCE)
-            steps = np.zeros((len(frames), len(at)))
+            steps = np.zeros((len(scores), len(at)))
             np.add.at(steps, (video[mine], place[mine] - k), gain[mine])
-            height = precision(counts, at, "left")
-            if trapezoids:
-                height = (height + precision(counts, at, "right")) / 2
-            rising = whole > 0
+            height = np.zeros((len(counts), len(at)))
+            sides = ("left", "right") if trapezoids else ("left",)
+            for side in sides:
+                found, alarms = (reaching(some, at, side, counts) for some in (hits, frames))
+                height += np.divide(found, alarms, out=np.ones_like(found), where=alarms > 0) / len(sides)
             total += np.sum(height * (counts[:, rising] @ steps[rising]), axis=1)
         return divide(total, counts @ whole)
 
-    return Statistic(function, len(frames))
-
-
-def _reaching(scores: Sequence[np.ndarray], at: np.ndarray, side: str, counts: np.ndarray) -> np.ndarray:
-    """How many scores of the videos drawn reach ("left") or pass ("right") a threshold. -> (resamples, thresholds)."""
-    some = [v for v, one in enumerate(scores) if len(one)]
-    return counts[:, some] @ np.array([len(scores[v]) - np.searchsorted(scores[v], at, side) for v in some], float)
+    return Statistic(function, len(scores))
 
 
 class PairCounts:
