@@ -29,9 +29,10 @@ import numpy as np
 from vadkit.core.errors import DataError, few
 from vadkit.corpora.public_lists import DATASETS, listed
 from vadkit.evaluation import truths
-from vadkit.evaluation.score_files import CLIPS, PER_FRAME, Finding, Reader, Scored, read_lengths
+from vadkit.evaluation.score_files import PER_FRAME, Finding, Reader, Scored
 from vadkit.evaluation.scores import VideoScores
 from vadkit.evaluation.truths import Truth
+from vadkit.evaluation.video_lists import CLIPS, read_lengths
 
 CLIP_FRAMES = 16  # what C3D and I3D features are made of
 FPS = 30.0  # where nobody says

@@ -21,7 +21,7 @@ from vadkit.corpora.ucf_crime import VIDEO_SUFFIXES, category_of
 from vadkit.corpora.vatic import merge, numbered_lines
 from vadkit.corpora.video import NORMAL, Spans
 from vadkit.evaluation.metrics import spans
-from vadkit.evaluation.score_files import cut_up, plain
+from vadkit.evaluation.video_lists import cut_up, plain
 from vadkit.views.segments import read_npy
 
 EXPECTED = "lines of <video> <class, where given> start end start end ..., -1 for none"
