@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import sys
@@ -107,6 +108,8 @@ def make_scores(folder: Path) -> None:
         files["lengths.csv"].append(f"{name},{frames}")
         files["annotation.txt"].append(f"{name}_x264.mp4 {name[:6].strip('0_')} {spans}")
         np.save(folder / "frames" / f"{name}_x264.npy", np.random.default_rng(0).random(frames))
+    by_frame = {name: {str(16 * k): 0.1 for k in range(frames // 16)} for name, (frames, _) in videos.items()}
+    (folder / "scores.json").write_text(json.dumps(by_frame))
     for name, lines in files.items():
         (folder / name).write_text("\n".join(lines))
 
@@ -116,7 +119,7 @@ def read_scores(folder: Path, changed: Path) -> Any:
     from vadkit.evaluation import external
     from vadkit.report import external_report
 
-    scores = folder / ("frames" if changed.suffix == ".npy" else "scores.csv")
+    scores = folder / {".npy": "frames", ".json": "scores.json"}.get(changed.suffix, "scores.csv")
     given = external.read(scores, folder / "annotation.txt", lengths=folder / "lengths.csv")
     config = make_config({"bootstrap_resamples": 3})
     return external_report.as_text(given, external_report.evaluate(given, config), config)

@@ -10,7 +10,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from vadkit.core.errors import DataError
 from vadkit.core.parameters import make_config
-from vadkit.evaluation import external, metrics
+from vadkit.evaluation import external, metrics, video_lists
 from vadkit.report import external_report
 from vadkit.workbook import cli
 
@@ -145,7 +145,7 @@ FAULTS = [
 @pytest.mark.parametrize(("kind", "place", "row", "said"), FAULTS)
 def test_a_fault_is_named_and_counted_and_never_silent(files, kind, place, row, said):
     rows = [*ROWS[:place], row, *ROWS[place + 1 :]]
-    name = external.video_name(row.split(",")[0])
+    name = video_lists.plain(row.split(",")[0])
     with pytest.raises(DataError, match="1 faults") as stopped:
         external.read(*files(rows))
     for words in (f"1 x {kind}", name, said, "--leave-out"):

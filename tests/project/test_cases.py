@@ -122,18 +122,70 @@ def test_any_name_is_printed_escaped_and_read_or_left_out(tmp_path):
     assert used + left_out <= 6 and used >= 1
 
 
+SCORES = "cases/scores"
+SEGMENTS, FRAMES, CLIPS = "32 equal segments a video", "a score for each frame", "a score for each 16 frames"
+AT_FRAMES = "a score at some frames, each held until the next"
+
+
 @pytest.mark.parametrize(
-    ("scores", "annotation", "layout"),
+    ("scores", "options", "layout"),
     [
-        ("t.csv", "ann", "32 equal segments a video"),
-        ("npy_1T", "ann", "a score for each frame"),
-        ("snip_early", "ann_early", "a score for each frame"),
+        ("t.csv", {}, SEGMENTS),
+        ("t_semi.csv", {}, SEGMENTS),
+        ("t_tab.tsv", {}, SEGMENTS),
+        ("npy_1T", {}, FRAMES),
+        ("npy_nested", {"lengths": "lengths.csv"}, FRAMES),
+        ("pred_all.npy", {"order": "lengths.csv"}, FRAMES),
+        ("pred_all.npy", {"order": "lengths.csv", "annotations": "gt_all.npy"}, FRAMES),
+        ("scores.json", {"every": 16}, CLIPS),
+        ("scores.json", {"every": 16, "lengths": "lengths.csv"}, CLIPS),
+        ("long.csv", {}, AT_FRAMES),
+        ("csvfolder", {"lengths": "lengths.csv"}, AT_FRAMES),
     ],
 )
-def test_scores_as_they_are_published_are_read(shared, scores, annotation, layout):
-    given = external.read(shared(f"cases/scores/{scores}"), shared(f"cases/annotations/{annotation}.txt"))
+def test_scores_as_they_are_published_are_read(shared, scores, options, layout):
+    options = {k: shared(f"{SCORES}/{v}") if isinstance(v, str) else v for k, v in options.items()}
+    options.setdefault("annotations", shared("cases/annotations/ann.txt"))
+    given = external.read(shared(f"{SCORES}/{scores}"), **options)
     assert len(given.videos) == 6 and given.layout == layout and not given.findings
-    assert sum(bool(one.labels.any()) for one in given.videos) == 3
+    anomalous = {v.name: int(v.labels.sum()) for v in given.videos if v.labels.any()}
+    assert anomalous == {"Abuse028": 76, "Arrest001": 301, "Vandalism036": 332}
+    if layout == FRAMES:
+        whole = np.load(shared(f"{SCORES}/pred_all.npy"))
+        first = next(v for v in given.videos if v.name == "Abuse028")
+        np.testing.assert_array_equal(first.frame_scores(), whole[:1412])
+
+
+@pytest.mark.parametrize(
+    ("scores", "annotations", "options", "said"),
+    [
+        ("scores.json", "ann", {"lengths": True}, "89 scores of Abuse028, which has 1412 frames.* give --every 16"),
+        ("pred_all.npy", "ann", {}, "needs --list FILE"),
+        ("lengths.csv", "ann", {}, "6 x malformed row"),
+        ("t.csv", "ann_early", {}, "5 x unknown video, 5 x unscored video"),
+        ("t.csv", "ann_space", {}, "unscored video: my clip 1: "),
+        ("t.csv", "ann_xd", {}, "6 x unknown video, 2 x unscored video"),
+        ("snip_early", "ann", {}, "5 x unknown video"),
+    ],
+)
+def test_scores_and_annotations_that_do_not_belong_together_are_refused(shared, scores, annotations, options, said):
+    options = {k: shared(f"{SCORES}/lengths.csv") for k in options}
+    with pytest.raises(DataError, match=said):
+        external.read(shared(f"{SCORES}/{scores}"), shared(f"cases/annotations/{annotations}.txt"), **options)
+
+
+def test_clip_scores_of_listed_names_are_not_taken_for_short_videos_without_a_word(shared):
+    scores, annotations = shared(f"{SCORES}/snip_early"), shared("cases/annotations/ann_early.txt")
+    given = external.read(scores, annotations)
+    assert set(given.counts) == {"few scores"} and "a public list has 2728 frames" in given.findings[0].what
+    assert {v.frames for v in external.read(scores, annotations, every=16).videos} == {800}
+
+
+@pytest.mark.parametrize("name", ["ann", "ann_1span", "ann_3spans", "ann_lowernormal", "ann_noclass", "comma"])
+def test_annotations_as_they_are_published_are_read(shared, name):
+    given = external.read(shared(f"{SCORES}/t.csv"), shared(f"cases/annotations/{name}.txt"))
+    assert not given.findings and {v.category for v in given.videos} == {"Abuse", "Arrest", "Vandalism", "Normal"}
+    assert sum(int(v.labels.sum()) for v in given.videos) == 76 + 301 + 332 + 101 * (name == "ann_3spans")
 
 
 @pytest.mark.parametrize(("layout", "shape"), [("rtfm_TCD", (88, 64)), ("txt", (32, 64))])

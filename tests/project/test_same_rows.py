@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pandas as pd
+import pytest
 from conftest import REPOSITORY
 
 BASE = {
@@ -56,3 +57,15 @@ def test_each_value_that_differs_is_named(tmp_path):
         "came fl_auc ours value (no such row) 81.5",
     ):
         assert line in text, line
+
+
+def test_the_command_prints_the_same_and_names_what_holds_no_results(tmp_path, capsys):
+    from vadkit.workbook import cli
+
+    _, lines = compared(tmp_path, [BASE], [BASE | {"value": 7.0}])
+    cli.main(["compare", str(tmp_path / "old"), str(tmp_path / "new")])
+    assert capsys.readouterr().out.splitlines() == lines
+    (tmp_path / "new" / "results.csv").write_text("video,frame,score\n")
+    with pytest.raises(SystemExit):
+        cli.main(["compare", str(tmp_path / "old"), str(tmp_path / "new")])
+    assert "holds no run's results: no column" in capsys.readouterr().err

@@ -18,6 +18,7 @@ from vadkit.core.config import Config
 from vadkit.core.errors import UndefinedMetricError
 
 MAX_UNDEFINED = 0.1  # past this share of undefined resamples, the rest no longer stand for the videos drawn
+AT_ONCE = 4096  # thresholds that are counted together
 RESAMPLING_SEED = 0  # the same resamples for every metric and system of one test set
 
 
@@ -203,30 +204,53 @@ def mean_of(statistics: Iterable[Statistic]) -> Statistic:
     return Statistic(function, each[0].videos)
 
 
-def average_precision(labels: Sequence[np.ndarray], scores: Sequence[np.ndarray]) -> Statistic:
+def average_precision(labels: Sequence[np.ndarray], scores: Sequence[np.ndarray], trapezoids=False) -> Statistic:
     """Average precision of pooled frames, a sum of steps without interpolation, ties taken together.
 
-    labels, scores: one vector a video. A resample is one pass over the sorted rows. Chance: the share of positives.
+    labels, scores: one vector a video. Chance: the share of positives. trapezoids: see `precision_area`.
     """
     values, positives, negatives, video = collapse(labels, scores)
-    order = np.argsort(-values, kind="stable")
-    falling, positives, frames, video = (x[order] for x in (-values, positives, positives + negatives, video))
-    held = np.flatnonzero(positives > 0)  # the other rows add nothing to recall: only these rows' precision is wanted
-    # the last row, and the last held one, of the same score
-    end, last = (np.searchsorted(rows, falling[held], "right") - 1 for rows in (falling, falling[held]))
+    held = positives > 0  # the other rows add nothing to recall
+    area = precision_area((video[held], positives[held], values[held]), labels, scores, trapezoids)
+    normal = np.bincount(video, negatives, len(scores))
+    why = one_class(positives.sum(), negatives.sum(), "frame")
+    return Statistic(lambda counts: np.where(counts @ normal > 0, area(counts), np.nan), len(scores), why)
+
+
+def precision_area(gains: tuple[np.ndarray, ...], labels, scores, trapezoids=False) -> Statistic:
+    """Precision of pooled frames summed over a recall: its steps are `gains`, (video, gain, score that the threshold
+    falls to), whose sum over the videos drawn is a recall of 1.
+
+    trapezoids: straight lines between the points of precision and recall, from a precision of 1 at recall 0.
+    """
+    video, gain, score = (np.asarray(column) for column in gains)
+    thresholds, place = np.unique(score, return_inverse=True)
+    scores = [np.asarray(one) for one in scores]
+    hits = [one[np.asarray(y) > 0] for y, one in zip(labels, scores, strict=True)]
+    hits, frames = ([(v, np.sort(one)) for v, one in enumerate(each) if len(one)] for each in (hits, scores))
+    whole = np.bincount(video, gain, len(scores))
+    rising = whole > 0
+
+    def reaching(some: list, at: np.ndarray, side: str, counts: np.ndarray) -> np.ndarray:
+        """How many scores of the videos drawn reach ("left") or pass ("right") a threshold."""
+        table = [len(one) - np.searchsorted(one, at, side) for _, one in some]
+        return counts[:, [v for v, _ in some]] @ np.array(table, float)
 
     def function(counts: np.ndarray) -> np.ndarray:
-        result = np.full(len(counts), np.nan)
-        for k, count in enumerate(counts):
-            weight = count[video]
-            alarms, hits = np.cumsum(frames * weight), positives[held] * weight[held]
-            found = np.cumsum(hits)
-            if hits.any() and found[-1] < alarms[-1]:
-                at = np.maximum(alarms[end], 1)  # 0 where none of the rows so far is drawn
-                result[k] = np.sum(hits * found[last] / at) / found[-1]
-        return result
+        total = np.zeros(len(counts))
+        for k in range(0, len(thresholds), AT_ONCE):
+            at, mine = thresholds[k : k + AT_ONCE], (place >= k) & (place < k + AT_ONCE)
+            steps = np.zeros((len(scores), len(at)))
+            np.add.at(steps, (video[mine], place[mine] - k), gain[mine])
+            height = np.zeros((len(counts), len(at)))
+            sides = ("left", "right") if trapezoids else ("left",)
+            for side in sides:
+                found, alarms = (reaching(some, at, side, counts) for some in (hits, frames))
+                height += np.divide(found, alarms, out=np.ones_like(found), where=alarms > 0) / len(sides)
+            total += np.sum(height * (counts[:, rising] @ steps[rising]), axis=1)
+        return divide(total, counts @ whole)
 
-    return Statistic(function, len(scores), one_class(positives.sum(), negatives.sum(), "frame"))
+    return Statistic(function, len(scores))
 
 
 class PairCounts:

@@ -28,14 +28,19 @@ import numpy as np
 
 from vadkit.core.config import Config
 from vadkit.evaluation.bootstrap import RESAMPLING_SEED, Comparison, Metric, difference, estimate, resamples
-from vadkit.evaluation.metrics import Scored, check_video, definitions
+from vadkit.evaluation.metrics import Definition, Scored, check_video, definitions
 from vadkit.evaluation.scores import VideoScores
 
 SeedScores = Mapping[int, Sequence[VideoScores]]
 
 
-def evaluate(scores: SeedScores, config: Config, wanted: Callable[[str], bool] | None = None) -> list[Metric]:
-    """Every metric of the table above, or those whose name is `wanted`; classes in alphabetical order.
+def evaluate(
+    scores: SeedScores,
+    config: Config,
+    wanted: Callable[[str], bool] | None = None,
+    beside: Mapping[str, Definition] | None = None,
+) -> list[Metric]:
+    """Every metric of the table above and those `beside`, or those whose name is `wanted`; classes alphabetically.
 
     Raises ValueError where there is no seed or no video, a video is malformed, or seeds differ in their videos;
     the message names the video. A metric without a value is in the list, with None and the reason.
@@ -45,7 +50,7 @@ def evaluate(scores: SeedScores, config: Config, wanted: Callable[[str], bool] |
     counts = resamples(first.videos, config)
     return [
         estimate(name, {k: one.statistic(s) for k, s in seeds.items()}, counts, config.interval_level, one.unit)
-        for name, one in definitions(first).items()
+        for name, one in (definitions(first) | (beside or {})).items()
         if wanted is None or wanted(name)
     ]
 
@@ -55,10 +60,16 @@ def compare(a: SeedScores, b: SeedScores, config: Config, metric: str = "fl_auc"
 
     Raises ValueError where the videos or their labels differ, or the metric is unknown (with the known ones).
     """
+    return compare_all(a, b, config, metric)[0]
+
+
+def compare_all(a: SeedScores, b: SeedScores, config: Config, *wanted: str) -> list[Comparison]:
+    """As `compare`, for each metric that is wanted, by default every one, classes last."""
     seeds_a, seeds_b = _checked(a, config), _checked(b, config)
     videos, others = (next(iter(seeds.values())) for seeds in (a, b))
     _same_videos(videos, others, "the two systems")
-    return _difference(metric, seeds_a, seeds_b, [resamples(videos, config)] * 2, config)
+    metrics, counts = wanted or definitions(next(iter(seeds_a.values()))), resamples(videos, config)
+    return [_difference(one, seeds_a, seeds_b, [counts, counts], config) for one in metrics]
 
 
 def compare_sets(a: SeedScores, b: SeedScores, config: Config, metric: str) -> Comparison:

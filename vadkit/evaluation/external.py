@@ -1,8 +1,10 @@
-"""Anybody's scores through the one evaluator: a table of segment scores, or a folder of frame scores.
+"""Anybody's scores through the one evaluator.
 
+    python -m vadkit evaluate MY_SCORES --dataset ucf-crime
     python -m vadkit evaluate scores.csv --annotations Temporal_Anomaly_Annotation.txt
 
-How scores and labels meet, each rule named in the output:
+`evaluation.score_files` reads the layouts of scores, `evaluation.truths` those of annotations. How the two meet, each
+rule named in the output:
 
 equal   segment k of s holds over frames floor(k n / s) to floor((k + 1) n / s) - 1 of n: the parts cover the whole
         video and differ by one frame at most (our reading; repeating each score n // s times would leave a tail)
@@ -10,47 +12,31 @@ clip    an annotation that passes the last scored frame by at most the slack end
 hold    scores that end before the video does by at most the slack: the last one holds
 cut     scores that pass the video's end by at most the slack: the rest is not used
 
-The slack is one segment; for frame scores, which have none, a clip of 16 frames. A fault (a difference beyond it, a
-score outside [0, 1], a video given twice, unknown or unscored) stops the evaluation, or leaves the video out.
+The slack is one score's frames, at least a clip of 16. A fault (a difference beyond it, a score outside [0, 1], a video
+given twice, unknown or unscored) stops the evaluation, or leaves the video out.
 """
 
 from __future__ import annotations
 
-import csv
 import os
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from vadkit.core.errors import AnnotationError, DataError, few, reading, shown
-from vadkit.corpora.ucf_crime import Spans, temporal_spans, video_name
-from vadkit.corpora.vatic import numbered_lines
-from vadkit.corpora.video import MOST_FRAMES, NORMAL, TABLE, Problem
+from vadkit.core.errors import DataError, few
+from vadkit.corpora.public_lists import DATASETS, listed
+from vadkit.evaluation import truths
+from vadkit.evaluation.score_files import PER_FRAME, Finding, Reader, Scored
 from vadkit.evaluation.scores import VideoScores
-from vadkit.views.segments import read_npy
+from vadkit.evaluation.truths import Truth
+from vadkit.evaluation.video_lists import CLIPS, read_lengths
 
-CLIP_FRAMES = 16  # what C3D and I3D features are made of; the slack where there are no segments
+CLIP_FRAMES = 16  # what C3D and I3D features are made of
+FPS = 30.0  # where nobody says
 AS_SCORED = "as scored"  # a video whose length nobody gave: that of its scores counts
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was wrong with one video. rule: how it was mended; empty for a fault: the video is left out."""
-
-    kind: str
-    video: str
-    where: str
-    what: str
-    rule: str = ""
-
-    @property
-    def problem(self) -> Problem:
-        """The same for `report.rows.save_problems`."""
-        rule = f"; rule '{self.rule}'" if self.rule else ""
-        return Problem(self.where, f"{self.video}: {self.what}{rule}", not self.rule)
 
 
 @dataclass(frozen=True)
@@ -60,6 +46,7 @@ class Given:
     videos: tuple[VideoScores, ...]
     findings: tuple[Finding, ...]
     layout: str  # "32 equal segments a video", "a score for each frame"
+    reading: str = ""  # how annotated frames were counted
 
     @property
     def counts(self) -> dict[str, int]:
@@ -67,59 +54,69 @@ class Given:
         return dict(Counter(f.kind for f in self.findings))
 
 
-@dataclass(frozen=True)
-class _Scored:
-    """One video's scores as given. frames: how many frames they stand for."""
+def read(
+    scores,
+    annotations=None,
+    *,
+    dataset: str | None = None,
+    every: int | None = None,
+    fps: float | None = None,
+    slack: int | None = None,
+    lengths=None,
+    order=None,
+    first_frame: int | None = None,
+    whole: bool = False,
+    leave_out: bool = False,
+) -> Given:
+    """Read scores and what is true of their videos, and align them by the rules above.
 
-    name: str
-    where: str
-    category: str  # empty where the file does not say
-    frames: int
-    values: np.ndarray
-
-
-@dataclass(frozen=True)
-class _Annotation:
-    where: str
-    category: str
-    spans: Spans
-    fault: str
-
-
-def read(scores, annotations, fps: float = 30.0, slack: int | None = None, lengths=None, leave_out=False) -> Given:
-    """Read scores and the temporal annotation of UCF-Crime, and align them by the rules above.
-
-    scores: a CSV, one row a video (name, class where given, frames, then equal segments), or a folder of <name>.npy
-    with a score for each frame. fps: of all videos. slack: frames that lengths may differ by, instead of one segment.
-    lengths: a CSV with the columns name (or video, or path) and frames. leave_out: go on without videos at fault.
-    Raises DataError for what cannot be read, faults, and no video left.
+    scores: a file or folder of a layout of `score_files`; annotations: a file or folder of `truths.of_file`, or
+    dataset: the test videos of "ucf-crime" or "xd-violence", with lengths and rates. every: frames of one score, where
+    a layout does not say; fps: of all videos, instead of the data set's or 30; slack: frames that lengths may differ
+    by; lengths: a CSV of name and frames; order: the list of videos of one long array; first_frame: see
+    `truths.of_dataset`; whole: the one score that records give a video, over all of it; leave_out: go on without
+    videos at fault. Raises DataError for what cannot be read, faults, and no video left.
     """
-    if slack is not None and slack < 0:
-        raise DataError(f"the slack is a number of frames, 0 or more, got {slack}")
-    if not (np.isfinite(fps) and fps > 0):
+    for name, number, least in (("the slack", slack, 0), ("the first frame", first_frame, 0), ("--every", every, 1)):
+        if number is not None and number < least:
+            raise DataError(f"{name} is a number of frames, {least} or more, got {number}")
+    if fps is not None and not (np.isfinite(fps) and fps > 0):
         raise DataError(f"expected a positive frame rate, got {fps}")
-    scores, annotations = Path(scores), Path(annotations)
+    if annotations is None and dataset is None:
+        raise DataError(f"give --dataset ({' or '.join(DATASETS)}), or --annotations FILE for other videos")
+    scores = Path(scores)
     if not os.path.exists(scores):
-        raise DataError(f"no scores at {scores}; expected a CSV, one row a video, or a folder of <name>.npy")
+        raise DataError(f"no scores at {scores}; `vadkit evaluate --help` lists the layouts that are read")
+    listing = read_lengths(Path(order), needed=False) if order is not None else {}
+    named = truths.of_dataset(dataset, first_frame) if dataset else {}
+    known = {name: one.frames for name, one in named.items()}
+    known |= {name: frames for name, frames in listing.items() if frames}
+    known |= read_lengths(Path(lengths)) if lengths is not None else {}
+    if annotations is not None:
+        rates = {name: one.fps for name, one in named.items()}
+        named = truths.of_file(Path(annotations), first_frame, listing, known)
+        named = {name: replace(one, fps=rates.get(name)) for name, one in named.items()}
+        known = {name: one.frames for name, one in named.items() if one.frames} | known
     by_name, found = {}, []
-    for one in _folder(scores) if scores.is_dir() else _table(scores):
+    for one in Reader(known, every, listing, whole).read(scores):
         if isinstance(one, Finding):
             found.append(one)
         else:
             by_name.setdefault(one.name, []).append(one)
-    named = _annotations(annotations)
-    true_lengths = _lengths(Path(lengths)) if lengths is not None else {}
+    source = dataset if annotations is None else annotations
     unscored = named.keys() - {*by_name, *(f.video for f in found)}
+    if few_scores := _clips(by_name, known):
+        raise DataError(f"{scores}: {few_scores}")
     for name, (one, *more) in by_name.items():
         if more:  # nobody knows which is meant
             places = "; ".join(each.where for each in (one, *more))
             found.append(Finding("duplicate video", name, one.where, f"given {1 + len(more)} times: {places}"))
         elif name not in named:
-            found.append(Finding("unknown video", name, one.where, f"no line in {annotations}"))
+            found.append(Finding("unknown video", name, one.where, _unknown(name, source)))
         else:
-            found += _aligned(one, named[name], true_lengths, fps, slack)
+            found += _aligned(one, named[name], known, fps, slack)
     for name in filter(unscored.__contains__, named):
-        found.append(Finding("unscored video", name, str(annotations), f"annotated, without scores in {scores}"))
+        found.append(Finding("unscored video", name, str(source), f"annotated, without scores in {scores}"))
     videos = tuple(one for one in found if isinstance(one, VideoScores))
     findings = tuple(one for one in found if isinstance(one, Finding))
     faults = [f for f in findings if not f.rule]
@@ -127,120 +124,53 @@ def read(scores, annotations, fps: float = 30.0, slack: int | None = None, lengt
         raise DataError(_listed(scores, faults))
     if not videos:
         raise DataError(f"{scores}: no video is left to evaluate. {_listed(scores, faults)}")
-    segments = min(len(one.values) for one, *_ in by_name.values())
-    layout = "a score for each frame" if scores.is_dir() else f"{segments} equal segments a video"
-    return Given(videos, findings, layout)
+    layouts = Counter(one.layout for one, *_ in by_name.values())
+    counted = f"annotated frames count from {1 if first_frame is None else first_frame}, ends included"
+    if dataset == "xd-violence" and first_frame is None:
+        counted = "annotated frames count from 0, ends left out"
+    return Given(videos, findings, " or ".join(layouts), counted)
 
 
-def _table(path: Path) -> Iterator[_Scored | Finding]:
-    expected = "one row a video: name, class (where given), frames, segment scores"
-    rows = _csv(path, expected)
-    if rows and any(cell.lower() == "frames" for cell in rows[0][1]):  # the line of column names
-        rows = rows[1:]
-    if not rows:
-        raise DataError(f"{path}: expected {expected}; got none")
-    width = Counter(len(row) for _, row in rows).most_common(1)[0][0]
-    for number, row in rows:
-        name, where = video_name(row[0]), f"{path}, line {number}"
-        has_class = len(row) > 1 and _number(row[1]) is None
-        length, cells = "".join(row[1 + has_class : 2 + has_class]), row[2 + has_class :]
-        frames = _number(length)
-        if len(row) != width or not cells:
-            what = f"expected {width} columns as most rows have, and segment scores among them; got {len(row)}"
-            yield Finding("malformed row", name, where, what)
-        elif frames is None or not len(cells) <= frames <= MOST_FRAMES or frames != int(frames):
-            what = f"expected up to {MOST_FRAMES} frames, at least its {len(cells)} segments, got '{shown(length, 80)}'"
-            yield Finding("malformed row", name, where, what)
-        else:
-            values = np.array([_number(cell) for cell in cells], np.float64)  # NaN for what is no number
-            yield _Scored(name, where, row[1] if has_class else "", int(frames), values)
+def _unknown(name: str, source) -> str:
+    if source in DATASETS and name in listed(source):
+        return f"a training video of {source}; evaluate on its test videos"
+    return f"not a test video of {source}" if source in DATASETS else f"no line in {source}"
 
 
-def _folder(path: Path) -> Iterator[_Scored | Finding]:
-    files = sorted(path.glob("*.npy"))
-    if not files:
-        raise DataError(f"{path}: expected <name>.npy files, one a video, with a score for each frame; there is none")
-    for file in files:
-        name = video_name(file.stem)
-        try:
-            values = read_npy(file)
-        except DataError as error:
-            yield Finding("malformed file", name, str(file), str(error))
+def _clips(by_name: Mapping[str, list[Scored]], known: Mapping[str, int]) -> str:
+    """Why scores that stand for frames are scores of clips: those of most videos are far too few; empty where not.
+
+    Lengths that nobody gave, but that the public lists have for these names, count where clips of one size fit them.
+    """
+    counts = {name: one.frames for name, (one, *_) in by_name.items() if one.layout == PER_FRAME}
+    for lengths, sure in ((known, True), (_public(), False)):
+        there = {name: (count, lengths[name]) for name, count in counts.items() if name in lengths}
+        short = {name: pair for name, pair in there.items() if 2 * pair[0] <= pair[1]}
+        if 2 * len(short) <= len(there):
             continue
-        if values.ndim == 2 and 1 in values.shape:
-            values = values.reshape(-1)
-        if values.ndim != 1 or len(values) == 0 or values.dtype.kind not in "fiub":
-            what = f"expected a vector of numbers, one a frame, got shape {values.shape} of {values.dtype}"
-            yield Finding("malformed file", name, str(file), what)
-        else:
-            yield _Scored(name, str(file), "", len(values), values.astype(np.float64))
+        given, frames = np.array(list(short.values())).T
+        size = next((n for n in CLIPS if np.all(np.abs(frames - given * n) <= n)), None)
+        name, (count, length) = next(iter(short.items()))
+        if size or sure:
+            remedy = f"give --every {size}" if size else "give --every N where they are scores of N-frame clips"
+            return f"{count} scores of {name}, which has {length} frames, and {len(short)} videos are so; {remedy}"
+    return ""
 
 
-def _annotations(path: Path) -> dict[str, _Annotation]:
-    expected = "lines of <video> <class> start end start end"
-    if not os.path.isfile(path):
-        raise DataError(f"no annotation {path}; expected UCF-Crime's Temporal_Anomaly_Annotation.txt, {expected}")
-    found = {}
-    for number, line in numbered_lines(path):
-        where, (file, category, *_) = f"{path}, line {number}", [*line.split(), ""]
-        name, spans, fault = video_name(file), (), ""
-        try:
-            spans = temporal_spans(where, line)
-            if bool(spans) != (category != NORMAL):
-                fault = f"class {category} with {len(spans)} spans"
-            if name in found:
-                fault = "annotated twice"
-        except AnnotationError as error:
-            fault = error.what
-        found[name] = _Annotation(where, category, spans, fault)
-    if not found:
-        raise DataError(f"{path}: expected {expected}, got none")
-    return found
-
-
-def _lengths(path: Path) -> dict[str, int]:
-    expected = "the columns name (or video, or path) and frames"
-    (_, columns), *rows = _csv(path, expected) or [(0, [])]
-    key = next((c for c in ("name", "video", "path") if c in columns), None)
-    if key is None or "frames" not in columns:
-        raise DataError(f"{path}: expected {expected}, got {','.join(columns) or 'an empty file'}")
-    found = {}
-    for number, row in rows:
-        cells = dict(zip(columns, [*row, *[""] * len(columns)], strict=False))  # a row may be too short
-        name, frames = video_name(cells[key]), cells["frames"]
-        if not name or not frames.isdecimal() or not 0 < float(frames) <= MOST_FRAMES:
-            got = f"'{shown(cells[key], 80)}' and '{shown(frames, 80)}'"
-            raise DataError(f"{path}, line {number}: expected a video and its number of frames, got {got}")
-        if found.setdefault(name, int(frames)) != int(frames):
-            both = f"{name} has {frames} frames here and {found[name]} further up"
-            raise DataError(f"{path}, line {number}: {both}; keep the right one")
-    return found
-
-
-def _csv(path: Path, expected: str) -> list[tuple[int, list[str]]]:
-    """(line number, cells) of each row that is not empty."""
-    with reading(path, TABLE, f"give {expected}"), open(path, newline="", encoding="utf-8-sig") as file:
-        rows = csv.reader(file)
-        found = [(rows.line_num, [cell.strip() for cell in row]) for row in rows]
-    return [(number, row) for number, row in found if any(row)]
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
+def _public() -> dict[str, int]:
+    """The length of every video of the public lists."""
+    return {name: one.frames for dataset in DATASETS for name, one in listed(dataset).items()}
 
 
 def _aligned(
-    one: _Scored, annotation: _Annotation, lengths: dict[str, int], fps: float, slack: int | None
+    one: Scored, truth: Truth, lengths: Mapping[str, int], fps: float | None, slack: int | None
 ) -> Iterator[VideoScores | Finding]:
     """What was mended of a video, then the video; or the one fault that leaves it out. lengths: true ones by name."""
     values, total = one.values, len(one.values)
     frames = lengths.get(one.name, one.frames)
-    past = max((stop for _, stop in annotation.spans), default=0) - frames
+    past = max((stop for _, stop in truth.spans), default=0) - frames
     if slack is None:
-        slack = CLIP_FRAMES if total == one.frames else -(-one.frames // total)
+        slack = max(one.step, CLIP_FRAMES)
     differ = f"scores for {one.frames} frames, the video has {frames}"
     passes = f"ends {past} frames past the last of {frames}"
 
@@ -253,28 +183,33 @@ def _aligned(
     elif (wrong := np.flatnonzero((values < 0) | (values > 1))).size:
         first = f"the first is {values[wrong[0]]:g} at position {wrong[0]}"
         yield found("out of range", f"{len(wrong)} of {total} scores lie outside [0, 1], {first}")
-    elif annotation.fault:
-        yield found("malformed annotation", annotation.fault, where=annotation.where)
-    elif one.category and one.category.lower() != annotation.category.lower():
-        yield found("class differs", f"the scores say {one.category}, the annotation {annotation.category}")
+    elif truth.fault:
+        yield found("malformed annotation", truth.fault, where=truth.where)
+    elif one.category and one.category.lower() != truth.category.lower():
+        yield found("class differs", f"the scores say {one.category}, the annotation {truth.category}")
     elif abs(frames - one.frames) > slack:
         yield found("length differs", f"{differ}: a difference beyond the slack of {slack}")
+    elif one.starts[0] > slack:
+        yield found("late scores", f"the first is of frame {one.starts[0]}, beyond the slack of {slack}")
     elif past > slack:
-        yield found("annotation past the end", f"{passes}, beyond the slack of {slack}", where=annotation.where)
+        yield found("annotation past the end", f"{passes}, beyond the slack of {slack}", where=truth.where)
     else:
         if lengths and one.name not in lengths:
             what = f"not among the lengths given: its {one.frames} scored frames count"
             yield found("length unknown", what, AS_SCORED)
-        if frames != one.frames:
+        elif not lengths and one.layout == PER_FRAME and 2 * frames <= (public := _public().get(one.name, 0)):
+            what = f"{frames} scores, and a public list has {public} frames: give --every N where they are of clips"
+            yield found("few scores", what, AS_SCORED)
+        if abs(frames - one.frames) > one.loose:
             yield found("length differs", differ, "hold" if frames > one.frames else "cut")
         if past > 0:
-            yield found("annotation past the end", passes, "clip", annotation.where)
+            yield found("annotation past the end", passes, "clip", truth.where)
         labels = np.zeros(frames, np.uint8)
-        for start, stop in annotation.spans:
+        for start, stop in truth.spans:
             labels[start:stop] = 1
-        spread = values[np.minimum(np.arange(frames), one.frames - 1) * total // one.frames]  # rules equal, hold, cut
-        index = np.append(0, np.flatnonzero(np.diff(spread)) + 1)  # a score holds until it changes: nothing is lost
-        yield VideoScores(one.name, annotation.category, one.name, fps, index, spread[index], labels)
+        used = one.starts < frames
+        rate = fps or truth.fps or FPS
+        yield VideoScores(one.name, truth.category, one.name, rate, one.starts[used], values[used], labels)
 
 
 def _listed(scores: Path, faults: list[Finding]) -> str:

@@ -158,6 +158,11 @@ def video_auc(scored: Scored, of: Sequence[float]) -> Statistic:
     return PairCounts(scored.anomalous[:, None], np.array(of)[:, None]).auc(what="video")
 
 
+def video_ap(scored: Scored) -> Statistic:
+    """Average precision over videos, by mean confidence over frames."""
+    return average_precision(scored.anomalous[:, None], np.array([[s.mean()] for s in scored.held]))
+
+
 def detection_delay(video: VideoScores, sas) -> np.ndarray:
     """Seconds from the start of each annotated span to its alarm; NaN for a span that ends without one.
 

@@ -20,6 +20,7 @@ from vadkit.evaluation import bootstrap
 from vadkit.evaluation.bootstrap import Comparison, Metric, PairCounts, Statistic
 from vadkit.evaluation.metrics import Scored, check_video
 from vadkit.evaluation.scores import VideoScores
+from vadkit.evaluation.smoothing import smoothed
 
 SEGMENTS = 32  # of Sultani et al., and of the second paper
 MOST_ROWS = 60_000  # frames that the candidates' curves are computed on; beyond it, every k-th
@@ -117,6 +118,21 @@ def stretched(videos: Sequence[VideoScores], factor: float) -> Statistic:
 def _rescored(videos: Sequence[VideoScores], scores: Sequence[np.ndarray]) -> Statistic:
     """The pooled AUC where the videos have other scores, each (frames,)."""
     return PairCounts([v.labels for v in videos], scores).auc()
+
+
+def trapezoidal_ap(scored: Scored) -> Statistic:
+    """The area under precision and recall by trapezoids: `auc(recall, precision)` of `precision_recall_curve`.
+
+    Average precision lets nothing between two scores count that was not measured; a straight line between them does,
+    and it is worth most where few scores differ (Davis and Goadrich, ICML 2006).
+    """
+    return bootstrap.average_precision([v.labels for v in scored.videos], scored.held, trapezoids=True)
+
+
+def smoothed_auc(videos: Sequence[VideoScores], how: str, **width: float) -> Statistic:
+    """The pooled AUC of scores smoothed over the video as `smoothing.smoothed` does; "gaussian" and "video mean" see
+    the future, which no camera can."""
+    return _rescored(videos, [smoothed(v, how, **width).frame_scores() for v in videos])
 
 
 def length_alone(videos: Sequence[VideoScores]) -> Statistic:

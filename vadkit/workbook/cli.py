@@ -9,6 +9,7 @@ import difflib
 import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -18,6 +19,7 @@ from vadkit.core.errors import ConfigError, DataError, VadkitError, shown
 from vadkit.core.store import refusal
 
 COUNT = click.IntRange(min=1)
+SMOOTHING = ("raw", "causal-mean", "gaussian", "video-mean")  # evaluation.smoothing.HOW
 
 
 def say(text: str) -> None:
@@ -164,31 +166,81 @@ def score(
         raise DataError(f"{verdict.broken}\n  the verdict is on the {verdict.frames} frames before that{kept}")
 
 
+def reading_options(command: Callable[..., None]) -> Callable[..., None]:
+    """What `evaluation.external.read` and `smoothing.smoothed` may be told."""
+    options = [
+        click.option(
+            "--dataset", metavar="NAME", help="ucf-crime or xd-violence: its test videos; nothing else is needed."
+        ),
+        click.option(
+            "--annotations", metavar="FILE", help="Of other videos: <video> <class> start end ..., or .npy labels."
+        ),
+        click.option("--every", type=COUNT, metavar="N", help="Each score stands for N frames, such as 16."),
+        click.option("--list", "order", metavar="FILE", help="The videos of one long array, in its order, one a line."),
+        click.option("--frames", "lengths", metavar="FILE", help="CSV (name, frames) of true lengths."),
+        click.option("--fps", type=float, help="Frame rate of the videos; else the data set's, or 30."),
+        click.option(
+            "--slack", type=int, metavar="FRAMES", help="Lengths may differ so; else by a score's, at least 16."
+        ),
+        click.option(
+            "--first-frame", type=int, metavar="N", help="Annotations count from it, ends included; else from 1."
+        ),
+        click.option("--whole", is_flag=True, help="The one score that records give a video, over all of it."),
+        click.option(
+            "--smooth", "how", default="raw", type=click.Choice(SMOOTHING), help="gaussian, video-mean: see the future."
+        ),
+        click.option(
+            "--seconds", type=float, help="Width of --smooth; else 5 s of causal-mean, 10 scores of gaussian."
+        ),
+        click.option("--resamples", type=COUNT, default=1000, show_default=True, help="Of videos, for the intervals."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 @app.command()
 @click.argument("scores", metavar="SCORES")
-@click.option("--annotations", required=True, metavar="FILE", help="UCF-Crime's, <video> <class> start end start end.")
+@reading_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a page.")
-@click.option("--frames", "lengths", metavar="FILE", help="CSV (name, frames) of true lengths; else the scores' count.")
-@click.option("--fps", default=30.0, show_default=True, help="Frame rate of the videos.")
-@click.option(
-    "--slack", type=int, metavar="FRAMES", help="Lengths may differ so; else by a segment, frame scores by 16."
-)
 @click.option("--leave-out", is_flag=True, help="Go on without the videos at fault, naming each.")
-@click.option("--resamples", type=COUNT, default=1000, show_default=True, help="Resamples of videos for the intervals.")
-def evaluate(scores: str, annotations: str, as_json: bool, resamples: int, **reading: Any) -> None:
+def evaluate(scores: str, as_json: bool, resamples: int, how: str, seconds: float | None, **reading: Any) -> None:
     """Anybody's scores through our evaluator.
 
-    SCORES is a CSV, one row a video (name, class where given, frames, then equal segments), or a folder of <name>.npy
-    with a score for each frame.
+    SCORES is a file or folder: a score for each frame, or each --every N (.npy, .mat, .json, .csv, one a video, or one
+    long .npy with --list); a table of equal segments (name, class where given, frames, scores); scores at frames
+    (video, frame, score); of events (video, start, end, score); or a folder of what `vadkit score --csv` writes.
     """
     from vadkit.core.parameters import make_config
     from vadkit.evaluation import external
     from vadkit.report import external_report
 
-    config = make_config({"bootstrap_resamples": resamples})
-    given = external.read(scores, annotations, **reading)
+    config, how = make_config({"bootstrap_resamples": resamples}), how.replace("-", " ")
+    given = external.read(scores, **reading)
     write = external_report.as_json if as_json else external_report.as_text
-    say(write(given, external_report.evaluate(given, config), config))
+    say(write(given, external_report.evaluate(given, config, how, seconds=seconds), config, how))
+
+
+@app.command()
+@click.argument("a", metavar="A", type=click.Path(path_type=Path))
+@click.argument("b", metavar="B", type=click.Path(path_type=Path))
+@reading_options
+def compare(a: Path, b: Path, resamples: int, how: str, seconds: float | None, **reading: Any) -> None:
+    """What differs between two runs, or between the scores of two systems.
+
+    A and B are folders of results (outputs/<profile>), of which the rows that differ are printed; or scores as
+    `vadkit evaluate` takes them, of which every metric is compared on the videos that both have.
+    """
+    from vadkit.core.parameters import make_config
+    from vadkit.evaluation import external
+    from vadkit.report import external_report, same_rows
+
+    if all((path / "results.csv").is_file() or path.name == "results.csv" for path in (a, b)):
+        say(same_rows.report(a, b)[0])
+        return
+    config, how = make_config({"bootstrap_resamples": resamples}), how.replace("-", " ")
+    given = [external.read(path, **reading, leave_out=True) for path in (a, b)]
+    say(external_report.compare(*given, config, how, seconds=seconds))
 
 
 @app.command("params")

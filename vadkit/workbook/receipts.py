@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import re
+import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -106,6 +107,7 @@ def write_receipt(
         "seconds": round(seconds, 1),
         "day": date.today().isoformat(),
         "machine": machine(),
+        **commit(),
         "parameters": dict(parameters),
         "weights": given_weights(Config(**parameters)),
         "libraries": libraries(),
@@ -159,6 +161,18 @@ def libraries() -> dict[str, str]:
         with suppress(PackageNotFoundError):
             found[package] = version(package)
     return found
+
+
+@cache
+def commit() -> dict[str, Any]:
+    """{commit, clean: whether no file of it was changed}; empty where the package is not a file of a git repository."""
+    git = ["git", "-c", "core.fsmonitor=false", "-C", str(Path(vadkit.__file__).parent)]  # runs no program of its own
+    asked = (["ls-files", "--error-unmatch", "__init__.py"], ["rev-parse", "HEAD"], ["status", "--porcelain", "-uno"])
+    try:
+        done = [subprocess.run([*git, *one], capture_output=True, text=True, check=True, timeout=60) for one in asked]
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    return {"commit": done[1].stdout.strip(), "clean": not done[2].stdout}
 
 
 def machine() -> str:
