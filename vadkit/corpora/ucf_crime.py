@@ -1,7 +1,8 @@
 """UCF-Crime on disk, with UCFCrime2Local's annotations where they are: one reader for real and synthetic trees.
 
 Videos, lists and annotations are found by name anywhere below the root. UCFCrime2Local's lists come first; without them
-the official lists and their temporal annotation serve.
+the official lists and their temporal annotation serve. Where features stand for the videos (`config.mil_published`) no
+file is needed at all: what the root lacks is taken from `vadkit.corpora.public_lists`.
 """
 
 from __future__ import annotations
@@ -9,20 +10,25 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import pandas as pd
 
 from vadkit.core.config import Config, resolve
 from vadkit.core.errors import AnnotationError, DataError, few, reading, shown
 from vadkit.core.progress import Progress
 from vadkit.corpora import splits, vatic
-from vadkit.corpora.video import NORMAL, TABLE, Corpus, Findings, Spans, Video
+from vadkit.corpora.public_lists import LISTS, Listed, listed
+from vadkit.corpora.video import MOST_FRAMES, NORMAL, TABLE, Corpus, Findings, Spans, Video
 
 KINDS = "mp4 avi mkv mov webm mpg mpeg m4v wmv flv ts mts m2ts 3gp 3g2 dav h264 264 h265 265 hevc asf ogv vob mjpeg"
 VIDEO_SUFFIXES = frozenset(f".{kind}" for kind in KINDS.split())
 LOCAL_TRAIN, LOCAL_TEST = "train_split_ad.txt", "test_split_ad.txt"
 OFFICIAL_TRAIN, OFFICIAL_TEST, TEMPORAL = "anomaly_train.txt", "anomaly_test.txt", "temporal_anomaly_annotation.txt"
+LENGTHS = "lengths.csv"  # name, frames, fps: where they are not those of the public lists
+HOME = "https://www.crcv.ucf.edu/projects/real-world/"
 NAME = re.compile(r"([A-Za-z]+(?:_[A-Za-z]+)*)_?\d+")  # class, then a number: Assault018, Normal_Videos_006
 
 # An anomalous video's (spans or None, Vatic file or None); raises AnnotationError where it is unusable.
@@ -45,6 +51,7 @@ class _Tree(Findings):
     videos: dict[str, list[Path]] = field(default_factory=dict)  # by name
     texts: dict[str, list[Path]] = field(default_factory=dict)  # by lower-case file name
     vatic: dict[str, list[Path]] = field(default_factory=dict)  # by name
+    public: Mapping[str, Listed] = field(default_factory=dict)  # what is known without any file, by name
 
     def one(self, found: dict[str, list[Path]], key: str) -> Path | None:
         """The file of that key, the first in sorted order where there are several."""
@@ -63,32 +70,40 @@ class _Entry:
 
 
 def load(config: Config, progress: Progress | None = None) -> Corpus:
-    """The corpus at `config.data_root`. Raises DataError, saying what is expected where, if it is not there."""
-    return read_tree(resolve(config.data_root), config)
+    """The corpus at `config.data_root`. Raises DataError, saying what is expected where, if it is not there.
+
+    With `config.mil_published` it may lack the videos, the lists, or all; lengths are then those of the public lists.
+    """
+    root = resolve(config.data_root) if config.data_root else LISTS
+    return read_tree(root, config, listed("ucf-crime") if config.listed_alone else {})
 
 
-def read_tree(root: str | Path, config: Config) -> Corpus:
+def read_tree(root: str | Path, config: Config, public: Mapping[str, Listed] | None = None) -> Corpus:
     """Videos, splits and hard-anomaly spans of a UCF-Crime tree; see the module's text for what is looked for.
 
     With UCFCrime2Local, its lists are train and test, its Vatic files the spans; officially listed videos of classes
     that it does not train on are "unseen" (section 4.7 of Petrocchi et al.), and so are normal test videos that it does
     not list. Without it, official training videos have their label only. Validation follows `config.validation`. Raises
-    DataError for missing lists, for no video, and under `config.strict` for the first unusable one.
+    DataError for missing lists, for no video, and under `config.strict` for the first unusable one. public: what stands
+    for the lists, the temporal annotation and the lengths that the tree lacks; its videos need no file.
     """
     root = Path(root)
-    if not root.is_dir():
+    if not root.is_dir() and not public:
         raise DataError(f"data_root: {root} is not a folder; {EXPECTED}")
     tree = _walk(root, config.strict)
+    tree.public = public or {}
+    if not root.is_dir():
+        tree.note(root, "data_root is not a folder; names, lengths and spans are those of the package's own lists")
     local = LOCAL_TRAIN in tree.texts or LOCAL_TEST in tree.texts
     if local:
         train, test = _lists(tree, LOCAL_TRAIN, LOCAL_TEST)
-        find, listed = _vatic_spans, {e.name for e in (*train, *test)}
-        unseen = _unseen(tree, {e.category for e in train}, listed)
+        find, known = _vatic_spans, {e.name for e in (*train, *test)}
+        unseen = _unseen(tree, {e.category for e in train}, known)
     else:
         train, test = _lists(tree, OFFICIAL_TRAIN, OFFICIAL_TEST)
         find, unseen = _temporal_spans(tree, test_names={e.name for e in test}), []
     temporal = _temporal_spans(tree, test_names=set()) if unseen else None
-    sources = _sources(tree)
+    sources, lengths = _sources(tree), _lengths(tree)
     # parity counts listed lines, so that a missing video moves no other
     sides = ("test", "val") if config.validation == "test_parity" else ("test", "test")
     entries = [(e, "train", find) for e in train] + [(e, sides[n % 2], find) for n, e in enumerate(test)]
@@ -98,12 +113,18 @@ def read_tree(root: str | Path, config: Config) -> Corpus:
         lost = [p for p in tree.problems if p.left_out]
         first = f"the first of {len(lost)} problems: {lost[0].where}: {lost[0].what}; " if lost else ""
         raise DataError(f"none of the {len(entries)} usable listed videos is below {root}; {first}{EXPECTED}")
+    videos = [replace(v, **lengths.get(v.name, {})) for v in videos]
     if config.validation != "test_parity":
         _, held = splits.train_cut([v for v in videos if v.split == "train"], config.validation_fraction)
         names = {v.name for v in held}
         videos = [replace(v, split="val") if v.split == "train" and v.name in names else v for v in videos]
     _check_sides(tree, videos)
-    return Corpus("ucf_crime", tuple(videos), tuple(tree.problems), "UCFCrime2Local" if local else "official")
+    if not local:
+        spans = {v.name: v.intervals for v in videos if v.name in tree.public and v.split != "train"}
+        _differences(tree, "annotated otherwise", spans, {name: tree.public[name].spans for name in spans})
+    no_pixels = _no_pixels(tree, videos, config.data_root) if public else ""
+    lists = "UCFCrime2Local" if local else "official"
+    return Corpus("ucf_crime", tuple(videos), tuple(tree.problems), lists, no_pixels=no_pixels)
 
 
 def video_name(text: str) -> str:
@@ -140,6 +161,10 @@ def _walk(root: Path, strict: bool) -> _Tree:
 
 def _lists(tree: _Tree, train_file: str, test_file: str) -> tuple[list[_Entry], list[_Entry]]:
     paths = {name: tree.one(tree.texts, name) for name in (train_file, test_file)}
+    if tree.public and not any(paths.values()):
+        sides = ([v for v in tree.public.values() if v.split == side] for side in ("train", "test"))
+        train, test = ([_Entry(v.name, v.category, "UCF-Crime's lists") for v in side] for side in sides)
+        return train, test
     if missing := [name for name, path in paths.items() if path is None]:
         raise DataError(f"no {' and no '.join(missing)} (any case) below {tree.root}; {EXPECTED}")
     train, test = (_read_list(tree, path) for path in paths.values())
@@ -147,7 +172,19 @@ def _lists(tree: _Tree, train_file: str, test_file: str) -> tuple[list[_Entry], 
     for entry in train:
         if entry.name in tested:
             tree.note(entry.where, f"{entry.name} is in the test list too; it is kept for the test and not trained on")
-    return [e for e in train if e.name not in tested], test
+    train = [e for e in train if e.name not in tested]
+    if train_file == OFFICIAL_TRAIN:
+        mine = {e.name: ("train", e.category) for e in train} | {e.name: ("test", e.category) for e in test}
+        _differences(tree, "listed elsewhere", mine, {v.name: (v.split, v.category) for v in tree.public.values()})
+    return train, test
+
+
+def _differences(tree: _Tree, what: str, mine: Mapping, public: Mapping) -> None:
+    """Note where the root's lists or spans, which are used, are not UCF-Crime's own."""
+    differ = sorted(name for name in mine.keys() | public.keys() if mine.get(name) != public.get(name))
+    if public and differ:
+        said = f"{len(differ)} videos are {what} than in UCF-Crime's own lists; those here are used"
+        tree.note(tree.root, f"{said}: {', '.join(few(differ, 5))}")
 
 
 def _read_list(tree: _Tree, path: Path) -> list[_Entry]:
@@ -190,6 +227,9 @@ def _vatic_spans(tree: _Tree, entry: _Entry) -> tuple[Spans, Path]:
 def _temporal_spans(tree: _Tree, test_names: set[str]) -> _Finder:
     """Spans of the official temporal annotation; None for a video outside it that is not in `test_names`."""
     path = tree.one(tree.texts, TEMPORAL)
+    if path is None and tree.public:
+        known = {v.name: v.spans for v in tree.public.values() if v.split == "test"}
+        return lambda tree, entry: (known.get(entry.name), None)
     lines = {video_name(line.split()[0]): (n, line) for n, line in (vatic.numbered_lines(path) if path else ())}
     if path is None:
         means = "anomalous test videos carry their label on every frame, and frame-level figures say little"
@@ -228,6 +268,8 @@ def temporal_spans(where: str, line: str) -> Spans:
 
 def _video(tree: _Tree, entry: _Entry, split: str, find: _Finder | None, sources: dict[str, str]) -> Video | None:
     path = tree.one(tree.videos, entry.name)
+    if path is None and tree.public:
+        path = tree.root / f"{entry.name}_x264.mp4"  # where it would be
     if path is None:
         remedy = f"add {entry.name}_x264.mp4, or take it off the list"
         tree.leave_out(entry.where, f"listed video {entry.name} is not below {tree.root}; {remedy}")
@@ -257,6 +299,33 @@ def _sources(tree: _Tree) -> dict[str, str]:
         if found.setdefault(video_name(name.strip()), source or name) != (source or name):
             raise DataError(f"{path}: {shown(name, 80)} has two sources; a video is a cut of one recording, keep one")
     return found
+
+
+def _lengths(tree: _Tree) -> dict[str, dict[str, float]]:
+    """{name: frames and fps} of the public lists, and of a `lengths.csv` before them."""
+    found = {v.name: {"frames": v.frames, "fps": v.fps} for v in tree.public.values()}
+    path = tree.one(tree.texts, LENGTHS) if tree.public else None
+    if path is None:
+        return found
+    with reading(path, "a table of name, frames and fps"):
+        table = pd.read_csv(path, dtype={"name": str, "frames": int, "fps": float}, encoding="utf-8-sig")
+        if missing := [column for column in ("name", "frames", "fps") if column not in table]:
+            raise DataError(f"{path}: the column {missing[0]} is missing; expected name,frames,fps")
+        if not (table["frames"].between(1, MOST_FRAMES) & table["fps"].between(0.1, 240)).all():
+            raise DataError(f"{path}: expected 1 to {MOST_FRAMES} frames and 0.1 to 240 frames a second")
+        mine = dict(zip(table["name"].map(video_name), table[["frames", "fps"]].to_dict("records"), strict=True))
+    return found | mine
+
+
+def _no_pixels(tree: _Tree, videos: list[Video], place: str) -> str:
+    """Why no video can be looked at; some that are missing are noted."""
+    missing = sum(not video.path.exists() for video in videos)
+    remedy = f"get them from {HOME} and put them anywhere below data_root"
+    if 0 < missing < len(videos):
+        said = f"{missing} of {len(videos)} listed videos have no file here: what looks at pixels leaves them out"
+        tree.note(tree.root, f"{said}; {remedy}")
+    here = f"No video of UCF-Crime is below data_root ({place or 'which is empty'})"
+    return f"{here}; {remedy}." if missing == len(videos) else ""
 
 
 def _check_sides(tree: _Tree, videos: list[Video]) -> None:

@@ -21,8 +21,10 @@ from torch.nn.utils.rnn import pad_sequence
 from vadkit.core.clock import Clock
 from vadkit.core.compute import device_of
 from vadkit.core.config import Config, resolve
+from vadkit.core.errors import DataError
 from vadkit.core.progress import Progress
 from vadkit.core.video import inspect
+from vadkit.corpora.vatic import clip_intervals
 from vadkit.corpora.video import Corpus, Problem, Seen, Video
 from vadkit.evaluation.scores import VideoScores, on_clock
 from vadkit.models.network import network_of, remembered
@@ -117,23 +119,41 @@ def _frame_rows(config: Config, corpus: Corpus, progress: Progress | None) -> Se
 
 def _published_bags(config: Config, corpus: Corpus, progress: Progress | None, segments: Segments | None) -> Seen:
     """Of the clip features in config.mil_published (`segments.read_published`); where `segments` counts, of at most as
-    many segments as there are clips. The videos themselves are read for their length alone, once."""
+    many segments as there are clips. A video's file is read for its length alone, once, where the corpus knows none."""
     features, problems = read_published(resolve(config.mil_published), _videos(corpus))
-    videos = [v for v in _videos(corpus) if v.name in features]
+    known = [v for v in _videos(corpus) if v.name in features]
+    videos = [v for v in known if not v.frames]
 
     def entries_of(n: int) -> list:
         key = made_of(videos[n], "vadkit.core.video", config)
         return [(key, partial(_measure, videos[n].path, config.picture_fps))]
 
-    def item(_: int, video: Video, facts: dict, folders: list[Path]) -> Item:
-        frames, fps, times, rows = facts["frames"], facts["fps"], facts["times"], features[video.name]
-        ticks = len(Clock(fps, times).shown(frames))
-        count = config.mil_segments if segments is None else min(segments(ticks, fps), len(rows))
-        bag = published_bag(rows, frames, count, video.name)
-        return Item(video, frames, fps, bag, hashlib.sha256(bag.features.tobytes()).hexdigest()[:20], times)
+    def measured(_: int, video: Video, facts: dict, folders: list[Path]) -> tuple:
+        return video, facts["frames"], facts["fps"], facts["times"]
 
-    items, more = extract_views("lengths", videos, entries_of, item, config, progress)
-    return items, problems + more
+    lengths, more = extract_views("lengths", videos, entries_of, measured, config, progress)
+    for video in (v for v in known if v.frames):
+        fitted, clipped = clip_intervals(video, video.frames, config.annotation_slack_frames)
+        lengths.append((fitted, video.frames, video.fps, None))
+        more += [clipped] if clipped else []
+    found = {}
+    for video, frames, fps, times in lengths:
+        rows = features[video.name]
+        count = (
+            config.mil_segments
+            if segments is None
+            else min(segments(len(Clock(fps, times).shown(frames)), fps), len(rows))
+        )
+        try:
+            bag = published_bag(rows, frames, count, video.name)
+        except DataError as error:
+            if config.strict:
+                raise
+            more.append(Problem(video.name, str(error), left_out=True))
+        else:
+            identity = hashlib.sha256(bag.features.tobytes()).hexdigest()[:20]
+            found[video.name] = Item(video, frames, fps, bag, identity, times)
+    return [found[v.name] for v in known if v.name in found], problems + more
 
 
 def _measure(path: Path, picture_fps: float, folder: Path) -> None:

@@ -34,6 +34,8 @@ class TubeSystem(I3DSystem):
     whole_frames = False
 
     def lacking(self, config: Config, corpus: Corpus) -> str:
+        if reason := super().lacking(config, corpus):
+            return reason
         need = "Systems on tubes learn from boxes around the anomaly"
         if config.split != "official":
             has = f"the {corpus.name} corpus, split '{config.split}', has labels of whole clips"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from vadkit.core.compute import engine_version
@@ -44,6 +45,9 @@ def findings(config: Config, notebooks: Sequence[Notebook] = ()) -> list[Finding
     """
     if config.corpus == "recorded":
         return [_data(config), *_recorded(notebooks), *_given_files(config)]
+    if lacking := no_pixels(config):
+        said = f"videos: {lacking} What looks at pixels is skipped and says so; the rest runs on mil_published"
+        return [_data(config), Finding(said), *_device(config), *_given_files(config)]
     return [
         _data(config),
         *_detector(config),
@@ -52,6 +56,17 @@ def findings(config: Config, notebooks: Sequence[Notebook] = ()) -> list[Finding
         *_device(config),
         *_given_files(config),
     ]
+
+
+def no_pixels(config: Config) -> str:
+    """Why a run can look at no video, as `Corpus.no_pixels`; empty where it can, and where `_data` has a problem."""
+    from vadkit.corpora import load_corpus
+
+    if not config.listed_alone:
+        return ""
+    with suppress(VadkitError):
+        return load_corpus(config).no_pixels
+    return ""
 
 
 def require(config: Config, notebooks: Sequence[Notebook] = ()) -> None:
@@ -98,12 +113,13 @@ def _data(config: Config) -> Finding:
         corpus = load_corpus(config)
         left_out = sum(p.left_out for p in corpus.problems)
         note = f", {left_out} left out (`vadkit data` lists them)" if left_out else ""
-        return f"{len(corpus.videos)} videos in {root}{note}"
+        where = "UCF-Crime's lists" if corpus.no_pixels else root
+        return f"{len(corpus.videos)} videos in {where}{note}"
 
     if config.corpus == "synthetic":
         about = f"about {config.world_train_videos + config.world_test_videos} videos of {config.world_seconds:g} s"
         return Finding(f"data: the synthetic world, {about}, rendered when first needed")
-    if not os.path.isdir(root):
+    if not os.path.isdir(root) and not config.listed_alone:
         remedy = f"put the videos there or set data_root. Data: {COME_FROM.get(config.corpus, OTHERS)}"
         return Finding(f"data_root: no folder {root}; {remedy}", problem=True)
     return _looked("data", look)
