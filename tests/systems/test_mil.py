@@ -344,13 +344,13 @@ def test_published_features_train_as_well(tmp_path, tiny_video, monkeypatch):
     )
     rng = np.random.default_rng(0)
     folder = publish(tmp_path / "features", {v.name: rng.random((20, 5)) for v in corpus.videos[1:]})
-    config = make(tmp_path, mil_epochs=2, mil_published=str(folder))
+    config = make(tmp_path, mil_epochs=2, mil_published=str(folder), clip_frames=2)
     result = run(config, corpus)
     assert len(result.seeds[0].scores) == len(corpus.of("test")) and all(v.frames == 40 for v in result.seeds[0].scores)
     assert [p.where for p in result.problems] == [corpus.videos[0].name] and result.problems[0].left_out
     monkeypatch.setattr(bags, "inspect", None)  # lengths are in the cache
     publish(folder, {corpus.videos[1].name: np.zeros((41, 5))})
-    assert "features of 41 clips" in run(config, corpus).problems[1].what
+    assert "is of shape (41, 5)" in run(config, corpus).problems[1].what
     late = Corpus("fake", tuple(replace(v, intervals=((500, 600),)) if v.label else v for v in corpus.videos))
     assert sum("annotated up to frame 600" in p.what for p in run(config, late).problems) == sum(
         v.label for v in corpus.of("test")

@@ -181,10 +181,17 @@ def _given_files(config: Config) -> Iterator[Finding]:
         gone = [f"{name}: there is no {path}; {remedy}" for name, path in paths.items() if not os.path.exists(path)]
         yield Finding(gone[0], problem=True) if gone else _looked("evaluate_scores", look)
     if config.mil_published:
-        from vadkit.views.segments import feature_files
+        from vadkit.corpora import load_corpus
+        from vadkit.views.published import find_published
 
-        folder, remedy = resolve(config.mil_published), "; or leave it empty for our own features"
-        yield _looked("mil_published", lambda: f"{len(feature_files(folder))} files of features", remedy)
+        def matched() -> str:
+            videos = [v for v in load_corpus(config).videos if v.split != "unseen"]
+            found, problems = find_published(resolve(config.mil_published), videos)
+            astray = len(problems) - len(videos) + len(found)
+            files = f"; {astray} files have no listed video's name, the first: {problems[0].where}" if astray else ""
+            return f"features of {len(found)} of {len(videos)} listed videos{files}"
+
+        yield _looked("mil_published", matched, "; or leave it empty for our own features")
 
 
 def _device(config: Config) -> Iterator[Finding]:
