@@ -146,7 +146,7 @@ def test_crops_that_are_missing_or_differ_are_named(tmp_path):
     assert len(found) == 2
     assert said == ["1 videos have fewer than 10 files, and are described by those, the first: Abuse030"]
     publish(tmp_path, {"Abuse030__3.npy": clips("Abuse030", more=1)})
-    assert "the crops of Abuse030 differ in shape" in read(tmp_path, "Abuse028", "Abuse030")[1][0]
+    assert "are crops of different shapes, (97, 4) and (98, 4)" in read(tmp_path, "Abuse028", "Abuse030")[1][0]
 
 
 def test_bad_features_are_named(tmp_path):
@@ -157,18 +157,18 @@ def test_bad_features_are_named(tmp_path):
             path = folder / name.replace("__", ".")
             np.save(path, content) if path.suffix == ".npy" else path.write_text(content)
         with pytest.raises(DataError, match=said):
-            read(folder, "Abuse028", "Abuse030")
+            read(folder, "Abuse028", "Abuse030", strict=True)
 
     good = clips("Abuse028")
     refused("no features in")
     refused("expected 32 lines, one a segment, got 31", Abuse028__txt="1 2\n" * 31)
-    refused("line 2 has 1 numbers, line 1 has 2", Abuse028__txt="1 2\n" + "1\n" * 31)
-    refused("is not a file of numbers alone", Abuse028__txt="a b\n" * 32)
+    refused("is not 32 lines of numbers .*columns changed from 2 to 1 at row 2", Abuse028__txt="1 2\n" + "1\n" * 31)
+    refused("is not 32 lines of numbers", Abuse028__txt="a b\n" * 32)
     refused(r"expected numbers of shape \(clips, D\)", Abuse028__npy=np.ones(4))
     refused("1 of 356 numbers are not finite", Abuse028__npy=np.where(good * [1, 0, 0, 0] == 3, np.nan, good))
-    refused("are 3 wide, those of Abuse028 4", Abuse028__npy=good, Abuse030__npy=clips("Abuse030", 3))
+    refused("Abuse028 has features of width 4, Abuse030 of 3", Abuse028__npy=good, Abuse030__npy=clips("Abuse030", 3))
     refused(
-        "are 4 wide, those of Abuse028 8",
+        "Abuse028 has features of width 8, Abuse030 of 4",
         Abuse028_rgb__npy=good,
         Abuse028_flow__npy=good,
         Abuse030_rgb__npy=clips("Abuse030"),
@@ -177,6 +177,15 @@ def test_bad_features_are_named(tmp_path):
     refused("both features of Abuse028", Abuse028__npy=good, Abuse028_rgb__npy=good)
     refused("not a .npy file", Abuse028__npy=np.array([{}], dtype=object))
     refused("none of the 1 files of features .* has the name of a listed video.*such as Abuse028.npy", other__npy=good)
+
+
+def test_what_is_damaged_is_left_out_and_the_others_are_read(tmp_path):
+    publish(tmp_path, {f"{name}.npy": clips(name) for name in FRAMES})
+    whole = (tmp_path / "Abuse030.npy").read_bytes()
+    for damage in (whole[: len(whole) // 2], whole[:40], b""):
+        (tmp_path / "Abuse030.npy").write_bytes(damage)
+        found, said = read(tmp_path)
+        assert list(found) == ["Abuse028", "Normal_Videos_003"] and len(said) == 1 and "Abuse030.npy is not" in said[0]
 
 
 def test_one_file_is_not_the_features_of_two_videos(tmp_path):

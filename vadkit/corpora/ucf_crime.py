@@ -14,12 +14,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import pandas as pd
-
 from vadkit.core.config import Config, resolve
 from vadkit.core.errors import AnnotationError, DataError, few, reading, shown
 from vadkit.core.progress import Progress
-from vadkit.corpora import splits, vatic
+from vadkit.corpora import hard_frames, splits, vatic
 from vadkit.corpora.public_lists import LISTS, Listed, listed
 from vadkit.corpora.video import MOST_FRAMES, NORMAL, TABLE, Corpus, Findings, Spans, Video
 
@@ -52,6 +50,7 @@ class _Tree(Findings):
     texts: dict[str, list[Path]] = field(default_factory=dict)  # by lower-case file name
     vatic: dict[str, list[Path]] = field(default_factory=dict)  # by name
     public: Mapping[str, Listed] = field(default_factory=dict)  # what is known without any file, by name
+    others: dict[str, tuple[Spans, Path | None]] = field(default_factory=dict)  # `hard_frames`, by name
 
     def one(self, found: dict[str, list[Path]], key: str) -> Path | None:
         """The file of that key, the first in sorted order where there are several."""
@@ -102,6 +101,7 @@ def read_tree(root: str | Path, config: Config, public: Mapping[str, Listed] | N
     else:
         train, test = _lists(tree, OFFICIAL_TRAIN, OFFICIAL_TEST)
         find, unseen = _temporal_spans(tree, test_names={e.name for e in test}), []
+        _read_others(tree)
     temporal = _temporal_spans(tree, test_names=set()) if unseen else None
     sources, lengths = _sources(tree), _lengths(tree)
     # parity counts listed lines, so that a missing video moves no other
@@ -150,7 +150,9 @@ def _walk(root: Path, strict: bool) -> _Tree:
         below[:] = [] if real in seen else sorted(name for name in below if not name.startswith("."))
         found += [] if real in seen else [Path(folder, name) for name in files if not name.startswith(".")]
         seen.add(real)
-    for path in tree.named(p for p in sorted(found) if p.suffix.lower() in VIDEO_SUFFIXES | {".txt", ".csv"}):
+    for path in tree.named(
+        p for p in sorted(found) if p.suffix.lower() in VIDEO_SUFFIXES | {".txt", ".csv", ".pkl", ".json"}
+    ):
         if path.suffix.lower() in VIDEO_SUFFIXES:
             tree.videos.setdefault(video_name(path.name), []).append(path)
         else:
@@ -276,10 +278,40 @@ def _video(tree: _Tree, entry: _Entry, split: str, find: _Finder | None, sources
         return None
     try:
         intervals, boxes = find(tree, entry) if entry.category != NORMAL else ((), None)
+        if boxes is None and entry.category != NORMAL and entry.name in tree.others:
+            spans, boxes = tree.others[entry.name]
+            intervals = spans if intervals is None else intervals
     except AnnotationError as error:
         tree.leave_out(error.where, f"{error.what} ({entry.name})")
         return None
     return Video(entry.name, path, entry.category, split, sources.get(entry.name, entry.name), intervals, boxes)
+
+
+def _read_others(tree: _Tree) -> None:
+    """Hard frames that others annotated: Liu and Ma's boxes, and VADOR's intervals of videos that have none."""
+    for file in (*hard_frames.BOXES, hard_frames.INTERVALS):
+        if (path := tree.one(tree.texts, file)) is None:
+            continue
+        if file in hard_frames.BOXES:
+            found = {name: (hard_frames.spans_of(of), path) for name, of in hard_frames.read_boxes(path).items()}
+        else:
+            spans, odd = hard_frames.read_intervals(path)
+            found = {name: (of, None) for name, of in spans.items()}
+            for what in odd:
+                tree.note(path, what)
+        fresh = found.keys() - tree.others.keys()
+        tree.note(path, f"hard frames of {len(fresh)} videos are from here, where no official span says otherwise")
+        tree.others = found | tree.others
+
+
+def _table(path: Path, *columns: str) -> list[dict[str, str]]:
+    """The rows of a CSV that have a name. Raises DataError for another file, or one without these columns."""
+    with reading(path, TABLE), open(path, newline="", encoding="utf-8-sig") as file:
+        rows = csv.DictReader(file)
+        if not set(columns) <= set(rows.fieldnames or ()):
+            got = shown(",".join(rows.fieldnames or ()), 200) or "an empty file"
+            raise DataError(f"{path}: expected the columns {','.join(columns)}; got {got}")
+        return [{column: (row[column] or "").strip() for column in columns} for row in rows if row["name"]]
 
 
 def _sources(tree: _Tree) -> dict[str, str]:
@@ -288,15 +320,10 @@ def _sources(tree: _Tree) -> dict[str, str]:
         means = "UCF-Crime does not say which videos are cuts of one recording, so each video is its own source"
         tree.note(tree.root, f"no sources.csv (name,source): {means}")
         return {}
-    with reading(path, TABLE), open(path, newline="", encoding="utf-8-sig") as file:
-        rows = csv.DictReader(file)
-        if not {"name", "source"} <= set(rows.fieldnames or ()):
-            got = shown(",".join(rows.fieldnames or ()), 200) or "an empty file"
-            raise DataError(f"{path}: expected the columns name,source; got {got}")
-        named = [(row["name"], (row["source"] or "").strip()) for row in rows if row["name"]]
+    named = [(row["name"], row["source"]) for row in _table(path, "name", "source")]
     found: dict[str, str] = {}
     for name, source in named:
-        if found.setdefault(video_name(name.strip()), source or name) != (source or name):
+        if found.setdefault(video_name(name), source or name) != (source or name):
             raise DataError(f"{path}: {shown(name, 80)} has two sources; a video is a cut of one recording, keep one")
     return found
 
@@ -305,16 +332,13 @@ def _lengths(tree: _Tree) -> dict[str, dict[str, float]]:
     """{name: frames and fps} of the public lists, and of a `lengths.csv` before them."""
     found = {v.name: {"frames": v.frames, "fps": v.fps} for v in tree.public.values()}
     path = tree.one(tree.texts, LENGTHS) if tree.public else None
-    if path is None:
-        return found
-    with reading(path, "a table of name, frames and fps"):
-        table = pd.read_csv(path, dtype={"name": str, "frames": int, "fps": float}, encoding="utf-8-sig")
-        if missing := [column for column in ("name", "frames", "fps") if column not in table]:
-            raise DataError(f"{path}: the column {missing[0]} is missing; expected name,frames,fps")
-        if not (table["frames"].between(1, MOST_FRAMES) & table["fps"].between(0.1, 240)).all():
-            raise DataError(f"{path}: expected 1 to {MOST_FRAMES} frames and 0.1 to 240 frames a second")
-        mine = dict(zip(table["name"].map(video_name), table[["frames", "fps"]].to_dict("records"), strict=True))
-    return found | mine
+    for row in _table(path, "name", "frames", "fps") if path else ():
+        with reading(path, f"a table of lengths in the row of {shown(row['name'], 80)}", "mend the row"):
+            frames, fps = int(row["frames"]), float(row["fps"])
+            if not (0 < frames <= MOST_FRAMES and 0.1 <= fps <= 240):
+                raise ValueError(f"1 to {MOST_FRAMES} frames, 0.1 to 240 a second, are possible")
+        found[video_name(row["name"])] = {"frames": frames, "fps": fps}
+    return found
 
 
 def _no_pixels(tree: _Tree, videos: list[Video], place: str) -> str:

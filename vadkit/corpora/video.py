@@ -30,7 +30,7 @@ class Video:
     split: str  # "train", "val", "test", "unseen" (test videos of classes never trained on) or "all"
     source: str  # videos of one source never stand on both sides of a split
     intervals: Spans | None = ()
-    boxes_path: Path | None = None  # its Vatic file, where it has one
+    boxes_path: Path | None = None  # its Vatic file, or one of Liu and Ma's boxes, where it has one
     frames: int | None = None
     fps: float | None = None
 

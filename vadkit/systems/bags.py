@@ -21,7 +21,6 @@ from torch.nn.utils.rnn import pad_sequence
 from vadkit.core.clock import Clock
 from vadkit.core.compute import device_of
 from vadkit.core.config import Config, resolve
-from vadkit.core.errors import DataError
 from vadkit.core.progress import Progress
 from vadkit.core.video import inspect
 from vadkit.corpora.vatic import clip_intervals
@@ -136,26 +135,18 @@ def _published_bags(config: Config, corpus: Corpus, progress: Progress | None, s
     times = {video.name: of for video, of in lengths}
     known = {video.name: video for video, _ in lengths} | {v.name: v for v in there if v not in unknown}
 
-    def item(video: Video, frames: int, clips: Bag) -> Item | None:
+    def item(video: Video, frames: int, clips: Bag) -> Item:
         fps, of_video = video.fps or FPS, times.get(video.name)
-        try:
-            fitted, clipped = clip_intervals(video, frames, config.annotation_slack_frames)
-            ticks = len(Clock(fps, of_video).shown(frames))
-            count = config.mil_segments if segments is None else min(segments(ticks, fps), len(clips))
-            bag = segment_bag(clips.starts, clips.features, frames, count, video.name)
-        except DataError as error:
-            if config.strict:
-                raise
-            more.append(Problem(video.name, str(error), left_out=True))
-            return None
+        fitted, clipped = clip_intervals(video, frames, config.annotation_slack_frames)
         more.extend([clipped] if clipped else [])
+        ticks = len(Clock(fps, of_video).shown(frames))
+        count = config.mil_segments if segments is None else min(segments(ticks, fps), len(clips))
+        bag = segment_bag(clips.starts, clips.features, frames, count, video.name)
         return Item(fitted, frames, fps, bag, hashlib.sha256(bag.features.tobytes()).hexdigest()[:20], of_video)
 
     usable = [known[v.name] for v in there if v.name in known]
-    items, unfit = read_published(files, usable, item, config.clip_frames, config.mil_segments)
-    if config.strict and (lost := [p for p in unfit if p.left_out]):
-        raise DataError(lost[0].what)
-    return [one for one in items if one], problems + more + unfit
+    items, unfit = read_published(files, usable, item, config.clip_frames, config.mil_segments, config.strict)
+    return items, problems + more + unfit
 
 
 def _measure(path: Path, picture_fps: float, folder: Path) -> None:

@@ -34,10 +34,6 @@ Way = tuple[int, int, bool]  # number of axes, the one of the clips, whether the
 Made = TypeVar("Made")
 
 
-class UnfitError(DataError):
-    """Features that do not go with their video, which is left out."""
-
-
 def find_published(folder: str | Path, videos: Sequence[Video]) -> tuple[dict[str, Files], list[Problem]]:
     """Each video's files by their names, with or without what publishers add (`_x264`, `_i3d` and the like).
 
@@ -80,82 +76,94 @@ def read_published(
     make: Callable[[Video, int, Bag], Made],
     clip_frames: int = CLIP_FRAMES,
     segments: int = TEXT_SEGMENTS,
+    strict: bool = False,
 ) -> tuple[list[Made], list[Problem]]:
     """What `make` makes of each video with files, its frames and the bag of its clips; one by one, for all are large.
 
     The axis of clips is the one that fits the video's length: clips of `clip_frames` frames, one more or fewer, or 32
     or `segments` equal segments. Where both axes fit, those of the folder's other files decide. Where nobody knows a
-    video's length its clips do: `clip_frames` each (our rule). What has no such axis, or streams and crops that do not
-    go together, is left out and named. Raises DataError for damage, widths that differ, numbers that are not finite.
+    video's length its clips do: `clip_frames` each (our rule). What has no such axis, is damaged, or is refused by
+    `make` is left out and named; it raises DataError with `strict`, as two widths in one folder always do.
     """
-    videos = [v for v in videos if v.name in files]
-    shapes = {v.name: [_shape(path) for path in files[v.name].values()] for v in videos}
-    ways = {v.name: _fitting(shapes[v.name], v.frames, clip_frames, {TEXT_SEGMENTS, segments}) for v in videos}
-    common = Counter(way for v in videos for way in ways[v.name] if v.frames and len({w[1] for w in ways[v.name]}) == 1)
-    made, problems, guessed, first = [], [], [], None
+    videos, shapes, broken = [v for v in videos if v.name in files], {}, {}
     for video in videos:
-        parts = files[video.name]
-        shape = f"{next(iter(parts.values()))} is of shape {shapes[video.name][0]}"
         try:
-            axis, equal = _chosen(video, shape, ways[video.name], common, clip_frames)
-            features = _joined(video.name, parts, axis)
-        except UnfitError as error:
+            shapes[video.name] = [_shape(path) for path in files[video.name].values()]
+        except DataError as error:
+            broken[video.name] = error
+    _one_width(files, shapes)
+    ways = {v.name: _ways(shapes[v.name], v.frames, clip_frames, segments) for v in videos if v.name in shapes}
+    common = Counter(way for v in videos if v.frames for way in ways.get(v.name, ()))
+    made, problems, guessed = [], [], []
+    for video in videos:
+        try:
+            if video.name in broken:
+                raise broken[video.name]
+            shape = f"{next(iter(files[video.name].values()))} is of shape {shapes[video.name][0]}"
+            _, axis, equal = _chosen(video, shape, ways[video.name], common, clip_frames)
+            features = _joined(files[video.name], axis)
+            frames = video.frames or len(features) * clip_frames
+            starts = segment_starts(frames, len(features)) if equal else np.arange(0, frames, clip_frames)
+            made.append(make(video, frames, Bag(starts[: len(features)], features[: len(starts)])))
+            guessed += [] if video.frames else [video.name]
+        except DataError as error:
+            if strict:
+                raise
             problems.append(Problem(video.name, str(error), left_out=True))
-            continue
-        first = first or (video.name, features.shape[1])
-        if features.shape[1] != first[1]:
-            widths = f"{shape}: features of {video.name} are {features.shape[1]} wide, those of {first[0]} {first[1]}"
-            raise DataError(f"{widths}; a folder must hold one kind")
-        frames = video.frames or len(features) * clip_frames
-        guessed += [] if video.frames else [video.name]
-        starts = segment_starts(frames, len(features)) if equal else np.arange(0, frames, clip_frames)[: len(features)]
-        made.append(make(video, frames, Bag(starts, features[: len(starts)])))
     most = max(map(len, files.values()), default=0)
-    fewer = [v.name for v in videos if len(files[v.name]) < most]
-    notes = {f"have fewer than {most} files, and are described by those": fewer}
+    notes = {f"have fewer than {most} files, and are described by those": [n for n in shapes if len(files[n]) < most]}
     notes[f"are of unknown length; {clip_frames} frames a clip are taken, {FPS:g} a second"] = guessed
     said = [f"{len(names)} videos {what}, the first: {names[0]}" for what, names in notes.items() if names]
     return made, [*problems, *(Problem("mil_published", one, left_out=False) for one in said)]
 
 
-def _fitting(shapes: Sequence[tuple], frames: int | None, clip_frames: int, counts: set[int]) -> set[Way]:
+def _one_width(files: Mapping[str, Files], shapes: Mapping[str, list]) -> None:
+    widths: dict[int, str] = {}
+    for name, of in shapes.items():
+        widths.setdefault(sum({part[0]: one[-1] for part, one in zip(files[name], of, strict=True)}.values()), name)
+    if len(widths) > 1:
+        (one, first), (other, second) = list(widths.items())[:2]
+        where = f"{first} has features of width {one}, {second} of {other} ({next(iter(files[second].values()))})"
+        raise DataError(f"{where}; a folder must hold one kind")
+
+
+def _ways(shapes: Sequence[tuple], frames: int | None, clip_frames: int, segments: int) -> set[Way]:
     """How arrays of these shapes can be read so that all fit the video's length; any where nobody knows it."""
-    ways = set()
-    for axis in range(len(shapes[0]) - 1) if len({len(shape) for shape in shapes}) == 1 else ():
-        clips = [shape[axis] for shape in shapes]
-        if frames is None or all(frames // clip_frames - 1 <= n <= -(-frames // clip_frames) + 1 for n in clips):
-            ways.add((len(shapes[0]), axis, False))
-        if all(n in counts and n <= (frames or n) for n in clips):
-            ways.add((len(shapes[0]), axis, True))
-    return ways
+    dims = len(shapes[0])
+    axes = range(dims - 1 if all(len(shape) == dims for shape in shapes) else 0)
+    clips = {axis: {shape[axis] for shape in shapes} for axis in axes}
+    near = range(frames // clip_frames - 1, -(-frames // clip_frames) + 2) if frames else ()
+    found = {(dims, axis, False) for axis in axes if frames is None or clips[axis] <= {*near}}
+    return found | {(dims, axis, True) for axis in axes if clips[axis] <= {TEXT_SEGMENTS, segments}}
 
 
-def _chosen(video: Video, shape: str, ways: set[Way], common: Counter, clip_frames: int) -> tuple[int, bool]:
-    """The axis of the clips, and whether they are equal segments. Raises UnfitError with the remedy."""
-    if not ways:
+def _chosen(video: Video, shape: str, ways: set[Way], common: Counter, clip_frames: int) -> Way:
+    """The way that most of the folder's files have. Raises DataError with the remedy where none fits, or two do."""
+    best = max((common[way] for way in ways), default=0)
+    top = sorted(way for way in ways if common[way] == best)
+    if not top:
         wanted = f"about {video.frames / clip_frames:.0f} clips of {clip_frames}, or equal segments"
         remedy = "get the video's own file, or set clip_frames or mil_segments to what these are"
-        raise UnfitError(f"{shape}, and {video.name} has {video.frames} frames: expected {wanted}; {remedy}")
-    best = max(common[way] for way in ways)
-    top = sorted(way for way in ways if common[way] == best)
+        raise DataError(f"{shape}, and {video.name} has {video.frames} frames: expected {wanted}; {remedy}")
     if len({axis for _, axis, _ in top}) > 1:
-        remedy = "save it as (clips, D)"
-        raise UnfitError(f"{shape}, and two of its axes fit the length of {video.name}, with other results; {remedy}")
+        what = f"two of its axes fit the length of {video.name}, with other results"
+        raise DataError(f"{shape}, and {what}; save it as (clips, D)")
     if video.frames is None and top[-1][2]:
         remedy = "give it in a lengths.csv (name,frames,fps) below data_root"
-        raise UnfitError(f"{shape}: segments do not say how long {video.name} is, which is on no list; {remedy}")
-    return top[0][1:]
+        raise DataError(f"{shape}: segments do not say how long {video.name} is, which is on no list; {remedy}")
+    return top[0]
 
 
-def _joined(name: str, parts: Files, axis: int) -> np.ndarray:
+def _joined(parts: Files, axis: int) -> np.ndarray:
     """The mean over crops of each stream, the streams side by side. Shape: -> (clips, D) float32."""
     streams = []
-    for stream in STREAMS:
-        crops = [_array(path, axis) for (of, _), path in sorted(parts.items()) if of == stream]
-        if len({one.shape for one in crops}) > 1:
-            got = ", ".join(str(one.shape) for one in crops)
-            raise UnfitError(f"the crops of {name} differ in shape: {got}; get its files again")
-        streams += [np.mean(crops, axis=0)] if crops else []
+    for stream in sorted({stream for stream, _ in parts}, key=STREAMS.index):
+        crops = {path: _array(path, axis) for (of, _), path in sorted(parts.items()) if of == stream}
+        first, *others = crops
+        if odd := [path for path in others if crops[path].shape != crops[first].shape]:
+            shapes = f"{crops[first].shape} and {crops[odd[0]].shape}"
+            raise DataError(f"{first} and {odd[0]} are crops of different shapes, {shapes}; get the files again")
+        streams.append(np.mean(list(crops.values()), axis=0))
     clips = min(map(len, streams))  # flow may have one fewer
     return np.concatenate([one[:clips] for one in streams], axis=1)
 
@@ -165,9 +173,10 @@ def _plain(name: str) -> str:
 
 
 def _shape(path: Path) -> tuple[int, ...]:
-    """Of the array in a file, which is not read. Raises DataError for anything but (.., clips, .., D)."""
+    """Of the array in a file, which is not read. Raises DataError for anything but numbers (clips, D), with crops."""
     if path.suffix != ".npy":
-        return TEXT_SEGMENTS, 0
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return TEXT_SEGMENTS, len(file.readline().split())
     with reading(path, "a .npy file of numbers"):
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         kind, shape = array.dtype, array.shape
@@ -177,21 +186,15 @@ def _shape(path: Path) -> tuple[int, ...]:
 
 
 def _array(path: Path, axis: int) -> np.ndarray:
-    """Shape: -> (clips, D) float32, the mean over what is neither. Raises DataError for numbers that are not finite."""
-    array = (read_npy(path) if path.suffix == ".npy" else _text(path)).astype(np.float32)
+    """Shape: -> (clips, D) float32, the mean over what is neither. Raises DataError for other or damaged content."""
+    if path.suffix == ".npy":
+        array = read_npy(path).astype(np.float32)
+    else:
+        with reading(path, f"{TEXT_SEGMENTS} lines of numbers"):
+            array = np.loadtxt(path, np.float32, comments=None, ndmin=2, encoding="utf-8")
+        if len(array) != TEXT_SEGMENTS:
+            raise DataError(f"{path}: expected {TEXT_SEGMENTS} lines, one a segment, got {len(array)}")
     array = array.mean(axis=1 - axis) if array.ndim == 3 else array
     if broken := np.count_nonzero(~np.isfinite(array)):
         raise DataError(f"{path}: {broken} of {array.size} numbers are not finite; get the file again")
     return array
-
-
-def _text(path: Path) -> np.ndarray:
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    rows = [line.split() for line in lines if line.strip()]
-    if len(rows) != TEXT_SEGMENTS:
-        raise DataError(f"{path}: expected {TEXT_SEGMENTS} lines, one a segment, got {len(rows)}")
-    for number, row in enumerate(rows, 1):
-        if len(row) != len(rows[0]):
-            raise DataError(f"{path}: line {number} has {len(row)} numbers, line 1 has {len(rows[0])}")
-    with reading(path, "a file of numbers alone"):
-        return np.array(rows, np.float32)

@@ -37,7 +37,6 @@ def start(namespace: Mapping[str, Any]) -> Config:
     from vadkit.core.compute import device_of
 
     _show_figures()
-    _skip_nothing()
     root, out = project_root(), config.output_dir
     place = out.relative_to(root) if out.is_relative_to(root) else out
     print(f"profile {config.profile} (fingerprint {config.fingerprint()}), results in {place}")
@@ -65,17 +64,14 @@ def needs_videos(config: Config) -> Any:
     return Markdown(f"**The cells below look at videos, and are skipped.** {lacking}")
 
 
-def _skip_nothing() -> None:
-    from IPython import get_ipython
-
-    if (shell := get_ipython()) is not None:
-        shell.input_transformers_post[:] = [one for one in shell.input_transformers_post if one is not _skipped]
-
-
 def _skipped(lines: list[str]) -> list[str]:
     """A cell's lines as they are run after `needs_videos` found none."""
-    cell = "".join(lines)
-    return lines if "notebook.start(" in cell or _assignments(cell) else []
+    from IPython import get_ipython
+
+    again = "notebook.start(" in (cell := "".join(lines))
+    if again:
+        get_ipython().input_transformers_post.remove(_skipped)
+    return lines if again or _assignments(cell) else []
 
 
 def source(*objects: Any) -> Any:
