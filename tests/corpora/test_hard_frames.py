@@ -12,7 +12,7 @@ import pytest
 from vadkit.core.errors import DataError
 from vadkit.core.parameters import make_config
 from vadkit.corpora import load_corpus
-from vadkit.corpora.hard_frames import boxes_of, read_boxes, read_intervals, spans_of
+from vadkit.corpora.hard_frames import boxes_of, read, read_boxes, read_intervals
 from vadkit.corpora.public_lists import listed
 from vadkit.corpora.video import Video
 
@@ -33,7 +33,9 @@ def corpus(folder: Path, **values):
 def test_boxes_are_joined_where_one_may_be_missing(tmp_path):
     rows = [row(17, 1, 1, 11, 21), row(1, 1, 1, 11, 21), row(49, 33, 1, 43, 21), row(200, 5, 6, 7, 8)]
     path = boxes(tmp_path, {"Abuse001_x264": rows})
-    assert spans_of(read_boxes(path)["Abuse001"]) == ((0, 49), (199, 200))
+    said: list[str] = []
+    assert read([path], lambda _, what: said.append(what)) == {"Abuse001": (((0, 49), (199, 200)), path)}
+    assert said == ["hard frames of 1 videos are from here, where no official span says otherwise"]
     seen = boxes_of(Video("Abuse001", Path("x"), "Abuse", "train", "x", boxes_path=path))
     assert list(seen) == [*range(49), 199] and all(len(of) == 1 and not of[0].lost for of in seen.values())
     corners = {n: (b.xmin, b.ymin, b.xmax, b.ymax) for n, (b,) in seen.items()}
@@ -85,15 +87,16 @@ def test_intervals_are_whole_seconds_at_the_lists_rate(tmp_path):
         "banner01.MP4": [],
     }
     path.write_text(json.dumps(table))
-    found, said = read_intervals(path)
+    said: list[str] = []
+    found = read_intervals(path, said.append)
     assert found == {"Abuse001": ((240, 390),), "Abuse002": ((90, 864),)}
     assert said == [
-        "Abuse002, 29 s long, has an interval from 3 to 999 s; what it has of the video is used",
-        "Abuse002, 29 s long, has an interval from 7 to 4 s; what it has of the video is used",
+        "Abuse002 has an interval from 3 to 999 s and is 29 s long; what fits of it is used",
+        "Abuse002 has an interval from 7 to 4 s and is 29 s long; what fits of it is used",
     ]
     path.write_text("[]")
     with pytest.raises(DataError, match="is not VADOR's intervals"):
-        read_intervals(path)
+        read_intervals(path, said.append)
 
 
 def test_they_give_hard_frames_where_no_official_span_does(tmp_path):
@@ -125,7 +128,8 @@ def test_the_test_boxes_lie_inside_the_official_spans(shared):
 
 def test_nine_in_ten_training_boxes_lie_inside_vadors_intervals(shared):
     path = shared("data/ucf_crime/published/bounding_boxes/Train_annotation.pkl")
-    intervals, said = read_intervals(shared("data/ucf_crime/published/vador/train.json"))
+    said: list[str] = []
+    intervals = read_intervals(shared("data/ucf_crime/published/vador/train.json"), said.append)
     drawn = read_boxes(path)
     assert (len(drawn), sum(map(len, drawn.values())), len(said)) == (810, 25483, 7)
     known = listed("ucf-crime")

@@ -15,6 +15,7 @@ from tiny import publish
 
 from vadkit.core.config import Config
 from vadkit.core.errors import DataError
+from vadkit.corpora import load_corpus
 from vadkit.corpora.video import Corpus
 from vadkit.evaluation.metrics import frame_auc, pool
 from vadkit.evaluation.scores import hold
@@ -357,6 +358,27 @@ def test_published_features_train_as_well(tmp_path, tiny_video, monkeypatch):
     )
     with pytest.raises(DataError, match="no features in"):
         run(make(tmp_path, mil_published=str(tmp_path / "gone")), corpus)
+
+
+def test_features_of_ucf_crime_need_no_video(tmp_path):
+    clips = {"Abuse028": 89, "Arson011": 80, "Normal_Videos_003": 177, "Normal_Videos001": 7}
+    folder = publish(tmp_path / "features", {name: np.ones((count, 5)) for name, count in clips.items()})
+    config = make(tmp_path, corpus="ucf_crime", mil_published=str(folder), mil_segments=0)
+    corpus = load_corpus(config)
+    made = bags.load_bags(config, corpus)
+    assert {name: (one.frames, one.fps) for name, one in made.views.items()} == {
+        "Abuse028": (1412, 30),
+        "Arson011": (1266, 30),
+        "Normal_Videos_003": (2822, 30),
+    }
+    assert made.views["Abuse028"].bag.starts.tolist() == list(range(0, 1412, 16))
+    assert made.views["Arson011"].video.intervals[-1][1] == 1266  # annotated one frame past its end
+    said = [p.what for p in made.problems if "no features" not in p.what]
+    assert len(said) == 2 and "it has 1266 frames" in said[0] and "is of shape (7, 5), and Normal_Videos001" in said[1]
+    with pytest.raises(DataError, match="2S-bag-ha cannot be trained here: No video of UCF-Crime .*get them from"):
+        runner.run(config, corpus, "2S-bag-ha")
+    with pytest.raises(DataError, match="is of shape"):
+        bags.load_bags(config.model_copy(update={"strict": True}), corpus)
 
 
 @given(

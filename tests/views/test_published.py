@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vadkit.core.errors import DataError
+from vadkit.core.errors import ConfigError, DataError
 from vadkit.corpora.video import Video
 from vadkit.views.published import find_published, read_published
 
@@ -156,7 +156,7 @@ def test_bad_features_are_named(tmp_path):
         for name, content in files.items():
             path = folder / name.replace("__", ".")
             np.save(path, content) if path.suffix == ".npy" else path.write_text(content)
-        with pytest.raises(DataError, match=said):
+        with pytest.raises((DataError, ConfigError), match=said):
             read(folder, "Abuse028", "Abuse030", strict=True)
 
     good = clips("Abuse028")

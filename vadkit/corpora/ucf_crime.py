@@ -101,7 +101,8 @@ def read_tree(root: str | Path, config: Config, public: Mapping[str, Listed] | N
     else:
         train, test = _lists(tree, OFFICIAL_TRAIN, OFFICIAL_TEST)
         find, unseen = _temporal_spans(tree, test_names={e.name for e in test}), []
-        _read_others(tree)
+        paths = [path for file in hard_frames.FILES if (path := tree.one(tree.texts, file))]
+        tree.others = hard_frames.read(paths, tree.note)
     temporal = _temporal_spans(tree, test_names=set()) if unseen else None
     sources, lengths = _sources(tree), _lengths(tree)
     # parity counts listed lines, so that a missing video moves no other
@@ -114,14 +115,13 @@ def read_tree(root: str | Path, config: Config, public: Mapping[str, Listed] | N
         first = f"the first of {len(lost)} problems: {lost[0].where}: {lost[0].what}; " if lost else ""
         raise DataError(f"none of the {len(entries)} usable listed videos is below {root}; {first}{EXPECTED}")
     videos = [replace(v, **lengths.get(v.name, {})) for v in videos]
+    if tree.public and not local:
+        _differences(tree, videos)
     if config.validation != "test_parity":
         _, held = splits.train_cut([v for v in videos if v.split == "train"], config.validation_fraction)
         names = {v.name for v in held}
         videos = [replace(v, split="val") if v.split == "train" and v.name in names else v for v in videos]
     _check_sides(tree, videos)
-    if not local:
-        spans = {v.name: v.intervals for v in videos if v.name in tree.public and v.split != "train"}
-        _differences(tree, "annotated otherwise", spans, {name: tree.public[name].spans for name in spans})
     no_pixels = _no_pixels(tree, videos, config.data_root) if public else ""
     lists = "UCFCrime2Local" if local else "official"
     return Corpus("ucf_crime", tuple(videos), tuple(tree.problems), lists, no_pixels=no_pixels)
@@ -174,19 +174,7 @@ def _lists(tree: _Tree, train_file: str, test_file: str) -> tuple[list[_Entry], 
     for entry in train:
         if entry.name in tested:
             tree.note(entry.where, f"{entry.name} is in the test list too; it is kept for the test and not trained on")
-    train = [e for e in train if e.name not in tested]
-    if train_file == OFFICIAL_TRAIN:
-        mine = {e.name: ("train", e.category) for e in train} | {e.name: ("test", e.category) for e in test}
-        _differences(tree, "listed elsewhere", mine, {v.name: (v.split, v.category) for v in tree.public.values()})
-    return train, test
-
-
-def _differences(tree: _Tree, what: str, mine: Mapping, public: Mapping) -> None:
-    """Note where the root's lists or spans, which are used, are not UCF-Crime's own."""
-    differ = sorted(name for name in mine.keys() | public.keys() if mine.get(name) != public.get(name))
-    if public and differ:
-        said = f"{len(differ)} videos are {what} than in UCF-Crime's own lists; those here are used"
-        tree.note(tree.root, f"{said}: {', '.join(few(differ, 5))}")
+    return [e for e in train if e.name not in tested], test
 
 
 def _read_list(tree: _Tree, path: Path) -> list[_Entry]:
@@ -287,23 +275,6 @@ def _video(tree: _Tree, entry: _Entry, split: str, find: _Finder | None, sources
     return Video(entry.name, path, entry.category, split, sources.get(entry.name, entry.name), intervals, boxes)
 
 
-def _read_others(tree: _Tree) -> None:
-    """Hard frames that others annotated: Liu and Ma's boxes, and VADOR's intervals of videos that have none."""
-    for file in (*hard_frames.BOXES, hard_frames.INTERVALS):
-        if (path := tree.one(tree.texts, file)) is None:
-            continue
-        if file in hard_frames.BOXES:
-            found = {name: (hard_frames.spans_of(of), path) for name, of in hard_frames.read_boxes(path).items()}
-        else:
-            spans, odd = hard_frames.read_intervals(path)
-            found = {name: (of, None) for name, of in spans.items()}
-            for what in odd:
-                tree.note(path, what)
-        fresh = found.keys() - tree.others.keys()
-        tree.note(path, f"hard frames of {len(fresh)} videos are from here, where no official span says otherwise")
-        tree.others = found | tree.others
-
-
 def _table(path: Path, *columns: str) -> list[dict[str, str]]:
     """The rows of a CSV that have a name. Raises DataError for another file, or one without these columns."""
     with reading(path, TABLE), open(path, newline="", encoding="utf-8-sig") as file:
@@ -341,15 +312,25 @@ def _lengths(tree: _Tree) -> dict[str, dict[str, float]]:
     return found
 
 
+def _differences(tree: _Tree, videos: list[Video]) -> None:
+    """Note where the root's lists and spans, which are used, are not UCF-Crime's own."""
+    mine = {v.name: (v.split == "train", v.category, v.split != "train" and v.intervals) for v in videos}
+    own = {v.name: (v.split == "train", v.category, v.split != "train" and v.spans) for v in tree.public.values()}
+    if differ := sorted(name for name in mine.keys() | own.keys() if mine.get(name) != own.get(name)):
+        said = f"{len(differ)} videos have another list, class or span here than in UCF-Crime's own lists"
+        tree.note(tree.root, f"{said}; those here are used: {', '.join(few(differ, 5))}")
+
+
 def _no_pixels(tree: _Tree, videos: list[Video], place: str) -> str:
     """Why no video can be looked at; some that are missing are noted."""
     missing = sum(not video.path.exists() for video in videos)
     remedy = f"get them from {HOME} and put them anywhere below data_root"
-    if 0 < missing < len(videos):
-        said = f"{missing} of {len(videos)} listed videos have no file here: what looks at pixels leaves them out"
-        tree.note(tree.root, f"{said}; {remedy}")
-    here = f"No video of UCF-Crime is below data_root ({place or 'which is empty'})"
-    return f"{here}; {remedy}." if missing == len(videos) else ""
+    if missing == len(videos):
+        return f"No video of UCF-Crime is below data_root ({place or 'which is empty'}); {remedy}."
+    if missing:
+        what = f"{missing} of {len(videos)} listed videos have no file here"
+        tree.note(tree.root, f"{what}: what looks at pixels leaves them out; {remedy}")
+    return ""
 
 
 def _check_sides(tree: _Tree, videos: list[Video]) -> None:

@@ -11,12 +11,13 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
-from vadkit.core.errors import DataError, reading
+from vadkit.core.errors import ConfigError, DataError, reading
 from vadkit.corpora.video import Problem, Video
 from vadkit.views.sampling import segment_starts
 from vadkit.views.segments import Bag, read_npy
@@ -83,25 +84,23 @@ def read_published(
     The axis of clips is the one that fits the video's length: clips of `clip_frames` frames, one more or fewer, or 32
     or `segments` equal segments. Where both axes fit, those of the folder's other files decide. Where nobody knows a
     video's length its clips do: `clip_frames` each (our rule). What has no such axis, is damaged, or is refused by
-    `make` is left out and named; it raises DataError with `strict`, as two widths in one folder always do.
+    `make` is left out and named; it raises DataError with `strict`. Raises ConfigError for two widths in one folder.
     """
-    videos, shapes, broken = [v for v in videos if v.name in files], {}, {}
+    videos, common = [v for v in videos if v.name in files], Counter()
     for video in videos:
-        try:
-            shapes[video.name] = [_shape(path) for path in files[video.name].values()]
-        except DataError as error:
-            broken[video.name] = error
-    _one_width(files, shapes)
-    ways = {v.name: _ways(shapes[v.name], v.frames, clip_frames, segments) for v in videos if v.name in shapes}
-    common = Counter(way for v in videos if v.frames for way in ways.get(v.name, ()))
-    made, problems, guessed = [], [], []
+        with suppress(DataError):  # it is met again below
+            common.update(_ways(video, files[video.name], clip_frames, segments) if video.frames else ())
+    made, problems, guessed, widths = [], [], [], {}
     for video in videos:
+        parts = files[video.name]
         try:
-            if video.name in broken:
-                raise broken[video.name]
-            shape = f"{next(iter(files[video.name].values()))} is of shape {shapes[video.name][0]}"
-            _, axis, equal = _chosen(video, shape, ways[video.name], common, clip_frames)
-            features = _joined(files[video.name], axis)
+            _, axis, equal = _chosen(video, parts, _ways(video, parts, clip_frames, segments), common, clip_frames)
+            features = _joined(parts, axis)
+            widths.setdefault(features.shape[1], video.name)
+            if len(widths) > 1:
+                (one, first), (other, second) = widths.items()
+                said = f"{first} has features of width {one}, {second} of {other} ({next(iter(parts.values()))})"
+                raise ConfigError(f"mil_published: {said}; a folder must hold one kind")
             frames = video.frames or len(features) * clip_frames
             starts = segment_starts(frames, len(features)) if equal else np.arange(0, frames, clip_frames)
             made.append(make(video, frames, Bag(starts[: len(features)], features[: len(starts)])))
@@ -111,24 +110,15 @@ def read_published(
                 raise
             problems.append(Problem(video.name, str(error), left_out=True))
     most = max(map(len, files.values()), default=0)
-    notes = {f"have fewer than {most} files, and are described by those": [n for n in shapes if len(files[n]) < most]}
+    notes = {f"have fewer than {most} files, and are described by those": [n for n in files if len(files[n]) < most]}
     notes[f"are of unknown length; {clip_frames} frames a clip are taken, {FPS:g} a second"] = guessed
     said = [f"{len(names)} videos {what}, the first: {names[0]}" for what, names in notes.items() if names]
     return made, [*problems, *(Problem("mil_published", one, left_out=False) for one in said)]
 
 
-def _one_width(files: Mapping[str, Files], shapes: Mapping[str, list]) -> None:
-    widths: dict[int, str] = {}
-    for name, of in shapes.items():
-        widths.setdefault(sum({part[0]: one[-1] for part, one in zip(files[name], of, strict=True)}.values()), name)
-    if len(widths) > 1:
-        (one, first), (other, second) = list(widths.items())[:2]
-        where = f"{first} has features of width {one}, {second} of {other} ({next(iter(files[second].values()))})"
-        raise DataError(f"{where}; a folder must hold one kind")
-
-
-def _ways(shapes: Sequence[tuple], frames: int | None, clip_frames: int, segments: int) -> set[Way]:
-    """How arrays of these shapes can be read so that all fit the video's length; any where nobody knows it."""
+def _ways(video: Video, parts: Files, clip_frames: int, segments: int) -> set[Way]:
+    """How the files of a video can be read so that all fit its length; any way where nobody knows that."""
+    shapes, frames = [_shape(path) for path in parts.values()], video.frames
     dims = len(shapes[0])
     axes = range(dims - 1 if all(len(shape) == dims for shape in shapes) else 0)
     clips = {axis: {shape[axis] for shape in shapes} for axis in axes}
@@ -137,12 +127,13 @@ def _ways(shapes: Sequence[tuple], frames: int | None, clip_frames: int, segment
     return found | {(dims, axis, True) for axis in axes if clips[axis] <= {TEXT_SEGMENTS, segments}}
 
 
-def _chosen(video: Video, shape: str, ways: set[Way], common: Counter, clip_frames: int) -> Way:
+def _chosen(video: Video, parts: Files, ways: set[Way], common: Counter, clip_frames: int) -> Way:
     """The way that most of the folder's files have. Raises DataError with the remedy where none fits, or two do."""
+    shape = f"{(path := next(iter(parts.values())))} is of shape {_shape(path)}"
     best = max((common[way] for way in ways), default=0)
     top = sorted(way for way in ways if common[way] == best)
     if not top:
-        wanted = f"about {video.frames / clip_frames:.0f} clips of {clip_frames}, or equal segments"
+        wanted = f"about {(video.frames or 0) / clip_frames:.0f} clips of {clip_frames}, or equal segments"
         remedy = "get the video's own file, or set clip_frames or mil_segments to what these are"
         raise DataError(f"{shape}, and {video.name} has {video.frames} frames: expected {wanted}; {remedy}")
     if len({axis for _, axis, _ in top}) > 1:
@@ -175,8 +166,7 @@ def _plain(name: str) -> str:
 def _shape(path: Path) -> tuple[int, ...]:
     """Of the array in a file, which is not read. Raises DataError for anything but numbers (clips, D), with crops."""
     if path.suffix != ".npy":
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return TEXT_SEGMENTS, len(file.readline().split())
+        return TEXT_SEGMENTS, 0
     with reading(path, "a .npy file of numbers"):
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         kind, shape = array.dtype, array.shape

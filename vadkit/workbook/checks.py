@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 from vadkit.core.compute import engine_version
@@ -59,14 +58,10 @@ def findings(config: Config, notebooks: Sequence[Notebook] = ()) -> list[Finding
 
 
 def no_pixels(config: Config) -> str:
-    """Why a run can look at no video, as `Corpus.no_pixels`; empty where it can, and where `_data` has a problem."""
+    """Why a run can look at no video, as `Corpus.no_pixels`. Raises as `load_corpus` does."""
     from vadkit.corpora import load_corpus
 
-    if not config.listed_alone:
-        return ""
-    with suppress(VadkitError):
-        return load_corpus(config).no_pixels
-    return ""
+    return load_corpus(config).no_pixels if config.listed_alone else ""
 
 
 def require(config: Config, notebooks: Sequence[Notebook] = ()) -> None:

@@ -68,7 +68,7 @@ def _skipped(lines: list[str]) -> list[str]:
     """A cell's lines as they are run after `needs_videos` found none."""
     from IPython import get_ipython
 
-    again = "notebook.start(" in (cell := "".join(lines))
+    again = ".start(globals()" in (cell := "".join(lines))
     if again:
         get_ipython().input_transformers_post.remove(_skipped)
     return lines if again or _assignments(cell) else []
