@@ -158,6 +158,7 @@ def test_a_notebook_without_its_videos_says_so_and_gets_to_its_end(tmp_path):
     assert "ran" in said[1] and "No video" not in said[1]
     code, text = vadkit(project, "check", "toy")
     assert code == 0 and "videos: No video of UCF-Crime" in text and "features of 1 of 1900 listed videos" in text
+    assert "No video of UCF-Crime" in vadkit(project, "data", "toy")[1]
 
 
 def test_the_cells_run_again_after_the_next_start(tmp_path):

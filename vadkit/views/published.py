@@ -35,6 +35,14 @@ Way = tuple[int, int, bool]  # number of axes, the one of the clips, whether the
 Made = TypeVar("Made")
 
 
+def feature_files(folder: Path) -> list[Path]:
+    """The `.npy` and `.txt` files in and below a folder. Raises DataError where there is none."""
+    if paths := sorted(path for path in folder.rglob("*") if path.suffix in (".npy", ".txt") and path.is_file()):
+        return paths
+    expected = f"a folder of .npy files, or of .txt files with {TEXT_SEGMENTS} lines each"
+    raise DataError(f"no features in {folder}: expected {expected}")
+
+
 def find_published(folder: str | Path, videos: Sequence[Video]) -> tuple[dict[str, Files], list[Problem]]:
     """Each video's files by their names, with or without what publishers add (`_x264`, `_i3d` and the like).
 
@@ -42,10 +50,7 @@ def find_published(folder: str | Path, videos: Sequence[Video]) -> tuple[dict[st
     missing or empty folder, for no video's name, two files of one part and one file under two names.
     """
     folder, names = Path(folder), {_plain(v.name): v.name for v in videos}
-    paths = sorted(path for path in folder.rglob("*") if path.suffix in (".npy", ".txt") and path.is_file())
-    if not paths:
-        expected = f"a folder of .npy files, or of .txt files with {TEXT_SEGMENTS} lines each"
-        raise DataError(f"no features in {folder}: expected {expected}")
+    paths = feature_files(folder)
     found: dict[str, dict[tuple[str, int], Path]] = {}
     places: dict[str, Path] = {}
     problems = []

@@ -73,7 +73,7 @@ def require(config: Config, notebooks: Sequence[Notebook] = ()) -> None:
 
 def describe(corpus: Corpus, most: int = 20) -> list[str]:
     """Lines that count a corpus: videos per split and class, and at most so many of what was left out and mended."""
-    lines = []
+    lines = [corpus.no_pixels] if corpus.no_pixels else []
     for split, words in SPLITS.items():
         videos = corpus.of(split)
         if not videos:
@@ -177,16 +177,19 @@ def _given_files(config: Config) -> Iterator[Finding]:
         yield Finding(gone[0], problem=True) if gone else _looked("evaluate_scores", look)
     if config.mil_published:
         from vadkit.corpora import load_corpus
-        from vadkit.views.published import find_published
+        from vadkit.views.published import feature_files, find_published
 
         def matched() -> str:
+            if config.corpus == "synthetic":  # whose names are known once it is rendered
+                return f"{len(feature_files(resolve(config.mil_published)))} files of features"
             videos = [v for v in load_corpus(config).videos if v.split != "unseen"]
             found, problems = find_published(resolve(config.mil_published), videos)
             astray = len(problems) - len(videos) + len(found)
             files = f"; {astray} files have no listed video's name, the first: {problems[0].where}" if astray else ""
             return f"features of {len(found)} of {len(videos)} listed videos{files}"
 
-        yield _looked("mil_published", matched, "; or leave it empty for our own features")
+        remedy = "; get them where the parameter file says, or leave it empty for our own features"
+        yield _looked("mil_published", matched, remedy)
 
 
 def _device(config: Config) -> Iterator[Finding]:
