@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vadkit.core.errors import DataError
+from vadkit.core.errors import ConfigError, DataError
 from vadkit.core.parameters import make_config
 from vadkit.corpora import load_corpus
 from vadkit.corpora.ucf_crime import category_of, read_tree, temporal_spans, video_name
@@ -417,7 +417,7 @@ def test_the_real_videos_are_read_where_they_stand_and_the_missing_are_listed(sh
     corpus = load_corpus(settings(root))
     assert len(corpus.videos) == 24 and len(left_out(corpus)) == 1876
     assert {v.name: v.intervals for v in corpus.of("val", "test")} == {"Normal_Videos_006": (), "Normal_Videos_015": ()}
-    assert all(v.intervals is None for v in corpus.of("train"))
+    assert all(v.intervals and v.boxes_path.name == "Train_annotation.pkl" for v in corpus.of("train") if v.label)
     assert all(video.path.is_file() for video in corpus.videos)
 
 
@@ -445,3 +445,72 @@ def test_sources_that_are_no_table_are_refused_by_name(tree):
     write(tree / "sources.csv", "name,source", "Assault001," + "a" * 140_000)
     with pytest.raises(DataError, match="sources.csv is not a CSV in UTF-8"):
         load_corpus(settings(tree))
+
+
+# --- without video files ------------------------------------------------------------------------------------------
+
+
+def alone(root: Path | str, **values):
+    return load_corpus(settings(root, mil_published="features", validation="train_cut", **values))
+
+
+@pytest.mark.parametrize("place", ["", "gone", "empty"])
+def test_features_need_no_file_of_ucf_crime(tmp_path, place):
+    (tmp_path / "empty").mkdir()
+    found = alone(tmp_path / place if place else "", validation_fraction=0.1)
+    counts = Counter((v.split, v.label) for v in found.videos)
+    assert (len(found.videos), counts["test", 1], counts["test", 0], found.lists) == (1900, 140, 150, "official")
+    assert counts["train", 1] + counts["val", 1] == 810 and 75 <= counts["val", 1] <= 90
+    by_name = {v.name: v for v in found.videos}
+    assert by_name["Abuse028"].intervals == ((164, 240),) and by_name["Abuse001"].intervals is None
+    assert (by_name["Abuse028"].frames, by_name["Abuse028"].fps, by_name["Abuse028"].split) == (1412, 30, "test")
+    assert "No video of UCF-Crime is below data_root" in found.no_pixels and "crcv.ucf.edu" in found.no_pixels
+    assert not any(p.left_out for p in found.problems)
+    assert any("is not a folder" in p.what for p in found.problems) == (place == "gone")
+
+
+def test_without_features_the_videos_are_asked_for(tmp_path):
+    with pytest.raises(DataError, match="expected below it"):
+        load_corpus(settings(tmp_path, validation="train_cut"))
+    with pytest.raises(ConfigError, match="needs data_root"):
+        settings("")
+
+
+def test_ones_own_lists_and_spans_win_and_the_differences_are_named(tmp_path):
+    write(tmp_path / "Anomaly_Train.txt", "Abuse/Abuse001_x264.mp4", "Abuse/Abuse028_x264.mp4", "Mine001.mp4")
+    write(tmp_path / "Anomaly_Test.txt", "Abuse/Abuse030_x264.mp4", "Testing/Normal_Videos_003_x264.mp4")
+    write(tmp_path / "Temporal_Anomaly_Annotation.txt", "Abuse030_x264.mp4 Abuse 11 20 -1 -1")
+    found = alone(tmp_path, validation_fraction=0.0)
+    assert [v.name for v in found.of("test")] == ["Abuse030", "Normal_Videos_003"]
+    by_name, said = {v.name: v for v in found.videos}, " ".join(p.what for p in found.problems)
+    assert by_name["Abuse030"].intervals == ((10, 20),) and by_name["Mine001"].frames is None
+    assert "videos have another list, class or span here than in UCF-Crime's own lists; those here are used" in said
+    assert "1900 videos have" in said or "1899 videos have" in said
+
+
+def test_a_table_of_lengths_comes_before_the_public_ones(tmp_path):
+    write(tmp_path / "lengths.csv", "name,frames,fps", "Abuse001_x264.mp4,100,25", "Abuse002,200,12.5")
+    by_name = {v.name: (v.frames, v.fps) for v in alone(tmp_path).videos}
+    assert (by_name["Abuse001"], by_name["Abuse002"], by_name["Abuse003"]) == ((100, 25), (200, 12.5), (3698, 30))
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (("name,frames", "Abuse001,100"), "expected the columns name,frames,fps; got name,frames"),
+        (("name,frames,fps", "Abuse001,0,30"), "in the row of Abuse001 .* are possible.*mend the row"),
+        (("name,frames,fps", "Abuse001,x,30"), "in the row of Abuse001"),
+        (("name,frames,fps", "Abuse001,,30"), "in the row of Abuse001"),
+    ],
+)
+def test_a_table_of_lengths_that_says_none_is_refused(tmp_path, lines, said):
+    write(tmp_path / "lengths.csv", *lines)
+    with pytest.raises(DataError, match=said):
+        alone(tmp_path)
+
+
+def test_some_videos_are_enough_for_what_looks_at_pixels(tmp_path):
+    place(tmp_path, "Abuse001")
+    found = alone(tmp_path)
+    assert not found.no_pixels and len(found.videos) == 1900
+    assert any("1899 of 1900 listed videos have no file" in p.what for p in found.problems)

@@ -219,7 +219,7 @@ def test_published_features_cannot_be_made_of_a_video(corpus, tmp_path):
     features = publish(
         tmp_path / "features", {v.name: np.random.default_rng(n).random((4, 5)) for n, v in enumerate(corpus.videos)}
     )
-    config = live_config(root, "published", mil_segments=4, mil_published=str(features))
+    config = live_config(root, "published", mil_segments=4, clip_frames=10, mil_published=str(features))
     save_models(runner.run(config, corpus, "MIL learner"))
     with pytest.raises(DataError, match="features that others publish"):
         score(corpus.videos[6].path, learner_of(corpus, "published"))
@@ -360,7 +360,7 @@ def test_a_sequence_model_of_published_features_is_refused(corpus, tmp_path):
         tmp_path / "features", {v.name: np.random.default_rng(n).random((4, 5)) for n, v in enumerate(corpus.videos)}
     )
     config = live_config(
-        corpus.videos[0].path.parent, "published-sequences", joint_epochs=1, mil_published=str(features)
+        corpus.videos[0].path.parent, "published-sequences", joint_epochs=1, clip_frames=10, mil_published=str(features)
     )
     save_models(runner.run(config, corpus, "LSTM model"))
     with pytest.raises(DataError, match="features that others publish"):

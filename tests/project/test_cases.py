@@ -17,7 +17,8 @@ from vadkit.core.video import Decoded, inspect, read_frames
 from vadkit.corpora import load_corpus
 from vadkit.corpora.video import Video
 from vadkit.evaluation import external
-from vadkit.views.segments import read_published
+from vadkit.systems.bags import load_bags
+from vadkit.views.published import find_published, read_published
 
 
 def watched(path: Path) -> tuple[Decoded, list[float], set[tuple[int, ...]]]:
@@ -188,8 +189,33 @@ def test_annotations_as_they_are_published_are_read(shared, name):
     assert sum(int(v.labels.sum()) for v in given.videos) == 76 + 301 + 332 + 101 * (name == "ann_3spans")
 
 
-@pytest.mark.parametrize(("layout", "shape"), [("rtfm_TCD", (88, 64)), ("txt", (32, 64))])
+@pytest.mark.parametrize(
+    ("layout", "shape"),
+    [
+        ("rtfm_TCD", (88, 64)),
+        ("crop_first_CTD", (88, 64)),
+        ("one_32_D", (32, 64)),
+        ("txt", (32, 64)),
+        ("rgb_flow", (88, 128)),
+        ("vadclip", (88, 64)),
+    ],
+)
 def test_features_as_they_are_published_are_read(shared, layout, shape):
-    videos = [Video(name, Path(name), "Abuse", "test", name) for name in ("Abuse028", "Normal_Videos_003")]
-    found, problems = read_published(shared(f"cases/features/{layout}"), videos)
-    assert not problems and {one.shape for one in found.values()} == {shape}
+    names = ("Abuse028", "Normal_Videos_003")  # of one length here
+    videos = [Video(name, Path(name), "Abuse", "test", name, frames=1412, fps=30.0) for name in names]
+    files, astray = find_published(shared(f"cases/features/{layout}"), videos)
+    found, problems = read_published(files, videos, lambda video, frames, bag: bag)
+    assert not astray and not problems and {one.features.shape for one in found} == {shape}
+    assert all(one.starts[0] == 0 and one.starts[-1] < 1412 for one in found)
+
+
+def test_the_c3d_features_of_sultani_et_al_are_read(shared):
+    folder = shared("data/ucf_crime/published/c3d_features")
+    config = make_config({"corpus": "ucf_crime", "mil_published": str(folder)})
+    corpus = load_corpus(config)
+    made = load_bags(config, corpus)
+    assert len(made.views) == 10 and sum("no features in" in p.what for p in made.problems) == 1890
+    for item in made.views.values():
+        assert item.bag.features.shape == (32, 4096) and item.bag.starts[-1] == 31 * (item.frames // 32)
+        assert np.linalg.norm(item.bag.features, axis=1) == pytest.approx(np.ones(32), abs=1e-3)
+    assert made.views["Explosion008"].frames == 1748

@@ -15,6 +15,7 @@ from tiny import publish
 
 from vadkit.core.config import Config
 from vadkit.core.errors import DataError
+from vadkit.corpora import load_corpus
 from vadkit.corpora.video import Corpus
 from vadkit.evaluation.metrics import frame_auc, pool
 from vadkit.evaluation.scores import hold
@@ -344,19 +345,40 @@ def test_published_features_train_as_well(tmp_path, tiny_video, monkeypatch):
     )
     rng = np.random.default_rng(0)
     folder = publish(tmp_path / "features", {v.name: rng.random((20, 5)) for v in corpus.videos[1:]})
-    config = make(tmp_path, mil_epochs=2, mil_published=str(folder))
+    config = make(tmp_path, mil_epochs=2, mil_published=str(folder), clip_frames=2)
     result = run(config, corpus)
     assert len(result.seeds[0].scores) == len(corpus.of("test")) and all(v.frames == 40 for v in result.seeds[0].scores)
     assert [p.where for p in result.problems] == [corpus.videos[0].name] and result.problems[0].left_out
     monkeypatch.setattr(bags, "inspect", None)  # lengths are in the cache
     publish(folder, {corpus.videos[1].name: np.zeros((41, 5))})
-    assert "features of 41 clips" in run(config, corpus).problems[1].what
+    assert "is of shape (41, 5)" in run(config, corpus).problems[1].what
     late = Corpus("fake", tuple(replace(v, intervals=((500, 600),)) if v.label else v for v in corpus.videos))
     assert sum("annotated up to frame 600" in p.what for p in run(config, late).problems) == sum(
         v.label for v in corpus.of("test")
     )
     with pytest.raises(DataError, match="no features in"):
         run(make(tmp_path, mil_published=str(tmp_path / "gone")), corpus)
+
+
+def test_features_of_ucf_crime_need_no_video(tmp_path):
+    clips = {"Abuse028": 89, "Arson011": 80, "Normal_Videos_003": 177, "Normal_Videos001": 7}
+    folder = publish(tmp_path / "features", {name: np.ones((count, 5)) for name, count in clips.items()})
+    config = make(tmp_path, corpus="ucf_crime", mil_published=str(folder), mil_segments=0)
+    corpus = load_corpus(config)
+    made = bags.load_bags(config, corpus)
+    assert {name: (one.frames, one.fps) for name, one in made.views.items()} == {
+        "Abuse028": (1412, 30),
+        "Arson011": (1266, 30),
+        "Normal_Videos_003": (2822, 30),
+    }
+    assert made.views["Abuse028"].bag.starts.tolist() == list(range(0, 1412, 16))
+    assert made.views["Arson011"].video.intervals[-1][1] == 1266  # annotated one frame past its end
+    said = [p.what for p in made.problems if "no features" not in p.what]
+    assert len(said) == 2 and "it has 1266 frames" in said[0] and "is of shape (7, 5), and Normal_Videos001" in said[1]
+    with pytest.raises(DataError, match="2S-bag-ha cannot be trained here: No video of UCF-Crime .*get them from"):
+        runner.run(config, corpus, "2S-bag-ha")
+    with pytest.raises(DataError, match="is of shape"):
+        bags.load_bags(config.model_copy(update={"strict": True}), corpus)
 
 
 @given(

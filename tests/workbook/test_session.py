@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import nbformat
+import numpy as np
 import pytest
 from conftest import REPOSITORY, moving_square, write_video
 from toys import figures_shown_and_saved, toy_notebook, toy_project, vadkit
@@ -126,3 +127,53 @@ def test_the_first_notebook_keeps_only_the_frames_it_shows(tmp_path):
         and len(namespace["frames"]) == 8
         and namespace["labels"].sum() == 10
     )
+
+
+def without_videos(folder):
+    """Parameters of a run on features alone, as lines of a cell."""
+    (folder / "features").mkdir(exist_ok=True)
+    np.save(folder / "features" / "Abuse028_x264.npy", np.ones((89, 4)))
+    given = {"corpus": "ucf_crime", "data_root": "data", "mil_published": str(folder / "features")}
+    return "\n".join(f"{name} = {value!r}" for name, value in given.items())
+
+
+def test_a_notebook_without_its_videos_says_so_and_gets_to_its_end(tmp_path):
+    project = toy_project(tmp_path / "project", names=())
+    start = "from vadkit.workbook import session as notebook\nconfig = notebook.start(globals())"
+    toy_notebook(
+        project / "notebooks",
+        "00_pixels",
+        f"{start}\nnotebook.needs_videos(config)",
+        "raise SystemExit('never run')",
+        "import nowhere",
+    )
+    toy_notebook(project / "notebooks", "01_scores", f"{start}\nprint('ran')")
+    lines = without_videos(project).replace(" = ", ": ")
+    (project / "params" / "toy.yaml").write_text(f"profile: toy\nseeds: [0]\n{lines}\n")
+    code, text = vadkit(project, "run", "toy")
+    assert code == 0, text
+    pages = [nbformat.read(path, as_version=4) for path in sorted(project.glob("outputs/toy/notebooks/*.ipynb"))]
+    said = [str([cell.get("outputs") for cell in page.cells]) for page in pages]
+    assert "No video of UCF-Crime is below data_root (data); get them from https://www.crcv" in said[0]
+    assert "ran" in said[1] and "No video" not in said[1]
+    code, text = vadkit(project, "check", "toy")
+    assert code == 0 and "videos: No video of UCF-Crime" in text and "features of 1 of 1900 listed videos" in text
+    assert "No video of UCF-Crime" in vadkit(project, "data", "toy")[1]
+
+
+def test_the_cells_run_again_after_the_next_start(tmp_path):
+    from IPython.core.interactiveshell import InteractiveShell
+
+    shell = InteractiveShell.instance()
+    try:
+        start = "from vadkit.workbook import session as notebook\nconfig = notebook.start(globals())"
+        lines = f"{parameters_cell()}\n{without_videos(tmp_path)}"
+        for cell in (lines, f"{start}\nnotebook.needs_videos(config)", "ran = True", "import nowhere"):
+            assert shell.run_cell(cell, store_history=True).success
+        assert "ran" in shell.user_ns  # a literal may be a parameter
+        for cell in ("mil_published, corpus, data_root = '', 'synthetic', ''", parameters_cell(), start):
+            assert shell.run_cell(cell, store_history=True).success
+        assert shell.run_cell("seen = config.corpus", store_history=True).success
+        assert shell.user_ns["seen"] == "synthetic" and not shell.input_transformers_post
+    finally:
+        InteractiveShell.clear_instance()

@@ -198,7 +198,8 @@ class Config(BaseModel):
         known = nearest(self.corpus, CORPORA) or f"; known are {', '.join(sorted(CORPORA))}"
         folds, parity = self.split == "grouped_cv", self.validation == "test_parity"
         of_folder, synthetic = self.corpus == "folder", self.corpus == "synthetic"
-        no_root = self.corpus in ("ucf_crime", "folder", "recorded") and not self.data_root
+        rooted = self.corpus in ("ucf_crime", "folder", "recorded") and not self.listed_alone
+        no_root = rooted and not self.data_root
         no_stream = not self.frame_stream and not self.speed_stream
         idle = parity and not self.early_stopping
         one_of_two = bool(self.evaluate_scores) != bool(self.evaluate_annotations)
@@ -228,6 +229,11 @@ class Config(BaseModel):
         if any(wrong.values()):
             raise ValueError("; ".join(what for what, is_wrong in wrong.items() if is_wrong))
         return self
+
+    @property
+    def listed_alone(self) -> bool:
+        """Whether the corpus's lists suffice: features stand for videos, and the package has names, lengths, spans."""
+        return self.corpus == "ucf_crime" and bool(self.mil_published)
 
     @property
     def training_fps(self) -> tuple[float, float]:

@@ -77,7 +77,8 @@ def clip_intervals(video: Video, frames: int, slack: int) -> tuple[Video, Proble
         return video, None
     where = str(video.boxes_path or video.path)
     kept = merge((start, min(end, frames)) for start, end in video.intervals or ())
-    facts = f"{video.name} is annotated up to frame {last}, {video.path} decodes to {frames} frames"
+    counted = f"{video.path} decodes to" if video.path.exists() else "it has"
+    facts = f"{video.name} is annotated up to frame {last}, {counted} {frames} frames"
     if last - frames > slack or not kept:
         remedy = "the video may be truncated or of another frame rate: fetch it again, or take it off the lists"
         raise DataError(f"{where}: {facts}: expected at most {slack} frames more (annotation_slack_frames); {remedy}")

@@ -21,7 +21,8 @@ Spans = tuple[tuple[int, int], ...]  # of frames, half-open [start, end), from 0
 @dataclass(frozen=True)
 class Video:
     """One video and what is known of it. intervals: hard-anomaly spans, half-open frame numbers [start, end), 0-based,
-    sorted, disjoint; empty for a normal video, None where only the video-level label is known."""
+    sorted, disjoint; empty for a normal video, None where only the video-level label is known. frames, fps: where they
+    are known without its file, which may be absent then."""
 
     name: str
     path: Path
@@ -29,7 +30,9 @@ class Video:
     split: str  # "train", "val", "test", "unseen" (test videos of classes never trained on) or "all"
     source: str  # videos of one source never stand on both sides of a split
     intervals: Spans | None = ()
-    boxes_path: Path | None = None  # its Vatic file, where it has one
+    boxes_path: Path | None = None  # its Vatic file, or one of Liu and Ma's boxes, where it has one
+    frames: int | None = None
+    fps: float | None = None
 
     @property
     def label(self) -> int:
@@ -108,6 +111,7 @@ class Corpus:
     problems: tuple[Problem, ...] = ()
     lists: str = ""  # whose: "UCFCrime2Local", or "official" for UCF-Crime's own
     recorded: Path | None = None  # the folder of a finished run's scores, which stand for training
+    no_pixels: str = ""  # why nothing can look at its videos, and what to get; empty where one is there
 
     def of(self, *splits: str) -> tuple[Video, ...]:
         """The videos of the given splits, in the corpus's order."""

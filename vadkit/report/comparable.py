@@ -46,6 +46,8 @@ def other_data(config: Config, paper: str) -> str:
     corpus = _corpus(config.model_dump_json())
     if isinstance(corpus, str):
         return f"the data cannot be read: {corpus}"
+    if corpus.no_pixels:
+        return "no video was looked at: features of others stand for them"
     train, val, test = (len(corpus.of(side)) for side in ("train", "val", "test"))
     if paper == SECOND:
         found, wanted = train + val + test, _size(SECOND, "section III", "UCF-Crime", "videos")

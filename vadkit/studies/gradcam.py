@@ -21,7 +21,7 @@ from vadkit.core.config import Config
 from vadkit.core.errors import DataError
 from vadkit.core.progress import Progress
 from vadkit.core.video import frames_at, probe
-from vadkit.corpora import vatic
+from vadkit.corpora.hard_frames import boxes_of
 from vadkit.corpora.video import Video
 from vadkit.models.network import as_tensors
 from vadkit.models.two_stream import TwoStream, confidence, two_way
@@ -192,7 +192,7 @@ def _boxes(video: Video) -> dict[int, np.ndarray]:
     """The annotated boxes of each frame as shares of the frame; empty where the video has none."""
     if video.boxes_path is None:
         return {}
-    facts, found = probe(video.path), vatic.boxes(video.boxes_path)
+    facts, found = probe(video.path), boxes_of(video)
     sides = np.array([facts.width, facts.height] * 2, float)
     return {n: np.array([[b.xmin, b.ymin, b.xmax, b.ymax] for b in boxes]) / sides for n, boxes in found.items()}
 

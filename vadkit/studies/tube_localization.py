@@ -10,7 +10,7 @@ import pandas as pd
 
 from vadkit.core.errors import DataError
 from vadkit.core.video import frames_at, probe
-from vadkit.corpora import vatic
+from vadkit.corpora.hard_frames import boxes_of
 from vadkit.views.flow import FLOW_HEIGHT, FLOW_WIDTH, standard_size
 from vadkit.views.tubes import Tubes
 from vadkit.views.windows import box_of
@@ -26,7 +26,7 @@ def boxes_at(one: Tubes, rows: Sequence[int] | np.ndarray) -> np.ndarray:
     found = np.full((len(rows), 4), np.nan)
     if one.video.boxes_path is None:
         return found
-    video, seen = probe(one.video.path), vatic.boxes(one.video.boxes_path)
+    video, seen = probe(one.video.path), boxes_of(one.video)
     for k, number in enumerate(one.index[rows].tolist()):
         if number in seen:
             found[k] = box_of(seen, number, number, (video.width, video.height), str(one.video.boxes_path))

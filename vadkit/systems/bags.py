@@ -23,6 +23,7 @@ from vadkit.core.compute import device_of
 from vadkit.core.config import Config, resolve
 from vadkit.core.progress import Progress
 from vadkit.core.video import inspect
+from vadkit.corpora.vatic import clip_intervals
 from vadkit.corpora.video import Corpus, Problem, Seen, Video
 from vadkit.evaluation.scores import VideoScores, on_clock
 from vadkit.models.network import network_of, remembered
@@ -31,8 +32,9 @@ from vadkit.systems.base import Material
 from vadkit.systems.inputs import ClipInputs, FrameInputs
 from vadkit.systems.mil import SAME_STREAMS, Item, Segments
 from vadkit.views.frames import extract
+from vadkit.views.published import FPS, find_published, read_published
 from vadkit.views.sampling import stride_frames
-from vadkit.views.segments import Bag, TooShortError, even_rows, published_bag, read_published, segment_bag
+from vadkit.views.segments import Bag, TooShortError, even_rows, segment_bag
 from vadkit.views.view import extract_views, made_of, write_facts
 
 
@@ -116,24 +118,35 @@ def _frame_rows(config: Config, corpus: Corpus, progress: Progress | None) -> Se
 
 
 def _published_bags(config: Config, corpus: Corpus, progress: Progress | None, segments: Segments | None) -> Seen:
-    """Of the clip features in config.mil_published (`segments.read_published`); where `segments` counts, of at most as
-    many segments as there are clips. The videos themselves are read for their length alone, once."""
-    features, problems = read_published(resolve(config.mil_published), _videos(corpus))
-    videos = [v for v in _videos(corpus) if v.name in features]
+    """Of the clip features in config.mil_published (`published.read_published`); where `segments` counts, of at most as
+    many segments as there are clips. A video's file is read for its length alone, once, where the corpus knows none."""
+    files, problems = find_published(resolve(config.mil_published), _videos(corpus))
+    there = [v for v in _videos(corpus) if v.name in files]
+    unknown = [v for v in there if not v.frames and v.path.exists()]
 
     def entries_of(n: int) -> list:
-        key = made_of(videos[n], "vadkit.core.video", config)
-        return [(key, partial(_measure, videos[n].path, config.picture_fps))]
+        key = made_of(unknown[n], "vadkit.core.video", config)
+        return [(key, partial(_measure, unknown[n].path, config.picture_fps))]
 
-    def item(_: int, video: Video, facts: dict, folders: list[Path]) -> Item:
-        frames, fps, times, rows = facts["frames"], facts["fps"], facts["times"], features[video.name]
-        ticks = len(Clock(fps, times).shown(frames))
-        count = config.mil_segments if segments is None else min(segments(ticks, fps), len(rows))
-        bag = published_bag(rows, frames, count, video.name)
-        return Item(video, frames, fps, bag, hashlib.sha256(bag.features.tobytes()).hexdigest()[:20], times)
+    def measured(_: int, video: Video, facts: dict, folders: list[Path]) -> tuple:
+        return replace(video, frames=facts["frames"], fps=facts["fps"]), facts["times"]
 
-    items, more = extract_views("lengths", videos, entries_of, item, config, progress)
-    return items, problems + more
+    lengths, more = extract_views("lengths", unknown, entries_of, measured, config, progress)
+    times = {video.name: of for video, of in lengths}
+    known = {video.name: video for video, _ in lengths} | {v.name: v for v in there if v not in unknown}
+
+    def item(video: Video, frames: int, clips: Bag) -> Item:
+        fps, of_video = video.fps or FPS, times.get(video.name)
+        fitted, clipped = clip_intervals(video, frames, config.annotation_slack_frames)
+        more.extend([clipped] if clipped else [])
+        ticks = len(Clock(fps, of_video).shown(frames))
+        count = config.mil_segments if segments is None else min(segments(ticks, fps), len(clips))
+        bag = segment_bag(clips.starts, clips.features, frames, count, video.name)
+        return Item(fitted, frames, fps, bag, hashlib.sha256(bag.features.tobytes()).hexdigest()[:20], of_video)
+
+    usable = [known[v.name] for v in there if v.name in known]
+    items, unfit = read_published(files, usable, item, config.clip_frames, config.mil_segments, config.strict)
+    return items, problems + more + unfit
 
 
 def _measure(path: Path, picture_fps: float, folder: Path) -> None:

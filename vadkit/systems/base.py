@@ -125,7 +125,7 @@ class System(ABC):
 
     def lacking(self, config: Config, corpus: Corpus) -> str:
         """Why a corpus cannot train it, in a sentence; empty where it can."""
-        return ""
+        return corpus.no_pixels
 
     def needs(self, config: Config) -> Mapping[str, str]:
         """The pretrained networks that see for it, rows of `vadkit.models.pretrained`, by stream."""

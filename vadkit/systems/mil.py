@@ -79,6 +79,9 @@ class BagSystem(System):
 
         return load_bags(config, corpus, progress, self.segments(config))
 
+    def lacking(self, config: Config, corpus: Corpus) -> str:
+        return "" if config.mil_published else super().lacking(config, corpus)
+
     def needs(self, config: Config) -> dict[str, str]:
         """Of our features; none where config.mil_published gives others'."""
         if config.mil_published:

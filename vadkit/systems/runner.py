@@ -92,6 +92,8 @@ def run(config: Config, corpus: Corpus, system: System | str, progress: Progress
     if corpus.recorded:
         found = recorded.scores(config, corpus, system.name, corpus.of("test", "all"))
         return Run(config, system, tuple(SeedRun(seed, tuple(one), ()) for seed, one in found.items()), (), corpus)
+    if corpus.no_pixels and (reason := system.lacking(config, corpus)):
+        raise DataError(f"{system.name} cannot be trained here: {reason}")
     config = system.adapted(config)
     material = system.material(config, corpus, progress)
     tasks = []

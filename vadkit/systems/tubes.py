@@ -34,6 +34,8 @@ class TubeSystem(I3DSystem):
     whole_frames = False
 
     def lacking(self, config: Config, corpus: Corpus) -> str:
+        if reason := super().lacking(config, corpus):
+            return reason
         need = "Systems on tubes learn from boxes around the anomaly"
         if config.split != "official":
             has = f"the {corpus.name} corpus, split '{config.split}', has labels of whole clips"
@@ -42,7 +44,7 @@ class TubeSystem(I3DSystem):
         if any(video.boxes_path for video in anomalous):
             return ""
         none = f"none of the {len(anomalous)} anomalous training videos of {corpus.name} has a Vatic file"
-        return f"{need}; {none} (UCFCrime2Local/annotations/<Name>.txt)."
+        return f"{need}; {none} (UCFCrime2Local/annotations/<Name>.txt) or a box of Liu and Ma (Train_annotation.pkl)."
 
     def material(self, config: Config, corpus: Corpus, progress: Progress | None = None) -> Material:
         """Of anomalous training videos: tubes along their boxes, or all that are searched.

@@ -19,7 +19,7 @@ from vadkit.core.errors import DataError
 from vadkit.core.progress import Progress
 from vadkit.core.store import file_digest
 from vadkit.core.video import Decoded, inspect
-from vadkit.corpora import vatic
+from vadkit.corpora import hard_frames, vatic
 from vadkit.corpora.video import NORMAL, Seen, Video
 from vadkit.views.clips import CLIP_STREAMS, WholeFrames, filled, kept_frames, motion_since, plan_clips
 from vadkit.views.flow import gray
@@ -170,7 +170,7 @@ def _plan(cut: Cut, found: Decoded, config: Config) -> Pairs:
 def _finder(cut: Cut, ends: np.ndarray, index: np.ndarray, found: Decoded, config: Config) -> Callable:
     """A function from (a clip's end, speeds of its frames) to its windows."""
     if cut.kind == "boxes":
-        boxes, where = vatic.boxes(cut.video.boxes_path), str(cut.video.boxes_path)
+        boxes, where = hard_frames.boxes_of(cut.video), str(cut.video.boxes_path)
         stride, size = stride_frames(found.clock.fps, config.clip_fps), (found.width, found.height)
         shown = found.clock.shown(found.frames)
         # a sample may come after the frame that its clip ends with

@@ -44,6 +44,9 @@ def findings(config: Config, notebooks: Sequence[Notebook] = ()) -> list[Finding
     """
     if config.corpus == "recorded":
         return [_data(config), *_recorded(notebooks), *_given_files(config)]
+    if lacking := no_pixels(config):
+        said = f"videos: {lacking} What looks at pixels is skipped and says so; the rest runs on mil_published"
+        return [_data(config), Finding(said), *_device(config), *_given_files(config)]
     return [
         _data(config),
         *_detector(config),
@@ -52,6 +55,13 @@ def findings(config: Config, notebooks: Sequence[Notebook] = ()) -> list[Finding
         *_device(config),
         *_given_files(config),
     ]
+
+
+def no_pixels(config: Config) -> str:
+    """Why a run can look at no video, as `Corpus.no_pixels`. Raises as `load_corpus` does."""
+    from vadkit.corpora import load_corpus
+
+    return load_corpus(config).no_pixels if config.listed_alone else ""
 
 
 def require(config: Config, notebooks: Sequence[Notebook] = ()) -> None:
@@ -63,7 +73,7 @@ def require(config: Config, notebooks: Sequence[Notebook] = ()) -> None:
 
 def describe(corpus: Corpus, most: int = 20) -> list[str]:
     """Lines that count a corpus: videos per split and class, and at most so many of what was left out and mended."""
-    lines = []
+    lines = [corpus.no_pixels] if corpus.no_pixels else []
     for split, words in SPLITS.items():
         videos = corpus.of(split)
         if not videos:
@@ -98,12 +108,13 @@ def _data(config: Config) -> Finding:
         corpus = load_corpus(config)
         left_out = sum(p.left_out for p in corpus.problems)
         note = f", {left_out} left out (`vadkit data` lists them)" if left_out else ""
-        return f"{len(corpus.videos)} videos in {root}{note}"
+        where = "UCF-Crime's lists" if corpus.no_pixels else root
+        return f"{len(corpus.videos)} videos in {where}{note}"
 
     if config.corpus == "synthetic":
         about = f"about {config.world_train_videos + config.world_test_videos} videos of {config.world_seconds:g} s"
         return Finding(f"data: the synthetic world, {about}, rendered when first needed")
-    if not os.path.isdir(root):
+    if not os.path.isdir(root) and not config.listed_alone:
         remedy = f"put the videos there or set data_root. Data: {COME_FROM.get(config.corpus, OTHERS)}"
         return Finding(f"data_root: no folder {root}; {remedy}", problem=True)
     return _looked("data", look)
@@ -165,10 +176,20 @@ def _given_files(config: Config) -> Iterator[Finding]:
         gone = [f"{name}: there is no {path}; {remedy}" for name, path in paths.items() if not os.path.exists(path)]
         yield Finding(gone[0], problem=True) if gone else _looked("evaluate_scores", look)
     if config.mil_published:
-        from vadkit.views.segments import feature_files
+        from vadkit.corpora import load_corpus
+        from vadkit.views.published import feature_files, find_published
 
-        folder, remedy = resolve(config.mil_published), "; or leave it empty for our own features"
-        yield _looked("mil_published", lambda: f"{len(feature_files(folder))} files of features", remedy)
+        def matched() -> str:
+            if config.corpus == "synthetic":  # whose names are known once it is rendered
+                return f"{len(feature_files(resolve(config.mil_published)))} files of features"
+            videos = [v for v in load_corpus(config).videos if v.split != "unseen"]
+            found, problems = find_published(resolve(config.mil_published), videos)
+            astray = len(problems) - len(videos) + len(found)
+            files = f"; {astray} files have no listed video's name, the first: {problems[0].where}" if astray else ""
+            return f"features of {len(found)} of {len(videos)} listed videos{files}"
+
+        remedy = "; get them where the parameter file says, or leave it empty for our own features"
+        yield _looked("mil_published", matched, remedy)
 
 
 def _device(config: Config) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ from vadkit.core.config import Config, project_root
 from vadkit.core.errors import ConfigError
 from vadkit.core.parameters import load_params, make_config
 from vadkit.core.progress import VARIABLE
-from vadkit.workbook import receipts
+from vadkit.workbook import checks, receipts
 
 LITERALS = (bool, int, float, str, list, dict, type(None))  # what papermill can inject
 
@@ -48,6 +48,30 @@ def start(namespace: Mapping[str, Any]) -> Config:
     if config.corpus != "ucf_crime":
         print("These are not the papers' data: nothing here reproduces, or fails to reproduce, a printed number.")
     return config
+
+
+def needs_videos(config: Config) -> Any:
+    """For a notebook that looks at pixels: where the corpus has no video's file, says what to get, and the cells below
+    do nothing until the parameters cell and `start` are run again."""
+    from IPython import get_ipython
+    from IPython.display import Markdown
+
+    lacking, shell = checks.no_pixels(config), get_ipython()
+    if not lacking:
+        return None
+    if shell is not None:
+        shell.input_transformers_post.append(_skipped)
+    return Markdown(f"**The cells below look at videos, and are skipped.** {lacking}")
+
+
+def _skipped(lines: list[str]) -> list[str]:
+    """A cell's lines as they are run after `needs_videos` found none."""
+    from IPython import get_ipython
+
+    again = ".start(globals()" in (cell := "".join(lines))
+    if again:
+        get_ipython().input_transformers_post.remove(_skipped)
+    return lines if again or _assignments(cell) else []
 
 
 def source(*objects: Any) -> Any:
