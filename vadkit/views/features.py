@@ -23,7 +23,7 @@ from vadkit.views.view import View
 IMAGES_AT_ONCE = 32  # more is not faster on a CPU
 CLIPS_AT_ONCE = {"c3d": 8}  # of all other networks 16, which halves their time
 WORTH_PROCESSES = 200  # images; fewer take less time than processes take to start
-ROWS_AT_ONCE = 10_000  # of a longer view, parts are seen side by side; an hour at three a second
+ROWS_AT_ONCE = 5_000  # of a longer view, parts are seen side by side; half an hour at three a second
 WORTH_EXPORT = 1500  # images or clips; fewer are seen by torch before a network is exported
 
 

@@ -22,7 +22,7 @@ from vadkit.views.pictures import PictureWriter, read_pictures
 from vadkit.views.sampling import PURPOSES, Walk, plan
 from vadkit.views.view import Pairs, PlannedView, by_the_clock, extract_views, made_of, write_facts
 
-PART_FRAMES = 108_000  # an hour at 30 a second: longer videos are sampled in parts, side by side
+PART_FRAMES = 54_000  # half an hour at 30 a second: longer videos are sampled in parts, side by side
 WORTH_PARTS = 2**25  # bytes; a smaller file is no such video
 
 
