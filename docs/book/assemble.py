@@ -22,7 +22,16 @@ PARTS = {
     "For the reader and the teacher": ["syllabus", "glossary"],
     "Notebooks": [],
     "Solutions": [],
-    "Reference": ["architecture", "reproduction", "performance", "scale", "security", "demo_world", "fights", "ucf_videos"],
+    "Reference": [
+        "architecture",
+        "reproduction",
+        "performance",
+        "scale",
+        "security",
+        "demo_world",
+        "fights",
+        "ucf_videos",
+    ],
 }
 LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!https?:|mailto:|#)([^)\s]+)\)")
 EXERCISE_BEGINS = re.compile(r"^(?=## Exercise \d)", re.MULTILINE)
