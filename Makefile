@@ -27,7 +27,7 @@ BY_UV := $(BIN)/uv pip install --python $(BIN)/python --no-deps
 BY_PIP := $(PIP) install --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-light fights smoke book test lint notebooks sums lab lock clean
+.PHONY: help setup demo demo-light fights smoke book test bench lint notebooks sums lab lock clean
 
 help:
 	@echo "make setup      the environment alone, in $(VENV): 7 GB, about a minute by uv, five by pip (UV=0)"
@@ -38,6 +38,7 @@ help:
 	@echo "make book       a site of the executed notebooks, in outputs/book; PROFILE=fights of another profile than the demo"
 	@echo "make lab        open the notebooks in JupyterLab"
 	@echo "make test       lint and all tests"
+	@echo "make bench      the figures of performance on this machine, in a table: a quarter of an hour on two idle cores"
 	@echo "make lint       ruff (rules and format) and the order of the rooms"
 	@echo "make notebooks  renew the notebooks' parameters cells from vadkit/core/config.py"
 	@echo "make sums       renew the digests of what ships: published.csv, lists, demo_world/assets, notebooks/recorded"
@@ -108,6 +109,9 @@ lab: $(READY)
 
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+bench: $(READY)
+	$(BIN)/python benchmarks/bench.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -42,9 +42,9 @@ CELLS = (
 import time
 import numpy as np
 from functools import partial
-from vadkit.core.compute import each
 from vadkit.core.config import Config
 from vadkit.core.parameters import make_config
+from vadkit.core.processes import each
 from vadkit.core.store import Store, write_atomic
 
 config = make_config({name: globals()[name] for name in Config.model_fields})

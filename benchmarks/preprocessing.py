@@ -34,7 +34,7 @@ def measured(way: str, path: Path, folder: Path) -> dict[str, float]:
         size = stored.stat().st_size
     else:
         view = our_samples(path, our_config(folder / way, way))
-        count, size = len(view), sum(file.stat().st_size for file in view.folder.iterdir())
+        count, size = len(view), sum(file.stat().st_size for file in view.folders[0].iterdir())
     seconds = time.process_time() - start
     return {
         "samples": count,

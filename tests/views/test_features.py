@@ -116,7 +116,10 @@ def test_extracting_many_fills_the_cache_and_reports(tmp_path, samples, monkeypa
     for stream in ("frame", "flow"):
         assert [len(pooled(one, stream, config)) for one in samples] == [len(one) for one in samples]
     assert [done for done, _, _ in seen] == [1, 2, 3, 4] and {total for _, total, _ in seen} == {4}
-    assert "v0" in seen[0][2] and "flow" in seen[-1][2]
+    assert "v1" in seen[0][2], "the longest is begun first"
+    assert {f"{stream} of {name}" for stream in ("frame", "flow") for name in ("v0", "v1")} == {
+        what.split(" on ")[1] for *_, what in seen
+    }
 
 
 def test_processes_give_what_one_process_gives(tmp_path, samples, monkeypatch):
@@ -131,6 +134,17 @@ def test_processes_give_what_one_process_gives(tmp_path, samples, monkeypatch):
     for stream, arrays in alone.items():
         assert all(np.array_equal(a, pooled(one, stream, config)) for a, one in zip(arrays, samples, strict=True))
     assert seen == [1, 2, 3, 4]
+
+
+def test_parts_of_a_long_view_give_the_features_of_the_whole(tmp_path, samples, monkeypatch):
+    config = quick(tmp_path)
+    network = networks.network_of(config, config.backbone)
+    whole = [np.array(features_of(one, "frame", network, config)) for one in samples]
+    monkeypatch.setattr(module, "ROWS_AT_ONCE", 2)
+    extract_features(samples, {"frame": network}, config)
+    for one, expected in zip(samples, whole, strict=True):
+        found = features_of(one, "frame", network, config)
+        assert np.array_equal(found, expected) and not found.flags.writeable
 
 
 def test_an_engine_gives_torchs_features_in_every_process(tmp_path, samples, monkeypatch):
@@ -153,7 +167,9 @@ def test_an_engine_gives_torchs_features_in_every_process(tmp_path, samples, mon
 def test_a_key_follows_weights_and_samples_and_nothing_else(tmp_path, samples):
     def key(sample=samples[0], stream="frame", **values):
         config = quick(tmp_path, **values)
-        return module._key(sample, stream, networks.network_of(config, config.backbone), config, False)
+        return module._key(
+            sample, stream, networks.network_of(config, config.backbone), config, False, (0, len(sample))
+        )
 
     assert key() == key(seeds=[3], head_width=64, dropout=0.1)
     assert key() != key(samples[1]) and key() != key(stream="flow")

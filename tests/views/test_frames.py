@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+from conftest import moving_square, write_lossless
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -184,7 +185,7 @@ def test_an_interrupted_video_leaves_nothing_and_is_made_again(tmp_path, tiny_vi
 
 def test_a_damaged_entry_is_an_error_and_never_a_black_image(tmp_path, tiny_video):
     (found,), _ = extract([video_at(tiny_video(frames=60))], quick(tmp_path))
-    blob = found.folder / "frame.bin"
+    blob = found.folders[0] / "frame.bin"
     blob.write_bytes(blob.read_bytes()[:-200])
     with pytest.raises(DataError, match="delete the folder"):
         found.images("frame", [len(found) - 1])
@@ -301,3 +302,41 @@ def test_a_real_street_is_sampled_over_its_whole_length(tmp_path, shared):
     assert found.fps == 10.0 and found.frames == 795
     assert found.index.tolist() == list(range(0, 795, 20))
     assert found.images("frame", [0, len(found) - 1]).std() > 10
+
+
+@pytest.mark.parametrize("part_frames", [1, 7, 20])
+@pytest.mark.parametrize("flow_pair", ["grid", "sampled", "gap"])
+def test_a_long_video_in_parts_gives_the_samples_of_one_pass(tmp_path, tiny_video, monkeypatch, flow_pair, part_frames):
+    video = video_at(tiny_video("a.mp4", frames=45, fps=30), "Assault", ((12, 33),), split="all")
+    config = quick(tmp_path, flow_pair=flow_pair)
+    (whole,), _ = extract([video], config)
+    in_parts(monkeypatch, part_frames)
+    (parts,), problems = extract([video], config)
+    assert problems == [] and len(parts.folders) == round(45 / part_frames)
+    assert_same_samples(parts, whole)
+
+
+def test_parts_of_a_video_of_variable_rate(tmp_path, monkeypatch):
+    """Frames stand for several ticks each: a part is of whole frames."""
+    stamps = [n if n < 20 else 20 + 5 * (n - 20) for n in range(40)]
+    video = video_at(write_lossless(tmp_path / "v.mkv", stamps, moving_square(40)), split="all")
+    config = quick(tmp_path)
+    (whole,), _ = extract([video], config)
+    in_parts(monkeypatch, 9)
+    (parts,), _ = extract([video], config)
+    assert whole.times is not None and len(parts.folders) > 1
+    assert_same_samples(parts, whole)
+
+
+def in_parts(monkeypatch, frames: int) -> None:
+    monkeypatch.setattr(module, "WORTH_PARTS", 0)
+    monkeypatch.setattr(module, "PART_FRAMES", frames)
+
+
+def assert_same_samples(one: Samples, other: Samples) -> None:
+    for name in ("index", "flow_from", "labels"):
+        assert np.array_equal(getattr(one, name), getattr(other, name))
+    rows = np.random.default_rng(0).permutation(len(other))
+    for stream in other.streams:
+        assert np.array_equal(one.images(stream, rows), other.images(stream, rows))
+    assert one.digest != other.digest

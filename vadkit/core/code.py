@@ -8,9 +8,14 @@ import importlib.util
 from functools import cache
 from pathlib import Path
 
+from vadkit.core.store import digest, file_digest
+
 PACKAGES = ("vadkit", "demo_world")
+NOT_RESULTS = "vadkit.workbook"  # runs what makes results, and makes none
 # Nothing depends on their code: parameters are in keys by their values, and the store keeps an entry as it was built.
-DECIDE_NOTHING = {f"vadkit.core.{name}" for name in ("code", "config", "errors", "parameters", "progress", "store")}
+DECIDE_NOTHING = {
+    f"vadkit.core.{name}" for name in ("code", "config", "errors", "parameters", "processes", "progress", "store")
+}
 
 
 @cache
@@ -35,6 +40,17 @@ def followed(*modules: str) -> frozenset[str]:
         found.add(name)
         waiting += _read(name)[0]
     return frozenset(found)
+
+
+@cache
+def package_digest() -> str:
+    """Twenty hex digits of vadkit's code (without comments and docstrings) and its packaged files."""
+    roots = [_path(package).parent for package in PACKAGES]
+    found = {p.relative_to(root.parent): p for root in roots for p in sorted(root.rglob("*")) if p.is_file()}
+    modules = [".".join(name.with_suffix("").parts) for name in found if name.suffix == ".py"]
+    modules = [name.removesuffix(".__init__") for name in modules if not name.startswith(NOT_RESULTS)]
+    assets = [(name.as_posix(), file_digest(p)) for name, p in found.items() if name.suffix not in (".py", ".pyc")]
+    return digest([code_version(*modules), assets])
 
 
 @cache

@@ -1,19 +1,16 @@
-"""What computes: the device of networks, threads, and one function over many tasks in processes."""
+"""What computes: the device of networks, and threads."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import os
-import threading
-import time
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
 from vadkit.core.config import Config
-from vadkit.core.errors import ConfigError, RunError
+from vadkit.core.errors import ConfigError
 
 
 def device_of(config: Config) -> str:
@@ -98,53 +95,3 @@ def reproducible(device: Any) -> Iterator[None]:
             yield
     finally:
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = before
-
-
-def each(
-    function: Callable[..., Any], tasks: Sequence[Sequence[Any]], workers: int, threads: bool = False
-) -> Iterator[Any]:
-    """`function(*task)` for every task; yields what it returns, as tasks finish.
-
-    In `workers` processes of one thread, or in this one where there is one of either; threads: in threads of this
-    process, which share its GPU. What `function` raises is raised here, and the tasks that were not begun are dropped.
-    Fresh processes, not forks: torch and OpenCV do not survive a fork with their threads running. RunError: one died.
-    """
-    if workers == 1 or len(tasks) < 2:
-        yield from (function(*task) for task in tasks)
-        return
-    from joblib import Parallel, delayed
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
-
-    backend, own = ("threading", {}) if threads else ("loky", {"initializer": follow, "initargs": (os.getpid(),)})
-    pool = Parallel(
-        min(workers, len(tasks)), backend, "generator_unordered", batch_size=1, pre_dispatch="2*n_jobs", **own
-    )
-    with warnings.catch_warnings():
-        # processes of an earlier step that idled too long
-        warnings.filterwarnings("ignore", "A worker stopped", UserWarning)
-        outcomes = pool(delayed(function)(*task) for task in tasks)
-        try:
-            for outcome in outcomes:  # noqa: UP028 - `yield from` would close it before the filter below
-                yield outcome
-        except TerminatedWorkerError as error:
-            remedy = f"what was finished is kept: run it again, with fewer than {workers} workers where it repeats"
-            raise RunError(f"a worker process was killed, for want of memory perhaps; {remedy}") from error
-        finally:
-            warnings.simplefilter("ignore")  # joblib warns that tasks were cancelled, which is what an error wants
-            outcomes.close()
-
-
-def follow(parent: int = 0) -> None:
-    """Make this process a worker: it ends when its parent does, however that ends, and OpenCV takes one thread, for it
-    has a core to itself. parent: its id, for it may be dead already; otherwise the parent that it has now."""
-    import cv2
-
-    cv2.setNumThreads(1)
-    parent = parent or os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

@@ -35,7 +35,7 @@ SAMPLING_PRESETS = {
     "section_4_2": (3.0, 10.0),  # the text of section 4.2
     "section_5_3": (10.0, 2.5),  # strides 3 and 12: "1/3" and "less than 1/10", section 5.3
 }
-PLACES = {"output_root", "cache_root", "workers"}
+PLACES = {"output_root", "cache_root", "workers", "scheduler"}
 CORPORA = {"synthetic", "ucf_crime", "folder", "recorded"}  # `vadkit.corpora.register_corpus` adds others
 
 
@@ -50,6 +50,9 @@ class Config(BaseModel):
     cache_root: str = Field("cache", description="folder of cached samples, features and models")
     seeds: list[Seed] = Field([0, 1, 2], description="one training run per seed")
     workers: PositiveInt = Field(2, description="processes for rendering and sampling")
+    scheduler: Annotated[str, Field(pattern=r"^(local|(tcp|tls)://[^\s/:]+:\d{1,5})$")] = Field(
+        "local", description="who does these tasks: processes of this machine, or a Dask scheduler, tcp://HOST:PORT"
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where networks run")
     inference: Literal["auto", "torch", "onnxruntime", "openvino", "openvino-int8"] = Field(
         "auto", description="what computes frozen features; auto: the fastest that gives torch's, never int8"

@@ -11,8 +11,8 @@ from pathlib import Path
 from demo_world import CRF, FPS, HEIGHT, PRESET, WIDTH
 from demo_world.plan import Plan, plan_world, stage_of
 from vadkit.core.code import code_version
-from vadkit.core.compute import each
 from vadkit.core.config import Config
+from vadkit.core.processes import cluster_of, each
 from vadkit.core.progress import Progress
 from vadkit.core.store import Store
 from vadkit.corpora import vatic
@@ -37,7 +37,8 @@ def render_world(folder: Path, config: Config, progress: Progress | None = None)
     """Render every video into `folder` and write the lists and annotations beside them."""
     plans = plan_world(config.world_seed, config.world_train_videos, config.world_test_videos, config.world_seconds)
     found = {}  # by video: Vatic lines, hard spans in frames
-    for done, (name, *facts) in enumerate(each(_render, [(plan, folder) for plan in plans], config.workers), 1):
+    tasks = [(plan, folder) for plan in plans]
+    for done, (name, *facts) in enumerate(each(_render, tasks, config.workers, cluster_of(config)), 1):
         found[name] = tuple(facts)
         if progress is not None:
             progress(done, len(plans), f"rendering {name}")

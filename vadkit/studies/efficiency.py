@@ -24,10 +24,11 @@ import psutil
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from vadkit.core.compute import follow, one_thread
+from vadkit.core.compute import one_thread
 from vadkit.core.config import SAMPLING_PRESETS, Config
 from vadkit.core.errors import VadkitError
 from vadkit.core.parameters import make_config
+from vadkit.core.processes import follow
 from vadkit.core.progress import Progress
 from vadkit.models.engine import frozen
 from vadkit.models.network import as_tensors

@@ -16,9 +16,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from vadkit.core.code import code_version
-from vadkit.core.compute import device_of, each
+from vadkit.core.compute import device_of
 from vadkit.core.config import Config
 from vadkit.core.errors import ConfigError, DataError
+from vadkit.core.processes import cluster_of, each, several
 from vadkit.core.progress import Progress
 from vadkit.core.store import Store, is_left
 from vadkit.corpora.video import Corpus, Problem, Video
@@ -136,9 +137,10 @@ def train(tasks: Sequence[Task], progress: Progress | None = None) -> list[Path]
         config, system = missing[0][0].config, missing[0][0].system
         views = [view for task, _ in missing for side in (task.train, task.val, task.test) for view in side]
         system.ready(config, views, progress)  # first, so that every process finds it
-        alone = len(missing) == 1 or config.workers == 1 or not system.in_processes(config)
+        alone = len(missing) == 1 or not several(config) or not system.in_processes(config)
         jobs = [(task, key, progress) if alone else (replace(task, test=()), key, None) for task, key in missing]
-        for done, what in enumerate(each(_train, jobs, 1 if alone else config.workers), 1):
+        place = (1,) if alone else (config.workers, cluster_of(config))
+        for done, what in enumerate(each(_train, jobs, *place), 1):
             if progress is not None and not alone:  # else each has told its epochs
                 progress(done, len(missing), what)
     return [Store(task.config.cache_dir).path(KIND, key) for task, key in keyed]

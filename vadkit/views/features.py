@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from vadkit.core.code import code_version
-from vadkit.core.compute import device_of, each, one_thread
+from vadkit.core.compute import device_of, one_thread
 from vadkit.core.config import Config
+from vadkit.core.processes import cluster_of, each
 from vadkit.core.store import Store
 from vadkit.models.engine import CALIBRATED, PROBED, frozen
 from vadkit.models.network import Network
@@ -20,6 +23,7 @@ from vadkit.views.view import View
 IMAGES_AT_ONCE = 32  # more is not faster on a CPU
 CLIPS_AT_ONCE = {"c3d": 8}  # of all other networks 16, which halves their time
 WORTH_PROCESSES = 200  # images; fewer take less time than processes take to start
+ROWS_AT_ONCE = 5_000  # of a longer view, parts are seen side by side; half an hour at three a second
 WORTH_EXPORT = 1500  # images or clips; fewer are seen by torch before a network is exported
 
 
@@ -33,9 +37,13 @@ def features_of(view: View, stream: str, network: Network, config: Config, flip:
     if flip and stream == "flow":
         why = "a mirrored flow image is not the flow of a mirrored video: hue would name the wrong direction"
         raise ValueError(f"{why}; use flip with stream 'frame'")
-    key, task = _key(view, stream, network, config, flip), (view, stream, network, config, flip)
-    folder = Store(config.cache_dir).fetch("features", key, lambda scratch: _build(*task, scratch))
-    return np.load(folder / "features.npy", mmap_mode="r")
+    entries = [_entry(view, stream, network, config, flip, part) for part in _parts(view)]
+    found = [np.load(entry / "features.npy", mmap_mode="r") for entry in entries]
+    if len(found) == 1:
+        return found[0]
+    whole = np.concatenate(found)
+    whole.flags.writeable = False
+    return whole
 
 
 def extract_features(views: Sequence[View], networks: Mapping[str, Network], config: Config, progress=None) -> None:
@@ -45,20 +53,27 @@ def extract_features(views: Sequence[View], networks: Mapping[str, Network], con
     this process: one decodes images while it looks at another's.
     """
     store, progress = Store(config.cache_dir), progress or (lambda *_: None)
-    tasks = [(one, stream, network, config, False) for stream, network in networks.items() for one in views]
+    tasks = [
+        (one, stream, network, config, False, part)
+        for stream, network in networks.items()
+        for one in views
+        for part in _parts(one)
+    ]
     missing = [task for task in tasks if not store.has("features", _key(*task))]
     done = len(tasks) - len(missing)
     if done:
         progress(done, len(tasks), "features in the cache")
     of_images = all(network.width is None for network in networks.values())
     on_gpu = device_of(config) == "cuda"
-    to_see = sum(len(one) for one, *_ in missing)
+    to_see = sum(stop - start for *_, (start, stop) in missing)
     worth = on_gpu or not of_images or to_see >= WORTH_PROCESSES
     for network in dict.fromkeys(networks.values()) if missing else ():
         streams = [stream for stream, one in networks.items() if one == network]
         if on_gpu or network.engine or to_see >= WORTH_EXPORT:  # before processes or threads ask for it
             frozen(network, config, network.preprocess(_some_of(views, streams, network)), True)
-    for what in each(_compute, missing, config.workers if worth else 1, threads=on_gpu):
+    missing.sort(key=lambda task: task[-1][0] - task[-1][1])
+    place = (config.workers, cluster_of(config)) if worth else (1,)
+    for what in each(_compute, missing, *place, threads=on_gpu):
         done += 1
         progress(done, len(tasks), what)
 
@@ -72,13 +87,27 @@ def _some_of(views: Sequence[View], streams: Sequence[str], network: Network) ->
     return np.concatenate([view.images(stream, [row]) for stream in streams for view, row in chosen])
 
 
-def _compute(view: View, stream: str, network: Network, config: Config, flip: bool) -> str:
-    features_of(view, stream, network, config, flip)
+def _parts(view: View) -> list[tuple[int, int]]:
+    """Rows from and to which a view's features are one entry."""
+    count = max(1, round(len(view) / ROWS_AT_ONCE))
+    edges = np.linspace(0, len(view), count + 1).astype(int).tolist()
+    return list(itertools.pairwise(edges))
+
+
+def _compute(view: View, stream: str, network: Network, config: Config, flip: bool, part: tuple[int, int]) -> str:
+    _entry(view, stream, network, config, flip, part)
     return f"{network.name} on {stream} of {view.video.name}"
 
 
-def _key(view: View, stream: str, network: Network, config: Config, flip: bool) -> dict:
-    return {
+def _entry(view: View, stream: str, network: Network, config: Config, flip: bool, part: tuple[int, int]) -> Path:
+    """The entry of some rows' features, made where it is missing."""
+    key = _key(view, stream, network, config, flip, part)
+    return Store(config.cache_dir).fetch("features", key, partial(_build, view, stream, network, config, flip, part))
+
+
+def _key(view: View, stream: str, network: Network, config: Config, flip: bool, part: tuple[int, int]) -> dict:
+    of_long = {"rows": list(part)} if part != (0, len(view)) else {}
+    return of_long | {
         "view": view.digest,
         "stream": stream,
         "flip": flip,
@@ -88,15 +117,16 @@ def _key(view: View, stream: str, network: Network, config: Config, flip: bool) 
     }
 
 
-def _build(view: View, stream: str, network: Network, config: Config, flip: bool, folder: Path) -> None:
+def _build(
+    view: View, stream: str, network: Network, config: Config, flip: bool, part: tuple[int, int], folder: Path
+) -> None:
     size = IMAGES_AT_ONCE if network.width is None else CLIPS_AT_ONCE.get(network.name, 16)
     # each image once, however many rows show it
-    _, first, which = np.unique(view.shown, return_index=True, return_inverse=True)
+    _, first, which = np.unique(view.shown[slice(*part)], return_index=True, return_inverse=True)
     features = []
     with torch.inference_mode(), one_thread() if device_of(config) == "cpu" else nullcontext():
         for start in range(0, len(first), size):
-            part = slice(start, start + size)
-            images = view.images(stream, first[part])
+            images = view.images(stream, part[0] + first[start : start + size])
             batch = network.preprocess(np.flip(images, axis=-2) if flip else images)
             features.append(frozen(network, config, batch)(batch).cpu().numpy().astype(np.float16))
     features = np.concatenate(features)

@@ -97,7 +97,7 @@ class BagCounter:
         name = digest(detector_key(config))
         if name not in self._loaded:
             self._loaded.clear()
-            # beside other processes there is one thread for each (`compute.each`)
+            # beside other processes there is one thread for each (`processes.each`)
             self._loaded[name] = Detector(config, threads=1 if cv2.getNumThreads() == 1 else None)
         self._detector, self._waiting, self._counted = self._loaded[name], [], []
 

@@ -14,9 +14,9 @@ import numpy as np
 
 from vadkit.core.clock import Clock, UnevenError
 from vadkit.core.code import code_version
-from vadkit.core.compute import each
 from vadkit.core.config import Config
 from vadkit.core.errors import DataError
+from vadkit.core.processes import cluster_of, each
 from vadkit.core.store import Store, file_digest
 from vadkit.core.video import Decoded, inspect
 from vadkit.corpora.vatic import clip_intervals
@@ -114,7 +114,9 @@ def extract_views(kind: str, videos: Sequence[Video], entries_of, view_of, confi
     done = total - len(missing)
     if done:
         progress(done, total, f"{kind} in the cache")
-    for n, error in each(_make, [(kind, config.cache_dir, *one) for one in missing], config.workers):
+    missing.sort(key=lambda one: -_size(videos[one[0]].path))
+    tasks = [(kind, config.cache_dir, *one) for one in missing]
+    for n, error in each(_make, tasks, config.workers, cluster_of(config)):
         if error is not None:
             wrong.setdefault(n, error)
             if config.strict:
@@ -147,6 +149,11 @@ def _make(kind: str, cache: Path, n: int, key: dict, build: Callable[[Path], Non
     except DataError as error:
         return n, str(error)
     return n, None
+
+
+def _size(path: Path) -> int:
+    """Bytes, for what takes longest: that is begun first."""
+    return sum(one.stat().st_size for one in (path.iterdir() if path.is_dir() else [path]))
 
 
 def made_of(video: Video, module: str, config: Config) -> dict:

@@ -15,14 +15,11 @@ import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import date
-from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import demo_world
-import vadkit
-from vadkit.core.code import code_version
+from vadkit.core.code import code_version, package_digest
 from vadkit.core.config import Config, resolve
 from vadkit.core.errors import VadkitError, reading
 from vadkit.core.store import digest, file_digest, write_atomic
@@ -30,7 +27,6 @@ from vadkit.models.pretrained import given_weights
 from vadkit.workbook.notebooks import code_cells
 
 PACKAGES = ("torch", "torchvision", "opencv-python", "ultralytics", "numpy", "pandas", "scikit-learn", "scipy")
-NOT_RESULTS = "vadkit.workbook"  # runs what makes results, and makes none
 RUNNER_FOLDERS = {"notebooks", "receipts"}
 
 
@@ -51,17 +47,6 @@ def context_digest(config: Config) -> str:
     data = [line for path in places if path for line in file_times(resolve(path))]
     code = {"package": package_digest(), "plugins": code_version(*config.plugins), "libraries": libraries()}
     return digest({**code, "data": data, "weights": given_weights(config)})
-
-
-@cache
-def package_digest() -> str:
-    """Twenty hex digits of vadkit's code (without comments and docstrings) and its packaged files."""
-    roots = [Path(package.__file__).parent for package in (vadkit, demo_world)]
-    found = {p.relative_to(root.parent): p for root in roots for p in sorted(root.rglob("*")) if p.is_file()}
-    modules = [".".join(name.with_suffix("").parts) for name in found if name.suffix == ".py"]
-    modules = [name.removesuffix(".__init__") for name in modules if not name.startswith(NOT_RESULTS)]
-    assets = [(name.as_posix(), file_digest(p)) for name, p in found.items() if name.suffix not in (".py", ".pyc")]
-    return digest([code_version(*modules), assets])
 
 
 def file_times(path: Path) -> list[tuple[str, int, int]]:
