@@ -43,15 +43,16 @@ def pins() -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("folder", ["demo_world/assets", "vadkit/report", "notebooks/recorded/demo"])
+TABLES = {"vadkit/report": "published.csv", "vadkit/corpora/lists": "ucf_crime.csv"}
+
+
+@pytest.mark.parametrize("folder", ["demo_world/assets", "notebooks/recorded/demo", *TABLES])
 def test_what_ships_is_as_listed(folder):
     """After a change that was meant: `make sums`."""
-    if folder == "vadkit/report":
-        as_shipped(REPOSITORY / folder, "published.csv")
-    else:
-        as_shipped(REPOSITORY / folder)
+    as_shipped(REPOSITORY / folder, *([TABLES[folder]] if folder in TABLES else []))
     data = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
-    assert data == {"vadkit": ["report/*.csv", "report/SHA256SUMS"], "demo_world": ["assets/*"]}
+    below = [f"{folder.removeprefix('vadkit/')}/{what}" for folder in TABLES for what in ("*.csv", "SHA256SUMS")]
+    assert data == {"vadkit": below, "demo_world": ["assets/*"]}
 
 
 def requirements() -> list[Requirement]:

@@ -15,10 +15,12 @@ import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import date
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import vadkit
 from vadkit.core.code import code_version, package_digest
 from vadkit.core.config import Config, resolve
 from vadkit.core.errors import VadkitError, reading
