@@ -53,6 +53,13 @@ def context_digest(config: Config) -> str:
     return digest({**code, "data": data, "weights": given_weights(config)})
 
 
+def read_besides(config: Config, content: Mapping[str, Any]) -> list[tuple[str, int, int]]:
+    """The files, by `file_times`, that no other notebook reads: others' published scores, where the code asks for them.
+    A clone that is new makes that notebook run again, and no other."""
+    asks = config.published_scores and any("published_scores" in cell for cell in code_cells(content)[1:])
+    return file_times(resolve(config.published_scores)) if asks else []
+
+
 @cache
 def package_digest() -> str:
     """Twenty hex digits of vadkit's code (without comments and docstrings) and its packaged files."""
