@@ -19,7 +19,16 @@ from matplotlib.figure import Figure
 from vadkit.core.config import Config
 from vadkit.core.errors import DataError, reading
 from vadkit.evaluation import external, pitfalls
-from vadkit.evaluation.bootstrap import Metric, Statistic, average_precision, estimate, ratio, resamples
+from vadkit.evaluation.bootstrap import (
+    Comparison,
+    Metric,
+    Statistic,
+    average_precision,
+    difference,
+    estimate,
+    ratio,
+    resamples,
+)
 from vadkit.evaluation.metrics import METRICS, Scored, spans, video_sas
 from vadkit.evaluation.scores import VideoScores
 from vadkit.evaluation.smoothing import SEES_THE_FUTURE, smoothed
@@ -30,6 +39,9 @@ from vadkit.report.style import COLOURS, PAGE_WIDTH, styled
 DATASET = "ucf-crime"
 WHOSE = "related"  # the `paper` of rows that stand beside others' numbers: none of the two papers'
 FILTERS = ("raw", "causal mean", "SAS", "gaussian", "video mean")
+SECONDS = (
+    10 * 16 / 30
+)  # the width of the smoothing in URF-HVAA's evaluation: 10 scores, one every 16 frames, 30 a second
 GAP_SECONDS = 10.0  # alarms that are nearer to each other call the same guard once
 
 
@@ -48,7 +60,7 @@ class Said:
 
 
 def _urf(path: Path) -> Iterator[Said]:
-    for of, name in (("fl_auc", "roc_auc"), ("trapezoidal_ap", "pr_auc"), ("ap", "pr_auc")):
+    for of, name in (("fl_auc", "roc_auc"), ("trapezoidal_ap", "pr_auc")):
         text = (path / "metrics" / f"{name}.txt").read_text(encoding="utf-8")
         yield Said(of, f"{100 * float(text):.4f}", f"stored, {name}.txt", "gaussian")
     yield Said("fl_auc", _claimed("URF-HVAA"), "printed, paper", "gaussian")
@@ -56,7 +68,7 @@ def _urf(path: Path) -> Iterator[Said]:
 
 def _vadtree(path: Path) -> Iterator[Said]:
     stored = json.loads((path.parent / "00vid_metric.json").read_text(encoding="utf-8"))["dataset_metric"]["all"]
-    for of, name in (("fl_auc", "roc_auc"), ("trapezoidal_ap", "pr_auc"), ("ap", "pr_auc")):
+    for of, name in (("fl_auc", "roc_auc"), ("trapezoidal_ap", "pr_auc")):
         yield Said(of, f"{100 * stored[name]:.2f}", f"stored, {name}")
 
 
@@ -144,7 +156,7 @@ def _video_ap(scored: Scored) -> Statistic:
     return average_precision(scored.anomalous[:, None].astype(int), [held[:1] for held in scored.held])
 
 
-STATED = {name: METRICS[name].statistic for name in ("fl_auc", "ap", "video_auc")}
+STATED = {name: METRICS[name].statistic for name in ("fl_auc", "video_auc")}
 STATED |= {"trapezoidal_ap": pitfalls.trapezoidal_ap, "video_ap": _video_ap}
 
 
@@ -174,15 +186,20 @@ def beside(one: Found, config: Config) -> list[ResultRow]:
 def filtered(video: VideoScores, how: str, config: Config) -> VideoScores:
     """The video's scores through one of `FILTERS`: those of `evaluation.smoothing`, or the anomaly score of the run."""
     if how != "SAS":
-        return smoothed(video, how)
+        return smoothed(video, how, seconds=SECONDS if how in ("causal mean", "gaussian") else None)
     return replace(video, index=video.stepped.index, confidence=video_sas(video, config), steps=None)
 
 
-def sizes(videos: Sequence[VideoScores], config: Config) -> list[pitfalls.Way]:
-    """The pooled frame AUC behind each of `FILTERS`, and its difference from that of the raw ones, paired by video."""
-    bench = pitfalls.Bench(videos, config)
-    others = ((how, Scored(tuple(filtered(v, how, config) for v in videos), config)) for how in FILTERS[1:])
-    return [bench.size("raw", bench.right), *(bench.size(how, scored.pairs.auc()) for how, scored in others)]
+def sizes(videos: Sequence[VideoScores], config: Config) -> tuple[list[pitfalls.Way], Comparison]:
+    """The pooled frame AUC behind each of `FILTERS`, with its difference from that of the raw scores, paired by video;
+    and what the future adds: the Gaussian over the whole video against the causal mean of the same width."""
+    bench, drawn = pitfalls.Bench(videos, config), resamples(videos, config)
+    behind = {"raw": bench.right}
+    for how in FILTERS[1:]:
+        behind[how] = Scored(tuple(filtered(v, how, config) for v in videos), config).pairs.auc()
+    pair = ({0: behind[how]} for how in ("gaussian", "causal mean"))
+    future = difference("fl_auc", *pair, (drawn, drawn), config.interval_level, len(videos))
+    return [bench.size(how, auc) for how, auc in behind.items()], future
 
 
 def at_recall(videos: Sequence[VideoScores], config: Config, recall: float) -> list[Metric]:
