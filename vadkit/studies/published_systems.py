@@ -19,17 +19,8 @@ from matplotlib.figure import Figure
 from vadkit.core.config import Config
 from vadkit.core.errors import DataError, reading
 from vadkit.evaluation import external, pitfalls
-from vadkit.evaluation.bootstrap import (
-    Comparison,
-    Metric,
-    Statistic,
-    average_precision,
-    difference,
-    estimate,
-    ratio,
-    resamples,
-)
-from vadkit.evaluation.metrics import METRICS, Scored, spans, video_sas
+from vadkit.evaluation.bootstrap import Comparison, Metric, difference, estimate, ratio, resamples
+from vadkit.evaluation.metrics import METRICS, Scored, spans, video_ap, video_sas
 from vadkit.evaluation.scores import VideoScores
 from vadkit.evaluation.smoothing import SEES_THE_FUTURE, smoothed
 from vadkit.report import published, style
@@ -59,23 +50,33 @@ class Said:
     how: str = "raw"
 
 
+def _stored(path: Path, *keys: str) -> float:
+    """A share or an area in [0, 1] that authors store, in percent. Raises DataError for anything else."""
+    with reading(path, "a file of its authors' results", "clone the repository again"):
+        value = json.loads(path.read_text(encoding="utf-8"))
+        for key in keys:
+            value = value[key]
+        if not 0 <= value <= 1:
+            raise ValueError(f"expected a number from 0 to 1, got {value}")
+        return 100 * value
+
+
 def _urf(path: Path) -> Iterator[Said]:
     for of, name in (("fl_auc", "roc_auc"), ("trapezoidal_ap", "pr_auc")):
-        text = (path / "metrics" / f"{name}.txt").read_text(encoding="utf-8")
-        yield Said(of, f"{100 * float(text):.4f}", f"stored, {name}.txt", "gaussian")
+        yield Said(of, f"{_stored(path / 'metrics' / f'{name}.txt'):.4f}", f"stored, {name}.txt", "gaussian")
     yield Said("fl_auc", _claimed("URF-HVAA"), "printed, paper", "gaussian")
 
 
 def _vadtree(path: Path) -> Iterator[Said]:
-    stored = json.loads((path.parent / "00vid_metric.json").read_text(encoding="utf-8"))["dataset_metric"]["all"]
     for of, name in (("fl_auc", "roc_auc"), ("trapezoidal_ap", "pr_auc")):
-        yield Said(of, f"{100 * stored[name]:.2f}", f"stored, {name}")
+        value = _stored(path.parent / "00vid_metric.json", "dataset_metric", "all", name)
+        yield Said(of, f"{value:.2f}", f"stored, {name}")
 
 
 def _videomae(path: Path) -> Iterator[Said]:
-    stored = json.loads((path.parent / "results_summary.json").read_text(encoding="utf-8"))["test"]["binary"]
     for of, name, printed in (("video_auc", "auc", "92.7"), ("video_ap", "ap", "86.8")):
-        yield Said(of, f"{100 * stored[name]:.4f}", "stored, results_summary.json")
+        value = _stored(path.parent / "results_summary.json", "test", "binary", name)
+        yield Said(of, f"{value:.4f}", "stored, results_summary.json")
         yield Said(of, printed, "printed, README, seed 42")
 
 
@@ -136,8 +137,7 @@ def find(folder: Path) -> list[Found]:
         if (path := next(paths, None)) is not None:
             given, said, lost = external.read(path, dataset=DATASET, **source.options), (), ""
             try:
-                with reading(path, "scores with their authors' numbers beside them", "clone the repository again"):
-                    said = tuple(source.said(path))
+                said = tuple(source.said(path))
             except DataError as error:
                 lost = str(error)
             found.append(Found(source, path, given, said, lost))
@@ -151,13 +151,8 @@ def missing(found: Sequence[Found], folder: str) -> str:
     return f"For more published scores, clone these from GitHub into `{folder}`: {', '.join(wanted)}." if wanted else ""
 
 
-def _video_ap(scored: Scored) -> Statistic:
-    """Average precision of videos, each by the one score that it has throughout."""
-    return average_precision(scored.anomalous[:, None].astype(int), [held[:1] for held in scored.held])
-
-
 STATED = {name: METRICS[name].statistic for name in ("fl_auc", "video_auc")}
-STATED |= {"trapezoidal_ap": pitfalls.trapezoidal_ap, "video_ap": _video_ap}
+STATED |= {"trapezoidal_ap": pitfalls.trapezoidal_ap, "video_ap": video_ap}
 
 
 def beside(one: Found, config: Config) -> list[ResultRow]:
