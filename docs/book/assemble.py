@@ -125,7 +125,8 @@ def _linked(text: str, folder: Path, book: Path, pages: set[str]) -> str:
 
 def _index(profile: str, results: Path, notebooks: list[Path], parts: dict[str, list[str]]) -> str:
     lines = ["# Video anomaly detection, recomputed", ""]
-    lines += [f"Fifteen notebooks recompute two papers. These pages were made from a run of `params/{profile}.yaml`."]
+    lines += ["Sixteen notebooks recompute two papers and look beyond them."]
+    lines += [f"These pages were made from a run of `params/{profile}.yaml`."]
     if profile != "ucf_crime":
         lines += ["These are not the papers' data: nothing here reproduces, or fails to reproduce, a printed number."]
     lines += ["", "## What the notebooks answer, on these data", ""]

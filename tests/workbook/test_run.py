@@ -19,7 +19,7 @@ from toys import REPOSITORY, call, toy_notebook, toy_project, vadkit, vadkit_pro
 
 from vadkit.core.config import Config
 from vadkit.core.errors import AnnotationError, ConfigError, RunError, VadkitError
-from vadkit.core.parameters import load_params, parameters_cell
+from vadkit.core.parameters import load_params, make_config, parameters_cell
 from vadkit.core.store import file_digest, is_left, whole_file
 from vadkit.workbook import kernels, notebooks, receipts, run
 
@@ -125,6 +125,17 @@ def test_a_renamed_notebook_or_another_fingerprint_is_stale(finished):
 def test_a_receipt_names_the_day_and_the_machine(finished):
     receipt = receipts.read_receipt(finished, "03_x")
     assert date.fromisoformat(receipt["day"]) and f"{os.cpu_count()} cores" in receipt["machine"]
+
+
+def test_a_new_clone_makes_the_notebook_run_again_that_reads_it_and_no_other(tmp_path):
+    config = make_config({"published_scores": str(tmp_path)})
+    (tmp_path / "a.json").write_text("{}")
+    cells = [{"cell_type": "code", "source": "published_scores = 'x'"}, {"cell_type": "code", "source": "a = 1"}]
+    assert receipts.read_besides(config, {"cells": cells}) == []  # every notebook has the parameter
+    cells[1]["source"] = "find(config.published_scores)"
+    assert [name for name, *_ in receipts.read_besides(config, {"cells": cells})] == ["a.json"]
+    nowhere = make_config({"published_scores": ""})
+    assert receipts.read_besides(nowhere, {"cells": cells}) == [] and nowhere.fingerprint() == config.fingerprint()
 
 
 def test_the_fingerprint_follows_code_parameters_context_and_upstream_but_not_prose():

@@ -35,7 +35,7 @@ SAMPLING_PRESETS = {
     "section_4_2": (3.0, 10.0),  # the text of section 4.2
     "section_5_3": (10.0, 2.5),  # strides 3 and 12: "1/3" and "less than 1/10", section 5.3
 }
-PLACES = {"output_root", "cache_root", "workers", "scheduler"}
+PLACES = {"output_root", "cache_root", "workers", "scheduler", "published_scores"}
 CORPORA = {"synthetic", "ucf_crime", "folder", "recorded"}  # `vadkit.corpora.register_corpus` adds others
 
 
@@ -195,6 +195,7 @@ class Config(BaseModel):
     interval_level: Annotated[float, Field(gt=0.5, lt=1.0)] = Field(0.95, description="coverage of intervals")
     evaluate_scores: str = Field("", description="notebook 12: scores (a CSV, a folder of .npy) in the place of ours")
     evaluate_annotations: str = Field("", description="and UCF-Crime's temporal annotation of the same videos")
+    published_scores: str = Field("data/published", description="notebook 13: folder of your clones of others' scores")
 
     @model_validator(mode="after")
     def _combinations(self) -> Config:

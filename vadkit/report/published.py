@@ -4,6 +4,9 @@
 verdict, fixed before anything was run. A row of kind "claim" has a `formula`: arithmetic on other rows of the same
 paper, written `[item | system | metric]`, that should give its value; `relation` "<" or ">" reads "less (more) than
 the value". `ours` says where this project has a number of its own to set beside it.
+
+Rows of kind "claimed" and "rerun" are no numbers of the two papers: what authors of other systems, and others who ran
+them again, say of UCF-Crime and XD-Violence. `related` alone gives them; no lookup, claim or verdict knows them.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ PAPERS = {
     "raqeeb": "Alhawsa et al., Raqeeb: anomaly detection in surveillance videos based on deep learning",
 }
 VERDICTS = ("reproduced", "not reproduced", "inconclusive", "not comparable")
+RELATED = ("claimed", "rerun")  # kinds of rows that are others' statements: never beside a number of ours
 CHANGES = ("_relative_change", "_difference")  # metrics whose 0 means "no effect"
 MAX_WIDTH_IN_TOLERANCES = 4.0
 
@@ -42,7 +46,7 @@ class Published:
     unit: str
     tolerance: float
     place: str
-    kind: str  # "number" or "claim"
+    kind: str  # "number" or "claim"; of related work "claimed" or "rerun"
     relation: str  # "=", "<" or ">"
     formula: str
     ours: str  # where this project computes it: "notebook 04", "parameter patience", "corpus", "code", "none: why not"
@@ -80,9 +84,18 @@ class ClaimCheck:
     verdict: str  # "agrees", "agrees within rounding" or "disagrees"
 
 
-@cache
 def load() -> tuple[Published, ...]:
-    """All rows, in the order of the papers. Raises DataError where they changed, ValueError for a malformed row."""
+    """The two papers' rows, in their order. Raises DataError where they changed, ValueError for a malformed row."""
+    return _rows()[0]
+
+
+def related() -> tuple[Published, ...]:
+    """Others' statements on other systems; `item` is the kind of supervision, or which rerun. Raises as `load`."""
+    return _rows()[1]
+
+
+@cache
+def _rows() -> tuple[tuple[Published, ...], tuple[Published, ...]]:
     folder = as_shipped(Path(str(resources.files("vadkit.report"))), "published.csv")
     table = pd.read_csv(folder / "published.csv", dtype=str, keep_default_na=False)
     table = table.astype({"value": float, "decimals": int, "tolerance": float})
@@ -90,7 +103,7 @@ def load() -> tuple[Published, ...]:
     twice = [key for key, count in Counter(row.key for row in rows).items() if count > 1]
     if twice:
         raise ValueError(f"published.csv has {' | '.join(twice[0])} twice")
-    return rows
+    return tuple(r for r in rows if r.kind not in RELATED), tuple(r for r in rows if r.kind in RELATED)
 
 
 def lookup(paper: str, item: str, system: str, metric: str) -> Published | None:

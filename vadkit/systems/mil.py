@@ -203,7 +203,7 @@ def clips_in_groups(size: int) -> LearnerSystem:
 
 
 SYSTEMS = (
-    LearnerSystem("MIL learner", ("10", "11")),  # the ranking loss of Sultani et al.
+    LearnerSystem("MIL learner", ("10", "11", "13")),  # the ranking loss of Sultani et al.
     LearnerSystem("MIL, top-3", ("10",), top_k=3),
     LearnerSystem("MIL, loss as printed", ("10",), variant="as_printed"),
 )

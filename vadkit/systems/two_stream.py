@@ -253,7 +253,7 @@ SYSTEMS = (
     TwoStreamSystem("2S-no-bag", ("02",), bag=False),
     TwoStreamSystem("2S-bag-no-hm", ("03",), hard_mining=False),  # trained on every sample
     # trained without the soft frames of anomalous videos
-    TwoStreamSystem("2S-bag-ha", ("04", "05", "07", "08", "09", "10", "12", "14"), hard_only=True),
+    TwoStreamSystem("2S-bag-ha", ("04", "05", "07", "08", "09", "10", "12", "13", "14"), hard_only=True),
     TwoStreamSystem("1S-bag", ("02", "04"), streams=1),  # the frame stream alone
     TwoStreamSystem("1S-no-bag", ("02",), streams=1, bag=False),
     TwoStreamSystem("1S-bag-ha", ("04",), streams=1, hard_only=True),
@@ -262,6 +262,6 @@ SYSTEMS = (
     # beyond the paper: a third class for soft anomalies, a sampling rate for each class of anomaly
     TwoStreamSystem("2S-bag-suspicious", ("04",), suspicious=True),
     TwoStreamSystem("2S-bag-ha-class-rates", ("04",), hard_only=True, class_rates=True),
-    C3DSystem("C3D-ha", ("05", "09"), hard_only=True),
+    C3DSystem("C3D-ha", ("05", "09", "13"), hard_only=True),
     I3DSystem("full-I3D", ("06",)),
 )

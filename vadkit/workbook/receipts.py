@@ -51,6 +51,13 @@ def context_digest(config: Config) -> str:
     return digest({**code, "data": data, "weights": given_weights(config)})
 
 
+def read_besides(config: Config, content: Mapping[str, Any]) -> list[tuple[str, int, int]]:
+    """The files, by `file_times`, that no other notebook reads: others' published scores, where the code asks for them.
+    A clone that is new makes that notebook run again, and no other."""
+    asks = config.published_scores and any("published_scores" in cell for cell in code_cells(content)[1:])
+    return file_times(resolve(config.published_scores)) if asks else []
+
+
 def file_times(path: Path) -> list[tuple[str, int, int]]:
     """(relative path, bytes, modification time in ns) of a file, or of those below a folder that are not hidden."""
     if path.is_file():

@@ -81,6 +81,7 @@ def _run_selected(config: Config, out: Path, every: list[Notebook], selected: li
     width = max(len(n.name) for n in selected)
     for notebook in selected:
         upstream = {n.name: receipts.left_by(out, n.name) for n in notebooks.needs(notebook, every)}
+        upstream |= {"besides": found} if (found := receipts.read_besides(config, notebook.content)) else {}
         fingerprint = receipts.make_fingerprint(notebook.content, values, context, upstream)
         why = receipts.why_stale(out, notebook.name, fingerprint) or ("forced" if force else "")
         display = Display(f"{notebook.name:<{width}}", say)
