@@ -243,6 +243,31 @@ def compare(a: Path, b: Path, resamples: int, how: str, seconds: float | None, *
     say(external_report.compare(*given, config, how, seconds=seconds))
 
 
+@app.group(cls=Commands)
+def features() -> None:
+    """Make features that the parameter mil_published takes."""
+
+
+@features.command()
+@click.argument("source", metavar="SOURCE")
+@click.option("--out", required=True, metavar="FOLDER", help="A new folder for <video>.npy.")
+@click.option("--also", metavar="SOURCE", help="A second source; what it describes is taken from it.")
+@click.option("--dimensions", type=COUNT, default=512, show_default=True, help="Numbers a row, of truncated SVD.")
+def text(source: str, out: str, also: str | None, dimensions: int) -> None:
+    """Sentences about UCF-Crime's videos as features, a row for each 16 frames.
+
+    SOURCE is a clone of UCA, or a folder of captions, <video>.json each, {frame: caption}. Fitted on training videos.
+    """
+    from vadkit.views import text_features
+
+    made = text_features.write(source, out, dimensions, also)
+    say("\n".join(made.notes))
+    of = f"{made.videos['train']} training and {made.videos['test']} test videos"
+    say(f"{out}: {made.rows} rows of {dimensions} numbers, of {of}")
+    fitted = f"{made.sentences} sentences about training videos, of {made.words} words"
+    say(f"fitted on {fitted}; {100 * made.variance:.0f} % of their variance is kept")
+
+
 @app.command("params")
 def params_() -> None:
     """List every parameter with its default."""
