@@ -25,7 +25,7 @@ from vadkit.corpora.public_lists import Listed, listed
 from vadkit.corpora.ucf_crime import video_name
 
 CLIP_FRAMES = 16  # of a row, as of published C3D and I3D features
-DIMENSIONS = 512
+DIMENSIONS = 1024
 UCA = tuple(f"UCFCrime_{part}.json" for part in ("Train", "Val", "Test"))  # its own split, which is not UCF-Crime's
 UCA_HOME = "https://github.com/Xuange923/Surveillance-Video-Understanding"
 SOURCES = f"give a clone of {UCA_HOME}, or a folder of <video>.json, each {{frame: caption}}"

@@ -252,7 +252,7 @@ def features() -> None:
 @click.argument("source", metavar="SOURCE")
 @click.option("--out", required=True, metavar="FOLDER", help="A new folder for <video>.npy.")
 @click.option("--also", metavar="SOURCE", help="A second source; what it describes is taken from it.")
-@click.option("--dimensions", type=COUNT, default=512, show_default=True, help="Numbers a row, of truncated SVD.")
+@click.option("--dimensions", type=COUNT, default=1024, show_default=True, help="Numbers a row, of truncated SVD.")
 def text(source: str, out: str, also: str | None, dimensions: int) -> None:
     """Sentences about UCF-Crime's videos as features, a row for each 16 frames.
 

@@ -8,10 +8,11 @@ import os
 import sys
 import textwrap
 from collections.abc import Mapping
+from itertools import takewhile
 from typing import Any
 
 from vadkit.core.config import Config, project_root
-from vadkit.core.errors import ConfigError
+from vadkit.core.errors import ConfigError, shown
 from vadkit.core.parameters import load_params, make_config
 from vadkit.core.progress import VARIABLE
 from vadkit.workbook import checks, receipts
@@ -40,6 +41,8 @@ def start(namespace: Mapping[str, Any]) -> Config:
     root, out = project_root(), config.output_dir
     place = out.relative_to(root) if out.is_relative_to(root) else out
     print(f"profile {config.profile} (fingerprint {config.fingerprint()}), results in {place}")
+    if said := _about(config.profile.removesuffix("-play")):
+        print(textwrap.fill(shown(said, 1000), 90))
     found = receipts.libraries()
     versions = {"python": sys.version.split()[0], **found}
     print(textwrap.fill(", ".join(f"{name} {number}" for name, number in versions.items()), 90))
@@ -48,6 +51,13 @@ def start(namespace: Mapping[str, Any]) -> Config:
     if config.corpus != "ucf_crime":
         print("These are not the papers' data: nothing here reproduces, or fails to reproduce, a printed number.")
     return config
+
+
+def _about(profile: str) -> str:
+    """What a profile's data are: the first paragraph of the comment that opens its parameter file."""
+    path = project_root() / "params" / f"{profile}.yaml"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return " ".join(line[2:] for line in takewhile(lambda line: line.startswith("# "), lines))
 
 
 def needs_videos(config: Config) -> Any:
