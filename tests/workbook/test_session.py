@@ -32,6 +32,15 @@ def test_a_notebook_run_by_hand_is_held_to_the_same_rules(capsys):
     )
 
 
+def test_the_first_lines_say_what_a_profiles_data_are(capsys):
+    config = load_params(REPOSITORY / "params/ucf_text.yaml")
+    notebook.start(config.model_dump())
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "sentence by sentence" in printed and "never a reproduction" in printed and "git clone" not in printed
+    notebook.start(config.model_dump() | {"profile": "nobodys"})
+    assert "sentence by sentence" not in capsys.readouterr().out
+
+
 def test_an_unknown_name_is_refused_with_the_nearest_known_one():
     good = Config().model_dump()
     with pytest.raises(ConfigError, match="unknown parameter 'sas_tou'; did you mean 'sas_tau'?"):
