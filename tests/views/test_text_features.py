@@ -7,9 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import REPOSITORY
 
 from vadkit.core.errors import ConfigError, DataError
+from vadkit.core.parameters import load_params
+from vadkit.corpora import load_corpus
 from vadkit.corpora.public_lists import listed
+from vadkit.systems.base import find_system
 from vadkit.views.text_features import UCA, read, timed_rows, write
 from vadkit.workbook import cli
 
@@ -70,6 +74,24 @@ def test_captions_are_described_by_the_fit_on_peoples_sentences(tmp_path):
     assert not np.array_equal(rows, np.load(tmp_path / "people" / f"{TEST}.npy"))
     assert np.array_equal(rows[1], rows[3]) and not np.array_equal(rows[0], rows[1])  # a caption holds until the next
     assert np.array_equal(rows[4], rows[-1])
+
+
+def test_the_profile_reads_what_was_written(tmp_path):
+    from vadkit.systems.bags import load_bags
+
+    write(uca(tmp_path / "uca"), tmp_path / "out", 3)
+    changes = {"mil_published": str(tmp_path / "out"), "mil_segments": 8, "data_root": str(tmp_path / "nowhere")}
+    config = load_params(REPOSITORY / "params/ucf_text.yaml", changes)
+    corpus = load_corpus(config)
+    material = load_bags(config, corpus)
+    bag = material.views[TRAIN].bag
+    assert list(material.views) == [v.name for v in corpus.videos if v.name in (TRAIN, ALSO_TRAIN, TEST)]
+    assert bag.features.shape == (8, 3) and material.views[TRAIN].frames == listed("ucf-crime")[TRAIN].frames
+    rows = np.load(tmp_path / "out" / f"{TRAIN}.npy").astype(np.float32)
+    of_segment = np.arange(len(rows)) * 16 < bag.starts[1]
+    np.testing.assert_allclose(bag.features[0], rows[of_segment].mean(axis=0), rtol=1e-5)
+    assert sum(p.left_out for p in material.problems) == 1897
+    assert find_system("MIL learner", config).other_network(config)  # so that no number is a verdict on the paper's
 
 
 def test_times_that_are_no_part_of_a_video_are_named(tmp_path):
