@@ -188,7 +188,7 @@ def _given_files(config: Config) -> Iterator[Finding]:
             files = f"; {astray} files have no listed video's name, the first: {problems[0].where}" if astray else ""
             return f"features of {len(found)} of {len(videos)} listed videos{files}"
 
-        remedy = "; get them where the parameter file says (`vadkit features text` makes some of sentences), or leave it empty"
+        remedy = "; leave it empty, get them where the parameter file says, or make some (`vadkit features text`)"
         yield _looked("mil_published", matched, remedy)
 
 
