@@ -25,6 +25,7 @@ from vadkit.core.parameters import load_params
 from vadkit.corpora import load_corpus
 from vadkit.corpora.video import Corpus
 from vadkit.evaluation import evaluate as evaluation
+from vadkit.evaluation.smoothing import smoothed
 from vadkit.systems import runner
 from vadkit.systems.bags import load_bags, video_scores
 
@@ -47,8 +48,6 @@ def baseline(config: Config, corpus: Corpus) -> dict[int, list]:
 
 
 def main() -> None:
-    from vadkit.evaluation.smoothing import smoothed
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--people", required=True)
     parser.add_argument("--machine")
