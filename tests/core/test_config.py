@@ -120,7 +120,7 @@ OTHER = {
 def test_the_fingerprint_changes_with_any_parameter_that_results_depend_on(name):
     value = getattr(Config(), name)
     changed = Config().model_copy(update={name: OTHER[type(value)](value)})
-    places = ("cache_root", "output_root", "workers", "published_scores")
+    places = ("cache_root", "output_root", "workers", "scheduler", "published_scores")
     assert (changed.fingerprint() == Config().fingerprint()) == (name in places)
     assert len(changed.fingerprint()) == 12
 

@@ -137,7 +137,7 @@ def test_a_clipped_annotation_says_what_was_done():
 
 
 def test_an_annotation_far_past_the_end_names_file_counts_and_parameter():
-    with pytest.raises(DataError, match=r"Assault018\.txt: .*frame 52.*decodes to 50 frames.*annotation_slack_frames"):
+    with pytest.raises(DataError, match=r"Assault018\.txt: .*frame 52.*has 50 frames.*annotation_slack_frames"):
         clip_intervals(video((10, 20), (40, 52)), 50, slack=1)
 
 

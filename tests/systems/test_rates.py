@@ -80,7 +80,8 @@ def made(name: str, category: str, spans, frames: int = 300, fps: float = 30.0) 
         name,
         flow_from,
         np.zeros((len(index), 80), np.float32),
-        Path(),
+        (Path(),),
+        (0,),
     )
 
 

@@ -124,7 +124,7 @@ def _show_figures() -> None:
     from vadkit.report.style import alternative_text
 
     shell = get_ipython()
-    if shell is None or "ipykernel" not in sys.modules:
+    if not hasattr(shell, "kernel"):  # no notebook
         return
     formatter = shell.display_formatter.formatters["image/png"]
     draw = formatter.lookup_by_type(Figure)
