@@ -30,8 +30,8 @@ def test_an_effect_is_said_by_its_interval():
     assert effect() == "Counting objects raises FL-AUC by 1.7 points [+0.4, +3.0]."
     assert effect(value=-1.7, ci_low=-3.0, ci_high=-0.4) == "Counting objects lowers FL-AUC by 1.7 points [-3.0, -0.4]."
     unsure = effect(value=0.1, ci_low=-2.6, ci_high=2.9)
-    said = "FL-AUC moves by +0.1 points [-2.6, +2.9], which these videos cannot distinguish from zero."
-    assert unsure == f"Counting objects: {said}"
+    said = "moves FL-AUC by +0.1 points [-2.6, +2.9], which these videos cannot distinguish from zero."
+    assert unsure == f"Counting objects {said}"
     assert "both systems are the same one" in effect(value=0.0, ci_low=0.0, ci_high=0.0)
     assert "(no video)" in effect(value=None, ci_low=None, ci_high=None, reason="no video")
     seconds = row(metric="detection_delay_s_difference", unit="s")

@@ -58,7 +58,7 @@ def effect(rows: Sequence[ResultRow], pair: str, metric: str, subject: str) -> s
     size = f"{abs(row.value):.1f} {unit} [{row.ci_low:+.1f}, {row.ci_high:+.1f}]"
     if not (side := sign(rows, pair, metric)):
         size = f"{row.value:+.1f} {unit} [{row.ci_low:+.1f}, {row.ci_high:+.1f}]"
-        return f"{what}: {name} moves by {size}, which these videos cannot distinguish from zero."
+        return f"{subject} moves {name} by {size}, which these videos cannot distinguish from zero."
     return f"{subject} {'raises' if side > 0 else 'lowers'} {name} by {size}."
 
 
