@@ -231,10 +231,19 @@ def precision_area(gains: tuple[np.ndarray, ...], labels, scores, trapezoids=Fal
     whole = np.bincount(video, gain, len(scores))
     rising = whole > 0
 
-    def reaching(some: list, at: np.ndarray, side: str, counts: np.ndarray) -> np.ndarray:
-        """How many scores of the videos drawn reach ("left") or pass ("right") a threshold."""
-        table = [len(one) - np.searchsorted(one, at, side) for _, one in some]
-        return counts[:, [v for v, _ in some]] @ np.array(table, float)
+    # of each score, how many thresholds it reaches ("right") or passes ("left")
+    sides = ("right", "left") if trapezoids else ("right",)
+    ranks = {
+        side: [[(v, np.searchsorted(thresholds, one, side)) for v, one in each] for each in (hits, frames)]
+        for side in sides
+    }
+
+    def reaching(some: list, k: int, size: int, counts: np.ndarray) -> np.ndarray:
+        """How many scores of the videos drawn reach each of `size` thresholds from the k-th on."""
+        beyond = (np.minimum(rank[np.searchsorted(rank, k, "right") :] - k, size) for _, rank in some)
+        tables = [np.bincount(one, minlength=size + 1) for one in beyond]
+        table = np.array(tables, float)[:, :0:-1].cumsum(axis=1)[:, ::-1]
+        return counts[:, [v for v, _ in some]] @ table
 
     def function(counts: np.ndarray) -> np.ndarray:
         total = np.zeros(len(counts))
@@ -243,9 +252,8 @@ def precision_area(gains: tuple[np.ndarray, ...], labels, scores, trapezoids=Fal
             steps = np.zeros((len(scores), len(at)))
             np.add.at(steps, (video[mine], place[mine] - k), gain[mine])
             height = np.zeros((len(counts), len(at)))
-            sides = ("left", "right") if trapezoids else ("left",)
-            for side in sides:
-                found, alarms = (reaching(some, at, side, counts) for some in (hits, frames))
+            for each in ranks.values():
+                found, alarms = (reaching(some, k, len(at), counts) for some in each)
                 height += np.divide(found, alarms, out=np.ones_like(found), where=alarms > 0) / len(sides)
             total += np.sum(height * (counts[:, rising] @ steps[rising]), axis=1)
         return divide(total, counts @ whole)
