@@ -133,3 +133,13 @@ def test_an_outside_system_that_names_an_unknown_network_is_refused_with_the_kno
     with pytest.raises(ConfigError, match="mine: there is no network 'my_network'; give one of (?!detector).*c3d"):
         checks.require(Config(c3d_weights="random"), [clips])
     checks.require(Config(), [learner])
+
+
+def test_a_scheduler_that_does_not_answer_is_said_before_a_run(monkeypatch):
+    pytest.importorskip("distributed")
+    from vadkit.core import processes
+
+    monkeypatch.setattr(processes, "CONNECT_SECONDS", 1)
+    config = Config(scheduler="tcp://127.0.0.1:9")
+    (found,) = [one for one in checks.findings(config) if one.what.startswith("scheduler")]
+    assert found.problem and "no scheduler answers at tcp://127.0.0.1:9" in found.what

@@ -86,7 +86,7 @@ def each(
 
 
 def _on_cluster(function: Callable[..., Any], tasks: Sequence[Sequence[Any]], cluster: Cluster) -> Iterator[Any]:
-    client = _connected(cluster.address)
+    client = connected(cluster.address)
     from distributed import CancelledError, KilledWorker, as_completed
     from distributed.comm import CommClosedError
 
@@ -118,8 +118,8 @@ def _on_cluster(function: Callable[..., Any], tasks: Sequence[Sequence[Any]], cl
         mark.unlink(missing_ok=True)
 
 
-def _connected(address: str) -> Any:
-    """A client of a scheduler, with workers. Raises ConfigError for none."""
+def connected(address: str) -> Any:
+    """A client of a scheduler, with workers; close it. Raises ConfigError for none."""
     try:
         from distributed import Client
     except ImportError:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from vadkit.core.compute import engine_version
 from vadkit.core.config import Config, resolve
 from vadkit.core.errors import ConfigError, VadkitError
+from vadkit.core.processes import connected
 from vadkit.corpora.video import NORMAL, Corpus
 from vadkit.models import pretrained
 from vadkit.workbook.notebooks import Notebook
@@ -53,6 +54,7 @@ def findings(config: Config, notebooks: Sequence[Notebook] = ()) -> list[Finding
         _weights(config, config.backbone, "backbone"),
         *_video_networks(config, notebooks),
         *_device(config),
+        *_scheduler(config),
         *_given_files(config),
     ]
 
@@ -190,6 +192,17 @@ def _given_files(config: Config) -> Iterator[Finding]:
 
         remedy = "; leave it empty, get them where the parameter file says, or make some (`vadkit features text`)"
         yield _looked("mil_published", matched, remedy)
+
+
+def _scheduler(config: Config) -> Iterator[Finding]:
+    def look() -> str:
+        client = connected(config.scheduler)
+        workers = len(client.nthreads())
+        client.close()
+        return f"{config.scheduler} has {workers} worker{'s' * (workers > 1)}"
+
+    if config.scheduler != "local":
+        yield _looked("scheduler", look)
 
 
 def _device(config: Config) -> Iterator[Finding]:
