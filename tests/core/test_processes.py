@@ -190,7 +190,7 @@ def test_workers_of_a_cluster_do_each_task_once_and_say_a_users_error(lasting, t
     ("name", "other", "said"),
     [
         ("package_digest", lambda: "another", "has other code of vadkit.*install the same version"),
-        ("_listing", lambda folder: ["a video"], "does not see in .*videos what this machine does.*shared file system"),
+        ("_listing", lambda *_: "a video", "does not see in .*videos what this machine does.*shared file system"),
     ],
 )
 def test_a_worker_with_other_code_or_without_the_data_is_said_and_nothing_is_left_out(
@@ -212,10 +212,16 @@ def test_a_worker_that_does_not_see_the_cache_is_said(lasting, tmp_path, monkeyp
 @pytest.mark.parametrize("machines", [2], indirect=True)
 def test_a_worker_that_is_killed_in_the_middle_changes_no_sample(machines, tmp_path):
     """Samples of six videos, beside those of a serial run, to the bit."""
-    corpus = tiny_corpus(tmp_path)
+    (tmp_path / "videos").mkdir()
+    corpus = tiny_corpus(tmp_path / "videos")
     here, there = (
         make_config(
-            {"cache_root": str(tmp_path / name), "scheduler": scheduler, "workers": 1, "data_root": str(tmp_path)}
+            {
+                "cache_root": str(tmp_path / name),
+                "scheduler": scheduler,
+                "workers": 1,
+                "data_root": str(tmp_path / "videos"),
+            }
             | {"image_size": 32, "detector_weights": "none", "flow_method": "dis"}
         )
         for name, scheduler in (("here", "local"), ("there", machines.address))

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from vadkit.core.code import package_digest
 from vadkit.core.config import Config, resolve
 from vadkit.core.errors import ConfigError, RunError, VadkitError
+from vadkit.core.store import digest
 
 CONNECT_SECONDS = 10
 RETRIES = 2  # of a task that failed by no fault of ours: a shared disk hiccups
@@ -91,9 +94,9 @@ def _on_cluster(function: Callable[..., Any], tasks: Sequence[Sequence[Any]], cl
     from distributed.comm import CommClosedError
 
     cluster.cache.mkdir(parents=True, exist_ok=True)
-    mark = cluster.cache / f".seen-by-workers-{os.getpid()}"
+    mark = cluster.cache / f".seen-by-workers-{os.getpid()}-{secrets.token_hex(4)}"
     mark.touch()
-    expected = package_digest(), mark, cluster.data, _listing(cluster.data)
+    expected = package_digest(), mark, cluster.data, _listing(cluster.data, cluster.cache)
     futures = client.map(
         _task, *zip(*((expected, function, task) for task in tasks), strict=True), pure=False, retries=RETRIES
     )
@@ -147,7 +150,7 @@ def _task(expected: tuple, function: Callable[..., Any], task: Sequence[Any]) ->
     if not mark.exists():
         remedy = "set cache_root to a folder that all workers see by the same path"
         return RunError(f"{here} does not see the cache {mark.parent}; {remedy}")
-    if _listing(data) != listing:
+    if _listing_of(data, mark) != listing:
         return RunError(f"{here} does not see in {data} what this machine does; put data_root on a shared file system")
     import cv2
 
@@ -158,8 +161,17 @@ def _task(expected: tuple, function: Callable[..., Any], task: Sequence[Any]) ->
         return error
 
 
-def _listing(folder: Path | None) -> list[str]:
-    return sorted(os.listdir(folder)) if folder is not None and folder.is_dir() else []
+def _listing(folder: Path | None, cache_dir: Path) -> str:
+    """A digest of the files below a folder, by name and size: a video that a worker alone lacks would be left out."""
+    files = folder.rglob("*") if folder is not None and folder.is_dir() else ()
+    files = (one for one in files if one.is_file() and not one.is_relative_to(cache_dir))
+    return digest(sorted((str(one.relative_to(folder)), one.stat().st_size) for one in files))
+
+
+@cache
+def _listing_of(folder: Path | None, mark: Path) -> str:
+    """The same, looked at once by a worker for all the tasks of one call, which has its own mark."""
+    return _listing(folder, mark.parent)
 
 
 def follow(parent: int = 0) -> None:
