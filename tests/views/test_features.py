@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 import torch
@@ -147,10 +149,10 @@ def test_parts_of_a_long_view_give_the_features_of_the_whole(tmp_path, samples, 
         assert np.array_equal(found, expected) and not found.flags.writeable
 
 
+@pytest.mark.skipif(not find_spec("openvino"), reason="no OpenVINO")  # importing it here would let it report its use
 def test_an_engine_gives_torchs_features_in_every_process(tmp_path, samples, monkeypatch):
     import shutil
 
-    pytest.importorskip("openvino")
     config, plain = quick(tmp_path, workers=2), quick(tmp_path, inference="torch")
     exact = {stream: [np.array(pooled(one, stream, plain)) for one in samples] for stream in ("frame", "flow")}
     shutil.rmtree(tmp_path / "cache" / "features")
