@@ -81,7 +81,7 @@ BENCHMARKS = {
     "engines": (engines, ["--repeats", "2"]),
     "realtime": (realtime, ["--seconds", "20"]),
     "external": (external, []),
-    "scale": (scale, ["--videos", "8", "--seconds", "20"]),
+    "scale": (scale, ["--videos", "8", "--seconds", "40"]),
 }
 
 

@@ -66,7 +66,7 @@ def main() -> None:
     lines = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        video = made_video(folder / "video.mp4", round(30 * given.seconds))
+        video = made_video(folder / "video.mp4", seed=0, frames=round(30 * given.seconds))
         for title, (system, changes) in SYSTEMS.items():
             for fps in map(float, given.fps.split(",")):
                 for engine in ENGINES:

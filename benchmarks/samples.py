@@ -185,7 +185,7 @@ def clocked(work: Callable[[], object], items: int, warm: bool = True, repeats: 
     return 1000 * min(times) / items
 
 
-def made_video(path: Path, seed: int, frames: int = 600) -> Path:
+def made_video(path: Path, *, seed: int, frames: int = 600) -> Path:
     """A video of blurred noise that drifts, with a brighter patch that moves faster."""
     noise = cv2.GaussianBlur(np.random.default_rng(seed).integers(0, 256, (480, 1400, 3), dtype=np.uint8), (0, 0), 2)
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 30.0, (320, 240))

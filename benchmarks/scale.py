@@ -82,7 +82,8 @@ def measure(count: int, length: float) -> list[dict]:
         port = one.getsockname()[1]
         one.close()
         stack.callback(dask("scheduler", "--host", "127.0.0.1", "--port", str(port)).kill)
-        paths = [made_video(folder / f"Normal_Videos_{n:03d}.mp4", round(30 * length)) for n in range(count)]
+        names, frames = [f"Normal_Videos_{n:03d}" for n in range(count)], round(30 * length)
+        paths = [made_video(folder / f"{name}.mp4", seed=n, frames=frames) for n, name in enumerate(names)]
         videos = [Video(path.stem, path, "Normal", "test", path.stem) for path in paths]
         time.sleep(3)
         runs = {workers: seconds(f"tcp://127.0.0.1:{port}", workers, videos, folder) for workers in (1, 2)}
