@@ -52,7 +52,7 @@ def test_what_ships_is_as_listed(folder):
     as_shipped(REPOSITORY / folder, *([TABLES[folder]] if folder in TABLES else []))
     data = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
     below = [f"{folder.removeprefix('vadkit/')}/{what}" for folder in TABLES for what in ("*.csv", "SHA256SUMS")]
-    assert data == {"vadkit": below, "demo_world": ["assets/*"]}
+    assert data == {"vadkit": ["live/page.html", *below], "demo_world": ["assets/*"]}
 
 
 def requirements() -> list[Requirement]:
