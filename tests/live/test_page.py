@@ -113,7 +113,12 @@ def test_files_come_from_the_folder_of_events_and_nothing_above_it(serve):
     assert (status, headers["Content-Type"], body) == (200, "image/jpeg", JPEG)
     assert ask(page, f"/files/{EVENT['snapshot']}", Range="bytes=0-1")[::2] == (206, JPEG[:2])
     inside, names = f"/files/{EVENT['id']}/", ("snapshot.jpg", "events.jsonl", "%2e%2e/snapshot.jpg", "")
-    tried = ["/files/../snapshot.jpg", "/files/..%2fsnapshot.jpg", "/files//snapshot.jpg", f"{inside}../../snapshot.jpg"]
+    tried = [
+        "/files/../snapshot.jpg",
+        "/files/..%2fsnapshot.jpg",
+        "/files//snapshot.jpg",
+        f"{inside}../../snapshot.jpg",
+    ]
     tried += [f"/files/{name}" for name in names] + [inside, "/files/absent/snapshot.jpg", "/page.html", "//etc/passwd"]
     for path in tried:
         assert ask(page, path)[0] == 404, path

@@ -43,11 +43,11 @@ class Page:
             raise ConfigError(f"--serve {host}:{port}: {error}; give another address") from None
         port = sockets[0].getsockname()[1]
         self.url, self.cookie = f"http://{f'[{host}]' if ':' in host else host}:{port}/", f"vadkit_{port}"
-        self.pass_word = hmac.digest(self.token.encode(), b"vadkit page", "sha256").hex()
         self._lock, self._cameras, self._events = threading.Lock(), {}, {}
         files = r"/files/(\w[\w.-]*/(?:snapshot\.jpg|clip\.mp4))", _Files, {"path": str(folder.resolve())}
-        routes, quiet = [(r"/(|state\.json|picture)", _Live), files], {"log_function": lambda _: None}
-        app = Application(routes, page=self, default_handler_class=_Guarded, compress_response=True, **quiet)
+        rest = {"default_handler_class": _Guarded, "compress_response": True, "log_function": lambda _: None}
+        routes = [(r"/(|state\.json|picture)", _Live), files]
+        app = Application(routes, page=self, cookie_secret=self.token, **rest)
         self._server = HTTPServer(app, max_body_size=1024, max_header_size=16384)
         self._serving = threading.Event()
         self._thread = threading.Thread(target=asyncio.run, args=[self._serve(sockets)], name="page", daemon=True)
@@ -95,8 +95,7 @@ class Page:
         return json.dumps(state, default=float)
 
     def picture(self, camera: str) -> bytes:
-        with self._lock:
-            return self._cameras.get(camera, {"jpeg": b""})["jpeg"]
+        return self._cameras.get(camera, {"jpeg": b""})["jpeg"]
 
 
 class _Guarded(RequestHandler):
@@ -107,40 +106,35 @@ class _Guarded(RequestHandler):
             self.set_header(name, value)
 
     def prepare(self) -> None:
-        self.page: Page = self.settings["page"]
-        if self.page.local and not _local(self.request.host_name.strip("[]")):  # a name rebound to this machine
-            raise HTTPError(403)
-        if self.page.token and not _same(self.get_cookie(self.page.cookie, ""), self.page.pass_word):
-            if not _same(self.get_query_argument("token", ""), self.page.token):
-                raise HTTPError(403)
-            self.set_cookie(self.page.cookie, self.page.pass_word, httponly=True, samesite="Lax", path="/")
+        page = self.page = self.settings["page"]
+        if page.local and not _local(self.request.host_name.strip("[]")):  # a name rebound to this machine
+            raise HTTPError(403, reason="Only as localhost")
+        if page.token and not self.get_signed_cookie(page.cookie):
+            if not hmac.compare_digest(self.get_query_argument("token", "").encode(), page.token.encode()):
+                raise HTTPError(403, reason="Come once by /?token=...")
+            self.set_signed_cookie(page.cookie, "in", httponly=True, samesite="Lax")
             self.redirect("/")  # the token leaves the address
 
     def get(self, *_) -> None:
         raise HTTPError(404)
-
-    def write_error(self, status_code: int, **_) -> None:
-        self.set_header("Content-Type", "text/plain")
-        self.finish(
-            f"{status_code} {self._reason}" + (status_code == 403) * ": come once by /?token=..., or as localhost"
-        )
 
 
 class _Live(_Guarded):
     """The page, what it shows, and a camera's newest picture."""
 
     def get(self, what: str) -> None:
-        kind, nonce = {"": "text/html", "picture": "image/jpeg"}.get(what, "application/json"), secrets.token_hex(16)
-        self.set_header("Content-Type", kind)
-        if what == "state.json":
-            self.finish(self.page.state())
-        elif what == "picture":
+        if what == "picture":
+            self.set_header("Content-Type", "image/jpeg")
             if not (jpeg := self.page.picture(self.get_query_argument("camera", "", strip=False))):
                 raise HTTPError(404)
             self.finish(jpeg)
+        elif what:
+            self.set_header("Content-Type", "application/json")
+            self.finish(self.page.state())
         else:
-            policy = f"{POLICY}; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'"
-            self.set_header("Content-Security-Policy", policy)
+            nonce = secrets.token_hex(16)
+            own = f"script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'"
+            self.set_header("Content-Security-Policy", f"{POLICY}; {own}")
             self.finish(PAGE.replace("NONCE", nonce))
 
 
@@ -156,7 +150,3 @@ def _local(host: str) -> bool:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _same(one: str, other: str) -> bool:
-    return hmac.compare_digest(one.encode(), other.encode())

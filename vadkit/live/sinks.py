@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from datetime import datetime
 from email.message import EmailMessage
@@ -36,10 +36,13 @@ FORMS["VADKIT_SMTP_URL"] = "smtp[s]://USER:PASSWORD@HOST[:PORT], special charact
 
 
 class Sink:
-    """A queue of events and a thread that delivers them, each until it is taken or refused. Secrets: never shown."""
+    """A queue of events and a thread that delivers them, each until it is taken or refused.
 
-    def __init__(self, name: str, *secrets: str | None):
-        self.name, self._secrets, self._error = name, [one for one in secrets if one], ""
+    say: told once that something is wrong, and that it is over; secrets: what it is not told.
+    """
+
+    def __init__(self, say: Callable[[str], None], name: str, *secrets: str | None):
+        self.name, self._say, self._secrets, self._error = name, say, [one for one in secrets if one], ""
         self._waiting, self._sent, self._failed = deque(), 0, 0
         self._changed, self._until = threading.Condition(), math.inf  # when to end: finite once it closes
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
@@ -74,7 +77,9 @@ class Sink:
         text = " ".join(str(error or "").split()) or (type(error).__name__ if error else "")
         for secret in self._secrets:
             text = text.replace(secret, "***")
-        self._error = shown(text, 200)
+        before, self._error = self._error, shown(text, 200)
+        if bool(before) != bool(text):
+            self._say(f"{self.name}: {self._error or 'it works again'}")
 
     def _work(self) -> None:
         wait = WAITS[0]
@@ -102,17 +107,16 @@ class Sink:
 
 
 class Webhook(Sink):
-    """POSTs an event as JSON, signed as Standard Webhooks does: HMAC-SHA256 over the message's id, the time, the body.
+    """POSTs an event as JSON, signed as Standard Webhooks are: HMAC-SHA256 over a message's id, time and body."""
 
-    An answer of 3xx or 4xx costs the event (but 408, 425, 429); after 5xx and silence it is tried again.
-    """
-
-    def __init__(self, url: str):
+    def __init__(self, say: Callable[[str], None], url: str):
         parts, port = _address("--webhook", url, {"http": 80, "https": 443})
         kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
         self._connect = lambda: closing(kind(parts.hostname, port, timeout=TIMEOUT))
         self._secret, self._path = _secret("VADKIT_WEBHOOK_SECRET"), parts._replace(scheme="", netloc="").geturl()
-        super().__init__(f"webhook {parts.hostname}:{port}", self._secret)  # without the path, often a secret itself
+        super().__init__(
+            say, f"webhook {parts.hostname}:{port}", self._secret
+        )  # without the path, often a secret itself
 
     def deliver(self, event: dict, folder: Path) -> None:
         body, mark, now = json.dumps(event).encode(), f"{event['id']}-{event['state']}", str(int(time.time()))
@@ -123,24 +127,21 @@ class Webhook(Sink):
             there.request("POST", self._path or "/", body, headers)
             answer = there.getresponse()
         if answer.status >= 300:  # a redirect as well: the body goes nowhere else
-            later = answer.status in (408, 425, 429) or answer.status >= 500
-            raise (OSError if later else ValueError)(f"it answers {answer.status} {answer.reason}")
+            kind = OSError if answer.status in (408, 425, 429) or answer.status >= 500 else ValueError
+            raise kind(f"it answers {answer.status} {answer.reason}")
 
 
 class Email(Sink):
-    """Mails when an event opens and when it is over, with its snapshot; at most MAILS_PER_HOUR.
+    """Mails when an event opens and when it is over. Only a server of this machine gets mails in the clear."""
 
-    By TLS from the start (smtps) or STARTTLS; a server of this machine alone gets mails in the clear.
-    """
-
-    def __init__(self, to: str):
+    def __init__(self, say: Callable[[str], None], to: str):
         parts, port = _address("VADKIT_SMTP_URL", _secret("VADKIT_SMTP_URL"), {"smtp": 587, "smtps": 465})
         if not re.fullmatch(r"[^@\s,;<>]+@[^@\s,;<>]+", to):
             raise ConfigError(f"--email {shown(to)}: expected one address, NAME@HOST")
         self._to, self._server, self._smtps = to, (parts.hostname, port), parts.scheme == "smtps"
         self._user, self._password = unquote(parts.username or ""), unquote(parts.password or "")
         self._mailed, self._times = deque(maxlen=10 * WAITING), deque(maxlen=MAILS_PER_HOUR)
-        super().__init__(f"e-mail by {parts.hostname}:{port}", self._password, parts.password)
+        super().__init__(say, f"e-mail by {parts.hostname}:{port}", self._password, parts.password)
 
     def send(self, event: dict, folder: Path) -> None:
         if (mark := (event["id"], event["state"] == "open")) not in self._mailed:
@@ -171,20 +172,16 @@ class Email(Sink):
         told = {name: value for name, value in event.items() if name not in ("curve", "notes") and value is not None}
         lines = [*event["notes"], *(f"{name.replace('_', ' ')}: {value}" for name, value in told.items())]
         mail.set_content("\n".join(shown(" ".join(line.split()), 500) for line in lines) + "\n")
-        with suppress(OSError):  # better without its picture than not at all
-            picture = (folder / event["snapshot"]).read_bytes() if event["snapshot"] else b""
-            if picture:
-                mail.add_attachment(picture, maintype="image", subtype="jpeg", filename=f"{event['id']}.jpg")
+        with suppress(OSError, TypeError):  # better without its picture, which may be None, than not at all
+            picture = (folder / event["snapshot"]).read_bytes()
+            mail.add_attachment(picture, maintype="image", subtype="jpeg", filename=f"{event['id']}.jpg")
         return mail
 
 
 class Mqtt(Sink):
-    """Publishes an event, its camera's state and Home Assistant's discovery message ("MQTT binary sensor"), retained.
+    """Publishes events, cameras' states and Home Assistant's discovery messages (MQTT binary sensor); all retained."""
 
-    paho's client connects, again by itself, and has a last will. cameras: announced at once, others with an event.
-    """
-
-    def __init__(self, address: str, cameras: Sequence[str]):
+    def __init__(self, say: Callable[[str], None], address: str, cameras: Sequence[str]):
         url = address if "://" in address else f"mqtt://{address}"
         parts, port = _address("--mqtt", url, {"mqtt": 1883, "mqtts": 8883})
         try:
@@ -203,7 +200,7 @@ class Mqtt(Sink):
         self._client.on_connect = self._met
         self._client.on_disconnect = lambda *_: self._up.is_set() and self._lost("the connection is lost")
         self._client.on_connect_fail = lambda *_: self._lost(sys.exc_info()[1])  # called from where it is caught
-        super().__init__(f"MQTT broker {parts.hostname}:{port}", password)
+        super().__init__(say, f"MQTT broker {parts.hostname}:{port}", password)
         self._client.connect_async(parts.hostname, port, keepalive=30)
         self._client.loop_start()
 
@@ -215,6 +212,8 @@ class Mqtt(Sink):
         try:
             for message in self._announce(event["camera"], event):
                 message.wait_for_publish(TIMEOUT)
+                if not message.is_published():
+                    raise OSError("it does not confirm")
         except (RuntimeError, ValueError) as error:  # paho's, for a message that is not gone
             raise OSError(error) from None
 
@@ -224,8 +223,7 @@ class Mqtt(Sink):
             self._publish(self._alive, "offline").wait_for_publish(0.5)
         self._client.disconnect()
 
-    def _publish(self, topic: str, payload: str | dict):
-        text = payload if isinstance(payload, str) else json.dumps(payload)
+    def _publish(self, topic: str, text: str):
         return self._client.publish(topic, text, qos=1, retain=True)
 
     def _announce(self, camera: str, event: dict | None = None) -> list:
@@ -235,9 +233,9 @@ class Mqtt(Sink):
         sensor = {"name": "Anomaly", "unique_id": name, "device_class": "problem", "state_topic": state, "qos": 1}
         sensor |= {"json_attributes_topic": told, "availability_topic": self._alive, "origin": {"name": "vadkit"}}
         sensor |= {"device": {"identifiers": [name], "name": shown(camera, 100), "sw_version": __version__}}
-        messages = {f"homeassistant/binary_sensor/{name}/config": sensor, state: self._states[camera]}
+        messages = {f"homeassistant/binary_sensor/{name}/config": json.dumps(sensor), state: self._states[camera]}
         if event:
-            messages[told] = {name: value for name, value in event.items() if name != "curve"}
+            messages[told] = json.dumps({name: value for name, value in event.items() if name != "curve"})
         return [self._publish(*message) for message in messages.items()]
 
     def _met(self, client, data, flags, reason, properties) -> None:
@@ -254,11 +252,13 @@ class Mqtt(Sink):
         self._says(why)
 
 
-def sinks_of(webhook=None, email=None, mqtt=None, cameras: Sequence[str] = ()) -> list[Sink]:
-    """The sinks asked for, each by its address. ConfigError: an address that is none, a secret that is not set."""
-    sinks: list[Sink] = [Webhook(webhook)] if webhook else []
-    sinks += [Email(email)] if email else []
-    return [*sinks, Mqtt(mqtt, cameras)] if mqtt else sinks
+def sinks_of(webhook=None, email=None, mqtt=None, cameras: Sequence[str] = (), say=print) -> list[Sink]:
+    """The sinks asked for, each by its address. cameras: what MQTT announces at once; say: is told what is wrong.
+
+    Raises ConfigError for an address that is none and a secret that is not set.
+    """
+    kinds = {Webhook: (webhook,), Email: (email,), Mqtt: (mqtt, cameras)}
+    return [kind(say, *given) for kind, given in kinds.items() if given[0]]
 
 
 def _address(what: str, text: str, ports: dict[str, int]) -> tuple[SplitResult, int]:
