@@ -22,8 +22,8 @@ PARTS = {
     "For the reader and the teacher": ["syllabus", "glossary"],
     "Notebooks": [],
     "Solutions": [],
-    "Reference": ["architecture", "reproduction", "evaluate", "performance", "scale", "security", "demo_world"]
-    + ["fights", "ucf_videos", "ucf_text"],
+    "Reference": ["architecture", "reproduction", "evaluate", "camera", "performance", "scale", "security"]
+    + ["demo_world", "fights", "ucf_videos", "ucf_text"],
 }
 LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!https?:|mailto:|#)([^)\s]+)\)")
 EXERCISE_BEGINS = re.compile(r"^(?=## Exercise \d)", re.MULTILINE)
