@@ -43,11 +43,10 @@ class Page:
             raise ConfigError(f"--serve {host}:{port}: {error}; give another address") from None
         port = sockets[0].getsockname()[1]
         self.url, self.cookie = f"http://{f'[{host}]' if ':' in host else host}:{port}/", f"vadkit_{port}"
-        self._lock, self._cameras, self._events = threading.Lock(), {}, {}
+        self._lock, self.cameras, self._events = threading.Lock(), {}, {}
         files = r"/files/(\w[\w.-]*/(?:snapshot\.jpg|clip\.mp4))", _Files, {"path": str(folder.resolve())}
         rest = {"default_handler_class": _Guarded, "compress_response": True, "log_function": lambda _: None}
-        routes = [(r"/(|state\.json|picture)", _Live), files]
-        app = Application(routes, page=self, cookie_secret=self.token, **rest)
+        app = Application([(r"/(|state\.json|picture)", _Live), files], page=self, cookie_secret=self.token, **rest)
         self._server = HTTPServer(app, max_body_size=1024, max_header_size=16384)
         self._serving = threading.Event()
         self._thread = threading.Thread(target=asyncio.run, args=[self._serve(sockets)], name="page", daemon=True)
@@ -71,7 +70,7 @@ class Page:
         """Take a camera's newest picture, or b"" for none, and what is known with it; returns at once."""
         seen = Counter(COCO_CLASSES[int(box[5])] for box in reading["boxes"])
         with self._lock:
-            my = self._cameras.setdefault(camera, {"jpeg": b"", "number": 0, "curve": deque(maxlen=POINTS)})
+            my = self.cameras.setdefault(camera, {"jpeg": b"", "number": 0, "curve": deque(maxlen=POINTS)})
             my |= {name: value for name, value in reading.items() if name != "boxes"} | {"name": camera, "seen": seen}
             if jpeg:
                 my |= {"jpeg": jpeg, "number": my["number"] + 1}
@@ -90,12 +89,9 @@ class Page:
     def state(self) -> str:
         """What a browser shows, in JSON."""
         with self._lock:
-            cameras = [{**one, "jpeg": "", "curve": [*one["curve"]]} for one in self._cameras.values()]
+            cameras = [{**one, "jpeg": "", "curve": [*one["curve"]]} for one in self.cameras.values()]
             state = {"cameras": cameras, "events": [*self._events.values()][::-1], "threshold": ALARM}
         return json.dumps(state, default=float)
-
-    def picture(self, camera: str) -> bytes:
-        return self._cameras.get(camera, {"jpeg": b""})["jpeg"]
 
 
 class _Guarded(RequestHandler):
@@ -124,10 +120,11 @@ class _Live(_Guarded):
 
     def get(self, what: str) -> None:
         if what == "picture":
-            self.set_header("Content-Type", "image/jpeg")
-            if not (jpeg := self.page.picture(self.get_query_argument("camera", "", strip=False))):
+            camera = self.page.cameras.get(self.get_query_argument("camera", "", strip=False))
+            if not camera or not camera["jpeg"]:
                 raise HTTPError(404)
-            self.finish(jpeg)
+            self.set_header("Content-Type", "image/jpeg")
+            self.finish(camera["jpeg"])
         elif what:
             self.set_header("Content-Type", "application/json")
             self.finish(self.page.state())

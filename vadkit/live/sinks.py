@@ -28,18 +28,14 @@ from vadkit.core.errors import ConfigError, shown
 
 WAITING = 100  # events; beyond, the oldest goes
 WAITS = (1, 60)  # seconds between tries: the first, and the longest; each is twice the one before
-TIMEOUT = 10  # seconds for an answer
-MAILS_PER_HOUR = 20
+TIMEOUT, MAILS_PER_HOUR = 10, 20  # seconds for an answer; the most mails
 LOCAL = ("localhost", "127.0.0.1", "::1")
 FORMS = {"--webhook": "https://HOST/PATH, without a password", "--mqtt": "HOST[:PORT], or mqtts://HOST[:PORT] for TLS"}
 FORMS["VADKIT_SMTP_URL"] = "smtp[s]://USER:PASSWORD@HOST[:PORT], special characters as %XX"
 
 
 class Sink:
-    """A queue of events and a thread that delivers them, each until it is taken or refused.
-
-    say: told once that something is wrong, and that it is over; secrets: what it is not told.
-    """
+    """A queue of events, and a thread that tries each until it is taken or refused. say: told once of what is wrong."""
 
     def __init__(self, say: Callable[[str], None], name: str, *secrets: str | None):
         self.name, self._say, self._secrets, self._error = name, say, [one for one in secrets if one], ""
@@ -113,10 +109,8 @@ class Webhook(Sink):
         parts, port = _address("--webhook", url, {"http": 80, "https": 443})
         kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
         self._connect = lambda: closing(kind(parts.hostname, port, timeout=TIMEOUT))
-        self._secret, self._path = _secret("VADKIT_WEBHOOK_SECRET"), parts._replace(scheme="", netloc="").geturl()
-        super().__init__(
-            say, f"webhook {parts.hostname}:{port}", self._secret
-        )  # without the path, often a secret itself
+        self._secret, self._path = _secret("VADKIT_WEBHOOK_SECRET"), f"{parts.path or '/'}?{parts.query}".rstrip("?")
+        super().__init__(say, f"webhook {parts.hostname}:{port}", self._secret)  # a path is often a secret, too
 
     def deliver(self, event: dict, folder: Path) -> None:
         body, mark, now = json.dumps(event).encode(), f"{event['id']}-{event['state']}", str(int(time.time()))
@@ -124,7 +118,7 @@ class Webhook(Sink):
         headers = {"Content-Type": "application/json", "User-Agent": f"vadkit/{__version__}", "webhook-id": mark}
         headers |= {"webhook-timestamp": now, "webhook-signature": f"v1,{base64.b64encode(digest).decode()}"}
         with self._connect() as there:
-            there.request("POST", self._path or "/", body, headers)
+            there.request("POST", self._path, body, headers)
             answer = there.getresponse()
         if answer.status >= 300:  # a redirect as well: the body goes nowhere else
             kind = OSError if answer.status in (408, 425, 429) or answer.status >= 500 else ValueError
@@ -253,10 +247,7 @@ class Mqtt(Sink):
 
 
 def sinks_of(webhook=None, email=None, mqtt=None, cameras: Sequence[str] = (), say=print) -> list[Sink]:
-    """The sinks asked for, each by its address. cameras: what MQTT announces at once; say: is told what is wrong.
-
-    Raises ConfigError for an address that is none and a secret that is not set.
-    """
+    """The sinks asked for; MQTT announces `cameras` at once. ConfigError: an address is none, a secret is not set."""
     kinds = {Webhook: (webhook,), Email: (email,), Mqtt: (mqtt, cameras)}
     return [kind(say, *given) for kind, given in kinds.items() if given[0]]
 
