@@ -201,7 +201,7 @@ class Mqtt(Sink):
     def deliver(self, event: dict, folder: Path) -> None:
         while not self._up.wait(0.2):
             if self._until < math.inf:
-                raise OSError(self._error)
+                raise OSError(self._error or "not connected yet")
         self._states[event["camera"]] = "ON" if event["state"] == "open" else "OFF"
         try:
             for message in self._announce(event["camera"], event):
