@@ -480,6 +480,8 @@ def test_a_broker_gets_state_event_and_what_home_assistant_needs(logged_in, brok
         assert len({sensor["unique_id"] for sensor in sensors}) == 2
         sink.close(10)
         until(lambda: last(got, "/door/available") == "offline")
+        until(lambda: not sink._client.is_connected())
+        assert sink.status()["error"] == ""
 
 
 def test_a_wrong_password_is_refused_by_the_broker_and_shown_nowhere(monkeypatch, brokers, open_sink, tmp_path):

@@ -215,6 +215,7 @@ class Mqtt(Sink):
         super().close(timeout)
         with suppress(RuntimeError, ValueError):
             self._publish(self._alive, "offline").wait_for_publish(0.5)
+        self._up.clear()  # so that nothing is called lost
         self._client.disconnect()
 
     def _publish(self, topic: str, text: str):
