@@ -8,14 +8,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from notebook_code import defined_in
 
 from vadkit.core.parameters import make_config
 from vadkit.evaluation import alarms
 from vadkit.evaluation.evaluate import evaluate
-from vadkit.evaluation.metrics import video_sas, vl_fpr
+from vadkit.evaluation.metrics import video_sas, vl_f1, vl_fpr
 from vadkit.evaluation.scores import VideoScores
 
 CONFIG = make_config({})
+NOTEBOOK = defined_in("08", "vary", "disagreement", "sensitivity", "thinned", "vary_rate")
+NOTEBOOK.names["VARIED"] = ("vl_f1", "vl_tpr", "vl_fpr", "detection_delay_s", "spans_detected", "spans_early")
 
 
 def video(name, category, confidence):
@@ -57,26 +60,17 @@ def test_an_alarm_is_detected_early_or_elsewhere_by_where_it_begins():
     assert alarms.outcome(untimed, np.eye(12)[0]) == "detected" and alarms.outcome(untimed, np.zeros(12)) == "missed"
 
 
-def test_a_rare_kind_gets_its_panel_and_the_middle_video_stands_for_a_kind():
-    test = [video(f"Assault{n:03d}", "Assault", np.full(12, 0.9 + n / 200)) for n in range(9)] + [
-        video("Normal_1", "Normal", np.full(12, 0.1))
-    ]
-    panels = alarms.choose_timelines(test, CONFIG, panels=2)
-    assert [(p.kind, p.video.name, p.of) for p in panels] == [
-        ("detected", "Assault004", 9),
-        ("normal and quiet", "Normal_1", 1),
-    ]
-    assert alarms.choose_timelines(test[::-1], CONFIG, panels=2)[0].video.name == "Assault004"
-
-
-@given(st.lists(st.tuples(st.booleans(), st.floats(0, 1)), min_size=1, max_size=20), st.integers(1, 9))
-def test_panels_are_different_videos_and_as_many_as_there_is_room_for(kinds, room):
+@given(st.lists(st.tuples(st.booleans(), st.floats(0, 1)), min_size=1, max_size=20))
+def test_panels_are_different_videos_and_one_of_each_kind_there_is(kinds):
     test = [
         video(f"v{n:02d}", "Assault" if anomalous else "Normal", np.full(8, c))
         for n, (anomalous, c) in enumerate(kinds)
     ]
-    names = [p.video.name for p in alarms.choose_timelines(test, CONFIG, panels=room)]
-    assert len(names) == len(set(names)) == min(room, len(test))
+    for order in (test, test[::-1]):
+        panels = [p for p in alarms.figure_3(order, CONFIG) if p.video]
+        assert len({p.video.name for p in panels}) == len(panels)
+        assert {p.kind for p in panels} == {alarms.outcome(one, video_sas(one, CONFIG)) for one in test}
+    assert [p.video.name for p in panels] == [p.video.name for p in alarms.figure_3(test, CONFIG) if p.video]
 
 
 def test_the_sensitivity_map_holds_the_metric_of_the_run_itself():
@@ -88,12 +82,12 @@ def test_the_sensitivity_map_holds_the_metric_of_the_run_itself():
         ]
         for s in (0, 1)
     }
-    at = alarms.sensitivity(scores, CONFIG, [0.3, 0.5], [1.0, 2.0])
+    at = NOTEBOOK.sensitivity(scores, CONFIG, [0.3, 0.5], [1.0, 2.0], vl_f1)
     assert at[1, 1] == pytest.approx(next(m.value for m in evaluate(scores, CONFIG) if m.name == "vl_f1"))
     assert len(np.unique(at.round(6))) > 1
-    fpr = alarms.sensitivity(scores, CONFIG, [0.5], [2.0], vl_fpr)
+    fpr = NOTEBOOK.sensitivity(scores, CONFIG, [0.5], [2.0], vl_fpr)
     assert fpr[0, 0] == pytest.approx(next(m.value for m in evaluate(scores, CONFIG) if m.name == "vl_fpr"))
-    assert np.isnan(alarms.sensitivity({0: scores[0][::2]}, CONFIG, [0.5], [2.0])).all()
+    assert np.isnan(NOTEBOOK.sensitivity({0: scores[0][::2]}, CONFIG, [0.5], [2.0], vl_f1)).all()
 
 
 def outcomes(detected=5, quiet=2):
@@ -159,33 +153,36 @@ def values(found, name="vl_f1"):
 def test_one_parameter_varied_is_the_run_with_that_parameter():
     scores = {0: noisy(0), 1: noisy(1)}
     small = CONFIG.model_copy(update={"bootstrap_resamples": 50})
-    found = alarms.vary(scores, small, "sas_bound", [1.0, 7.0, 30.0])
+    found = NOTEBOOK.vary(scores, small, "sas_bound", [1.0, 7.0, 30.0])
     assert values(found)[7.0] == next(m.value for m in evaluate(scores, small) if m.name == "vl_f1")
     assert (
         values(found, "vl_tpr")[1.0] >= values(found, "vl_tpr")[7.0] >= values(found, "vl_tpr")[30.0]
     )  # a lower start is further from the alarm
-    assert set(alarms.vary(scores, small, "sas_variant", ["normalised", "as_printed"])) == {"normalised", "as_printed"}
+    assert set(NOTEBOOK.vary(scores, small, "sas_variant", ["normalised", "as_printed"])) == {
+        "normalised",
+        "as_printed",
+    }
 
 
 def test_a_lower_rate_sees_every_kth_confidence():
     scores = {0: noisy(0)}
     small = CONFIG.model_copy(update={"bootstrap_resamples": 50})
-    found = alarms.vary_rate(scores, small, [1, 2, 3])
+    found = NOTEBOOK.vary_rate(scores, small, [1, 2, 3])
     assert list(found) == [3.0, 1.5, 1.0]
     thin = [
         VideoScores(v.name, v.category, v.source, v.fps, v.index[::2], v.confidence[::2], v.labels) for v in scores[0]
     ]
     assert values(found)[1.5] == next(m.value for m in evaluate({0: thin}, small) if m.name == "vl_f1")
-    faster = alarms.vary_rate(scores, small, [1, 3], per_second=True)
+    faster = NOTEBOOK.vary_rate(scores, small, [1, 3], per_second=True)
     assert values(faster)[3.0] == values(found)[3.0] and values(faster, "vl_tpr")[1.0] >= values(found, "vl_tpr")[1.0]
-    with pytest.raises(ValueError, match="at least 1"):
-        alarms.vary_rate(scores, small, [0])
+    with pytest.raises(ValueError, match="zero"):
+        NOTEBOOK.vary_rate(scores, small, [0])
 
 
 def test_two_readings_of_the_score_are_counted_where_they_differ():
     dips = video("dips", "Assault", [0.6, 0, 1, 1, 1, 1])  # ours alarms at the last frame, the released bound never
     late = video("late", "Assault", [1] * 7 + [0.9, 0, 0, 0, 0, 0])  # both alarm
     odd = video("odd", "Normal", [0.8] * 11 + [1] + [0] * 6)  # 8.2 and not 7: the released alarm ends a frame later
-    found = alarms.disagreement({0: [dips, late], 5: [odd]}, CONFIG, "normalised", "as_released")
+    found = NOTEBOOK.disagreement({0: [dips, late], 5: [odd]}, CONFIG, "normalised", "as_released")
     assert found == {"videos": (1, 3), "analysed frames": (2, 37)}
-    assert alarms.disagreement({0: [dips]}, CONFIG, "normalised", "as_printed")["videos"] == (0, 1)
+    assert NOTEBOOK.disagreement({0: [dips]}, CONFIG, "normalised", "as_printed")["videos"] == (0, 1)

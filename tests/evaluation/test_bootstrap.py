@@ -7,17 +7,9 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
 from vadkit.core.errors import UndefinedMetricError
-from vadkit.evaluation.bootstrap import (
-    PairCounts,
-    Statistic,
-    average_precision,
-    difference,
-    draw,
-    estimate,
-    mean_of,
-    ratio,
-)
+from vadkit.evaluation.bootstrap import Statistic, difference, draw, estimate, mean_of, ratio
 from vadkit.evaluation.metrics import frame_auc
+from vadkit.evaluation.pooled import PairCounts, average_precision
 
 # a video: its labels and scores of few values, so that scores tie within and between videos
 one_video = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 6).map(lambda k: k / 6)), min_size=1, max_size=12)

@@ -51,7 +51,7 @@ def test_it_is_one_for_an_alarm_at_once_and_falls_with_the_delay():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_any_scores_give_what_the_definition_gives_also_in_resamples(seed, monkeypatch):
-    monkeypatch.setattr("vadkit.evaluation.bootstrap.AT_ONCE", 7)
+    monkeypatch.setattr("vadkit.evaluation.pooled.AT_ONCE", 7)
     rng = np.random.default_rng(seed)
     pairs = [((rng.random(40) < 0.4).astype(int), np.round(rng.random(40), 1 + seed % 3)) for _ in range(4)]
     given = scored(*pairs, (np.zeros(30, int), rng.random(30)))

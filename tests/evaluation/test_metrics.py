@@ -11,8 +11,8 @@ from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 from vadkit.core.config import Config
 from vadkit.core.errors import UndefinedMetricError
 from vadkit.evaluation import metrics
-from vadkit.evaluation.bootstrap import PairCounts, average_precision
 from vadkit.evaluation.metrics import Scored
+from vadkit.evaluation.pooled import PairCounts, average_precision
 from vadkit.evaluation.scores import VideoScores
 
 

@@ -2,21 +2,26 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from notebook_code import defined_in
 from sklearn.metrics import roc_auc_score
 
 from vadkit.core.parameters import make_config
 from vadkit.evaluation import external, pitfalls
 from vadkit.evaluation.bootstrap import draw
 from vadkit.evaluation.metrics import Scored, anomalous_only_auc
+from vadkit.evaluation.pooled import PairCounts
 from vadkit.evaluation.scores import VideoScores
 
 CONFIG = make_config({"bootstrap_resamples": 100})
 ONCE = np.ones
+FUNCTIONS = ("in_segments", "with_zero_tail", "stretched", "longest_normal", "constant", "shortness", "standard_error")
+WRONG = defined_in("12", *FUNCTIONS)  # what the notebook does to scores
 
 
 def video(name, category, labels, scores):
@@ -81,15 +86,19 @@ def test_anomalous_only_is_the_pooled_auc_of_anomalous_videos():
     assert value(anomalous_only_auc(scored(videos)), videos) == pytest.approx(pooled(videos[1::2]), abs=1e-12)
 
 
+def over_segments(videos, segments=32):
+    return value(PairCounts(*zip(*(WRONG.in_segments(v, segments) for v in videos), strict=True)).auc(), videos)
+
+
 def test_segments_count_videos_alike_whatever_their_length():
     short = [
         video("a", "Arson", np.repeat([0, 1], 32), np.repeat([0.4, 0.6], 32)),
         video("n", "Normal", np.zeros(64), np.full(64, 0.5)),
     ]
     long = [short[0], video("n", "Normal", np.zeros(6400), np.full(6400, 0.5))]
-    assert value(pitfalls.over_segments(short), short) == value(pitfalls.over_segments(long), long) == 1.0
+    assert over_segments(short) == over_segments(long) == 1.0
     mixed = [short[0], video("n", "Normal", np.zeros(6400), np.full(6400, 0.7))]
-    assert value(pitfalls.over_segments(mixed), mixed) == pytest.approx(16 / 48)
+    assert over_segments(mixed) == pytest.approx(16 / 48)
     assert pooled(mixed) == pytest.approx(32 / 6432)
 
 
@@ -97,7 +106,7 @@ def test_a_segment_takes_the_label_of_half_of_its_frames():
     one = video("a", "Arson", [0, 0, 1, 1, 1, 0, 0, 0], [0.1, 0.1, 0.9, 0.9, 0.4, 0.2, 0.2, 0.2])
     other = video("n", "Normal", np.zeros(8), np.full(8, 0.35))
     labels, scores = [[0, 1, 1, 0], [0] * 4], [[0.1, 0.9, 0.3, 0.2], [0.35] * 4]
-    assert value(pitfalls.over_segments([one, other], 4), [one, other]) == pytest.approx(
+    assert over_segments([one, other], 4) == pytest.approx(
         roc_auc_score(np.concatenate(labels), np.concatenate(scores))
     )
 
@@ -109,31 +118,38 @@ def test_a_tail_at_zero_hides_an_anomaly_at_the_end():
         video("n", "Normal", np.zeros(64), np.full(64, 0.2)),
     ]
     assert pooled(videos) == 1.0
-    assert value(pitfalls.zero_tail(videos), videos) < 0.2
+    assert value(pitfalls.rescored(videos, WRONG.with_zero_tail), videos) < 0.2
     whole = [videos[1], video("b", "Arson", np.repeat([0, 1], 32), np.repeat([0.1, 0.9], 32))]
-    assert value(pitfalls.zero_tail(whole), whole) == pytest.approx(pooled(whole))
+    assert value(pitfalls.rescored(whole, WRONG.with_zero_tail), whole) == pytest.approx(pooled(whole))
+
+
+def stretched_auc(videos, factor):
+    return value(pitfalls.rescored(videos, partial(WRONG.stretched, factor=factor)), videos)
 
 
 def test_a_wrong_length_shifts_the_scores_and_a_right_one_does_not():
     videos = make_videos(lift=0.5)
-    assert value(pitfalls.stretched(videos, 1.0), videos) == pytest.approx(pooled(videos), abs=1e-12)
+    assert stretched_auc(videos, 1.0) == pytest.approx(pooled(videos), abs=1e-12)
     moved = [v.frame_scores()[(np.arange(v.frames) / 1.5).astype(int)] for v in videos]
-    assert value(pitfalls.stretched(videos, 1.5), videos) == pytest.approx(pooled(videos, moved), abs=1e-12)
-    assert value(pitfalls.stretched(videos, 0.5), videos) < pooled(videos)
+    assert stretched_auc(videos, 1.5) == pytest.approx(pooled(videos, moved), abs=1e-12)
+    assert stretched_auc(videos, 0.5) < pooled(videos)
 
 
 def test_length_alone_ranks_by_length():
     videos = make_videos()
-    assert value(pitfalls.length_alone(videos), videos) == pytest.approx(
+    WRONG.names["most"] = max(v.frames for v in videos)
+    assert value(pitfalls.rescored(videos, WRONG.shortness), videos) == pytest.approx(
         pooled(videos, [np.full(v.frames, -v.frames) for v in videos]), abs=1e-12
     )
 
 
 def test_the_longest_normal_videos_and_what_hangs_on_them():
     videos = [*make_videos(), video("long", "Normal", np.zeros(900), np.full(900, 0.45))]
-    chosen, share = pitfalls.longest_normal(videos, 1)
-    assert chosen.tolist() == [12] and share == pytest.approx(900 / sum(v.frames for v in videos))
-    silent, loud = (value(pitfalls.with_constant(videos, chosen, score), videos) for score in (0.0, 1.0))
+    chosen, share = WRONG.longest_normal(videos, 1)
+    assert chosen == ["long"] and share == pytest.approx(900 / sum(v.frames for v in videos))
+    WRONG.names["names"] = chosen
+    ways = (partial(WRONG.constant, score=score) for score in (0.0, 1.0))
+    silent, loud = (value(pitfalls.rescored(videos, way), videos) for way in ways)
     assert loud < pooled(videos) < silent
     assert silent == pytest.approx(pooled(videos, [*(v.frame_scores() for v in videos[:-1]), np.zeros(900)]), abs=1e-12)
 
@@ -158,7 +174,7 @@ def test_the_standard_error_of_independent_frames():
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1], [300, 100])
     areas = [roc_auc_score(labels, rng.normal(size=400) + labels) for _ in range(400)]
-    assert pitfalls.standard_error_of_frames(np.mean(areas), 100, 300) == pytest.approx(np.std(areas), rel=0.15)
+    assert WRONG.standard_error(np.mean(areas), 100, 300) == pytest.approx(np.std(areas), rel=0.15)
 
 
 def test_choosing_on_the_test_set_gains_there_and_nowhere_else():
@@ -202,7 +218,5 @@ def test_the_published_scores_of_ucf_crime(shared):
         -0.069, abs=2e-3
     )
     assert abs(bench.size("pairs", pitfalls.pair_averaged(bench.scored)).change.difference) > 0.01
-    chosen, share = pitfalls.longest_normal(videos)
-    assert {videos[k].name for k in chosen} == {"Normal_Videos_924", "Normal_Videos_935"} and share == pytest.approx(
-        0.19, abs=0.01
-    )
+    chosen, share = WRONG.longest_normal(videos)
+    assert set(chosen) == {"Normal_Videos_924", "Normal_Videos_935"} and share == pytest.approx(0.19, abs=0.01)

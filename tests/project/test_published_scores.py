@@ -9,8 +9,8 @@ import pytest
 
 from vadkit.core.parameters import make_config
 from vadkit.evaluation import external, pitfalls
-from vadkit.evaluation.bootstrap import average_precision
 from vadkit.evaluation.metrics import METRICS, Scored
+from vadkit.evaluation.pooled import average_precision
 from vadkit.evaluation.smoothing import smoothed
 
 CONFIG = make_config({})

@@ -1,21 +1,14 @@
-"""What the sigmoidal anomaly score makes of a test set: its sensitivity to its parameters, and typical videos.
-
-Typical videos are chosen by a rule, never by eye: `figure_3` takes the paper's eight panels, `choose_timelines` what
-there is. Sensitivities describe the score on the videos given and must not be used to choose its parameters.
-"""
+"""What the sigmoidal anomaly score makes of a test set's videos, and typical ones, chosen by a rule, never by eye."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from itertools import product
+from dataclasses import dataclass
 
 import numpy as np
 
 from vadkit.core.config import Config
-from vadkit.evaluation.bootstrap import Metric
-from vadkit.evaluation.evaluate import SeedScores, evaluate
-from vadkit.evaluation.metrics import THRESHOLD, Scored, detection_delay, spans, video_sas, vl_f1
+from vadkit.evaluation.metrics import THRESHOLD, detection_delay, spans, video_sas
 from vadkit.evaluation.scores import VideoScores
 
 ANOMALOUS = {  # the first that holds; of a video that is not labelled in time, the score alone decides
@@ -33,7 +26,6 @@ RULES |= {f"unseen class, {kind}": f"a video of a class never trained on {rule}"
 FIGURE_3 = ("detected", "detected", "normal and quiet", "detected", "unseen class, detected")  # (a) to (e)
 FIGURE_3 += ("noise filtered by SAS", "false alarm", "missed")  # (f) to (h)
 FIGURE_3 += ("early", "alarm elsewhere")  # ours: the paper counts both as detected
-VARIED = frozenset({"vl_f1", "vl_tpr", "vl_fpr", "detection_delay_s", "spans_detected", "spans_early"})
 
 
 @dataclass(frozen=True)
@@ -81,21 +73,6 @@ def figure_3(test: Sequence[VideoScores], config: Config, unseen: Sequence[Video
     return [next(waiting[kind], Panel(kind, None, None, len(found[kind]))) for kind in FIGURE_3]
 
 
-def choose_timelines(
-    test: Sequence[VideoScores], config: Config, unseen: Sequence[VideoScores] = (), panels: int = 8
-) -> list[Panel]:
-    """At most `panels` videos, one of each kind that occurs, in the order of `RULES`, by the rule of `figure_3`.
-
-    While there is room, the largest kinds get one panel more each. A kind that does not occur has no panel.
-    """
-    found = {kind: members for kind, members in _by_kind(test, config, unseen).items() if members}
-    share = {kind: 1 for kind in list(found)[:panels]}
-    while sum(share.values()) < min(panels, sum(len(m) for m in found.values())):
-        kind = max((k for k in share if share[k] < len(found[k])), key=lambda k: len(found[k]) / (share[k] + 1))
-        share[kind] += 1
-    return [panel for kind, count in share.items() for panel in _spread(kind, found[kind], count)]
-
-
 def _by_kind(test: Sequence[VideoScores], config: Config, unseen: Sequence[VideoScores]) -> dict[str, list]:
     """(video, its score) of each kind, by mean confidence, then name."""
     of_kind = {kind: [] for kind in RULES}
@@ -126,54 +103,3 @@ def moments(video: VideoScores) -> list[int]:
     else:
         chosen = [video.frames // 6, int(video.index[np.argmax(video.confidence)]), 5 * video.frames // 6]
     return sorted(set(chosen))
-
-
-def vary(scores: SeedScores, config: Config, parameter: str, values: Sequence) -> dict:
-    """The metrics of `VARIED` at each value of one parameter of the score ("sas_bound", ...)."""
-    configs = {value: config.model_copy(update={parameter: value}) for value in values}
-    return {value: evaluate(scores, varied, VARIED.__contains__) for value, varied in configs.items()}
-
-
-def disagreement(scores: SeedScores, config: Config, variant: str, other: str) -> dict[str, tuple[int, int]]:
-    """How often two variants of the score differ in their alarm, over all seeds: (how many differ, of how many).
-
-    "videos" that only one of the two calls anomalous, "analysed frames" at which only one of the two is above 0.5.
-    """
-    configs = [config.model_copy(update={"sas_variant": name}) for name in (variant, other)]
-    pairs = [[video_sas(v, c) > THRESHOLD for c in configs] for videos in scores.values() for v in videos]
-    return {
-        "videos": (sum(a.any() != b.any() for a, b in pairs), len(pairs)),
-        "analysed frames": (sum(np.sum(a != b) for a, b in pairs), sum(len(a) for a, _ in pairs)),
-    }
-
-
-def vary_rate(scores: SeedScores, config: Config, every: Sequence[int], per_second=False) -> dict[float, list[Metric]]:
-    """The same at lower rates of analysis: every k-th of the same confidences, keyed by frames a second.
-
-    per_second: v grows with k, so that the score moves as fast in seconds; else it stays per analysed frame, as in the
-    paper. Left out: flow that `flow_pair` ties to the grid would span more time. Raises ValueError for a step below 1.
-    """
-    if min(every) < 1:
-        raise ValueError(f"expected steps of at least 1 analysed frame, got {min(every)}")
-    found = {}
-    for step in every:
-        thinned = {}
-        for seed, videos in scores.items():
-            thinned[seed] = [replace(v, index=v.index[::step], confidence=v.confidence[::step]) for v in videos]
-        varied = config.model_copy(update={"sas_reactivity": config.sas_reactivity * (step if per_second else 1)})
-        found[config.analysis_fps / step] = evaluate(thinned, varied, VARIED.__contains__)
-    return found
-
-
-def sensitivity(scores: SeedScores, config: Config, taus: Sequence, reactivities: Sequence, metric=vl_f1) -> np.ndarray:
-    """A metric, mean of the seeds, at every tau and reactivity. Shape: (taus, reactivities) in [0, 1].
-
-    metric: of `vadkit.evaluation.metrics`. NaN where it has no value (F1, if all videos are of one class). Everything
-    else of the score is the run's.
-    """
-    values = []
-    for tau, reactivity in product(taus, reactivities):
-        varied = config.model_copy(update={"sas_tau": tau, "sas_reactivity": reactivity})
-        found = [metric(Scored(tuple(videos), varied)) for videos in scores.values()]
-        values.append(np.nan if any(one.why for one in found) else np.mean([one.value for one in found]))
-    return np.reshape(values, (len(taus), len(reactivities)))

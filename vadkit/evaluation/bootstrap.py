@@ -1,9 +1,7 @@
-"""Bootstrap intervals over videos, exact and quick enough for a million frames.
+"""Bootstrap intervals over videos.
 
 Frames of one video are not independent, so a resample draws whole videos, with replacement; how often each was drawn
-is its count, and a `Statistic` is a metric as a function of these counts. Quick, because frames of one video with equal
-scores collapse into one row, and rightly ordered (positive, negative) pairs are counted once, by pairs of videos: a
-resample's AUC is one quadratic form of its counts.
+is its count, and a `Statistic` is a metric as a function of these counts.
 """
 
 from __future__ import annotations
@@ -18,7 +16,6 @@ from vadkit.core.config import Config
 from vadkit.core.errors import UndefinedMetricError
 
 MAX_UNDEFINED = 0.1  # past this share of undefined resamples, the rest no longer stand for the videos drawn
-AT_ONCE = 4096  # thresholds that are counted together
 RESAMPLING_SEED = 0  # the same resamples for every metric and system of one test set
 
 
@@ -202,113 +199,6 @@ def mean_of(statistics: Iterable[Statistic]) -> Statistic:
         return divide(np.nansum(values, axis=0), np.sum(~np.isnan(values), axis=0).astype(float))
 
     return Statistic(function, each[0].videos)
-
-
-def average_precision(labels: Sequence[np.ndarray], scores: Sequence[np.ndarray], trapezoids=False) -> Statistic:
-    """Average precision of pooled frames, a sum of steps without interpolation, ties taken together.
-
-    labels, scores: one vector a video. Chance: the share of positives. trapezoids: see `precision_area`.
-    """
-    values, positives, negatives, video = collapse(labels, scores)
-    held = positives > 0  # the other rows add nothing to recall
-    area = precision_area((video[held], positives[held], values[held]), labels, scores, trapezoids)
-    normal = np.bincount(video, negatives, len(scores))
-    why = one_class(positives.sum(), negatives.sum(), "frame")
-    return Statistic(lambda counts: np.where(counts @ normal > 0, area(counts), np.nan), len(scores), why)
-
-
-def precision_area(gains: tuple[np.ndarray, ...], labels, scores, trapezoids=False) -> Statistic:
-    """Precision of pooled frames summed over a recall: its steps are `gains`, (video, gain, score that the threshold
-    falls to), whose sum over the videos drawn is a recall of 1.
-
-    trapezoids: straight lines between the points of precision and recall, from a precision of 1 at recall 0.
-    """
-    video, gain, score = (np.asarray(column) for column in gains)
-    thresholds, place = np.unique(score, return_inverse=True)
-    scores = [np.asarray(one) for one in scores]
-    hits = [one[np.asarray(y) > 0] for y, one in zip(labels, scores, strict=True)]
-    hits, frames = ([(v, np.sort(one)) for v, one in enumerate(each) if len(one)] for each in (hits, scores))
-    whole = np.bincount(video, gain, len(scores))
-    rising = whole > 0
-
-    # of each score, how many thresholds it reaches ("right") or passes ("left")
-    sides = ("right", "left") if trapezoids else ("right",)
-    ranks = {
-        side: [[(v, np.searchsorted(thresholds, one, side)) for v, one in each] for each in (hits, frames)]
-        for side in sides
-    }
-
-    def reaching(some: list, k: int, size: int, counts: np.ndarray) -> np.ndarray:
-        """How many scores of the videos drawn reach each of `size` thresholds from the k-th on."""
-        beyond = (np.minimum(rank[np.searchsorted(rank, k, "right") :] - k, size) for _, rank in some)
-        tables = [np.bincount(one, minlength=size + 1) for one in beyond]
-        table = np.array(tables, float)[:, :0:-1].cumsum(axis=1)[:, ::-1]
-        return counts[:, [v for v, _ in some]] @ table
-
-    def function(counts: np.ndarray) -> np.ndarray:
-        total = np.zeros(len(counts))
-        for k in range(0, len(thresholds), AT_ONCE):
-            at, mine = thresholds[k : k + AT_ONCE], (place >= k) & (place < k + AT_ONCE)
-            steps = np.zeros((len(scores), len(at)))
-            np.add.at(steps, (video[mine], place[mine] - k), gain[mine])
-            height = np.zeros((len(counts), len(at)))
-            for each in ranks.values():
-                found, alarms = (reaching(some, k, len(at), counts) for some in each)
-                height += np.divide(found, alarms, out=np.ones_like(found), where=alarms > 0) / len(sides)
-            total += np.sum(height * (counts[:, rising] @ steps[rising]), axis=1)
-        return divide(total, counts @ whole)
-
-    return Statistic(function, len(scores))
-
-
-class PairCounts:
-    """Rightly ordered (positive, negative) pairs of frames between every two videos, ties one half.
-
-    labels, scores: one vector a video. `won[i, j]` counts pairs of a positive of video i and a negative of video j;
-    `positives` and `negatives` count frames. Counts, so sums are exact.
-    """
-
-    def __init__(self, labels: Sequence[np.ndarray], scores: Sequence[np.ndarray]):
-        videos = len(scores)
-        values, positives, negatives, video = collapse(labels, scores)
-        self.positives = np.bincount(video, positives, videos)
-        self.negatives = np.bincount(video, negatives, videos)
-        self.won = np.zeros((videos, videos))
-        held = np.flatnonzero(positives > 0)
-        held = held[np.argsort(values[held], kind="stable")]  # sorted needles: searchsorted is several times quicker
-        needles, weights, owner = values[held], positives[held], video[held]
-        for j in range(videos):
-            mine = slice(*np.searchsorted(video, (j, j + 1)))
-            below = np.append(0.0, np.cumsum(negatives[mine]))
-            left, right = (np.searchsorted(values[mine], needles, side) for side in ("left", "right"))
-            self.won[:, j] = np.bincount(owner, weights * 0.5 * (below[left] + below[right]), videos)
-
-    def auc(self, of=slice(None), against=slice(None), what: str = "frame") -> Statistic:
-        """AUC of the positives of some videos against the negatives of some; masks (videos,), all by default.
-
-        what: what a row of a video is, for the reason where one class is absent.
-        """
-        won, positives, negatives = self.won[of][:, against], self.positives[of], self.negatives[against]
-
-        def function(counts: np.ndarray) -> np.ndarray:
-            a, b = counts[:, of], counts[:, against]
-            return divide(np.einsum("rj,rj->r", a @ won, b), (a @ positives) * (b @ negatives))
-
-        return Statistic(function, len(self.won), one_class(positives.sum(), negatives.sum(), what))
-
-
-def collapse(labels: Sequence[np.ndarray], scores: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
-    """Frames of one video with equal scores as one row: (score, positives, negatives, video), four vectors (rows,).
-
-    Rows rise by video, then by score. Exact, and small where a score holds over many frames.
-    """
-    video = np.repeat(np.arange(len(scores)), [len(s) for s in scores])
-    labels, scores = np.concatenate(labels), np.concatenate(scores)
-    order = np.lexsort((scores, video))
-    scores, video = scores[order], video[order]
-    first = np.flatnonzero(np.append(True, (np.diff(scores) != 0) | (np.diff(video) != 0)))
-    positives = np.add.reduceat(labels[order].astype(float), first)
-    return scores[first], positives, np.diff(np.append(first, len(scores))) - positives, video[first]
 
 
 def divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:

@@ -14,8 +14,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from vadkit.evaluation.bootstrap import Statistic, precision_area
+from vadkit.evaluation.bootstrap import Statistic
 from vadkit.evaluation.metrics import Scored, spans
+from vadkit.evaluation.pooled import precision_area
 
 
 def latency_aware_ap(scored: Scored) -> Statistic:

@@ -16,7 +16,8 @@ import numpy as np
 from vadkit.core.config import Config
 from vadkit.core.errors import UndefinedMetricError
 from vadkit.corpora.video import NORMAL
-from vadkit.evaluation.bootstrap import PairCounts, Statistic, average_precision, f1, mean_of, one_class, ratio
+from vadkit.evaluation.bootstrap import Statistic, f1, mean_of, one_class, ratio
+from vadkit.evaluation.pooled import PairCounts, average_precision
 from vadkit.evaluation.sas import sigmoidal_anomaly_score
 from vadkit.evaluation.scores import VideoScores, hold
 

@@ -24,6 +24,7 @@ from vadkit.core.config import Config
 from vadkit.corpora.video import NORMAL
 from vadkit.evaluation import bootstrap
 from vadkit.evaluation.bootstrap import Metric, Statistic
+from vadkit.evaluation.pooled import average_precision
 
 METRICS = ("accuracy", "macro_f1", "mean_ap")
 PERMUTATIONS = 200
@@ -186,7 +187,7 @@ def _statistic(name: str, table: _Table) -> Statistic:
     for c in np.unique(truth):
         mine = truth == c
         if name == "mean_ap":
-            each.append(bootstrap.average_precision(mine[:, None], table.probabilities[:, [c]]))
+            each.append(average_precision(mine[:, None], table.probabilities[:, [c]]))
         else:
             each.append(bootstrap.f1(given == c, mine, [mine]))
     return bootstrap.mean_of(each)

@@ -18,7 +18,8 @@ from vadkit.core.config import Config
 from vadkit.core.progress import Progress
 from vadkit.corpora.video import Corpus
 from vadkit.evaluation import bootstrap
-from vadkit.evaluation.bootstrap import Comparison, Metric, PairCounts
+from vadkit.evaluation.bootstrap import Comparison, Metric
+from vadkit.evaluation.pooled import PairCounts
 
 REPEATS = 5
 
