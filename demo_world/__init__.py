@@ -7,7 +7,7 @@ The modules, each built on those before it:
     stage                                 who does what, where and when in one video
     everyday  crimes  unseen              the scripts: normal life, the classes to learn, classes kept for the test
     render                                frames of a stage, with boxes
-    plan                                  the list of a world's videos: what `vadkit.corpora.synthetic` renders
+    plan  layout                          the list of a world's videos; these on disk, as UCF-Crime is
     train_detector (cpu_trainer)          commands that make the networks in assets/ again: the detector,
     train_clips (everyday_clips)          and the narrow 3D networks, on normal life from other cameras
 

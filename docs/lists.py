@@ -15,7 +15,7 @@ from pathlib import Path
 
 from vadkit.corpora import vatic
 from vadkit.corpora.public_lists import DATASETS, LISTS
-from vadkit.corpora.ucf_crime import category_of, temporal_spans, video_name
+from vadkit.corpora.ucf_forms import category_of, temporal_spans, video_name
 
 COLUMNS = ["name", "category", "split", "frames", "fps", "spans"]
 XD_CLASSES = {"B1": "Fighting", "B2": "Shooting", "B4": "Riot", "B5": "Abuse", "B6": "Car_accident", "G": "Explosion"}

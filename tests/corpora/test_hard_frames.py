@@ -121,7 +121,7 @@ def test_the_test_boxes_lie_inside_the_official_spans(shared):
     known, count = listed("ucf-crime"), 0
     path = shared("data/ucf_crime/published/bounding_boxes/Test_annotation.pkl")
     for name, drawn in read_boxes(path).items():
-        assert known[name].split == "test" and all(any(a <= n < b for a, b in known[name].spans) for n in drawn)
+        assert known[name].split == "test" and all(any(a <= n < b for a, b in known[name].intervals) for n in drawn)
         count += len(drawn)
     assert count == 3102
 
@@ -151,6 +151,6 @@ def test_with_them_nearly_every_training_anomaly_has_hard_frames(shared):
     found = corpus(shared("data/ucf_crime/published"), validation_fraction=0.0)
     anomalous = [v for v in found.of("train") if v.label]
     assert len(anomalous) == 810 and all(v.intervals and v.boxes_path for v in anomalous)
-    assert all(v.intervals == listed("ucf-crime")[v.name].spans for v in found.of("test"))
+    assert all(v.intervals == listed("ucf-crime")[v.name].intervals for v in found.of("test"))
     late = [v.name for v in found.videos if v.intervals and v.intervals[-1][1] > v.frames]
     assert {name for name in late if listed("ucf-crime")[name].split == "train"} == set()

@@ -18,12 +18,12 @@ def test_a_data_set_has_its_published_numbers_of_videos_and_test_frames(dataset,
     assert {key: sum((v.split, v.label) == key for v in videos) for key in counts} == counts
     assert len(videos) == sum(counts.values())
     assert sum(v.frames for v in videos if v.split == "test") == frames
-    assert all(bool(v.spans) == bool(v.label) for v in videos if v.split == "test")
-    assert all(v.spans is None for v in videos if v.split == "train" and v.label)
+    assert all(bool(v.intervals) == bool(v.label) for v in videos if v.split == "test")
+    assert all(v.intervals is None for v in videos if v.split == "train" and v.label)
 
 
 def test_spans_count_from_0_and_end_before_their_last_frame_plus_1():
-    assert listed("ucf-crime")["Abuse028"].spans == ((164, 240),)  # 165 240 in the annotation
+    assert listed("ucf-crime")["Abuse028"].intervals == ((164, 240),)  # 165 240 in the annotation
 
 
 def test_an_unknown_data_set_is_refused_with_those_that_there_are():

@@ -10,7 +10,8 @@ import pytest
 from vadkit.core.errors import ConfigError, DataError
 from vadkit.core.parameters import make_config
 from vadkit.corpora import load_corpus
-from vadkit.corpora.ucf_crime import category_of, read_tree, temporal_spans, video_name
+from vadkit.corpora.ucf_crime import read_tree
+from vadkit.corpora.ucf_forms import category_of, temporal_spans, video_name
 from vadkit.corpora.vatic import clip_intervals
 from vadkit.corpora.video import Video
 

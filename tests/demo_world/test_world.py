@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from demo_world import FPS, HEIGHT, WIDTH
+from demo_world import FPS, HEIGHT, WIDTH, layout
 from demo_world.camera import SCENES, make_camera
 from demo_world.crimes import CRIMES
 from demo_world.everyday import EPISODES
@@ -31,8 +31,8 @@ from demo_world.stage import Stage
 from demo_world.unseen import UNSEEN
 from demo_world.vehicles import VEHICLES
 from vadkit.core.config import Config
-from vadkit.corpora import synthetic, ucf_crime
-from vadkit.corpora.video import NORMAL
+from vadkit.corpora import synthetic, ucf_forms
+from vadkit.corpora.video import NORMAL, Corpus
 from vadkit.models.detector import WORLD_WEIGHTS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -41,7 +41,7 @@ DEFAULT = plan_world(7, 96, 72, 20.0)
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory) -> tuple[Config, ucf_crime.Corpus]:
+def tiny(tmp_path_factory) -> tuple[Config, Corpus]:
     """A whole world of a few short videos, through the same road as the demo's."""
     config = Config(
         cache_root=str(tmp_path_factory.mktemp("cache")),
@@ -174,7 +174,7 @@ def test_nobody_jumps_and_the_involved_are_seen_while_it_happens(category, seed)
         return
     renderer = Renderer(stage, (99, 2, seed))
     hard = [k for k in range(200) if any(a <= k / FPS < b for a, b in stage.hard)]
-    seen = [any(synthetic.clip(box) for box in renderer.draw(k)[2].values()) for k in hard[::4]]
+    seen = [any(layout.clip(box) for box in renderer.draw(k)[2].values()) for k in hard[::4]]
     assert np.mean(seen) > 0.7
 
 
@@ -334,7 +334,7 @@ def test_official_lists_and_spans_agree_with_the_vatic_files(tiny):
     config, corpus = tiny
     root = synthetic.world_root(config)
     spans = {
-        line.split()[0].removesuffix("_x264.mp4"): ucf_crime.temporal_spans("here", line)
+        line.split()[0].removesuffix("_x264.mp4"): ucf_forms.temporal_spans("here", line)
         for line in (root / "Temporal_Anomaly_Annotation.txt").read_text().splitlines()
     }
     for video in corpus.of("test"):
@@ -368,8 +368,8 @@ def test_processes_render_the_same_files_as_one_and_report_progress(tmp_path):
 
 
 def test_a_box_at_the_edge_is_clipped_and_a_sliver_is_dropped():
-    assert synthetic.clip((-10.0, 20.0, 30.4, 500.0)) == (0, 20, 30, HEIGHT)
-    assert synthetic.clip((-10.0, 20.0, 3.0, 90.0)) is None
+    assert layout.clip((-10.0, 20.0, 30.4, 500.0)) == (0, 20, 30, HEIGHT)
+    assert layout.clip((-10.0, 20.0, 3.0, 90.0)) is None
 
 
 def test_replacing_only_the_class_leaves_camera_light_and_length_alone():

@@ -326,9 +326,9 @@ def test_a_data_set_by_its_name(tmp_path):
     given = external.read(tmp_path / "s.json", dataset="xd-violence")
     assert len(given.videos) == 800 and {v.fps for v in given.videos} == {24.0}
     assert given.reading == "annotated frames count from 0, ends left out"
-    one = next(one for one in test.values() if one.spans)
+    one = next(one for one in test.values() if one.intervals)
     (mine,) = (v for v in given.videos if v.name == one.name)
-    assert tuple(spans(mine.labels)) == tuple((a, min(b, one.frames)) for a, b in one.spans)
+    assert tuple(spans(mine.labels)) == tuple((a, min(b, one.frames)) for a, b in one.intervals)
     write(tmp_path / "s.json", {"Abuse001": [0.1], "Nobody1": [0.2], "Abuse028": [0.1] * 1412})
     with pytest.raises(
         DataError, match="(?s)Abuse001: a training video of ucf-crime.*Nobody1: not a test video of ucf-crime"

@@ -25,7 +25,7 @@ def clone_of_urf(folder, auc="0.5", ap="0.1"):
     (scores / "metrics").mkdir(parents=True)
     for name, one in TEST.items():
         starts = range(0, one.frames, 16)
-        hot = [any(a <= start < b for a, b in one.spans) for start in starts]
+        hot = [any(a <= start < b for a, b in one.intervals) for start in starts]
         values = np.round(np.clip(rng.random(len(hot)) * 0.8 + 0.2 * np.array(hot), 0, 1), 1)
         content = dict(zip(map(str, starts), values.tolist(), strict=True))
         (scores / f"{name}_x264.json").write_text(json.dumps(content))

@@ -21,7 +21,7 @@ from vadkit.core.container import PICTURES, pictures_in
 from vadkit.core.errors import AnnotationError, DataError, few, reading, shown
 from vadkit.core.progress import Progress
 from vadkit.corpora import vatic
-from vadkit.corpora.ucf_crime import VIDEO_SUFFIXES
+from vadkit.corpora.ucf_forms import VIDEO_SUFFIXES
 from vadkit.corpora.video import MOST_FRAMES, NORMAL, TABLE, Corpus, Findings, Video
 
 LIST = "clips.csv"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import os
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,16 +17,14 @@ from vadkit.core.config import Config, resolve
 from vadkit.core.errors import AnnotationError, DataError, few, reading, shown
 from vadkit.core.progress import Progress
 from vadkit.corpora import hard_frames, splits, vatic
-from vadkit.corpora.public_lists import LISTS, Listed, listed
+from vadkit.corpora.public_lists import LISTS, listed
+from vadkit.corpora.ucf_forms import VIDEO_SUFFIXES, category_of, temporal_spans, video_name
 from vadkit.corpora.video import MOST_FRAMES, NORMAL, TABLE, Corpus, Findings, Spans, Video
 
-KINDS = "mp4 avi mkv mov webm mpg mpeg m4v wmv flv ts mts m2ts 3gp 3g2 dav h264 264 h265 265 hevc asf ogv vob mjpeg"
-VIDEO_SUFFIXES = frozenset(f".{kind}" for kind in KINDS.split())
 LOCAL_TRAIN, LOCAL_TEST = "train_split_ad.txt", "test_split_ad.txt"
 OFFICIAL_TRAIN, OFFICIAL_TEST, TEMPORAL = "anomaly_train.txt", "anomaly_test.txt", "temporal_anomaly_annotation.txt"
 LENGTHS = "lengths.csv"  # name, frames, fps: where they are not those of the public lists
 HOME = "https://www.crcv.ucf.edu/projects/real-world/"
-NAME = re.compile(r"([A-Za-z]+(?:_[A-Za-z]+)*)_?\d+")  # class, then a number: Assault018, Normal_Videos_006
 
 # An anomalous video's (spans or None, Vatic file or None); raises AnnotationError where it is unusable.
 _Finder = Callable[["_Tree", "_Entry"], tuple[Spans | None, Path | None]]
@@ -49,7 +46,7 @@ class _Tree(Findings):
     videos: dict[str, list[Path]] = field(default_factory=dict)  # by name
     texts: dict[str, list[Path]] = field(default_factory=dict)  # by lower-case file name
     vatic: dict[str, list[Path]] = field(default_factory=dict)  # by name
-    public: Mapping[str, Listed] = field(default_factory=dict)  # what is known without any file, by name
+    public: Mapping[str, Video] = field(default_factory=dict)  # what is known without any file, by name
     others: dict[str, tuple[Spans, Path | None]] = field(default_factory=dict)  # `hard_frames`, by name
 
     def one(self, found: dict[str, list[Path]], key: str) -> Path | None:
@@ -77,7 +74,7 @@ def load(config: Config, progress: Progress | None = None) -> Corpus:
     return read_tree(root, config, listed("ucf-crime") if config.listed_alone else {})
 
 
-def read_tree(root: str | Path, config: Config, public: Mapping[str, Listed] | None = None) -> Corpus:
+def read_tree(root: str | Path, config: Config, public: Mapping[str, Video] | None = None) -> Corpus:
     """Videos, splits and hard-anomaly spans of a UCF-Crime tree; see the module's text for what is looked for.
 
     With UCFCrime2Local, its lists are train and test, its Vatic files the spans; officially listed videos of classes
@@ -125,20 +122,6 @@ def read_tree(root: str | Path, config: Config, public: Mapping[str, Listed] | N
     no_pixels = _no_pixels(tree, videos, config.data_root) if public else ""
     lists = "UCFCrime2Local" if local else "official"
     return Corpus("ucf_crime", tuple(videos), tuple(tree.problems), lists, no_pixels=no_pixels)
-
-
-def video_name(text: str) -> str:
-    """A listed or found video's name: no folder, no suffix, no `_x264`."""
-    stem = text.replace("\\", "/").rsplit("/", 1)[-1]
-    if Path(stem).suffix.lower() in VIDEO_SUFFIXES | {".txt"}:
-        stem = stem[: stem.rindex(".")]
-    return stem.removesuffix("_x264")
-
-
-def category_of(name: str) -> str | None:
-    """Class of a name such as Assault018 or Normal_Videos_006 (Normal); None where it has another form."""
-    match = NAME.fullmatch(name)
-    return match and (NORMAL if match[1].lower().startswith("normal") else match[1])
 
 
 def _walk(root: Path, strict: bool) -> _Tree:
@@ -218,7 +201,7 @@ def _temporal_spans(tree: _Tree, test_names: set[str]) -> _Finder:
     """Spans of the official temporal annotation; None for a video outside it that is not in `test_names`."""
     path = tree.one(tree.texts, TEMPORAL)
     if path is None and tree.public:
-        known = {v.name: v.spans for v in tree.public.values() if v.split == "test"}
+        known = {v.name: v.intervals for v in tree.public.values() if v.split == "test"}
         return lambda tree, entry: (known.get(entry.name), None)
     lines = {video_name(line.split()[0]): (n, line) for n, line in (vatic.numbered_lines(path) if path else ())}
     if path is None:
@@ -234,26 +217,6 @@ def _temporal_spans(tree: _Tree, test_names: set[str]) -> _Finder:
         return spans or None, None
 
     return find
-
-
-def temporal_spans(where: str, line: str) -> Spans:
-    """Half-open spans from 0 of one line `<video> <class> start end start end`, where -1 -1 stands for no span. Our
-    reading: 1-based and inclusive (a MATLAB evaluation's), so 165 240 becomes [164, 240). Raises AnnotationError."""
-    try:
-        numbers = [int(text) for text in line.split()[2:]]
-    except ValueError:
-        numbers = []
-    if len(numbers) != 4:
-        expected = "six fields, <video> <class> start end start end"
-        raise AnnotationError(where, f"expected {expected}, got {line[:120]!r}")
-    spans = []
-    for start, end in (numbers[:2], numbers[2:]):
-        if (start, end) == (-1, -1):
-            continue
-        if start < 0 or end < start:
-            raise AnnotationError(where, f"expected -1 -1 or frames with 0 <= start <= end, got {start} {end}")
-        spans.append((max(start - 1, 0), end))
-    return vatic.merge(spans)
 
 
 def _video(tree: _Tree, entry: _Entry, split: str, find: _Finder | None, sources: dict[str, str]) -> Video | None:
@@ -314,8 +277,10 @@ def _lengths(tree: _Tree) -> dict[str, dict[str, float]]:
 
 def _differences(tree: _Tree, videos: list[Video]) -> None:
     """Note where the root's lists and spans, which are used, are not UCF-Crime's own."""
-    mine = {v.name: (v.split == "train", v.category, v.split != "train" and v.intervals) for v in videos}
-    own = {v.name: (v.split == "train", v.category, v.split != "train" and v.spans) for v in tree.public.values()}
+    mine, own = (
+        {v.name: (v.split == "train", v.category, v.split != "train" and v.intervals) for v in some}
+        for some in (videos, tree.public.values())
+    )
     if differ := sorted(name for name in mine.keys() | own.keys() if mine.get(name) != own.get(name)):
         said = f"{len(differ)} videos have another list, class or span here than in UCF-Crime's own lists"
         tree.note(tree.root, f"{said}; those here are used: {', '.join(few(differ, 5))}")

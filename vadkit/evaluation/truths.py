@@ -17,7 +17,7 @@ import numpy as np
 
 from vadkit.core.errors import DataError, shown
 from vadkit.corpora.public_lists import listed
-from vadkit.corpora.ucf_crime import VIDEO_SUFFIXES, category_of
+from vadkit.corpora.ucf_forms import VIDEO_SUFFIXES, category_of
 from vadkit.corpora.vatic import merge, numbered_lines
 from vadkit.corpora.video import NORMAL, Spans
 from vadkit.evaluation.metrics import spans
@@ -53,8 +53,8 @@ def of_dataset(dataset: str, first_frame: int | None = None) -> dict[str, Truth]
     found = {}
     for one in listed(dataset).values():
         if one.split == "test":
-            raw = [(a + (dataset == "ucf-crime"), b) for a, b in one.spans or ()]
-            kept = one.spans or () if first_frame is None else _spans(raw, first_frame)
+            raw = [(a + (dataset == "ucf-crime"), b) for a, b in one.intervals or ()]
+            kept = one.intervals or () if first_frame is None else _spans(raw, first_frame)
             found[one.name] = Truth(f"{dataset}'s list", one.category, kept, "", one.frames, one.fps)
     return found
 

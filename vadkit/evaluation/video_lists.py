@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from vadkit.core.errors import DataError, reading, shown
-from vadkit.corpora.ucf_crime import video_name
+from vadkit.corpora.ucf_forms import video_name
 from vadkit.corpora.video import MOST_FRAMES, TABLE
 
 NAMES = ("video", "name", "video_id", "path")

@@ -21,8 +21,9 @@ import numpy as np
 
 from vadkit.core.errors import ConfigError, DataError, few, reading
 from vadkit.core.store import on_disk
-from vadkit.corpora.public_lists import Listed, listed
-from vadkit.corpora.ucf_crime import video_name
+from vadkit.corpora.public_lists import listed
+from vadkit.corpora.ucf_forms import video_name
+from vadkit.corpora.video import Video
 
 CLIP_FRAMES = 16  # of a row, as of published C3D and I3D features
 DIMENSIONS = 1024
@@ -92,7 +93,7 @@ def write(source: str | Path, out: str | Path, dimensions: int = DIMENSIONS, als
     return Written(counts, rows, len(taught), len(words.vocabulary_), variance, tuple(notes))
 
 
-def read(folder: str | Path, public: dict[str, Listed]) -> Described:
+def read(folder: str | Path, public: dict[str, Video]) -> Described:
     """The timed sentences in UCA's three files anywhere below a folder, or else in `<name>.json`, {frame: caption}.
 
     A caption holds until the next. Sentences whose times are no part of their video and videos that are not listed are
@@ -139,7 +140,7 @@ def _captions(one: Any) -> list[Timed]:
     return [(frame, end, text) for (frame, text), end in zip_longest(frames, ends, fillvalue=math.inf)]
 
 
-def _within(timed: Sequence[Timed], video: Listed, notes: list[str]) -> list[Timed]:
+def _within(timed: Sequence[Timed], video: Video, notes: list[str]) -> list[Timed]:
     """Those that say something of the video's frames; notes what is not so."""
     kept = [(start, min(end, video.frames), text) for start, end, text in timed if text]
     kept = [one for one in kept if 0 <= one[0] < one[1]]
