@@ -134,12 +134,12 @@ def make_features(folder: Path) -> None:
 
 def read_features(folder: Path, changed: Path) -> Any:
     from vadkit.corpora.video import Video
-    from vadkit.views import published, segments
+    from vadkit.views import published_features, segments
 
     names = {"Abuse001": 90, "Arson002": 80, "Normal_Videos_003": 400}
     videos = [Video(name, Path(name), name[:5], "test", name, frames=n, fps=30.0) for name, n in names.items()]
-    files, astray = published.find_published(folder, videos)
-    clips, problems = published.read_published(files, videos, lambda video, frames, bag: bag)
+    files, astray = published_features.find_published(folder, videos)
+    clips, problems = published_features.read_published(files, videos, lambda video, frames, bag: bag)
     bags = [segments.segment_bag(one.starts, one.features, 400, 8).features.tolist() for one in clips]
     return bags, len(problems) + len(astray)
 
@@ -366,7 +366,7 @@ KINDS = {
     "lists": Kind(make_trees, read_tree, "vadkit.workbook.checks", r".*(AD|Train|Test|sources|clips)\.(txt|csv)"),
     "annotations": Kind(make_trees, read_tree, "vadkit.workbook.checks", r".*(Annotation|annotations/.*)\.txt"),
     "scores": Kind(make_scores, read_scores, "vadkit.report.external_report"),
-    "features": Kind(make_features, read_features, "vadkit.views.published"),
+    "features": Kind(make_features, read_features, "vadkit.views.published_features"),
     "tables": Kind(make_tables, read_tables, "vadkit.systems.runner", r".*\.(csv|json|npz)", r"recorded/.*"),
     "parameters": Kind(make_parameters, read_parameters, "vadkit.core.parameters"),
     "notebooks": Kind(make_notebooks, read_notebooks, "vadkit.workbook.notebooks"),

@@ -18,7 +18,7 @@ from vadkit.corpora import load_corpus
 from vadkit.corpora.video import Video
 from vadkit.evaluation import external
 from vadkit.systems.bags import load_bags
-from vadkit.views.published import find_published, read_published
+from vadkit.views.published_features import find_published, read_published
 
 
 def watched(path: Path) -> tuple[Decoded, list[float], set[tuple[int, ...]]]:

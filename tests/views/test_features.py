@@ -87,24 +87,13 @@ def test_batches_do_not_matter(tmp_path, samples, monkeypatch):
     assert np.abs(whole - parts).max() < 0.005
 
 
-def test_a_mirrored_frame_has_its_own_features_and_a_mirrored_flow_is_refused(tmp_path, samples):
-    config = quick(tmp_path)
-    mirrored = pooled(samples[0], "frame", config, flip=True)
-    network = networks.build_network(config.backbone)
-    with torch.inference_mode():
-        direct = network(
-            networks.preprocess(samples[0].images("frame", range(len(samples[0])))[:, :, ::-1], config.backbone)
-        ).numpy()
-    assert np.abs(mirrored - direct).max() < 0.01
-    assert not np.array_equal(mirrored, pooled(samples[0], "frame", config))
-    with pytest.raises(ValueError, match="wrong direction"):
-        pooled(samples[0], "flow", config, flip=True)
+def test_a_stream_that_is_not_there_is_refused(tmp_path, samples):
     with pytest.raises(ValueError, match="one of frame, flow"):
-        pooled(samples[0], "bag", config)
+        pooled(samples[0], "bag", quick(tmp_path))
 
 
-def pooled(sample, stream, config, flip=False):
-    return features_of(sample, stream, networks.network_of(config, config.backbone), config, flip)
+def pooled(sample, stream, config):
+    return features_of(sample, stream, networks.network_of(config, config.backbone), config)
 
 
 def both(config):

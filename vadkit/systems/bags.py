@@ -32,7 +32,7 @@ from vadkit.systems.base import Material
 from vadkit.systems.inputs import ClipInputs, FrameInputs
 from vadkit.systems.mil import SAME_STREAMS, Item, Segments
 from vadkit.views.frames import extract
-from vadkit.views.published import FPS, find_published, read_published
+from vadkit.views.published_features import FPS, find_published, read_published
 from vadkit.views.sampling import stride_frames
 from vadkit.views.segments import Bag, TooShortError, even_rows, segment_bag
 from vadkit.views.view import extract_views, made_of, write_facts

@@ -27,17 +27,12 @@ ROWS_AT_ONCE = 5_000  # of a longer view, parts are seen side by side; half an h
 WORTH_EXPORT = 1500  # images or clips; fewer are seen by torch before a network is exported
 
 
-def features_of(view: View, stream: str, network: Network, config: Config, flip: bool = False) -> np.ndarray:
+def features_of(view: View, stream: str, network: Network, config: Config) -> np.ndarray:
     """A frozen network's features of every row of a view, computed where the cache lacks them.
 
-    Shape: -> (n, D) float16, read-only. flip: of the horizontally mirrored images; refused for "flow" with ValueError,
-    for a mirrored flow has another direction. Batches never mix videos: features do not depend on what else is
-    extracted.
+    Shape: -> (n, D) float16, read-only. Batches never mix videos: features do not depend on what else is extracted.
     """
-    if flip and stream == "flow":
-        why = "a mirrored flow image is not the flow of a mirrored video: hue would name the wrong direction"
-        raise ValueError(f"{why}; use flip with stream 'frame'")
-    entries = [_entry(view, stream, network, config, flip, part) for part in _parts(view)]
+    entries = [_entry(view, stream, network, config, part) for part in _parts(view)]
     found = [np.load(entry / "features.npy", mmap_mode="r") for entry in entries]
     if len(found) == 1:
         return found[0]
@@ -54,7 +49,7 @@ def extract_features(views: Sequence[View], networks: Mapping[str, Network], con
     """
     store, progress = Store(config.cache_dir), progress or (lambda *_: None)
     tasks = [
-        (one, stream, network, config, False, part)
+        (one, stream, network, config, part)
         for stream, network in networks.items()
         for one in views
         for part in _parts(one)
@@ -94,40 +89,36 @@ def _parts(view: View) -> list[tuple[int, int]]:
     return list(itertools.pairwise(edges))
 
 
-def _compute(view: View, stream: str, network: Network, config: Config, flip: bool, part: tuple[int, int]) -> str:
-    _entry(view, stream, network, config, flip, part)
+def _compute(view: View, stream: str, network: Network, config: Config, part: tuple[int, int]) -> str:
+    _entry(view, stream, network, config, part)
     return f"{network.name} on {stream} of {view.video.name}"
 
 
-def _entry(view: View, stream: str, network: Network, config: Config, flip: bool, part: tuple[int, int]) -> Path:
+def _entry(view: View, stream: str, network: Network, config: Config, part: tuple[int, int]) -> Path:
     """The entry of some rows' features, made where it is missing."""
-    key = _key(view, stream, network, config, flip, part)
-    return Store(config.cache_dir).fetch("features", key, partial(_build, view, stream, network, config, flip, part))
+    key = _key(view, stream, network, config, part)
+    return Store(config.cache_dir).fetch("features", key, partial(_build, view, stream, network, config, part))
 
 
-def _key(view: View, stream: str, network: Network, config: Config, flip: bool, part: tuple[int, int]) -> dict:
+def _key(view: View, stream: str, network: Network, config: Config, part: tuple[int, int]) -> dict:
     of_long = {"rows": list(part)} if part != (0, len(view)) else {}
     return of_long | {
         "view": view.digest,
         "stream": stream,
-        "flip": flip,
         "network": [network.name, network.digest, network.width, network.size, network.engine],
         "device": device_of(config),  # a GPU rounds differently
         "code": code_version(__name__),
     }
 
 
-def _build(
-    view: View, stream: str, network: Network, config: Config, flip: bool, part: tuple[int, int], folder: Path
-) -> None:
+def _build(view: View, stream: str, network: Network, config: Config, part: tuple[int, int], folder: Path) -> None:
     size = IMAGES_AT_ONCE if network.width is None else CLIPS_AT_ONCE.get(network.name, 16)
     # each image once, however many rows show it
     _, first, which = np.unique(view.shown[slice(*part)], return_index=True, return_inverse=True)
     features = []
     with torch.inference_mode(), one_thread() if device_of(config) == "cpu" else nullcontext():
         for start in range(0, len(first), size):
-            images = view.images(stream, part[0] + first[start : start + size])
-            batch = network.preprocess(np.flip(images, axis=-2) if flip else images)
+            batch = network.preprocess(view.images(stream, part[0] + first[start : start + size]))
             features.append(frozen(network, config, batch)(batch).cpu().numpy().astype(np.float16))
     features = np.concatenate(features)
     if not np.isfinite(features).all():

@@ -179,7 +179,7 @@ def _given_files(config: Config) -> Iterator[Finding]:
         yield Finding(gone[0], problem=True) if gone else _looked("evaluate_scores", look)
     if config.mil_published:
         from vadkit.corpora import load_corpus
-        from vadkit.views.published import feature_files, find_published
+        from vadkit.views.published_features import feature_files, find_published
 
         def matched() -> str:
             if config.corpus == "synthetic":  # whose names are known once it is rendered

@@ -9,7 +9,7 @@ import pytest
 
 from vadkit.core.errors import ConfigError, DataError
 from vadkit.corpora.video import Video
-from vadkit.views.published import find_published, read_published
+from vadkit.views.published_features import find_published, read_published
 
 FRAMES = {"Abuse028": 1412, "Abuse030": 1544, "Normal_Videos_003": 2822}
 
