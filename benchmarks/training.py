@@ -23,7 +23,8 @@ from vadkit.core.config import Config
 from vadkit.models.network import Network, network_of
 from vadkit.systems.bag_trainer import train_learner
 from vadkit.systems.base import System, find_system
-from vadkit.systems.trainer import Examples, train
+from vadkit.systems.examples import Examples
+from vadkit.systems.trainer import train
 from vadkit.views.segments import Bag
 
 

@@ -16,8 +16,9 @@ from vadkit.core.config import Config
 from vadkit.models.two_stream import Head, confidence, fuzzy_targets, sample_losses, two_way
 from vadkit.systems import runner
 from vadkit.systems.base import derived_seed, find_system
+from vadkit.systems.examples import Examples
 from vadkit.systems.material import membership
-from vadkit.systems.trainer import Examples, hardest, make_head, train
+from vadkit.systems.trainer import hardest, make_head, train
 
 CONFIG = Config(head_width=32, head_epochs=6, head_lr=1e-2)
 PLAIN = find_system("2S-bag")

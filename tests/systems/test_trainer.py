@@ -23,7 +23,8 @@ from vadkit.models.two_stream import Head, TwoStream, confidence, sample_losses
 from vadkit.systems import runner
 from vadkit.systems import trainer as module
 from vadkit.systems.base import derived_seed, find_system
-from vadkit.systems.trainer import Examples, make_head, rank_auc, train
+from vadkit.systems.examples import Examples
+from vadkit.systems.trainer import make_head, rank_auc, train
 
 DIM = 12
 CONFIG = Config(head_width=32, head_epochs=4, head_lr=3e-3)

@@ -13,7 +13,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,52 +28,16 @@ from vadkit.core.config import Config
 from vadkit.core.errors import DataError, VadkitError
 from vadkit.core.progress import Progress
 from vadkit.core.store import whole_file
-from vadkit.models.two_stream import BAG_DIM, Head, TwoStream, confidence, fuzzy_targets, sample_losses
+from vadkit.models.two_stream import BAG_DIM, Head, TwoStream, confidence, sample_losses
 from vadkit.systems.base import Epoch, Fitted, derived_seed
+from vadkit.systems.examples import Examples
 from vadkit.systems.two_stream import TwoStreamSystem
 
 CHECKPOINT = "checkpoint.pt"
 PLACE = ("phase", "epoch", "stale", "best_loss", "best")  # where a run is, as its checkpoint has it
 PARTS = {1: "head", 2: "finetune"}  # what a phase's parameters begin with
-FEATURE_ROWS, IMAGE_ROWS = 4096, 64  # seen at once in phase one, in phase two
+FEATURE_ROWS = 4096  # seen at once in phase one
 ONE_THREAD_BELOW = 8_000_000  # weights; steps of a smaller head are too short to share between threads
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Samples ready to train on.
-
-    features: (n, D) float16, pooled, streams side by side; bags: (n, 80) float32; labels: (n,) 0 or 1;
-    images: row numbers -> one preprocessed (k, 3, S, S) tensor a stream, wanted by phase two only; image_rows: how
-    many of them fit in memory at once, with gradients. suspicion: (n,) in [0, 1], how far each belongs to the
-    suspicious class, for a system that has one (`vadkit.systems.material`).
-    """
-
-    features: Tensor
-    bags: Tensor
-    labels: Tensor
-    images: Callable[[np.ndarray], Sequence[Tensor]] | None = None
-    suspicion: Tensor | None = None
-    image_rows: int = IMAGE_ROWS
-
-    def __post_init__(self) -> None:
-        features, bags, labels = len(self.features), len(self.bags), len(self.labels)
-        if not features == bags == labels:
-            raise ValueError(f"expected as many features, bags and labels, got {features}, {bags} and {labels}")
-        if self.suspicion is not None and self.suspicion.shape != self.labels.shape:
-            wanted = f"a membership of the suspicious class for each of {labels} samples"
-            raise ValueError(f"expected {wanted}, got {tuple(self.suspicion.shape)}")
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def targets(self, system: TwoStreamSystem) -> Tensor:
-        """What the loss compares with: labels (n,), or the three classes' fuzzy memberships (n, 3)."""
-        if not system.suspicious:
-            return self.labels
-        if self.suspicion is None:
-            raise ValueError(f"{system.name} is trained on a suspicious class: give its examples `suspicion`")
-        return fuzzy_targets(self.labels, self.suspicion)
 
 
 def make_head(config: Config, system: TwoStreamSystem, feature_dim: int, bag_dim: int = BAG_DIM) -> Head:
@@ -168,7 +132,7 @@ class _Training:
         config, self.device, self.written = self.config, torch.device(self.device), time.monotonic()
         self.progress = self.progress or (lambda *_: None)
         self.checkpoint = Path(self.checkpoint_dir) / CHECKPOINT if self.checkpoint_dir else None
-        self.training, self.validation = (e and _on(self.device, e) for e in (self.training, self.validation))
+        self.training, self.validation = (e and e.to(self.device) for e in (self.training, self.validation))
         training, self.targets = self.training, self.training.targets(self.system)
         with reproducible(self.device):
             torch.manual_seed(derived_seed(self.seed, 0, 0))
@@ -311,11 +275,6 @@ class _Training:
             file.flush()
             os.fsync(file.fileno())
         self.written = time.monotonic()
-
-
-def _on(device: torch.device, examples: Examples) -> Examples:
-    tensors = {name: value for name, value in vars(examples).items() if isinstance(value, Tensor)}
-    return replace(examples, **{name: value.to(device) for name, value in tensors.items()})
 
 
 def _cpu(state: dict[str, Tensor]) -> dict[str, Tensor]:

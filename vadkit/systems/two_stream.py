@@ -24,8 +24,8 @@ from vadkit.models.pretrained import clip_networks
 from vadkit.systems.base import Fitted, Material, System, Task
 
 if TYPE_CHECKING:
+    from vadkit.systems.examples import Examples
     from vadkit.systems.inputs import ClipInputs, FrameInputs
-    from vadkit.systems.trainer import Examples
     from vadkit.views.frames import Samples
 
 # The published network. Training rates, learning rates and the like have rows of their own beside the printed settings.
@@ -172,7 +172,7 @@ class TwoStreamSystem(FrameSystem):
         """The training rows of the given videos, one after the other."""
         import torch
 
-        from vadkit.systems.trainer import Examples
+        from vadkit.systems.examples import Examples
 
         inputs, rows = self.inputs(config), [one.rows("train", config, hard_only) for one in views]
         owner, local = np.repeat(np.arange(len(views)), [len(r) for r in rows]), np.concatenate(rows)
