@@ -24,7 +24,7 @@ def test_statements_are_no_printed_numbers_and_meet_no_verdict():
 
 
 def test_each_statement_says_when_of_what_and_where_it_was_checked():
-    for one in published.related():
+    for one in (r for r in published.related() if r.kind != "stated"):
         assert re.search(r"\b20[12]\d\b", one.place) and one.ours.startswith("none: ") and 0 < one.value < 100
         assert one.metric in (related_work.AUC, related_work.AP) and one.unit == "%"
         said = r"checked: \S+|the abstract prints no number|not found|not in the abstract|scores of \S+"

@@ -6,7 +6,8 @@ paper, written `[item | system | metric]`, that should give its value; `relation
 the value". `ours` says where this project has a number of its own to set beside it.
 
 Rows of kind "claimed" and "rerun" are no numbers of the two papers: what authors of other systems, and others who ran
-them again, say of UCF-Crime and XD-Violence. `related` alone gives them; no lookup, claim or verdict knows them.
+them again, say of UCF-Crime and XD-Violence; "stated" are those that authors print of scores that they publish.
+`related` alone gives them; no lookup, claim or verdict knows them.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ PAPERS = {
     "raqeeb": "Alhawsa et al., Raqeeb: anomaly detection in surveillance videos based on deep learning",
 }
 VERDICTS = ("reproduced", "not reproduced", "inconclusive", "not comparable")
-RELATED = ("claimed", "rerun")  # kinds of rows that are others' statements: never beside a number of ours
+RELATED = ("claimed", "rerun", "stated")  # kinds of rows that are others' statements: never beside a number of ours
 CHANGES = ("_relative_change", "_difference")  # metrics whose 0 means "no effect"
 MAX_WIDTH_IN_TOLERANCES = 4.0
 
@@ -46,7 +47,7 @@ class Published:
     unit: str
     tolerance: float
     place: str
-    kind: str  # "number" or "claim"; of related work "claimed" or "rerun"
+    kind: str  # "number" or "claim"; of related work one of `RELATED`
     relation: str  # "=", "<" or ">"
     formula: str
     ours: str  # where this project computes it: "notebook 04", "parameter patience", "corpus", "code", "none: why not"

@@ -74,14 +74,14 @@ def _vadtree(path: Path) -> Iterator[Said]:
 
 
 def _videomae(path: Path) -> Iterator[Said]:
-    for of, name, printed in (("video_auc", "auc", "92.7"), ("video_ap", "ap", "86.8")):
+    for of, name in (("video_auc", "auc"), ("video_ap", "ap")):
         value = _stored(path.parent / "results_summary.json", "test", "binary", name)
         yield Said(of, f"{value:.4f}", "stored, results_summary.json")
-        yield Said(of, printed, "printed, README, seed 42")
+        yield Said(of, _claimed("VideoMAE + RTFM", of), "printed, README, seed 42")
 
 
-def _claimed(system: str) -> str:
-    return next(r.text for r in published.related() if (r.system, r.metric) == (system, "ucf_crime_auc"))
+def _claimed(system: str, metric: str = "ucf_crime_auc") -> str:
+    return next(r.text for r in published.related() if (r.system, r.metric) == (system, metric))
 
 
 @dataclass(frozen=True)
