@@ -50,7 +50,7 @@ def test_a_misspelt_corpus_is_told_the_nearest():
 
 
 def test_rendering_says_how_far_it_is(tmp_path, monkeypatch):
-    monkeypatch.setattr(synthetic, "_render", lambda plan, folder: (plan.name, [], []))
+    monkeypatch.setattr("demo_world.layout._render", lambda plan, folder: (plan.name, [], []))
     monkeypatch.setattr(synthetic, "read_tree", lambda root, config: Corpus("ucf_crime", ()))
     config = Config(cache_root=str(tmp_path), world_train_videos=3, world_test_videos=2, workers=1)
     said = []

@@ -21,7 +21,7 @@ from vadkit.evaluation import metrics
 from vadkit.evaluation.bootstrap import Metric
 from vadkit.evaluation.evaluate import SeedScores
 from vadkit.report import style, tables
-from vadkit.report.style import BLACK, COLOURS, DASHES, GREY, MARKERS, PAGE_WIDTH, RED, STYLE, styled
+from vadkit.report.style import COLOURS, DASHES, GREY, MARKERS, PAGE_WIDTH, RED, STYLE, styled
 from vadkit.systems.base import Epoch
 
 MOST_LINES = 5  # of learning curves of one system; more are a tangle
@@ -62,38 +62,6 @@ def _interpolated(grid: np.ndarray, fpr: np.ndarray, tpr: np.ndarray) -> np.ndar
     """The curve at `grid`; at a vertical piece its top, as `np.interp` alone would not."""
     last = np.append(np.flatnonzero(np.diff(fpr) > 0), len(fpr) - 1)
     return np.interp(grid, fpr[last], tpr[last])
-
-
-@styled
-def class_rates(groups: Mapping[str, Mapping[str, Sequence[Metric]]], level: tuple[str, float] | None = None) -> Figure:
-    """VL-TPR of each class with its interval, the groups ("seen", "unseen") one below the other.
-
-    groups: group -> class -> `evaluate`'s list. A class without a value is written as "none". level: a named value in
-    [0, 1] that is the same for every class, drawn as a line. Raises ValueError where there is no class.
-    """
-    lines = [(group, name, found) for group, classes in groups.items() for name, found in classes.items()]
-    if not lines:
-        raise ValueError("expected at least one class, got none")
-    figure, axes = plt.subplots(figsize=(PAGE_WIDTH, 1.3 + 0.3 * len(lines)))
-    looks = dict(zip(groups, zip(cycle(COLOURS), cycle(MARKERS), strict=False), strict=False))
-    for row, (group, _, found) in enumerate(lines):
-        colour, marker = looks[group]
-        chosen = next(m for m in found if m.name == "vl_tpr")
-        if chosen.value is None:
-            axes.text(0.01, row, "none", transform=axes.get_yaxis_transform(), va="center", color=GREY)
-            continue
-        if chosen.ci_low is not None:
-            style.interval(axes, 100 * chosen.ci_low, 100 * chosen.ci_high, row, colour, clip_on=False)
-        axes.plot(100 * chosen.value, row, marker, color=colour, markersize=6, clip_on=False)
-    look = {"linewidth": 2.6, "alpha": 0.8}
-    handles = [Line2D([], [], color=c, marker=m, **look, label=group) for group, (c, m) in looks.items()]
-    if level is not None:
-        handles.append(axes.axvline(100 * level[1], color=BLACK, linewidth=1.1, linestyle="--", label=level[0]))
-    axes.set(xlabel="VL-TPR (%)", xlim=(0, 100), ylim=(len(lines) - 0.5, -0.5))
-    axes.set_yticks(range(len(lines)), [name for _, name, _ in lines])
-    axes.grid(axis="y", visible=False)
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
-    return figure
 
 
 @styled
