@@ -1,7 +1,5 @@
 """When frames are shown: one clock, in seconds from the first frame, of what containers and streams promise."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Which code a result was made by: found by following imports, so that no list can forget a module."""
 
-from __future__ import annotations
-
 import ast
 import hashlib
 import importlib.util

@@ -1,7 +1,5 @@
 """What computes: the device of networks, and threads."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import os
 from collections.abc import Callable, Iterable, Iterator

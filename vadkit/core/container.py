@@ -1,7 +1,5 @@
 """What holds frames: a file or a stream that FFmpeg opens, or a folder of pictures."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Write video files that a browser plays: H.264 in MP4, by PyAV (OpenCV's writer has no H.264)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path

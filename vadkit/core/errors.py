@@ -1,7 +1,5 @@
 """Errors a person can act on: each names what was expected, what came, and what to do."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Reading parameters: from files, the command line and notebooks' cells; every problem named with its remedy."""
 
-from __future__ import annotations
-
 import importlib
 import math
 import os

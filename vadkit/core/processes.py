@@ -4,8 +4,6 @@ The tasks fill the cache and return little. Workers of a cluster therefore need 
 by the same paths, on a file system that all of them share; each task looks before it begins.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import secrets

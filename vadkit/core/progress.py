@@ -1,7 +1,5 @@
 """How long steps say how far they are."""
 
-from __future__ import annotations
-
 import os
 import sys
 import time

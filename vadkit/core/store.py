@@ -8,8 +8,6 @@ damaged is dropped, said so, and built again. So is one of an earlier version, w
 checked is not used.
 """
 
-from __future__ import annotations
-
 import errno
 import fcntl
 import hashlib

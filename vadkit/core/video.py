@@ -5,8 +5,6 @@ own count and rate are promises, checked here. What is odd but usable becomes a 
 DataError with the file's name and a remedy.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing

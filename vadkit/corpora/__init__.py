@@ -3,8 +3,6 @@
 A corpus of your own needs no change here: `register_corpus("mine", load)`, and `corpus: mine` in a parameter file.
 """
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Callable
 

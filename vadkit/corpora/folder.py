@@ -6,8 +6,6 @@ Every video has the split "all": there are no official lists, so `splits.grouped
 CSV folds are by clip, and a score is too good wherever a recording was cut (the corpus says so in its problems).
 """
 
-from __future__ import annotations
-
 import csv
 import os
 import re

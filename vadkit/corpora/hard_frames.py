@@ -5,8 +5,6 @@ boxes at most `REACH` frames apart are joined by one that moves in a straight li
 Intervals of VADOR, {video: [{"start": s, "end": s}, ..]}, are whole seconds, the last included, at the lists' rates.
 """
 
-from __future__ import annotations
-
 import json
 import pickle
 import re

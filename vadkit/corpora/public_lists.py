@@ -4,8 +4,6 @@
 here, and no reader needs their files for these facts.
 """
 
-from __future__ import annotations
-
 from functools import cache
 from importlib import resources
 from pathlib import Path

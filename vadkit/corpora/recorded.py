@@ -3,8 +3,6 @@
 Notebooks 08 and 12 work on it without training and without torch. `docs/record_run.py` writes one.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path

@@ -3,8 +3,6 @@
 They share camera, place and people: divided, they let a model recognise the place, and its score is too good.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Sequence
 

@@ -3,8 +3,6 @@
 The same reader reads it. `UCFCrime2Local/sources.csv` adds each video's camera, which never stands on two sides.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -5,8 +5,6 @@ the official lists and their temporal annotation serve. Where features stand for
 file is needed at all: what the root lacks is taken from `vadkit.corpora.public_lists`.
 """
 
-from __future__ import annotations
-
 import csv
 import os
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """The forms that UCF-Crime gives to names of files and lines of annotation, which other collections follow."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -4,8 +4,6 @@ UCFCrime2Local writes one box a line: track, xmin, ymin, xmax, ymax, frame, lost
 A hard anomaly is a frame with a box whose `lost` is not 1, whatever the track (released code).
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace

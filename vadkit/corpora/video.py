@@ -1,7 +1,5 @@
 """One description of a video and of a corpus, wherever they come from; `vadkit.views` counts a video's frames."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """What the sigmoidal anomaly score makes of a test set's videos, and typical ones, chosen by a rule, never by eye."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -19,8 +19,6 @@ the chance of which videos were filmed, not that of which seeds were run (those 
 Each is defined in `vadkit.evaluation.metrics`.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 

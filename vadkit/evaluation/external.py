@@ -16,8 +16,6 @@ The slack is one score's frames, at least a clip of 16. A fault (a difference be
 given twice, unknown or unscored) stops the evaluation, or leaves the video out.
 """
 
-from __future__ import annotations
-
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping

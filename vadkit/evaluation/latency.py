@@ -8,8 +8,6 @@ span does, and between them the share of the span that is still to come when the
 recall, the frames' precision the precision; their steps are summed as in average precision.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

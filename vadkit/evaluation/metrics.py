@@ -5,8 +5,6 @@ videos; where it has none, the statistic knows the reason. To add a metric, add 
 strictly above the threshold ("exceeds 0.5", section 5.1 of the first paper).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial

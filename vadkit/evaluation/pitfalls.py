@@ -6,8 +6,6 @@
 None of these numbers belongs into a results table without the right one beside it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

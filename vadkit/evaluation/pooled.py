@@ -4,8 +4,6 @@ What such an area hangs on is which frames come before which distinct score of a
 how many of each video do; a resample's area is a product of them with its counts.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 import numpy as np

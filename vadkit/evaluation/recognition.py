@@ -12,8 +12,6 @@ Of anomalous videos alone, the probability of the normal class is left out and t
 video whose whole probability is on the normal class is given no class, which is wrong. Values are means over seeds.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

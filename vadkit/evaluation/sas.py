@@ -12,8 +12,6 @@ as_released  the steps of `normalised` with the bounds of the released code: a s
              a bound by up to one step, and a step that finds it at the bound is lost. Alarms can differ.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -10,8 +10,6 @@
 A table has commas, semicolons or tabs, with decimal commas where those do not part its cells. Pickles are never read.
 """  # noqa: E501
 
-from __future__ import annotations
-
 import json
 import re
 from collections import Counter

@@ -8,8 +8,6 @@
 | video mean | the future | one score a video, its mean |
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -3,8 +3,6 @@
 Figure 3 of the second paper prints an F1 of 85% without saying of what and at which threshold. Alarms are above it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

@@ -3,8 +3,6 @@
 From a data set's public lists, from lines of text, or from labels of every frame.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections import Counter

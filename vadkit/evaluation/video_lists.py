@@ -1,7 +1,5 @@
 """Videos by name: tables and lists of them with their lengths, and long arrays that are cut up by such a list."""
 
-from __future__ import annotations
-
 import csv
 import re
 from collections.abc import Mapping

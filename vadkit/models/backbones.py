@@ -1,7 +1,5 @@
 """Networks of images without their classifiers: images to pooled features, by way of maps that Grad-CAM looks at."""
 
-from __future__ import annotations
-
 import copy
 
 import torch

@@ -4,8 +4,6 @@ Layers are named as in the widespread PyTorch form of the Sports-1M weights. fc6
 network: the paper (section 4.5) puts its own head on the maps after pool5, flattened, as the released code does.
 """
 
-from __future__ import annotations
-
 import re
 
 import torch

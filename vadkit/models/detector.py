@@ -1,7 +1,5 @@
 """The object detector's weights: where they are, what they must detect. `vadkit.views.objects` runs it."""
 
-from __future__ import annotations
-
 import os
 import re
 from importlib.resources import files

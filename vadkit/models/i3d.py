@@ -5,8 +5,6 @@ optical flow. Convolutions and poolings pad as TensorFlow's "same" does, by the 
 column or frame at the end: the weights were trained so.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 from torch.nn import functional

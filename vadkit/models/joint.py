@@ -7,8 +7,6 @@ All take features (batch, n, D) and a bool mask (batch, n), true where a segment
 behind them, whatever it holds, changes nothing. All raise ValueError for shapes or masks that do not fit.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch

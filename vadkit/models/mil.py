@@ -3,8 +3,6 @@
 A bag is a video, an instance one of its segments; only the bag has a label. Scores are in [0, 1], anomalous near 1.
 """
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import torch

@@ -1,7 +1,5 @@
 """A pretrained network as a trained model remembers it, and building it: no classifier, checked weights."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path

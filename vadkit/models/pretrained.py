@@ -4,8 +4,6 @@ input's size, and where its weights are obtained.
 Nothing imports torch before a network is built, so that what a run lacks is said at once.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

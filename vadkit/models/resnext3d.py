@@ -4,8 +4,6 @@ Layers are named as in the widespread PyTorch file of Kinetics weights: cardinal
 1x1x1 convolution where shapes change), 16 frames of 112x112 px.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 from torch.nn import functional

@@ -3,8 +3,6 @@
 A file that is missing, damaged or another network's is always refused in the same words, with where to get the right.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

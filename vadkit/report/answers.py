@@ -5,8 +5,6 @@
 A rule says no more than an interval allows: a difference is higher or lower only where its interval leaves out zero.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

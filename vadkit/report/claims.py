@@ -4,8 +4,6 @@ Three kinds of printed number have no notebook that measures them: settings, whi
 data, which are counted; and constants of the code. Their rows are made here, as published.csv says.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -4,8 +4,6 @@ The parameters say which network was trained. What the corpus holds is counted, 
 papers print: a list with a video missing is another list.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from functools import lru_cache

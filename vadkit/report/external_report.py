@@ -3,8 +3,6 @@
 What `vadkit evaluate` and `vadkit compare` print; reading and aligning are in `vadkit.evaluation.external`.
 """
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Sequence

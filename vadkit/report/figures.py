@@ -3,8 +3,6 @@
 Every function returns a matplotlib Figure and changes no global setting; `vadkit.report.rows.save_figure` writes it.
 """
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle

@@ -10,8 +10,6 @@ them again, say of UCF-Crime and XD-Violence; "stated" are those that authors pr
 `related` alone gives them; no lookup, claim or verdict knows them.
 """
 
-from __future__ import annotations
-
 import itertools
 import re
 from collections import Counter

@@ -4,8 +4,6 @@ Claims on differing features, protocols and checkpoints, several chosen on the t
 beside a number of ours. The rows and where each was checked are in `published.csv`.
 """
 
-from __future__ import annotations
-
 import re
 from itertools import cycle
 

@@ -4,8 +4,6 @@
 Shares and areas are in percent, as the papers print them; everything else is in its `unit`.
 """
 
-from __future__ import annotations
-
 import fcntl
 import io
 import warnings
@@ -53,7 +51,7 @@ class ResultRow:
 
 
 COLUMNS = [f.name for f in fields(ResultRow)]
-TEXTS = [f.name for f in fields(ResultRow) if f.type == "str"]
+TEXTS = [f.name for f in fields(ResultRow) if f.type is str]
 
 # --- rows --------------------------------------------------------------------------------------------------------
 

@@ -4,8 +4,6 @@ Numbers may lie 1e-9 apart, all else must be equal. What a machine measured of i
 nor which notebook saved a row and under which parameters.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd

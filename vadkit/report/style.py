@@ -1,7 +1,5 @@
 """One house style for all figures: readable at page width, colours that a colour-blind reader can tell apart."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Sequence
 

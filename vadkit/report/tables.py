@@ -1,7 +1,5 @@
 """Rows as a page shows them: tables of ours beside the printed values, comparisons as sentences, metrics by name."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import pandas as pd

@@ -8,8 +8,6 @@ Beside the numbers, looks inside: which objects stand in hard frames (`object_co
 (`mined`), and what each class is sampled at (`class_rates`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property

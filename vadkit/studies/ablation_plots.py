@@ -1,7 +1,5 @@
 """Figures of the ablations: systems side by side, what stands in hard frames, and what hard mining keeps."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

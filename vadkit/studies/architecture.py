@@ -5,8 +5,6 @@
 Nothing here knows a network by name: torchinfo reports whatever modules there are.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

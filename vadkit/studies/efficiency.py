@@ -5,8 +5,6 @@ Measured on one thread of the CPU, each network in a process of its own, so that
 holds. Decoding, optical flow and the detector are no part of the network: `vadkit.live.score` measures those.
 """
 
-from __future__ import annotations
-
 import json
 import multiprocessing
 import resource

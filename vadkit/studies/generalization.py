@@ -4,8 +4,6 @@ Seen and unseen classes are two sets of videos, scored by the same models: nothi
 resamples.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

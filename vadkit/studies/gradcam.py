@@ -4,8 +4,6 @@ Section 5.5 and figure 4 of the first paper show two pictures; `vadkit.studies.g
 suggest.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 

@@ -5,8 +5,6 @@ and one that stays the same when the network forgets what it learnt shows the pi
 al. 2018).
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace

@@ -6,8 +6,6 @@ and masked, by source. All train without dropout and weight decay, so that a net
 neurons) can overfit as it does. Held out of the training and validation side; test videos are `Trial.tested` alone.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace

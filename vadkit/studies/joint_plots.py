@@ -1,7 +1,5 @@
 """Figures of the second paper's first experiment: the failure beside what is right, and classes taken for others."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import product
 

@@ -4,8 +4,6 @@ Nothing of them is part of this project: a reader clones the repositories, and a
 names. `SOURCES` says which and at which commit; where no licence is stated, none is assumed.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -3,8 +3,6 @@
 The same linear probe on the same clips, once with folds that deal out clips, once with folds that keep a source whole.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

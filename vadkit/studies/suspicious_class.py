@@ -1,7 +1,5 @@
 """What a third, suspicious class (beyond the paper, its section 6) makes of hard, soft and normal test frames."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Where the windows of tubes lie, and how much of the annotated box they hold; seen afterwards, it decides nothing."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import cv2

@@ -4,8 +4,6 @@ Both keep the epoch with the highest AUC over validation videos, among equals th
 same seed gives the same weights, on one thread: the steps are too short to share.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -4,8 +4,6 @@ Weak labels: training and validation videos are stripped of their annotated span
 that which frames are taken cannot depend on them.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Sequence

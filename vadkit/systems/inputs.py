@@ -3,8 +3,6 @@
 Two kinds: single frames with their flow images (`FrameInputs`), and clips for 3D networks (`ClipInputs`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

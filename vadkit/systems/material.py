@@ -7,8 +7,6 @@ difference itself; or for fewer "seconds" of hard anomaly in the training videos
 the number of samples in all, and what is validated, tested or scored, stay the same.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields

@@ -7,8 +7,6 @@ annotated spans. Training always sets validation videos aside, for it has an epo
 config.early_stopping is off and the first paper's systems train on them as well; the test videos are the same.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

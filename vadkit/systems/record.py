@@ -4,8 +4,6 @@ Models stay in the cache. A record holds the parameters that they were trained w
 that project and cache can move together.
 """
 
-from __future__ import annotations
-
 import difflib
 import json
 import os

@@ -1,7 +1,5 @@
 """Runs of systems that were written down (`vadkit.corpora.recorded`): what `runner` gives in place of training."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 

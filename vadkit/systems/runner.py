@@ -7,8 +7,6 @@ Validation samples are drawn as training samples are, soft frames counted as nor
 system, so that validation losses can be compared (our reading; section 4.2 only says half of the test set).
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """The network of a run's model folder at scoring time: what it says of images and of whole videos."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -5,8 +5,6 @@ batch normalisation from images (section 4.2). Every epoch draws its random numb
 epoch), so that a run that was interrupted ends where an uninterrupted one does, bit for bit.
 """
 
-from __future__ import annotations
-
 import math
 import os
 import time

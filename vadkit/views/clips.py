@@ -4,8 +4,6 @@ A video's frames are kept at `config.clip_fps`, small; a clip is a run of them, 
 decision is taken. Positions count these kept frames, from 0.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field

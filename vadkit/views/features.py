@@ -1,7 +1,5 @@
 """Features of views: each pretrained network sees each image or clip once, and the cache remembers."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext

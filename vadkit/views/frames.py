@@ -1,7 +1,5 @@
 """Samples: one pass over a video gives frames, flow images and bags of objects, cached and read lazily."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field

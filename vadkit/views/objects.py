@@ -5,8 +5,6 @@ cache. Weights are ONNX files, which hold data only, or ultralytics' `.pt` files
 ultralytics' and torch's own classes are restored, and one that asks for anything else is refused unrun.
 """
 
-from __future__ import annotations
-
 import ast
 import importlib.metadata
 import os

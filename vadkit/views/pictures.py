@@ -4,8 +4,6 @@ PNG, fast level: exact, two fifths of the raw bytes, half a millisecond to read.
 that, but moves features by 0.2 (frames) and 0.4 (flow) of their spread between videos, more than a shift by a pixel.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path

@@ -5,8 +5,6 @@ Read are the text of Sultani et al. (32 segments a video, a line each) and `.npy
 (`X_rgb.npy` and `X_flow.npy`, or folders of these names). Crops are averaged, streams stand side by side.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections import Counter

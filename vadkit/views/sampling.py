@@ -3,8 +3,6 @@
 Training rows follow the paper's adaptive sampling rates, scoring rows are an even grid over the whole video.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import numpy as np

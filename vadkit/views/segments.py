@@ -1,7 +1,5 @@
 """A video as a bag of equal segments (32 in Sultani et al. 2018)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -5,8 +5,6 @@ row is the mean of the sentences that cover any of its frames. Where none does, 
 that no row knows what is said of later frames; before the first sentence a row is zero.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import os

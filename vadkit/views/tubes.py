@@ -4,8 +4,6 @@ All frames of a clip share its window (`vadkit.views.windows`), so that what mov
 Of "Anomaly Locality in Video Surveillance" we read abstract and introduction; what they leave open is our reading.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,5 @@
 """A view: what a network gets to see of one video, as rows; and the way of every view through the cache."""
 
-from __future__ import annotations
-
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence

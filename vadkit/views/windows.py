@@ -3,8 +3,6 @@
 A window is (left, top, right, bottom) in pixels of a 320x240 frame, right and bottom outside.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from math import ceil, floor
 

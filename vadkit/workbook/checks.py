@@ -3,8 +3,6 @@
 Nothing is rendered, decoded or downloaded here, and torch is imported only to ask for a GPU.
 """
 
-from __future__ import annotations
-
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence

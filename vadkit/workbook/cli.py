@@ -3,8 +3,6 @@
 Exit codes: 0 done, 1 a notebook failed, 2 something must be mended first, 130 interrupted.
 """
 
-from __future__ import annotations
-
 import difflib
 import signal
 import sys

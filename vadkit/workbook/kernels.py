@@ -3,8 +3,6 @@
 papermill runs in a thread, so that the main one can show what is being done and catch Ctrl-C, which papermill does not.
 """
 
-from __future__ import annotations
-
 import fcntl
 import json
 import os

@@ -1,7 +1,5 @@
 """The notebooks as files: found, ordered, selected, and their parameters cells checked and renewed."""
 
-from __future__ import annotations
-
 import ast
 import json
 import re

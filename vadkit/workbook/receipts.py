@@ -4,8 +4,6 @@ A notebook is current when its receipt carries today's fingerprint and what it l
 The executed notebook's own metadata is never evidence: after a killed kernel it says that all is well.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import platform

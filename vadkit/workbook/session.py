@@ -1,7 +1,5 @@
 """What every notebook does in its second code cell, so that the cell stays two lines."""
 
-from __future__ import annotations
-
 import ast
 import inspect
 import os

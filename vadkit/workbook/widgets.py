@@ -1,7 +1,5 @@
 """Sliders under a figure, for a reader who sits before the notebook; every other run sees the figure alone."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from matplotlib import pyplot as plt
