@@ -6,7 +6,7 @@ import pytest
 from doubles import fake_corpus, fake_world
 
 from vadkit.core.config import Config
-from vadkit.studies.suspicious_class import KINDS, beliefs
+from vadkit.studies.ablation import SOFTER, beliefs
 from vadkit.systems import runner
 
 
@@ -32,7 +32,7 @@ def test_beliefs_are_shares_of_every_test_frame_and_know_the_hard_ones(tmp_path,
     anomalous = sum(v.label for v in corpus.of("test"))
     normal = len(corpus.of("test")) - anomalous
     # 20 rows a video, every third frame at 10 a second: 7 hard ones; 3 before and 3 after are less than a second away
-    assert list(found.index) == list(KINDS)
+    assert list(found.index) == list(SOFTER)
     assert found.frames.tolist() == [7 * anomalous, 6 * anomalous, 7 * anomalous, 20 * normal]
     assert found[["normal", "suspicious", "hard"]].sum(axis=1).tolist() == pytest.approx([1] * 4, abs=1e-5)
     assert found.hard.iloc[0] > 0.5 > found.hard.iloc[1:].max()

@@ -5,12 +5,12 @@
     study.changes({"The bag of objects": ("2S-bag", "2S-no-bag")}, ["fl_auc", "vl_f1"])
 
 Beside the numbers, looks inside: which objects stand in hard frames (`object_counts`), which samples hard mining keeps
-(`mined`), and what each class is sampled at (`class_rates`).
+(`mined`), what each class is sampled at (`class_rates`), what a suspicious class makes of frames (`beliefs`).
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,7 +30,7 @@ from vadkit.report import comparable, published, tables
 from vadkit.report.rows import ResultRow, change_rows, result_rows
 from vadkit.systems import runner
 from vadkit.systems.base import Epoch, Material, derived_seed, find_system, plan_folds, sides_of
-from vadkit.systems.material import ClassRate, plan_rates
+from vadkit.systems.material import ClassRate, plan_rates, suspicion
 from vadkit.systems.runner import Run
 from vadkit.systems.scorer import confidences, load_model
 from vadkit.systems.trainer import draw_batches, hardest, make_head
@@ -39,6 +39,7 @@ from vadkit.views.objects import COCO_CLASSES
 
 PAPER = "petrocchi2021"
 KINDS = ("hard anomaly", "soft frame of an anomalous video", "normal video")
+SOFTER = ("hard anomaly", "soft, near a hard one", "anomalous video, further off", "normal video")
 
 
 class Changes(NamedTuple):
@@ -206,3 +207,34 @@ def _losses(run: Run, seed: int, videos: Sequence[Samples], path: Path) -> tuple
             head = load_model(path, device_of(config)).model.head.cpu()
             moments["after training"] = sample_losses(head(features, bags), labels)
     return labels, kinds, moments
+
+
+# --- a suspicious class ------------------------------------------------------------------------------------------
+
+
+def beliefs(run: Run) -> pd.DataFrame:
+    """The probabilities of the three classes (section 6) on each kind of analysed test frame, means over frames and
+    models.
+
+    Columns: frames (how many, of one model), normal, suspicious, hard; a line for each of SOFTER that has a frame.
+    "Near": less than config.suspicious_seconds from a hard frame. Raises ValueError for a system without a suspicious
+    class.
+    """
+    if not run.system.suspicious:
+        raise ValueError(f"{run.system.name} has no suspicious class; give the run of 2S-bag-suspicious")
+    config, inputs = run.config, run.system.inputs(run.config)
+    kinds, found = [], []
+    for seed in run.seeds:
+        for fold in seed.folds:
+            probabilities = confidences(inputs, fold.path, partial(torch.softmax, dim=1))
+            for one in fold.sides.test:
+                rows = one.rows("score", config)
+                near = suspicion(one, rows, config.suspicious_seconds) > 0
+                kinds.append(np.where(one.labels[rows] == 1, 0, np.where(near, 1, 2 if one.video.label else 3)))
+                found.append(probabilities(one, rows))
+    models = sum(len(seed.folds) for seed in run.seeds) if config.split == "official" else len(run.seeds)
+    table = pd.DataFrame(np.concatenate(found).astype(float), columns=["normal", "suspicious", "hard"])
+    by_kind = table.groupby(np.concatenate(kinds))
+    means = by_kind.mean()
+    means.insert(0, "frames", by_kind.size() // models)
+    return means.rename(index=dict(enumerate(SOFTER))).rename_axis("kind")

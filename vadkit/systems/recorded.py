@@ -1,6 +1,6 @@
 """Runs of systems that were written down (`vadkit.corpora.recorded`): what `runner` gives in place of training."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +38,8 @@ def scores(config: Config, corpus: Corpus, system: str, videos: Sequence[Video])
         raise DataError(f"{root}: there are scores of {lost[0]}, and no such video in the table; {REMEDY}")
     starts = np.concatenate([[0], np.cumsum(lengths)])
     found: dict[int, list[VideoScores]] = {seed: [] for seed in config.seeds}
-    for seed, number in _chosen(config.seeds, seeds):
+    for seed in config.seeds:
+        number = seeds.tolist().index(seed)
         for name, start, end in zip(of.tolist(), starts[:-1], starts[1:], strict=True):
             if (video := wanted.get(name)) is not None:
                 frames, fps = int(facts.at[name, "frames"]), float(facts.at[name, "fps"])
@@ -53,7 +54,3 @@ def features(corpus: Corpus) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     path = corpus.recorded / FEATURES
     with reading(path, ARRAYS, REMEDY), np.load(path) as arrays:
         return arrays["features"].astype(np.float32), arrays["labels"], arrays["sources"]
-
-
-def _chosen(wanted: Sequence[int], recorded: np.ndarray) -> Iterator[tuple[int, int]]:
-    return ((seed, recorded.tolist().index(seed)) for seed in wanted)
