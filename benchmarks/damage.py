@@ -27,10 +27,10 @@ from pathlib import Path
 
 import numpy as np
 
-from vadkit.core import store
+from vadkit.core.digests import as_shipped, file_digest
 from vadkit.core.errors import VadkitError
 from vadkit.core.parameters import load_params, make_config
-from vadkit.core.store import KEY, Store, as_shipped, damage
+from vadkit.core.store import KEY, Store, damage
 from vadkit.corpora import load_corpus
 from vadkit.models import detector, pretrained
 from vadkit.studies.efficiency import training_use
@@ -123,7 +123,7 @@ def copied(cache: Path, root: Path, draw: random.Random) -> Callable[[], list]:
             folder = Store(root / "cache").fetch(
                 kind, key, lambda f, kept=kept: shutil.copytree(kept, f, dirs_exist_ok=True)
             )
-            found += [(path.name, store.file_digest(path)) for path in sorted(folder.rglob("*")) if path.is_file()]
+            found += [(path.name, file_digest(path)) for path in sorted(folder.rglob("*")) if path.is_file()]
         return found
 
     return use

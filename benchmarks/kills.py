@@ -45,7 +45,8 @@ from functools import partial
 from vadkit.core.config import Config
 from vadkit.core.parameters import make_config
 from vadkit.core.processes import each
-from vadkit.core.store import Store, write_atomic
+from vadkit.core.disk import write_atomic
+from vadkit.core.store import Store
 
 config = make_config({name: globals()[name] for name in Config.model_fields})
 store = Store(config.cache_dir)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from vadkit.core.clock import Clock
-from vadkit.core.store import digest
+from vadkit.core.digests import digest
 from vadkit.corpora.video import Corpus, Video
 
 DIM = 8

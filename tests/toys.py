@@ -22,7 +22,8 @@ import csv, os
 from pathlib import Path
 from vadkit.core.config import Config
 from vadkit.core.parameters import make_config
-from vadkit.core.store import Store, write_atomic
+from vadkit.core.disk import write_atomic
+from vadkit.core.store import Store
 
 config = make_config({name: globals()[name] for name in Config.model_fields})
 name = NAME

@@ -22,8 +22,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vadkit.core import store as store_module
+from vadkit.core.digests import as_shipped, digest, file_digest
+from vadkit.core.disk import whole_file, write_atomic
 from vadkit.core.errors import DataError, DiskError
-from vadkit.core.store import Store, as_shipped, digest, file_digest, whole_file, write_atomic
+from vadkit.core.store import Store
 
 KEY = {"video": "Assault018", "size": 64}
 JSON = st.recursive(
@@ -321,8 +323,8 @@ def test_any_damage_to_any_file_is_noticed(tmp_path_factory, data):
 def test_an_undamaged_entry_is_looked_at_once_a_process(entries, monkeypatch):
     store, one, _ = entries
     read = []
-    digest = store_module.hashlib.file_digest
-    monkeypatch.setattr(store_module.hashlib, "file_digest", lambda f, how: read.append(f.name) or digest(f, how))
+    digest = hashlib.file_digest
+    monkeypatch.setattr(hashlib, "file_digest", lambda f, how: read.append(f.name) or digest(f, how))
     for _ in range(3):
         assert store.fetch("kind", KEY, build) == one
         assert Store(one.parents[1]).has("kind", KEY)
@@ -362,7 +364,7 @@ def test_a_file_that_the_disk_does_not_give_is_refused(entries, monkeypatch):
     def broken(file, how):
         raise OSError(errno.EIO, os.strerror(errno.EIO), file.name)
 
-    monkeypatch.setattr(store_module.hashlib, "file_digest", broken)
+    monkeypatch.setattr(hashlib, "file_digest", broken)
     with pytest.raises(DataError, match=f"{one}.*; delete {one}, and it is made again"):
         store.has("kind", KEY)
     monkeypatch.undo()

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from vadkit.core.digests import file_digest
 from vadkit.core.errors import ConfigError, WeightsError
-from vadkit.core.store import file_digest
 from vadkit.models.backbones import fused
 from vadkit.models.network import build_network, preprocess
 from vadkit.models.pretrained import NETWORKS, weights_digest, weights_file

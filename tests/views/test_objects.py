@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vadkit.core.digests import file_digest
 from vadkit.core.errors import ConfigError, WeightsError
 from vadkit.core.parameters import make_config
-from vadkit.core.store import file_digest
 from vadkit.views import objects
 from vadkit.views.objects import COCO_CLASSES, Detector, detector_file, detector_key
 

@@ -11,8 +11,8 @@ import pytest
 from toys import toy_project, working_notebook
 
 from vadkit.core.config import Config
+from vadkit.core.digests import file_digest
 from vadkit.core.errors import ConfigError
-from vadkit.core.store import file_digest
 from vadkit.models.pretrained import NETWORKS
 from vadkit.systems.base import REGISTERED
 from vadkit.workbook import checks, kernels

@@ -18,9 +18,10 @@ import pytest
 from toys import REPOSITORY, call, toy_notebook, toy_project, vadkit, vadkit_process, working_notebook
 
 from vadkit.core.config import Config
+from vadkit.core.digests import file_digest
+from vadkit.core.disk import is_left, whole_file
 from vadkit.core.errors import AnnotationError, ConfigError, RunError, VadkitError
 from vadkit.core.parameters import load_params, make_config, parameters_cell
-from vadkit.core.store import file_digest, is_left, whole_file
 from vadkit.workbook import kernels, notebooks, receipts, run
 
 

@@ -6,13 +6,14 @@ import importlib.util
 from functools import cache
 from pathlib import Path
 
-from vadkit.core.store import digest, file_digest
+from vadkit.core.digests import digest, file_digest
 
 PACKAGES = ("vadkit", "demo_world")
 NOT_RESULTS = "vadkit.workbook"  # runs what makes results, and makes none
 # Nothing depends on their code: parameters are in keys by their values, and the store keeps an entry as it was built.
 DECIDE_NOTHING = {
-    f"vadkit.core.{name}" for name in ("code", "config", "errors", "parameters", "processes", "progress", "store")
+    f"vadkit.core.{name}"
+    for name in ("code", "config", "digests", "disk", "errors", "parameters", "processes", "progress", "store")
 }
 
 

@@ -8,8 +8,8 @@ import av
 import cv2
 import numpy as np
 
+from vadkit.core.disk import whole_file
 from vadkit.core.errors import DataError
-from vadkit.core.store import whole_file
 
 
 def write_h264(path: str | Path, frames: Iterable, fps: float, crf: int = 23, preset: str = "veryfast") -> int:

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 from vadkit.core.code import package_digest
 from vadkit.core.config import Config, resolve
+from vadkit.core.digests import digest
 from vadkit.core.errors import ConfigError, RunError, VadkitError
-from vadkit.core.store import digest
 
 CONNECT_SECONDS = 10
 RETRIES = 2  # of a task that failed by no fault of ours: a shared disk hiccups

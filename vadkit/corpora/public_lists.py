@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from vadkit.core.digests import as_shipped
 from vadkit.core.errors import ConfigError
-from vadkit.core.store import as_shipped
 from vadkit.corpora.video import Spans, Video
 
 DATASETS = {"ucf-crime": "ucf_crime.csv", "xd-violence": "xd_violence.csv"}

@@ -10,9 +10,9 @@ from pathlib import Path
 import pandas as pd
 
 from vadkit.core.config import Config, resolve
+from vadkit.core.digests import as_shipped
 from vadkit.core.errors import DataError, reading, shown
 from vadkit.core.progress import Progress
-from vadkit.core.store import as_shipped
 from vadkit.corpora.video import MOST_FRAMES, Corpus, Video
 
 TABLE, SCORES, FEATURES, CLIPS = "videos.csv", "scores.npz", "features.npz", "clips"

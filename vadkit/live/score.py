@@ -23,10 +23,10 @@ import numpy as np
 from vadkit.core.clock import Timeline
 from vadkit.core.config import PLACES
 from vadkit.core.container import Source
+from vadkit.core.disk import on_disk, whole_file
 from vadkit.core.encode import write_h264
 from vadkit.core.errors import DataError, shown
 from vadkit.core.progress import Progress
-from vadkit.core.store import on_disk, whole_file
 from vadkit.core.video import PLAUSIBLE_FPS, Frames, Probe, read_frames
 from vadkit.live.analysers import Analyser, Reading, make_analyser
 from vadkit.live.overlay import CLOSING_SECONDS, Painter

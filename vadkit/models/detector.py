@@ -6,8 +6,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from vadkit.core.config import Config, resolve
+from vadkit.core.digests import as_shipped
 from vadkit.core.errors import WeightsError
-from vadkit.core.store import as_shipped
 
 COCO_CLASSES = (
     "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light",

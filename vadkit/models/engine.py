@@ -25,8 +25,9 @@ from torch import Tensor, nn
 from vadkit.core.code import code_version
 from vadkit.core.compute import device_of, engine_version, to_device
 from vadkit.core.config import Config
+from vadkit.core.disk import refusal
 from vadkit.core.errors import ConfigError, VadkitError
-from vadkit.core.store import Store, refusal
+from vadkit.core.store import Store
 from vadkit.models.backbones import fused
 from vadkit.models.detector import onnx_session
 from vadkit.models.network import INT8, Network

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from vadkit.core.config import Config, resolve
+from vadkit.core.digests import as_shipped, file_digest
 from vadkit.core.errors import ConfigError, WeightsError
-from vadkit.core.store import as_shipped, file_digest
 from vadkit.models.detector import ASSETS, detector_file
 
 WORLD_WIDTH = 0.25  # of the 3D networks that ship, trained on rendered everyday life by `demo_world.train_clips`

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from vadkit.core.config import Config
-from vadkit.core.store import write_atomic
+from vadkit.core.disk import write_atomic
 from vadkit.report.rows import ResultRow
 from vadkit.report.tables import label, number_text
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from vadkit.core.store import as_shipped
+from vadkit.core.digests import as_shipped
 
 PAPERS = {
     "petrocchi2021": "Petrocchi, Giorgi and Cimino 2021, video anomaly detection with hard and soft anomalies",

@@ -15,8 +15,8 @@ from pathlib import Path
 import pandas as pd
 
 from vadkit.core.config import Config
+from vadkit.core.disk import write_atomic
 from vadkit.core.errors import reading
-from vadkit.core.store import write_atomic
 from vadkit.corpora.video import Problem
 from vadkit.evaluation.bootstrap import Comparison, Metric
 from vadkit.report import comparable, published

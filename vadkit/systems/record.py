@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from vadkit.core.config import Config, project_root
+from vadkit.core.digests import digest
+from vadkit.core.disk import write_atomic
 from vadkit.core.errors import ConfigError, DataError, WeightsError, reading
 from vadkit.core.parameters import make_config
-from vadkit.core.store import damage, digest, write_atomic
+from vadkit.core.store import damage
 from vadkit.models.pretrained import WEIGHTS
 from vadkit.systems.base import System, all_systems, recalled
 from vadkit.views.objects import detector_key

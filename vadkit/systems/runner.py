@@ -16,10 +16,11 @@ from pathlib import Path
 from vadkit.core.code import code_version
 from vadkit.core.compute import device_of
 from vadkit.core.config import Config
+from vadkit.core.disk import is_left
 from vadkit.core.errors import ConfigError, DataError
 from vadkit.core.processes import cluster_of, each, several
 from vadkit.core.progress import Progress
-from vadkit.core.store import Store, is_left
+from vadkit.core.store import Store
 from vadkit.corpora.video import Corpus, Problem, Video
 from vadkit.evaluation.recognition import Recognised
 from vadkit.evaluation.scores import VideoScores

@@ -9,7 +9,8 @@ import torch
 
 from vadkit.core.code import code_version
 from vadkit.core.compute import device_of
-from vadkit.core.store import Store, digest
+from vadkit.core.digests import digest
+from vadkit.core.store import Store
 from vadkit.evaluation.scores import VideoScores
 from vadkit.models.network import Network, as_tensors
 from vadkit.models.network import recalled as remembered_networks

@@ -23,9 +23,9 @@ from torch import Tensor, nn
 
 from vadkit.core.compute import one_thread, reproducible, to_device
 from vadkit.core.config import Config
+from vadkit.core.disk import whole_file
 from vadkit.core.errors import DataError, VadkitError
 from vadkit.core.progress import Progress
-from vadkit.core.store import whole_file
 from vadkit.models.two_stream import BAG_DIM, Head, TwoStream, confidence, sample_losses
 from vadkit.systems.base import Epoch, Fitted, derived_seed
 from vadkit.systems.examples import Examples

@@ -15,7 +15,8 @@ import numpy as np
 
 from vadkit.core.clock import Clock
 from vadkit.core.config import Config
-from vadkit.core.store import Store, digest
+from vadkit.core.digests import digest
+from vadkit.core.store import Store
 from vadkit.core.video import Decoded, Frames, read_frames
 from vadkit.corpora.video import Seen, Video
 from vadkit.views.flow import FLOW_HEIGHT, FLOW_WIDTH, flow, gray, resized

@@ -10,8 +10,8 @@ import numpy as np
 
 from vadkit.core.clock import Clock
 from vadkit.core.config import Config
+from vadkit.core.digests import digest
 from vadkit.core.errors import DataError
-from vadkit.core.store import digest
 from vadkit.core.video import Decoded, probe, read_frames
 from vadkit.corpora.video import MOST_FRAMES, Seen, Video
 from vadkit.views.flow import STREAMS, Streams, stream_names

@@ -19,8 +19,8 @@ import numpy as np
 
 from vadkit.core.compute import device_of
 from vadkit.core.config import Config
+from vadkit.core.digests import digest, file_digest
 from vadkit.core.errors import ConfigError, WeightsError
-from vadkit.core.store import digest, file_digest
 from vadkit.models.detector import COCO_CLASSES, RELEASES, detector_file, onnx_session
 
 BATCH = 8  # frames handed to the detector at once

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from vadkit.core.disk import on_disk
 from vadkit.core.errors import ConfigError, DataError, few, reading
-from vadkit.core.store import on_disk
 from vadkit.corpora.public_lists import listed
 from vadkit.corpora.ucf_forms import video_name
 from vadkit.corpora.video import Video

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from vadkit.core.config import Config
+from vadkit.core.digests import file_digest
 from vadkit.core.errors import DataError
 from vadkit.core.progress import Progress
-from vadkit.core.store import file_digest
 from vadkit.core.video import Decoded, inspect
 from vadkit.corpora import hard_frames, vatic
 from vadkit.corpora.video import NORMAL, Seen, Video

@@ -13,9 +13,10 @@ import numpy as np
 from vadkit.core.clock import Clock, UnevenError
 from vadkit.core.code import code_version
 from vadkit.core.config import Config
+from vadkit.core.digests import file_digest
 from vadkit.core.errors import DataError
 from vadkit.core.processes import cluster_of, each
-from vadkit.core.store import Store, file_digest
+from vadkit.core.store import Store
 from vadkit.core.video import Decoded, inspect
 from vadkit.corpora.vatic import clip_intervals
 from vadkit.corpora.video import Problem, Seen, Video

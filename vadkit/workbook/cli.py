@@ -13,8 +13,8 @@ from typing import Any
 import click
 
 from vadkit import __version__
+from vadkit.core.disk import refusal
 from vadkit.core.errors import ConfigError, DataError, VadkitError, shown
-from vadkit.core.store import refusal
 
 COUNT = click.IntRange(min=1)
 SMOOTHING = ("raw", "causal-mean", "gaussian", "video-mean")  # evaluation.smoothing.HOW

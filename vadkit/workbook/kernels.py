@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
+from vadkit.core.disk import on_disk
 from vadkit.core.errors import DiskError, RunError
 from vadkit.core.progress import VARIABLE
-from vadkit.core.store import on_disk
 
 TOKEN = "VADKIT_RUN"  # environment variable by which a run's processes are known
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from vadkit.core.config import Config
+from vadkit.core.disk import write_atomic
 from vadkit.core.errors import ConfigError, RunError, few, reading
 from vadkit.core.parameters import parameters_cell
-from vadkit.core.store import write_atomic
 
 # a parameters cell's metadata: hidden in JupyterLab and in a book of the notebooks, until it is clicked
 FOLDED = {"jupyter": {"source_hidden": True}, "tags": ["parameters", "hide-input"]}

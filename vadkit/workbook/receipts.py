@@ -21,8 +21,9 @@ from typing import Any
 import vadkit
 from vadkit.core.code import code_version, package_digest
 from vadkit.core.config import Config, resolve
+from vadkit.core.digests import digest, file_digest
+from vadkit.core.disk import write_atomic
 from vadkit.core.errors import VadkitError, reading
-from vadkit.core.store import digest, file_digest, write_atomic
 from vadkit.models.pretrained import given_weights
 from vadkit.workbook.notebooks import code_cells
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from vadkit.core.config import Config, project_root
+from vadkit.core.disk import is_left, on_disk
 from vadkit.core.errors import DiskError, RunError, shown
 from vadkit.core.parameters import load_params
-from vadkit.core.store import is_left, on_disk
 from vadkit.workbook import checks, kernels, notebooks, receipts
 from vadkit.workbook.kernels import Failure
 from vadkit.workbook.notebooks import Notebook
