@@ -147,12 +147,8 @@ class Reader:
         if count == SEGMENTS and not self.every and known >= 2 * SEGMENTS:
             return _segments(name, where, category, known, values)
         if where.endswith(".mat") and not self.every and not known:
-            return Finding(
-                "length unknown",
-                name,
-                where,
-                f"{count} scores of segments, and no length of the video; give --dataset or --frames",
-            )
+            what = f"{count} scores of segments, and no length of the video; give --dataset or --frames"
+            return Finding("length unknown", name, where, what)
         layout = f"a score for each {every} frames" if self.every else PER_FRAME
         return Scored(
             name, where, category, np.arange(count) * every, values, count * every, every, layout, loose=every - 1

@@ -34,18 +34,9 @@ class VideoScores:
     def of(cls, view, index: np.ndarray, confidence: np.ndarray) -> VideoScores:
         """Scores of a video at frames of it; its facts and labels come from what is seen of it (video, frames, fps,
         and times where the rate varies)."""
-        video = view.video
-        labels = video.frame_labels(view.frames)
-        return cls(
-            video.name,
-            video.category,
-            video.source,
-            view.fps,
-            index,
-            confidence,
-            labels,
-            times=getattr(view, "times", None),
-        )
+        video, times = view.video, getattr(view, "times", None)
+        labels, facts = video.frame_labels(view.frames), (video.name, video.category, video.source, view.fps)
+        return cls(*facts, index, confidence, labels, times=times)
 
     def seconds(self, start, end):
         """From one frame to another, of which the last may be the first past the end; numbers or arrays of them."""
