@@ -126,8 +126,8 @@ def choose_on_test(
     the videos' means. All candidates are equally good by construction: what the choice gains is chance.
     """
     rng, step = np.random.default_rng(seed), -(-sum(len(v.index) for v in videos) // MOST_ROWS)
-    labels, held = ([of(v)[::step] for v in videos] for of in (lambda v: v.labels, lambda v: v.frame_scores()))
-    ranks = rankdata(np.concatenate(held).astype(np.float64))
+    labels = [v.labels[::step] for v in videos]
+    ranks = rankdata(np.concatenate([v.frame_scores()[::step].astype(np.float64) for v in videos]))
     logits = np.split(logit((ranks - 0.5) / len(ranks)), np.cumsum([len(y) for y in labels])[:-1])
     shifts = rng.normal(0, wobble * np.std([one.mean() for one in logits]), (candidates, len(videos)))
     masks = np.array([_half(videos, rng) for _ in range(halves)], dtype=np.float64)
