@@ -158,9 +158,7 @@ def test_an_engine_gives_torchs_features_in_every_process(tmp_path, samples, mon
 def test_a_key_follows_weights_and_samples_and_nothing_else(tmp_path, samples):
     def key(sample=samples[0], stream="frame", **values):
         config = quick(tmp_path, **values)
-        return module._key(
-            sample, stream, networks.network_of(config, config.backbone), config, False, (0, len(sample))
-        )
+        return module._key(sample, stream, networks.network_of(config, config.backbone), config, (0, len(sample)))
 
     assert key() == key(seeds=[3], head_width=64, dropout=0.1)
     assert key() != key(samples[1]) and key() != key(stream="flow")
