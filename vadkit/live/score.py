@@ -16,26 +16,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import av
-import cv2
 import numpy as np
 
-from vadkit.core.clock import Timeline
 from vadkit.core.config import PLACES
-from vadkit.core.container import Source
 from vadkit.core.disk import on_disk, whole_file
 from vadkit.core.encode import write_h264
 from vadkit.core.errors import DataError, shown
 from vadkit.core.progress import Progress
-from vadkit.core.video import PLAUSIBLE_FPS, Frames, Probe, read_frames
+from vadkit.core.video import Frames, read_frames
 from vadkit.live.analysers import Analyser, Reading, make_analyser
 from vadkit.live.overlay import CLOSING_SECONDS, Painter
+from vadkit.live.source import Camera, is_live
 from vadkit.systems.record import TrainedModel
 
 COLUMNS = ("frame", "time_s", "confidence", "sas", "alarm")
 RATE_WINDOW = 90  # frames, over which the shown speed is a mean
-ASSUMED_FPS = 30.0  # of a camera that does not say
-STREAM_TIMEOUT = 30.0  # seconds without an answer or a frame, after which a stream has ended
 
 
 @dataclass(frozen=True)
@@ -82,54 +77,6 @@ class Verdict:
         return self.processing_fps / self.fps
 
 
-class Camera:
-    """A camera (its number) or a stream (its URL), read as a file's `Frames`: (frame number, image) until it ends.
-
-    time_s: of the last frame, by the clock that a stream carries; of what carries none, by when its frames arrive.
-    """
-
-    def __init__(self, source: str):
-        self.time_s, self._device, self._stream = 0.0, None, None
-        try:
-            if source.isdigit():
-                self._device = cv2.VideoCapture(int(source))
-            else:
-                self._stream = Source(source, timeout=STREAM_TIMEOUT, options={"rtsp_flags": "prefer_tcp"})
-        except (av.FFmpegError, OSError, LookupError):
-            pass
-        if self._stream is None and not (self._device and self._device.isOpened()):
-            what = f"no camera {source}" if source.isdigit() else f"the stream {source} does not open"
-            raise DataError(f"{what}; check that it is there and that no other program holds it, or give a video file")
-        if self._stream is not None:
-            (width, height), said = self._stream.size(None), self._stream.fps
-        else:
-            asked = (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FPS)
-            width, height, said = (self._device.get(one) for one in asked)
-        known = PLAUSIBLE_FPS[0] <= said <= PLAUSIBLE_FPS[1]
-        self.probe = Probe(int(width), int(height), said if known else ASSUMED_FPS, frames=0)
-        self._has_clock = self._stream is not None and self._stream.has_clock
-        arrival = "it carries no times: seconds count from when its frames arrive"
-        assumed = f"it does not say its frame rate; {ASSUMED_FPS:g} a second assumed"
-        self.notes = tuple(note for note, holds in ((assumed, not known), (arrival, not self._has_clock)) if holds)
-
-    def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
-        timeline, frames = Timeline(self.probe.fps), self._from_device() if self._device else self._from_stream()
-        for number, (image, stamp) in enumerate(frames):
-            self.time_s = timeline.add(stamp if self._has_clock else time.monotonic())
-            yield number, image
-
-    def _from_device(self) -> Iterator[tuple[np.ndarray, None]]:
-        while (read := self._device.read())[0]:
-            yield read[1], None
-
-    def _from_stream(self) -> Iterator[tuple[np.ndarray, float | None]]:
-        for frame, stamp in self._stream:
-            yield self._stream.image(frame), stamp
-
-    def close(self) -> None:
-        self._device.release() if self._device else self._stream.close()
-
-
 def score(
     video: str | Path, trained: TrainedModel, overlay=None, table=None, config=None, stopped=None, progress=None
 ) -> Verdict:
@@ -147,7 +94,7 @@ def score(
     overlay, table = _writable(overlay, video, ".mp4"), _writable(table, video, ".csv")
     if overlay is not None and overlay == table:
         raise DataError(f"overlay and CSV are both {overlay}; give them two names")
-    live = "://" in str(video) or str(video).isdigit()
+    live = is_live(str(video))
     wanted = None  # a film shows every frame
     if overlay is None:
         wanted = lambda _: analyser.ticks.wanted(source.time_s, analyser.wants)  # noqa: E731

@@ -1,12 +1,15 @@
 """The `vadkit` command. What is heavy is imported by the commands that need it.
 
-Exit codes: 0 done, 1 a notebook failed, 2 something must be mended first, 130 interrupted.
+Exit codes: 0 done (of a watch: its sources are over), 1 a notebook failed, 2 something must be mended first, 130
+interrupted (of a watch: its end in order).
 """
 
 import difflib
+import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -128,11 +131,32 @@ def data(params: str, parameters: dict[str, Any], every: bool) -> None:
         say(line)
 
 
+@contextmanager
+def stopping() -> Iterator[Callable[[], bool]]:
+    """Says whether Ctrl-C was pressed, or an end asked for; a second time it ends at once."""
+    from vadkit.workbook.kernels import on_signals
+
+    interrupted = []
+
+    def interrupt(*signal_and_frame: Any) -> None:
+        if interrupted:
+            raise KeyboardInterrupt
+        interrupted.append(1)
+
+    with on_signals(interrupt):
+        yield lambda: bool(interrupted)
+
+
+def model_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Which trained model: a run's folder, a system, a seed."""
+    run = click.option("--run", "folder", required=True, metavar="FOLDER", help="A run's results, outputs/<profile>.")
+    system = click.option("--system", default="2S-bag-ha", show_default=True, help="One of its trained systems.")
+    return run(system(click.option("--seed", default=0, show_default=True, help="One of its seeds.")(command)))
+
+
 @app.command()
 @click.argument("video", metavar="VIDEO")
-@click.option("--run", "folder", required=True, metavar="FOLDER", help="A run's results, outputs/<profile>.")
-@click.option("--system", default="2S-bag-ha", show_default=True, help="One of its trained systems.")
-@click.option("--seed", default=0, show_default=True, help="One of its seeds.")
+@model_options
 @click.option("--overlay", metavar="OUT.mp4", help="Write the video with scores, detections and alarms.")
 @click.option("--csv", "table", metavar="OUT.csv", help="Write a line for each analysed frame.")
 @parameter_option("Change what scoring may, such as sas_tau or flow_method.")
@@ -145,23 +169,64 @@ def score(
     """
     from vadkit.live import score as live
     from vadkit.systems import record
-    from vadkit.workbook.kernels import on_signals
 
     trained = record.find_model(folder, system, seed, video)
     config = trained.changed(parameters) if parameters else None
-    interrupted = []
-
-    def interrupt(*signal_and_frame: Any) -> None:
-        if interrupted:
-            raise KeyboardInterrupt
-        interrupted.append(1)
-
-    with on_signals(interrupt):
-        verdict = live.score(video, trained, overlay, table, config, stopped=lambda: bool(interrupted))
+    with stopping() as stopped:
+        verdict = live.score(video, trained, overlay, table, config, stopped=stopped)
     say("\n".join(live.describe(verdict, trained, overlay, table)))
     if verdict.broken:
         kept = "; what was written of them is kept" if overlay or table else ""
         raise DataError(f"{verdict.broken}\n  the verdict is on the {verdict.frames} frames before that{kept}")
+
+
+@app.command()
+@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
+@model_options
+@click.option("--folder", "out", metavar="OUT", help="Where events go; else <run>/watch.")
+@click.option("--fps", type=click.FloatRange(0.1, 60), help="Analysed frames a second; else the training's.")
+@click.option("--webhook", metavar="URL", help="POST every event there; VADKIT_WEBHOOK_SECRET signs it.")
+@click.option("--email", metavar="TO", help="Mail every event, by VADKIT_SMTP_URL.")
+@click.option("--mqtt", metavar="HOST[:PORT]", help="Publish every event; VADKIT_MQTT_USER, VADKIT_MQTT_PASSWORD.")
+@click.option("--serve", metavar="HOST:PORT", help="A live page, such as 127.0.0.1:8000; else VADKIT_PAGE_TOKEN.")
+@parameter_option("Change what scoring may, such as sas_tau or flow_method.")
+def watch(
+    sources: tuple[str, ...], folder: str, system: str, seed: int, out: str | None, fps: float | None,
+    webhook: str | None, email: str | None, mqtt: str | None, serve: str | None, parameters: dict[str, Any],
+) -> None:  # fmt: skip
+    """Watch cameras, and tell of alarms.
+
+    SOURCE is a stream's URL (RTSP, HTTP, UDP), a camera's number, or a file, which is played in real time; several are
+    watched at once. Ctrl-C ends it in order: exit code 130; 0 where every source is over.
+    """
+    from vadkit.live import watch as live
+    from vadkit.live.familiarity import calibrated, familiarity_of
+    from vadkit.live.page import Page
+    from vadkit.live.sinks import sinks_of
+    from vadkit.live.source import names_of
+    from vadkit.systems import record
+
+    trained, names = record.find_model(folder, system, seed), names_of(sources)
+    config = trained.changed(parameters) if parameters else None
+    place = Path(out) if out else Path(folder) / "watch"
+    tuned = {name: found for name in names if (found := calibrated(Path(folder), name, trained))}
+    sinks, page = sinks_of(webhook, email, mqtt), None
+    try:
+        if serve:
+            host, _, port = serve.rpartition(":")
+            if not port.isdigit():
+                raise ConfigError(f"--serve {serve}: expected HOST:PORT, such as 127.0.0.1:8000")
+            page = Page(host, int(port), place, os.environ.get("VADKIT_PAGE_TOKEN"))
+            say(f"live page: {page.url}")
+        told = {"sinks": sinks, "page": page, "familiarity": lambda: familiarity_of(trained), "calibrations": tuned}
+        say(f"{system} seed {seed} watches {', '.join(names)}; events in {place}")
+        with stopping() as stopped:
+            ended = live.watch(sources, trained, place, fps=fps, config=config, stopped=stopped, say=say, **told)
+    finally:
+        for one in (*sinks, *filter(None, [page])):
+            one.close(live.CLOSING_SECONDS) if one is not page else one.close()
+    say("ended by hand" if ended == "user" else "every source is over")
+    sys.exit(130 if ended == "user" else 0)
 
 
 def reading_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -7,19 +7,25 @@
 networks: the first paper's systems, on frames or on clips; segments: the second paper's models.
 """
 
+from collections.abc import Callable
+
 from vadkit.core.config import Config
 from vadkit.live.analysers import networks, segments
-from vadkit.live.analysers.base import STAGES, Analyser, Reading
+from vadkit.live.analysers.base import STAGES, Analyser, Reading, look_together
 from vadkit.systems.mil import BagSystem
 from vadkit.systems.record import TrainedModel
 
-__all__ = ["STAGES", "Analyser", "Reading", "make_analyser"]
+__all__ = ["STAGES", "Analyser", "Reading", "analysers_of", "look_together", "make_analyser"]
+
+
+def analysers_of(trained: TrainedModel, config: Config, endless: bool = False) -> Callable[[float], Analyser]:
+    """What makes analysers of a recorded model, for a video's frames a second each; all share its networks.
+
+    endless: of a stream or camera. A file's analyser wants `look_ahead` called first. Raises as loading the model does.
+    """
+    return (segments if isinstance(trained.system, BagSystem) else networks).analysers_of(trained, config, endless)
 
 
 def make_analyser(trained: TrainedModel, config: Config, fps: float, endless: bool = False) -> Analyser:
-    """The analyser of a recorded model, with its networks loaded. fps: the video's.
-
-    endless: a stream or camera. A file's analyser wants `look_ahead` called first. Raises as loading the model does.
-    """
-    kind = segments if isinstance(trained.system, BagSystem) else networks
-    return kind.analyser_of(trained, config, fps, endless)
+    """One of `analysers_of`. fps: the video's."""
+    return analysers_of(trained, config, endless)(fps)

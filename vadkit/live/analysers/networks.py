@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -10,10 +12,11 @@ import torch
 from vadkit.core.compute import device_of
 from vadkit.core.config import Config
 from vadkit.core.errors import ConfigError
-from vadkit.live.analysers.base import NO_BOXES, Analyser, Reading
+from vadkit.live.analysers.base import NO_BOXES, Analyser, Images, Looking
 from vadkit.live.analysers.rows import ClipRows, Rows, row_features
 from vadkit.models.two_stream import confidence
 from vadkit.systems import scorer
+from vadkit.systems.gradcam import place_of
 from vadkit.systems.record import TrainedModel, read_facts
 from vadkit.views.clips import filled
 from vadkit.views.objects import COCO_CLASSES, Detector
@@ -42,7 +45,7 @@ class NetworkAnalyser(Analyser):
     def wants(self, tick: int) -> bool:
         return self.rows.wants(tick)
 
-    def see(self, tick: int, frame: np.ndarray, number: int | None = None, again: bool = False) -> Reading | None:
+    def seeing(self, tick: int, frame: np.ndarray, number: int | None, again: bool) -> Looking:
         if not self.wants(tick):
             return None
         with self._timed("flow"):
@@ -51,9 +54,9 @@ class NetworkAnalyser(Analyser):
             self._detect(frame)
         if images is None:
             return None
-        self.analysed += 1
+        self.analysed, self._size = self.analysed + 1, frame.shape[1::-1]
         if images is not self._seen:  # else the row shares its clip, and so its confidence
-            self._seen, self._value = images, self._confidence(images)
+            self._seen, self._value = images, (yield from self._confidence(images))
         return self._reading(tick, self._value, self._boxes)
 
     def _detect(self, frame: np.ndarray) -> None:
@@ -63,24 +66,36 @@ class NetworkAnalyser(Analyser):
         counts = np.bincount(self._boxes[:, 5].astype(np.int64), minlength=len(COCO_CLASSES))
         self._bags.append(counts.astype(np.float32))
 
-    def _confidence(self, images: dict[str, np.ndarray]) -> float:
-        bag = np.stack(filled(self._bags, self._length))[None] if self._length else self._bags[-1][None]
+    def features_of(self, rows: Sequence[Images]) -> torch.Tensor:
+        with torch.inference_mode():
+            return row_features(self.config, self.trained.networks, rows)
+
+    def place(self) -> Callable[[], tuple[float, ...] | None]:
+        """What finds, by Grad-CAM, where the last frame that it analysed speaks for an anomaly."""
+        images, bag, seen = self._seen, self._bag(), self.rows.seen
+        return partial(place_of, self.trained, images, bag, seen, self._size)
+
+    def _bag(self) -> np.ndarray:
+        """Shape: -> (1, 80), of clips (1, T, 80)."""
+        return np.stack(filled(self._bags, self._length))[None] if self._length else self._bags[-1][None]
+
+    def _confidence(self, images: Images) -> Generator[Images, torch.Tensor, float]:
         if self.finetuned:
             with self._timed("backbone"):
-                return float(self.trained.confidence({name: image[None] for name, image in images.items()}, bag)[0])
-        with torch.inference_mode():
-            with self._timed("backbone"):
-                features = row_features(self.config, self.trained.networks, images)
-            with self._timed("head"):
-                logits = self.trained.model.head(features, torch.as_tensor(bag, device=self._device))
-                return float(confidence(logits)[0])
+                given = {name: image[None] for name, image in images.items()}
+                return float(self.trained.confidence(given, self._bag())[0])
+        features = yield images
+        with torch.inference_mode(), self._timed("head"):
+            logits = self.trained.model.head(features, torch.as_tensor(self._bag(), device=self._device))
+            return float(confidence(logits)[0])
 
 
-def analyser_of(trained: TrainedModel, config: Config, fps: float, endless: bool = False) -> NetworkAnalyser:
+def analysers_of(trained: TrainedModel, config: Config, endless: bool = False) -> Callable[[float], NetworkAnalyser]:
     """With the model and detector loaded; a file and a stream are seen alike."""
     loaded = scorer.load_model(trained.path, device_of(config))
     if not loaded.system.whole_frames:
         sees = "sees windows as large as its training tubes, cut for the corpus's own videos"
         raise ConfigError(f"{trained.system.name} {sees}; score other videos with full-I3D")
     finetuned = read_facts(trained.path)["finetuned"]
-    return NetworkAnalyser(config, loaded, fps, finetuned, Detector(config) if loaded.system.bag else None)
+    detector = Detector(config) if loaded.system.bag else None
+    return lambda fps: NetworkAnalyser(config, loaded, fps, finetuned, detector)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -62,6 +62,8 @@ class Rows:
         self.grid = Grid(config, fps, rate)
         self.wants, self.shows = self.grid.wants, self.grid.is_row
         self._streams = Streams(config, fps)
+        self._windowed = [name for name, on in (("frame", config.frame_window), ("speed", config.speed_stream)) if on]
+        self.seen: dict[str, tuple[float, ...]] = {}  # by stream, the part of the frame that the last row's image shows
 
     def images(self, number: int, frame: np.ndarray, again: bool = False) -> dict[str, np.ndarray] | None:
         """The images of the row at this tick, None at others, or again for the same frame. Shape: (H, W, 3) BGR ->
@@ -69,6 +71,9 @@ class Rows:
         self._streams.see(number, frame)
         is_row = self.grid.is_row(number) and not again
         images = self._streams.images(number, self.grid.start(number), frame) if is_row else None
+        if is_row and self._windowed:
+            part = self._streams.window(number, self.grid.start(number))
+            self.seen = dict.fromkeys(self._windowed, (part.x, part.y, part.x + 0.5, part.y + 0.5))
         self._streams.forget(lambda seen: self.grid.last_use(seen) > number)
         return images
 
@@ -85,6 +90,7 @@ class ClipRows:
         self._every = every * self._analysed
         self._held: dict[str, deque[np.ndarray]] = {stream: deque(maxlen=config.clip_frames) for stream in sizes}
         self._clips: dict[str, np.ndarray] = {}
+        self.seen: dict[str, tuple[float, ...]] = {}  # as of `Rows`: all of the frame
         self._before: np.ndarray | None = None  # the last kept frame, grey
 
     def wants(self, number: int) -> bool:
@@ -115,10 +121,10 @@ class ClipRows:
         return None if again else self._clips
 
 
-def row_features(config: Config, networks: Mapping[str, Network], images: Mapping[str, np.ndarray]) -> torch.Tensor:
-    """Features of one row as they are stored for training, in half precision, streams side by side. Shape: -> (1, D).
+def row_features(config: Config, networks: Mapping[str, Network], rows: Sequence[Mapping[str, np.ndarray]]):
+    """Features of rows as they are stored for training, in half precision, streams side by side. Shape: -> (n, D).
 
-    images: of each stream, without the axis of rows.
+    rows: the images of each, by stream.
     """
-    batches = [(network, network.preprocess(images[stream][None])) for stream, network in networks.items()]
+    batches = [(one, one.preprocess(np.stack([row[stream] for row in rows]))) for stream, one in networks.items()]
     return torch.cat([frozen(network, config, batch)(batch) for network, batch in batches], dim=1).half()

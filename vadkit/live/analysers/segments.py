@@ -10,23 +10,26 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from vadkit.core.config import Config
 from vadkit.core.errors import DataError
 from vadkit.core.progress import Progress
 from vadkit.core.video import read_frames
-from vadkit.live.analysers.base import Analyser, Reading, Ticks
+from vadkit.corpora.video import NORMAL
+from vadkit.live.analysers.base import Analyser, Images, Looking, Ticks, look_together
 from vadkit.live.analysers.rows import ClipRows, Rows, row_features
 from vadkit.models.joint import Output
 from vadkit.models.network import recalled
 from vadkit.systems.bags import at_bag_rate, rows_per_second
 from vadkit.systems.joint import segment_count
-from vadkit.systems.mil import LearnerSystem
+from vadkit.systems.mil import BagSystem, LearnerSystem
 from vadkit.systems.record import TrainedModel, read_facts
 from vadkit.views.sampling import stride_frames
 from vadkit.views.segments import Bag, even_rows, segment_bag
@@ -38,8 +41,10 @@ class LearnerModel:
     networks: that make the features of a video's rows, by stream; note: what to know of a stream's scores.
     """
 
-    def __init__(self, config: Config, trained: TrainedModel, fps: float):
-        facts, self._module = read_facts(trained.path, "learner"), trained.system.load(trained.path)
+    kind, category = "learner", None
+
+    def __init__(self, config: Config, system: BagSystem, facts: dict[str, Any], module: nn.Module, fps: float):
+        self._module = module
         self.networks, self._segments = recalled(facts["networks"]), config.mil_segments
         seconds = facts["segment_seconds"]  # 0 where instances are rows
         self._window, self._rows = max(1, round(seconds * fps)), deque()
@@ -69,9 +74,11 @@ class LearnerModel:
 class SequenceModel:
     """LSTM, attention or joint model, as `LearnerModel`: all segments at once; a joint model names a class as well."""
 
-    def __init__(self, config: Config, trained: TrainedModel, fps: float):
-        facts, self._module = read_facts(trained.path, "model"), trained.system.load(trained.path)
-        self.networks, self._config, self._classes = recalled(facts["networks"]), config, trained.system.classes
+    kind = "model"
+
+    def __init__(self, config: Config, system: BagSystem, facts: dict[str, Any], module: nn.Module, fps: float):
+        self.networks, self._config, self._module = recalled(facts["networks"]), config, module
+        self._classes, self.category = system.classes, None
         seconds, self._most = config.joint_segment_seconds, config.joint_max_segments
         self._length, self._segment, self._rows = seconds * fps, 0, []
         self._before: deque[np.ndarray] = deque(maxlen=self._most - 1)
@@ -82,13 +89,16 @@ class SequenceModel:
         return segment_count(frames, fps, self._config)
 
     def scores(self, features: np.ndarray) -> np.ndarray:
-        return self._output(features).scores[0].numpy()
+        output = self._output(features)
+        if output.classes is not None:
+            self.category = next(name for _, name in self._likely(output) if name != NORMAL)
+        return output.scores[0].numpy()
 
     def remarks(self, features: np.ndarray) -> tuple[str, ...]:
-        logits = self._output(features).classes
-        if logits is None:
+        output = self._output(features)
+        if output.classes is None:
             return ()
-        likely = sorted(zip(logits[0].softmax(dim=0).tolist(), self._classes, strict=True), reverse=True)[:2]
+        likely = self._likely(output)[:2]
         named = (f"{name} ({100 * share:.0f} %)" for share, name in likely)
         return (f"its class, as the model sees it: {', then '.join(named)}",)
 
@@ -100,6 +110,10 @@ class SequenceModel:
         self._segment = segment
         self._rows.append(features)
         return np.stack([*self._before, _mean(self._rows)])
+
+    def _likely(self, output: Output) -> list[tuple[float, str]]:
+        """The classes, the likeliest first, after their share."""
+        return sorted(zip(output.classes[0].softmax(dim=0).tolist(), self._classes, strict=True), reverse=True)
 
     @torch.inference_mode()
     def _output(self, features: np.ndarray) -> Output:
@@ -118,8 +132,12 @@ class _SegmentAnalyser(Analyser):
             sizes = {stream: network.size for stream, network in model.networks.items()}
             self._rows = ClipRows(at_bag_rate(config), fps, sizes)
 
-    def _features(self, tick: int, frame: np.ndarray, again: bool = False) -> np.ndarray | None:
-        """Shape: (H, W, 3) -> (D,) float16 at a row, None between rows."""
+    def features_of(self, rows: Sequence[Images]) -> torch.Tensor:
+        with torch.inference_mode():
+            return row_features(self.config, self.model.networks, rows)
+
+    def _features(self, tick: int, frame: np.ndarray, again: bool = False) -> Generator:
+        """In steps, as `looking`. Shape: (H, W, 3) -> (D,) float16 at a row, None between rows."""
         if not self._rows.wants(tick):
             return None
         with self._timed("flow"):
@@ -127,8 +145,7 @@ class _SegmentAnalyser(Analyser):
         if images is None:
             return None
         self.analysed += 1
-        with self._timed("backbone"), torch.inference_mode():
-            return row_features(self.config, self.model.networks, images)[0].cpu().numpy()
+        return (yield images)[0].cpu().numpy()
 
     def _scores(self, features: np.ndarray) -> np.ndarray:
         with self._timed("head"), torch.inference_mode():
@@ -147,8 +164,12 @@ class StreamAnalyser(_SegmentAnalyser):
     def wants(self, tick: int) -> bool:
         return self._rows.wants(tick) or tick % self._stride == 0
 
-    def see(self, tick: int, frame: np.ndarray, number: int | None = None, again: bool = False) -> Reading | None:
-        if (features := self._features(tick, frame, again)) is not None:
+    @property
+    def category(self) -> str | None:
+        return self.model.category
+
+    def seeing(self, tick: int, frame: np.ndarray, number: int | None, again: bool) -> Looking:
+        if (features := (yield from self._features(tick, frame, again))) is not None:
             self._now = float(self._scores(self.model.up_to(tick, features))[-1])
         return None if self._now is None or tick % self._stride or again else self._reading(tick, self._now)
 
@@ -161,7 +182,8 @@ class FileAnalyser(_SegmentAnalyser):
     def wants(self, tick: int) -> bool:
         return tick % self._stride == 0
 
-    def see(self, tick: int, frame: np.ndarray, number: int | None = None, again: bool = False) -> Reading | None:
+    def seeing(self, tick: int, frame: np.ndarray, number: int | None, again: bool) -> Looking:
+        yield from ()  # its features are there
         if self._bag is None:
             raise ValueError("the segments of a file are known once look_ahead has seen it")
         if again or not self.wants(tick):
@@ -185,7 +207,8 @@ class FileAnalyser(_SegmentAnalyser):
                 frames = number + 1
                 for tick in ticks.take(source.time_s):
                     length = tick + 1
-                    if (features := self._features(tick, image, again=number in found)) is not None:
+                    steps = self._features(tick, image, again=number in found)
+                    if (features := look_together([self], [steps])[0]) is not None:
                         found[number] = (tick, features)
                         if progress is not None:
                             progress(number, max(source.probe.frames, frames), f"looking ahead in {path.name}")
@@ -220,13 +243,15 @@ class FileAnalyser(_SegmentAnalyser):
             self.notes = (f"{count} segments of {length / count / self.fps:.1f} s: {ahead}", *self.notes)
 
 
-def analyser_of(trained: TrainedModel, config: Config, fps: float, endless: bool = False) -> Analyser:
+def analysers_of(trained: TrainedModel, config: Config, endless: bool = False) -> Callable[[float], Analyser]:
     """With model and backbones loaded. Raises WeightsError where a backbone's weights are no longer the training's."""
-    model = (LearnerModel if isinstance(trained.system, LearnerSystem) else SequenceModel)(config, trained, fps)
-    if not model.networks:
+    model = LearnerModel if isinstance(trained.system, LearnerSystem) else SequenceModel
+    facts, module = read_facts(trained.path, model.kind), trained.system.load(trained.path)
+    if not facts["networks"]:
         remedy = "a video can be scored where the features are our own (mil_features)"
         raise DataError(f"{trained.system.name} was trained on features that others publish; {remedy}")
-    return (StreamAnalyser if endless else FileAnalyser)(config, model, fps)
+    kind = StreamAnalyser if endless else FileAnalyser
+    return lambda fps: kind(config, model(config, trained.system, facts, module, fps), fps)
 
 
 def _mean(rows: list[np.ndarray]) -> np.ndarray:
