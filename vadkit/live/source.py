@@ -175,8 +175,10 @@ class Camera:
         self.notes = [note for note, holds in ((assumed, not known), (arrival, not self._has_clock)) if holds]
 
     def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
-        asked = time.monotonic()
+        asked, waited = time.monotonic(), 0.0
         for number, (frame, stamp) in enumerate(self._stream or self._from_device()):
+            wait = time.monotonic() - asked
+            waited = wait if wait > 0.01 else waited  # what the decoder still holds comes at once
             self.time_s = self._clock.add(stamp if self._has_clock else time.monotonic())
             if self._stream is not None:
                 self._follow(number)
@@ -185,7 +187,7 @@ class Camera:
             asked = time.monotonic()
         if self.recording and self.time_s >= 0.98 * self._seconds - 1:
             return
-        waited = time.monotonic() - asked
+        waited = max(waited, time.monotonic() - asked)
         why = f"no frame came for {waited:.0f} s" if waited > 0.8 * STALL_SECONDS else "it ended"
         raise DataError(f"{self.where}: the stream was lost after {self.time_s:.1f} s: {why}")
 
@@ -272,8 +274,9 @@ class LiveSource:
                 self.state.failed = True
                 return self._end(why)
             self._lose(why)
-            attempt = 0 if self._arrivals and self._arrivals[-1] != came else attempt + 1
+            attempt = 0 if self._arrivals and self._arrivals[-1] != came else attempt
             self._closed.wait(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
+            attempt += 1
 
     def _read(self) -> None:
         """One connection, or the whole file."""
