@@ -3,8 +3,9 @@
     with camera([{"seconds": 2, "bright": True}, "cut", {"seconds": 2}]) as address: ...
 
 A step: seconds, fps (sent), says (the rate that its clock promises), width, height, bright, jump (of its clock, in
-seconds), still (the same picture). "stall" sends nothing any more and keeps the connection; "cut" closes it, and the
-next client gets what follows. After the plan the connection is closed and nobody listens.
+seconds), still (the same picture), video (a file in a loop, in the place of drawings, with the time of sending in its
+corner). "stall" sends nothing any more and keeps the connection; "cut" closes it, and the next client gets what
+follows; a number is seconds to be away. After the plan the connection is closed and nobody listens.
 """
 
 from __future__ import annotations
@@ -23,16 +24,9 @@ from pathlib import Path
 import av
 import numpy as np
 
-STEP = {
-    "seconds": 1.0,
-    "fps": 25,
-    "says": None,
-    "width": 64,
-    "height": 48,
-    "bright": False,
-    "jump": 0.0,
-    "still": False,
-}
+STEP = {"seconds": 1.0, "fps": 25, "says": None, "width": 64, "height": 48, "bright": False, "jump": 0.0}
+STEP |= {"still": False, "video": None}
+BITS, BLOCK = 32, 6  # of the time in the corner, milliseconds; pixels
 
 
 def picture(number: int, width: int, height: int, bright: bool, still: bool = False) -> np.ndarray:
@@ -42,6 +36,32 @@ def picture(number: int, width: int, height: int, bright: bool, still: bool = Fa
     left = 2 * number % (width - 12)
     image[8:20, left : left + 12] = 200
     return image + np.uint8(110) * bright
+
+
+def frames_of(step: dict) -> Iterator[np.ndarray]:
+    """A step's pictures, without end."""
+    number = 0
+    while not step["video"]:
+        yield picture(number, step["width"], step["height"], step["bright"], step["still"])
+        number += 1
+    while True:
+        with av.open(step["video"]) as container:
+            for frame in container.decode(video=0):
+                yield mark(frame.to_ndarray(format="bgr24", width=step["width"], height=step["height"]))
+
+
+def mark(image: np.ndarray) -> np.ndarray:
+    """Write the time into the corner."""
+    now = round(1000 * time.monotonic())
+    for bit in range(BITS):
+        image[:BLOCK, bit * BLOCK : (bit + 1) * BLOCK] = 255 * (now >> bit & 1)
+    return image
+
+
+def marked(image: np.ndarray) -> float:
+    """The time in the corner, in seconds."""
+    bits = [image[2 : BLOCK - 2, bit * BLOCK + 2 : (bit + 1) * BLOCK - 2].mean() > 127 for bit in range(BITS)]
+    return sum(bit << place for place, bit in enumerate(bits)) / 1000
 
 
 @contextmanager
@@ -65,7 +85,7 @@ def send(steps: list[dict], stall: bool, file) -> None:
     first = {**STEP, **steps[0]}
     with av.open(file, "w", format="mpegts", options={"flush_packets": "1"}) as container:
         print("connected", time.monotonic(), flush=True)
-        stream, at, due, number, rates = None, 0.0, time.monotonic(), 0, first["says"] or first["fps"]
+        stream, at, due, rates = None, 0.0, time.monotonic(), first["says"] or first["fps"]
         for step in ({**STEP, **one} for one in steps):
             if stream is None or (stream.width, stream.height) != (step["width"], step["height"]):
                 encoder = av.CodecContext.create("libx264", "w") if stream is not None else None
@@ -76,16 +96,15 @@ def send(steps: list[dict], stall: bool, file) -> None:
                 encoder.time_base, encoder.framerate = Fraction(1, 90000), Fraction(rates)
                 encoder.options = {"preset": "ultrafast", "tune": "zerolatency", "g": "12", "crf": "18"}
                 encoder.options |= {"x264-params": "repeat-headers=1:annexb=1"}
-            at += step["jump"]
+            at, pictures = at + step["jump"], frames_of(step)
             for _ in range(round(step["seconds"] * step["fps"])):
-                image = picture(number, step["width"], step["height"], step["bright"], step["still"])
-                frame = av.VideoFrame.from_ndarray(image, format="bgr24")
-                frame.pts, frame.time_base = round(at * 90000), Fraction(1, 90000)
                 time.sleep(max(0.0, due - time.monotonic()))
+                frame = av.VideoFrame.from_ndarray(next(pictures), format="bgr24")
+                frame.pts, frame.time_base = round(at * 90000), Fraction(1, 90000)
                 for packet in encoder.encode(frame):
                     packet.stream, packet.time_base = stream, Fraction(1, 90000)
                     container.mux(packet)
-                number, at, due = number + 1, at + 1 / (step["says"] or step["fps"]), due + 1 / step["fps"]
+                at, due = at + 1 / (step["says"] or step["fps"]), due + 1 / step["fps"]
         print("stalled" if stall else "cut", time.monotonic(), flush=True)
         if stall:
             time.sleep(600)
@@ -97,6 +116,8 @@ def main() -> None:
     for one in [*plan, "cut"]:
         if isinstance(one, dict):
             steps.append(one)
+        elif not isinstance(one, str):
+            time.sleep(one)
         elif steps:
             client, _ = server.accept()
             client.recv(10000)

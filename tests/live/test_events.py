@@ -26,21 +26,12 @@ from vadkit.live.source import Frame
 FACTS = {"system": "2S-bag-ha", "run": "demo", "threshold": 0.5}
 
 
-class Told(list):
-    """A sink that keeps what it is sent."""
-
-    name = "told"
-
-    def send(self, event, folder):
-        self.append(event)
-
-
 class Scene:
     """A camera whose score is given: pictures at eight a second, readings at four."""
 
-    def __init__(self, folder, size=(64, 48), **options):
-        self.said, self.told = [], Told()
-        self.log = EventLog(folder, [self.told], say=self.said.append, **options)
+    def __init__(self, folder, size=(64, 48)):
+        self.said, self.told = [], []
+        self.log = EventLog(folder, self.told.append, self.said.append)
         self.recorder = Recorder(self.log, "door", 0, FACTS, self.said.append)
         self.size, self.number = size, 0
 
@@ -57,7 +48,7 @@ class Scene:
 
     def end(self) -> list[dict]:
         self.recorder.close("closed at the end")
-        self.log.close(60)
+        self.log.close()
         return read_events(self.log.folder)
 
 
@@ -109,8 +100,10 @@ def test_the_snapshot_is_of_the_most_confident_frame_with_its_box(tmp_path):
 
 
 def test_a_box_that_cannot_be_found_costs_the_box_alone(tmp_path):
-    (event,) = Scene(tmp_path).goes(1, 0.9, lambda: 1 / 0).goes(8, 0.1).end()
-    assert event["box"] is None and event["snapshot"] and "no box: ZeroDivisionError" in event["notes"][-1]
+    scene = Scene(tmp_path).goes(1, 0.9, lambda: 1 / 0).goes(8, 0.1)
+    (event,) = scene.end()
+    assert event["box"] is None and event["snapshot"] and event["state"] == "closed"
+    assert sum("an event failed: ZeroDivisionError" in text for text in scene.said) == 1
 
 
 def test_a_picture_of_another_size_goes_into_the_same_clip(tmp_path):
@@ -124,9 +117,9 @@ def test_a_picture_of_another_size_goes_into_the_same_clip(tmp_path):
 def test_a_folder_has_one_writer(tmp_path):
     scene = Scene(tmp_path)
     with pytest.raises(ConfigError, match="another process watches into it"):
-        EventLog(tmp_path)
+        EventLog(tmp_path, print, print)
     scene.end()
-    EventLog(tmp_path).close(10)
+    EventLog(tmp_path, print, print).close()
 
 
 def test_a_full_disk_is_said_once_and_survived(tmp_path, monkeypatch):

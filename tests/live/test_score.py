@@ -14,6 +14,7 @@ import pytest
 from conftest import REPOSITORY, moving_square, write_lossless, write_video
 from hypothesis import given
 from hypothesis import strategies as st
+from streams import camera
 from tiny import LIVE_FPS, broken_off, live_config, live_corpus, rows, served
 from toys import call
 
@@ -277,6 +278,19 @@ def test_a_stream_is_scored_as_the_file_is(trained, tmp_path):
             score(f"{address}/gone.mp4", scores["grid"][0])
     score(root / "v6.mp4", scores["grid"][0], table=tmp_path / "f.csv")
     assert streamed.frames == 40 and np.array_equal(rows(tmp_path / "s.csv"), rows(tmp_path / "f.csv"))
+
+
+def test_a_stream_that_is_lost_is_no_quiet_end(trained, tmp_path, capsys):
+    root, _ = trained
+    given = ["--run", str(root / "outputs" / "grid"), "--system", "2S-no-bag", "--csv", str(tmp_path / "c.csv")]
+    with camera([{"seconds": 2}]) as address:
+        code, out, err = call(capsys, "score", address, *given)
+    assert code == 2 and f"{address}: the stream was lost after 2.0 s: it ended" in err
+    assert (
+        out.splitlines()[-1].startswith(("normal:", "abnormal:"))
+        and "50 frames" in err
+        and len(rows(tmp_path / "c.csv")) > 5
+    )
 
 
 def test_the_command(trained, tmp_path, capsys):

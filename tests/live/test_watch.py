@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ from vadkit.live import watch as module
 from vadkit.live.analysers import analysers_of, look_together
 from vadkit.live.analysers.base import Analyser
 from vadkit.live.events import read_events
-from vadkit.live.watch import at_rate, watch
+from vadkit.live.watch import Screen, at_rate, watch
 from vadkit.systems import runner
 from vadkit.systems.base import find_system
 from vadkit.systems.record import TrainedModel, find_model, save_models
@@ -142,11 +142,34 @@ def test_files_end_a_watch(bright, tmp_path):
     assert read_events(tmp_path / "out") == [] and (tmp_path / "out" / "events.jsonl").read_text() == ""
 
 
-def test_a_sinks_error_is_said_once(bright, tmp_path):
-    said, path = [], write_video(tmp_path / "v.mp4", moving_square(75), 30.0)
-    dead = SimpleNamespace(name="webhook", status=lambda: {"error": "webhook: no answer"})
-    watch([str(path)], TRAINED, tmp_path / "out", sinks=[dead], say=said.append)
-    assert said.count("webhook: no answer") == 1
+def test_the_status_is_a_line_a_camera(bright, tmp_path):
+    shown, path = [], write_video(tmp_path / "v.mp4", moving_square(75), 30.0)
+    watch(
+        [str(path), "http://127.0.0.1:9/x"],
+        TRAINED,
+        tmp_path / "out",
+        say=print,
+        show=shown.append,
+        stopped=lambda: shown[1:],
+    )
+    first, second = shown[-1]
+    assert first.startswith("v.mp4: ") and "frames a second, lag 0." in first and first.endswith("quiet")
+    assert second == "http://127.0.0.1:9/x: waiting for its first frame"
+
+
+def test_a_screen_that_is_no_terminal_is_left_alone(capsys):
+    screen = Screen(print)
+    screen.show(["a", "b"])
+    screen.say("said")
+    assert capsys.readouterr().out == "said\n"
+
+
+def test_what_is_said_stands_above_the_status(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    screen = Screen(print)
+    screen.show(["a", "b"])
+    screen.say("said")
+    assert capsys.readouterr().out == "a\nb\n\x1b[2A\x1b[Jsaid\n"
 
 
 def test_a_picture_that_stands_still_is_said(bright, tmp_path, monkeypatch):
@@ -162,10 +185,10 @@ def test_a_picture_that_stands_still_is_said(bright, tmp_path, monkeypatch):
 def scores(times, confidences, fps=30.0) -> list[float]:
     analyser = Brightness(Config(), fps)
     analyser.nominal_s = stride_frames(fps, 3.0) / fps
-    analyser._reading, read, found = None, analyser._reading, []
+    found = []
     for value, at in zip(confidences, times, strict=True):
         analyser._time_s = at
-        found.append(read(0, value).sas)
+        found.append(analyser._reading(0, value).sas)
     return found
 
 

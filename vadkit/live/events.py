@@ -12,18 +12,18 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
-import math
 import os
-import queue
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from queue import SimpleQueue
+from typing import Any
 
 import cv2
 import numpy as np
@@ -34,25 +34,19 @@ from vadkit.core.store import is_left, on_disk, write_atomic
 from vadkit.live.analysers import Reading
 from vadkit.live.source import Frame
 
-if TYPE_CHECKING:
-    from vadkit.live.page import Page
-    from vadkit.live.sinks import Sink
-
 FILE, SNAPSHOT, CLIP = "events.jsonl", "snapshot.jpg", "clip.mp4"
 QUIET_SECONDS = 5.0  # without a score above 0.5, after which an alarm is over
 CLIP_FPS, CLIP_WIDTH, CLIP_BEFORE, CLIP_MOST = 8.0, 960, 5.0, 60.0  # pixels, seconds
-CLIP_WAITING = 150  # pictures for the encoder
-CURVE = 200  # points
+CLIP_WAITING = 150  # pictures for the encoder, else they are left out
+LEAD, CURVE = 15, 200  # points before an alarm, in all
 UNWRITTEN = 1000  # lines that wait for room on a disk
-
-Place = Callable[[], "Sequence[float] | None"]  # Grad-CAM's box of a frame, in its pixels, once it is asked for
 
 
 @dataclass(frozen=True)
 class Event:
     """One alarm. state: "open", "closed", or "cut off" by the end of the process; start_s to end_s: stream seconds;
-    peak: of the score, confidence: the highest; curve: (seconds, confidence, score); snapshot, clip: from the folder;
-    threshold: sas_tau; category: where the system recognises classes."""
+    peak: of the score; confidence: the highest; threshold: sas_tau; curve: (seconds, confidence, score); category:
+    where the system recognises classes; snapshot, clip: from the folder; box: x1, y1, x2, y2 in its pixels."""
 
     id: str
     camera: str
@@ -79,7 +73,7 @@ class Event:
 
 
 def read_events(folder: Path) -> list[dict[str, Any]]:
-    """The events of a folder as their last lines say, in the order of their start; lines that are damaged are left."""
+    """The events of a folder as their last lines say, in the order of their start; damaged lines are passed over."""
     found: dict[str, dict] = {}
     with suppress(FileNotFoundError), open(folder / FILE, encoding="utf-8", errors="replace") as file:
         for line in file:
@@ -90,17 +84,15 @@ def read_events(folder: Path) -> list[dict[str, Any]]:
 
 
 class EventLog:
-    """A folder of events. One thread writes, makes snapshots and tells `sinks` and `page`, so that nobody waits.
+    """A folder of events. Threads of its own write, find boxes and tell `tell`, so that the analysis never waits.
 
-    A folder has one writer at a time. What the disk does not take is said once and waits for room. Raises ConfigError
+    It has one writer at a time. What the disk does not take is said once, and lines wait for room. Raises ConfigError
     for a folder that another process writes to, DiskError for one that cannot be written.
     """
 
-    def __init__(self, folder: Path, sinks: Sequence[Sink] = (), page: Page | None = None, say=print):
-        self.folder, self._sinks, self._page, self._say = Path(folder), sinks, page, say
-        self._lines: deque[str] = deque(maxlen=UNWRITTEN)
-        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._refused = ""
+    def __init__(self, folder: Path, tell: Callable[[dict], None], say: Callable[[str], None]):
+        self.folder, self._tell, self._say = Path(folder), tell, say
+        self._lines, self._refused = deque(maxlen=UNWRITTEN), None
         with on_disk(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             self._file = open(self.folder / FILE, "a+b", buffering=0)  # held with its lock until `close`
@@ -109,250 +101,159 @@ class EventLog:
         except OSError:
             self._file.close()
             raise ConfigError(f"{folder}: another process watches into it; give another --folder") from None
-        self._thread = threading.Thread(target=self._work, name="events", daemon=True)
-        self._thread.start()
+        self._films, self._jobs = ThreadPoolExecutor(64, "clip", _behind), ThreadPoolExecutor(1, "events", _behind)
         for event in read_events(self.folder):
             if event.get("state") == "open":
                 self.do(lambda event=event: self._cut_off(event))
 
-    def do(self, job: Callable[[], None]) -> None:
-        """Let the thread do something of the disk's, after what waits."""
-        self._jobs.put(job)
+    def do(self, job: Callable[[], Any]) -> None:
+        """Have something done after what waits."""
+        self._jobs.submit(self.attempt, job)
 
-    def record(self, event: Event) -> None:
-        """Write an event's line; in the thread. Others are told by `tell`."""
-        self._lines.append(json.dumps(event.as_json(), ensure_ascii=False) + "\n")
+    def film(self, path: Path, pictures: Iterator) -> Future:
+        """Have a film encoded while its pictures come; the result is whether it is there."""
+        return self._films.submit(self.attempt, lambda: write_h264(path, pictures, CLIP_FPS) > 0)
+
+    def attempt(self, job: Callable[[], Any]) -> Any:
+        """What the job gives; None where it fails, as on a full disk, which is said once until a line is written."""
+        try:
+            with on_disk(self.folder):
+                return job()
+        except Exception as error:  # whatever it is: the watch goes on
+            said = str(error) if isinstance(error, VadkitError) else f"an event failed: {type(error).__name__}: {error}"
+            if self._refused is not type(error):
+                self._say(f"{said}; the watch goes on")
+            self._refused = type(error)
+
+    def record(self, event: dict[str, Any]) -> None:
+        """Write an event's line."""
+        self._lines.append(json.dumps(event, ensure_ascii=False).encode() + b"\n")
         self.attempt(self._append)
 
     def tell(self, event: Event) -> None:
-        for sink in self._sinks:
-            sink.send(event.as_json(), self.folder)
-        if self._page is not None:
-            self._page.event(event.as_json())
+        self._tell(event.as_json())
 
-    def attempt(self, write: Callable[[], Any]) -> Any:
-        """What `write` gives; None where the disk refuses, which is said once until it takes something again."""
-        try:
-            with on_disk(self.folder):
-                found = write()
-        except (OSError, VadkitError) as error:
-            if not self._refused:
-                self._say(f"{error}; the watch goes on, and writes again once it can")
-            self._refused = str(error)
-            return None
-        self._refused = ""
-        return found
-
-    def close(self, timeout: float) -> None:
-        """Finish what waits, at most so long."""
-        self._jobs.put(None)
-        self._thread.join(timeout)
-        if not self._thread.is_alive():
-            self._file.close()
-
-    def _work(self) -> None:
-        with suppress(OSError, AttributeError):  # of this thread, on Linux: the analysis goes first
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
-        while (job := self._jobs.get()) is not None:
-            try:
-                job()
-            except Exception as error:  # of one event; the others shall be written
-                self._say(f"an event was not finished: {type(error).__name__}: {error}")
+    def close(self) -> None:
+        """Finish what waits."""
+        self._jobs.shutdown()
+        self._films.shutdown()
+        self._file.close()
 
     def _append(self) -> None:
         while self._lines:
-            text = self._lines[0].encode()
-            if self._file.seek(0, os.SEEK_END) and not self._ends_whole():
+            text, size = self._lines[0], self._file.seek(0, os.SEEK_END)
+            if size and os.pread(self._file.fileno(), 1, size - 1) != b"\n":
                 text = b"\n" + text  # after a line that was cut short
             if self._file.write(text) < len(text):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(self._file.fileno())
             self._lines.popleft()
-
-    def _ends_whole(self) -> bool:
-        self._file.seek(-1, os.SEEK_END)
-        return self._file.read(1) == b"\n"
+            self._refused = None
 
     def _cut_off(self, event: dict[str, Any]) -> None:
         """An event in whose middle the process was killed: what is there of it stays."""
-        for left in (self.folder / event["id"]).glob(".*"):
-            if is_left(left):
-                left.unlink()
-        has = {name: f"{event['id']}/{file}" for name, file in (("snapshot", SNAPSHOT), ("clip", CLIP))}
-        has = {name: path if (self.folder / path).is_file() else None for name, path in has.items()}
-        notes = [*event.get("notes", ()), "vadkit was ended in the middle of it; it may have gone on"]
-        event |= {"state": "cut off", "notes": notes, **has}
-        self._lines.append(json.dumps(event, ensure_ascii=False) + "\n")
-        self.attempt(self._append)
+        for left in filter(is_left, (self.folder / event["id"]).glob(".*")):
+            left.unlink()
+        for name, file in (("snapshot", SNAPSHOT), ("clip", CLIP)):
+            event[name] = f"{event['id']}/{file}" if (self.folder / event["id"] / file).is_file() else None
+        event["notes"] = [*event.get("notes", ()), "vadkit was ended in the middle of it; it may have gone on"]
+        self.record(event | {"state": "cut off"})
         self._say(f"{event['camera']}: the event {event['id']} was cut off when vadkit was last ended")
 
 
-@dataclass
-class _Best:
-    """An event's most confident frame so far, and what finds Grad-CAM's box in it."""
-
-    image: np.ndarray
-    time_s: float
-    place: Place | None
-
-
-@dataclass
 class Recorder:
-    """The events of one camera, made of its readings and pictures. facts: system, run, threshold; number: its own."""
+    """The events of one camera, made of its readings and pictures. number: its own; facts: system, run, threshold."""
 
-    log: EventLog
-    camera: str
-    number: int
-    facts: dict[str, Any]
-    say: Callable[[str], None]
-    _ring: deque = field(default_factory=deque)
-    _notes: Sequence[str] = ()
-    _event: Event | None = None
-    _curve: list = field(default_factory=list)
-    _best: _Best | None = None
-    _clip: _Clip | None = None
-    _above_s: float = 0.0  # when the score was last above 0.5
-
-    @property
-    def open(self) -> bool:
-        return self._event is not None
+    def __init__(self, log: EventLog, camera: str, number: int, facts: dict[str, Any], say: Callable[[str], None]):
+        self._log, self._say, self._number, self._facts = log, say, number, {"camera": camera, **facts}
+        self._ring: deque[tuple[bytes, float]] = deque()  # the last seconds' pictures
+        self._curve: list[tuple[float, float, float]] = []
+        self.event: Event | None = None  # while an alarm is on
+        self._best: tuple[np.ndarray, Callable | None] | None = None  # its most confident frame, what finds its box
+        self._pictures: SimpleQueue | None = None  # for its clip
+        self._above_s = 0.0  # when the score was last above 0.5
 
     def picture(self, frame: Frame, jpeg: bytes) -> None:
         """Keep a picture for a clip."""
         self._ring.append((jpeg, frame.time_s))
         while self._ring[0][1] < frame.time_s - CLIP_BEFORE:
             self._ring.popleft()
-        if self._clip is not None:
-            self._clip.add(jpeg, frame.time_s)
+        long = self.event is not None and frame.time_s > self.event.start_s + CLIP_MOST - CLIP_BEFORE
+        if self.event is not None and not long and self._pictures.qsize() < CLIP_WAITING:
+            self._pictures.put(self._ring[-1])
 
-    def read(self, reading: Reading, frame: Frame, category=None, place: Place | None = None, notes=()) -> None:
-        """Take in what was found in a frame: an alarm may open, go on or close. notes: what one should know by now."""
-        self._notes = notes
-        point = (round(reading.time_s, 3), round(reading.confidence, 6), round(reading.sas, 6))
-        self._curve.append(point)
-        if self._event is None:
-            del self._curve[:-15]  # what led up to it
-            if reading.alarm:
-                self._open(reading, frame)
-        if self._event is None:
+    def read(self, reading: Reading, frame: Frame, category=None, place=None, notes: Sequence[str] = ()) -> None:
+        """Take in what was found in a frame: an alarm may open, go on or close.
+
+        place: gives Grad-CAM's box once it is asked, in another thread; notes: what one should know by now.
+        """
+        self._curve.append((round(reading.time_s, 3), round(reading.confidence, 6), round(reading.sas, 6)))
+        opens = self.event is None and reading.alarm
+        if opens:
+            self._begin(reading, frame)
+        if self.event is None:
+            del self._curve[:-LEAD]
             return
         if len(self._curve) > 2 * CURVE:
             del self._curve[1::2]
-        event = self._event
-        if reading.sas > event.peak:
-            event = replace(event, peak=reading.sas, peak_s=reading.time_s)
-        if self._best is None or reading.confidence > event.confidence:
-            event = replace(event, confidence=reading.confidence, category=category)
-            self._best = _Best(frame.image, reading.time_s, place)
-        self._event = event
-        if self._clip is None:
-            self._opened()
+        if reading.sas > self.event.peak:
+            self.event = replace(self.event, peak=reading.sas, peak_s=reading.time_s)
+        if opens or reading.confidence > self.event.confidence:
+            self.event = replace(self.event, confidence=reading.confidence, category=category)
+            self._best = frame.image, place
+        self.event = replace(self.event, notes=tuple(notes))
+        if opens:
+            self._log.do(lambda event=self.event, best=self._best: self._opened(event, best))
         if reading.alarm:
             self._above_s = reading.time_s
         elif reading.time_s - self._above_s >= QUIET_SECONDS:
             self.close()
 
     def close(self, why: str = "") -> None:
-        """The alarm is over: at its last score above 0.5. why: a note, where it ended otherwise."""
-        if self._event is None:
+        """The alarm, if there is one, is over: at its last score above 0.5. why: a note, where it ended otherwise."""
+        if (event := self.event) is None:
             return
-        event, best, clip, self._event, self._best, self._clip = self._event, self._best, self._clip, None, None, None
-        start = datetime.fromisoformat(event.started_at)
-        lasted = timedelta(seconds=max(0.0, self._above_s - event.start_s))
-        curve = [self._curve[n] for n in np.unique(np.linspace(0, len(self._curve) - 1, CURVE).astype(int))]
-        event = replace(
-            event,
-            state="closed",
-            ended_at=_iso(start + lasted),
-            end_s=self._above_s,
-            curve=tuple(curve),
-            notes=(*self._notes, *filter(None, [why])),
-        )
-        self._curve = []
-        clip.end()
-        self.log.do(lambda: self._finish(event, best, clip))
-
-    def _open(self, reading: Reading, frame: Frame) -> None:
-        at = datetime.now(UTC) - timedelta(seconds=time.monotonic() - frame.arrived)
-        name = f"{at:%Y%m%dT%H%M%S}{at.microsecond // 1000:03d}Z-{self.number:02d}"
-        self._above_s = reading.time_s
-        facts = {"peak": reading.sas, "peak_s": reading.time_s, "confidence": reading.confidence, **self.facts}
-        begun = {"started_at": _iso(at), "ended_at": None, "start_s": reading.time_s, "end_s": None}
-        self._event = Event(name, self.camera, "open", **begun, **facts, notes=tuple(self._notes))
-
-    def _opened(self) -> None:
-        event, best = replace(self._event, curve=tuple(self._curve)), self._best
-        self._clip = _Clip(self.log.folder / event.id / CLIP, self.log.attempt, self._ring)
-        self.say(f"{self.camera}: ALARM at {event.start_s:.1f} s, score {event.peak:.2f}")
-
-        def first() -> None:
-            self.log.record(event)
-            self.log.tell(self._seen(event, best))
-
-        self.log.do(first)
-
-    def _finish(self, event: Event, best: _Best, clip: _Clip) -> None:
-        event = self._seen(event, best)
-        if clip.finished():
-            event = replace(event, clip=f"{event.id}/{CLIP}")
-        self.log.record(event)
-        self.log.tell(event)
-        lasted = f"{event.end_s - event.start_s:.1f} s, score up to {event.peak:.2f}"
-        self.say(f"{self.camera}: alarm over after {lasted}; {self.log.folder / event.id}")
-
-    def _seen(self, event: Event, best: _Best) -> Event:
-        """With the snapshot of its most confident frame, in the log's thread."""
-        try:
-            box = best.place() if best.place is not None else None
-        except Exception as error:  # a picture without a box is better than none
-            box, event = None, replace(event, notes=(*event.notes, f"no box: {type(error).__name__}: {error}"))
-        image = best.image
-        if box is not None:
-            box, image = tuple(round(float(one), 1) for one in box), image.copy()
-            corners = tuple(map(round, box[:2])), tuple(map(round, box[2:]))
-            for colour, width in (((0, 0, 0), 4), ((255, 255, 255), 2)):
-                cv2.rectangle(image, *corners, colour, width)
-        data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
-        path = self.log.folder / event.id / SNAPSHOT
-        written = self.log.attempt(lambda: (write_atomic(path, data), True))
-        return replace(event, box=box, snapshot=f"{event.id}/{SNAPSHOT}" if written else None)
-
-
-class _Clip:
-    """A film that a thread encodes while its event goes on: at its end little is left to do."""
-
-    def __init__(self, path: Path, attempt: Callable, before: Sequence[tuple[bytes, float]]):
-        self._path, self._attempt, self._written = path, attempt, None
-        self._pictures: queue.SimpleQueue[tuple[bytes, float] | None] = queue.SimpleQueue()
-        self._until = math.inf
-        for one in before:
-            self.add(*one)
-        self._thread = threading.Thread(target=self._encode, name="clip", daemon=True)
-        self._thread.start()
-
-    def add(self, jpeg: bytes, time_s: float) -> None:
-        """One more picture; beyond CLIP_MOST seconds, and where encoding does not keep up, none."""
-        self._until = min(self._until, time_s + CLIP_MOST)
-        if time_s < self._until and self._pictures.qsize() < CLIP_WAITING:
-            self._pictures.put((jpeg, time_s))
-
-    def end(self) -> None:
+        lasted = timedelta(seconds=self._above_s - event.start_s)
+        places = np.unique(np.linspace(0, len(self._curve) - 1, CURVE).astype(int))
+        ends = {"state": "closed", "end_s": self._above_s, "curve": tuple(self._curve[n] for n in places)}
+        ends |= {"ended_at": _iso(datetime.fromisoformat(event.started_at) + lasted)}
+        event = replace(event, **ends, notes=(*event.notes, *filter(None, [why])))
         self._pictures.put(None)
+        self._log.do(lambda best=self._best, film=self._film: self._closed(event, best, film))
+        self.event, self._best, self._curve = None, None, []
 
-    def finished(self) -> bool:
-        """Wait for the end; whether the film is there."""
-        self._thread.join(30)
-        return bool(self._written)
+    def _begin(self, reading: Reading, frame: Frame) -> None:
+        at = datetime.now(UTC) - timedelta(seconds=time.monotonic() - frame.arrived)
+        name = f"{at:%Y%m%dT%H%M%S}{at.microsecond // 1000:03d}Z-{self._number:02d}"
+        begun = {"started_at": _iso(at), "ended_at": None, "start_s": reading.time_s, "end_s": None}
+        found = {"peak": reading.sas, "peak_s": reading.time_s, "confidence": reading.confidence}
+        self.event = Event(name, state="open", **self._facts, **begun, **found, curve=tuple(self._curve[-LEAD:]))
+        self._pictures = SimpleQueue()
+        for one in self._ring:
+            self._pictures.put(one)
+        self._film = self._log.film(self._log.folder / name / CLIP, _shown(self._pictures))
+        self._say(f"{self.event.camera}: ALARM at {reading.time_s:.1f} s, score {reading.sas:.2f}")
 
-    def _encode(self) -> None:
-        self._written = self._attempt(lambda: write_h264(self._path, self._shown(), CLIP_FPS))
+    def _opened(self, event: Event, best: tuple) -> None:
+        self._log.record(event.as_json())
+        self._log.tell(self._seen(event, *best))
 
-    def _shown(self) -> Iterator[tuple[np.ndarray, float]]:
-        first = size = None
-        while (one := self._pictures.get()) is not None:
-            image = cv2.imdecode(np.frombuffer(one[0], np.uint8), cv2.IMREAD_COLOR)
-            first, size = (one[1], image.shape[1::-1]) if first is None else (first, size)
-            yield cv2.resize(image, size) if image.shape[1::-1] != size else image, one[1] - first
+    def _closed(self, event: Event, best: tuple, film: Future) -> None:
+        event = replace(self._seen(event, *best), clip=f"{event.id}/{CLIP}" if film.result() else None)
+        self._log.record(event.as_json())
+        self._log.tell(event)
+        lasted = f"{event.end_s - event.start_s:.1f} s, score up to {event.peak:.2f}"
+        self._say(f"{event.camera}: alarm over after {lasted}; {self._log.folder / event.id}")
+
+    def _seen(self, event: Event, image: np.ndarray, place: Callable | None) -> Event:
+        """With the snapshot of its most confident frame, and the box in it."""
+        if box := self._log.attempt(place) if place is not None else None:
+            event, image = replace(event, box=tuple(round(float(one), 1) for one in box)), image.copy()
+            for colour, width in (((0, 0, 0), 4), ((255, 255, 255), 2)):
+                cv2.rectangle(image, tuple(map(round, box[:2])), tuple(map(round, box[2:])), colour, width)
+        data, path = cv2.imencode(".jpg", image)[1].tobytes(), self._log.folder / event.id / SNAPSHOT
+        written = self._log.attempt(lambda: write_atomic(path, data) or True)
+        return replace(event, snapshot=f"{event.id}/{SNAPSHOT}" if written else None)
 
 
 def jpeg_of(image: np.ndarray) -> bytes:
@@ -362,6 +263,21 @@ def jpeg_of(image: np.ndarray) -> bytes:
         size = CLIP_WIDTH, 2 * round(height * CLIP_WIDTH / width / 2)
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()
+
+
+def _shown(pictures: SimpleQueue) -> Iterator[tuple[np.ndarray, float]]:
+    """A clip's frames, all in the first one's size, with their time, as they come."""
+    first = None
+    while (one := pictures.get()) is not None:
+        image = cv2.imdecode(np.frombuffer(one[0], np.uint8), cv2.IMREAD_COLOR)
+        first = first or (one[1], image.shape[1::-1])
+        yield cv2.resize(image, first[1]) if image.shape[1::-1] != first[1] else image, one[1] - first[0]
+
+
+def _behind() -> None:
+    """A thread that lets the analysis go first, on Linux."""
+    with suppress(OSError, AttributeError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
 def _iso(at: datetime) -> str:

@@ -25,7 +25,7 @@ import numpy as np
 from vadkit.core.clock import Timeline
 from vadkit.core.container import Source
 from vadkit.core.errors import DataError, shown
-from vadkit.core.video import PLAUSIBLE_FPS, Frames, Probe, probe, read_frames
+from vadkit.core.video import PLAUSIBLE_FPS, Probe, probe, read_frames
 
 ASSUMED_FPS = 30.0  # of a camera that does not say
 OPEN_SECONDS, STALL_SECONDS = 10.0, 5.0  # without an answer, without a frame: then a stream is lost
@@ -89,18 +89,17 @@ class LiveClock:
 
     def __init__(self, note: Callable[[str], None]):
         self.seconds, self.late, self.behind, self.untrue, self._note = 0.0, 0.0, False, False, note
-        self._began = self._wall = self._stamp = None
-        self._anew = True
+        self._began = self._wall = self._stamp = self._ahead = None
+        self._odd, self._since = 0, (0.0, 0.0, 0.0)  # windows in which it was wrong, and since when the last one is
 
     def connect(self) -> None:
         """Another connection, whose clock begins anew."""
-        self._stamp, self._anew = None, True
+        self._stamp = self._ahead = None
 
     def add(self, stamp: float | None) -> float:
         """Seconds of the next frame. stamp: its own time; None where it has none."""
         now = time.monotonic()
-        if self._began is None:
-            self._began = self._wall = now
+        self._began, self._wall = self._began or now, self._wall or now
         gap, step = now - self._wall, None
         if None not in (stamp, self._stamp) and not self.untrue:
             step = stamp - self._stamp
@@ -108,35 +107,30 @@ class LiveClock:
                 self._note(f"its clock jumps by {step:+.1f} s; seconds go on from there")
                 step = None
         self.seconds += gap if step is None else max(step, 0.0)
-        if self._anew:
-            self._ahead, self._window = -np.inf, (now, self.seconds, time.thread_time())
-            self._odd = self._late_windows = 0
-        self._wall, self._anew = now, False
-        self._stamp = stamp if stamp is not None or self._stamp is None else self._stamp + gap
+        self._wall, self._stamp = now, self._stamp + gap if stamp is None and self._stamp is not None else stamp
         ahead = self.seconds - (now - self._began)
+        if self._ahead is None:
+            self._ahead, self._odd, self._since = ahead, 0, (now, self.seconds, time.thread_time())
         self._ahead = max(self._ahead - LEAK * gap, ahead)
         self.late = self._ahead - ahead
-        if now - self._window[0] >= WINDOW_SECONDS:
+        if now - self._since[0] >= WINDOW_SECONDS:
             self._check(now)
-        if self.late < BEHIND_SECONDS / 4:
-            self.behind = False
+        self.behind &= self.late > BEHIND_SECONDS / 4
         return self.seconds
 
     def _check(self, now: float) -> None:
-        """Whether the clock went as the wall's did, since the last time; only what was waited for can tell."""
-        wall, busy = now - self._window[0], time.thread_time() - self._window[2]
-        rate, waited = (self.seconds - self._window[1]) / wall, busy < 0.5 * wall
-        self.behind = self.late > BEHIND_SECONDS and not waited
-        way = (rate > SAME_RATE[1]) - (rate < SAME_RATE[0]) if waited else 0
-        self._odd = self._odd + way if way * self._odd > 0 else way
-        self._late_windows = self._late_windows + 1 if waited and self.late > BEHIND_SECONDS else 0
-        if not self.untrue and (abs(self._odd) >= WINDOWS or self._late_windows >= WINDOWS):
-            self.untrue = abs(self._odd) >= WINDOWS
-            facts = f"goes at {rate:.2f} of the wall's" if self.untrue else f"fell {self.late:.1f} s behind the wall's"
-            self._note(f"its clock {facts}; seconds follow the wall's{' from now on' * self.untrue}")
+        """Whether the clock went as the wall's did, since the last time; only a decoder that waited for it can tell."""
+        wall, went, busy = (b - a for a, b in zip(self._since, (now, self.seconds, time.thread_time()), strict=True))
+        wrong, late, waited = not SAME_RATE[0] < went / wall < SAME_RATE[1], self.late > BEHIND_SECONDS, busy < wall / 2
+        self.behind = late and not waited
+        self._odd = self._odd + 1 if waited and (wrong or late) and not self.untrue else 0
+        if self._odd >= WINDOWS:
+            self.untrue, self._odd = wrong, 0
+            facts = f"goes at {went / wall:.2f} of the wall's" if wrong else f"fell {self.late:.1f} s behind the wall's"
+            self._note(f"its clock {facts}; seconds follow the wall's{' from now on' * wrong}")
             self.seconds, self.late = max(self.seconds, now - self._began), 0.0
-            self._ahead, self._odd, self._late_windows = self.seconds - (now - self._began), 0, 0
-        self._window = (now, self.seconds, time.thread_time())
+            self._ahead = self.seconds - (now - self._began)
+        self._since = (now, self.seconds, time.thread_time())
 
 
 class Camera:
@@ -199,7 +193,7 @@ class Camera:
         """A new size of the pictures; a decoder that is behind takes key frames alone until it is not."""
         if len(sizes := self._stream.sizes) > 1:
             _, width, height = sizes[-1]
-            self.notes.append(f"from frame {number} on its pictures have {width}x{height}")
+            self.notes.append(f"its pictures have {width}x{height} from frame {number} on")
             del sizes[:-1]
         behind = getattr(self._clock, "behind", False)
         self._stream.stream.codec_context.skip_frame = "NONKEY" if behind else "DEFAULT"
@@ -213,7 +207,7 @@ class LiveSource:
 
     name: the one that is shown; say: told once of what happens; ready: set at every frame. wanted: asked of every
     frame's time_s, in rising order, by the decoding thread; others are passed over unconverted. keep_s: frames may wait
-    until newer ones are so many seconds ahead. Raises DataError for a file that cannot be read.
+    until newer ones are so many seconds ahead. probe: of what is connected. Raises DataError for a file that is none.
     """
 
     def __init__(self, source: str, name: str = "", say: Callable[[str], None] | None = None, ready=None):
@@ -221,13 +215,10 @@ class LiveSource:
         self.wanted: Callable[[float], bool] | None = None
         self.keep_s, self.probe = 0.0, None if is_live(source) else probe(source)
         self._say, self._ready = say or (lambda text: None), ready or threading.Event()
-        self._frames: deque[Frame] = deque()
-        self._came = threading.Condition()
-        self._closed, self._lost, self._said_lost = threading.Event(), None, False
+        self._frames, self._came, self._closed = deque(), threading.Condition(), threading.Event()
         self._arrivals: deque[float] = deque(maxlen=100)
         self._clock = LiveClock(self._note)
-        self._reader: Camera | Frames | None = None
-        self._time_s = self._base = 0.0
+        self._lost_at, self._time_s = None, 0.0
         self._thread = threading.Thread(target=self._run, name=f"decode {self.name}", daemon=True)
 
     def __enter__(self) -> LiveSource:
@@ -235,9 +226,6 @@ class LiveSource:
         return self
 
     def __exit__(self, *exception) -> None:
-        self.close()
-
-    def close(self) -> None:
         """Stop decoding; a read that hangs is left to its own limit."""
         self._closed.set()
         self._thread.join(timeout=0.3)
@@ -246,10 +234,9 @@ class LiveSource:
         """The newest frame not yet taken (with keep_s the earliest of those that wait); None when none came."""
         with self._came:
             self._came.wait_for(lambda: self._frames or self.state.ended, timeout)
-            if not self._frames:
-                return None
-            frame = self._frames.popleft()
-        self.state.lag_s = self._clock.late + time.monotonic() - frame.arrived
+            frame = self._frames.popleft() if self._frames else None
+        if frame is not None:
+            self.state.lag_s = self._clock.late + time.monotonic() - frame.arrived
         return frame
 
     @property
@@ -260,90 +247,77 @@ class LiveSource:
     # --- the decoding thread ---
 
     def _run(self) -> None:
-        attempt = 0
-        while not self._closed.is_set():
-            came = len(self._arrivals) and self._arrivals[-1]
+        attempt, ended = 0, ""
+        while not ended and not self._closed.is_set():
+            self.state.connected, ended = False, "it is over"
             try:
                 self._read()
-                return self._end("it is over")
-            except DataError as error:
-                why = str(error)
             except Exception as error:  # nothing of a stream may end the thread unsaid
-                why = f"{self.name}: {type(error).__name__}: {error}"
-            if not is_live(self.source):
-                self.state.failed = True
-                return self._end(why)
-            self._lose(why)
-            attempt = 0 if self._arrivals and self._arrivals[-1] != came else attempt
-            self._closed.wait(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
-            attempt += 1
+                why = str(error) if isinstance(error, DataError) else f"{self.name}: {type(error).__name__}: {error}"
+                if not is_live(self.source):
+                    self.state.failed, ended = True, why
+                    continue
+                ended, attempt = "", 0 if self.state.connected else attempt
+                self._lose(why)
+                self._closed.wait(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
+                attempt += 1
+        with self._came:
+            self.state.ended, self.state.connected = ended, False
+            self._came.notify_all()
+        self._ready.set()
 
     def _read(self) -> None:
         """One connection, or the whole file."""
-        live = is_live(self.source)
         self._clock.connect()
+        live, self._began, self._base = is_live(self.source), None, self._time_s
         reader = Camera(self.source, self._comes, self._clock) if live else read_frames(self.source, self._comes)
-        self._reader, self._began, self._base, notes = reader, None, self._time_s, 0
-        if isinstance(reader, Camera) and not reader.recording:
-            self._base = 0.0  # its clock goes on over all connections
+        self._reader, self._played = reader, not live or reader.recording
+        self._base *= self._played  # the clock of other streams goes on over all their connections
         with closing(reader):
             for number, image in reader:
-                for note in reader.notes[notes:] if live else ():
+                for note in reader.notes if live else ():
                     self._note(note)
-                notes = len(reader.notes) if live else 0
-                self._offer(Frame(number, image, self._time_s, time.monotonic()))
                 if self._closed.is_set():
                     return
+                frame = Frame(number, image, self._time_s, time.monotonic())
+                with self._came:
+                    self._frames.append(frame)
+                    while len(self._frames) > 1 and self._frames[0].time_s <= frame.time_s - self.keep_s:
+                        self._frames.popleft()
+                        self.state.dropped += 1
+                    self._came.notify_all()
+                self._ready.set()
 
     def _comes(self, number: int) -> bool:
-        """Whether the frame that was just decoded is wanted; it waits here until it is due."""
-        reader, now = self._reader, time.monotonic()
-        self._time_s = self._base + reader.time_s
-        if not isinstance(reader, Camera) or reader.recording:
-            # what is not decoded in time plays on later
-            self._began = max(self._began or now, now - reader.time_s - BEHIND_SECONDS)
-            self._closed.wait(max(0.0, self._began + reader.time_s - now))
-        self._arrivals.append(time.monotonic())
-        if (span := self._arrivals[-1] - self._arrivals[0]) > 0:
-            self.state.fps = (len(self._arrivals) - 1) / span
+        """Whether the frame that was just decoded is wanted; one that is played waits here until it is due."""
+        at, now = self._reader.time_s, time.monotonic()
+        self._time_s = self._base + at
+        if self._played:  # what is not decoded in time plays on later
+            self._began = max(self._began or now, now - at - BEHIND_SECONDS)
+            self._closed.wait(max(0.0, self._began + at - now))
         if not self.state.connected:
-            self._connect(reader.probe)
+            self._connect()
+        self._arrivals.append(time.monotonic())
+        self.state.fps = (len(self._arrivals) - 1) / max(self._arrivals[-1] - self._arrivals[0], 1e-3)
         return self.wanted is None or self._closed.is_set() or self.wanted(self._time_s)
 
-    def _offer(self, frame: Frame) -> None:
-        with self._came:
-            self._frames.append(frame)
-            while len(self._frames) > 1 and self._frames[0].time_s <= frame.time_s - self.keep_s:
-                self._frames.popleft()
-                self.state.dropped += 1
-            self._came.notify_all()
-        self._ready.set()
-
-    def _connect(self, found: Probe) -> None:
-        self.state.connected, self.probe = True, found
-        if self._lost is not None:
+    def _connect(self) -> None:
+        self.state.connected, self.probe = True, self._reader.probe
+        self._arrivals.clear()
+        if self._lost_at is not None:
             self.state.reconnects += 1
-            self._say(f"{self.name}: back after {time.monotonic() - self._lost:.0f} s")
-            self._arrivals.clear()
-            self._arrivals.append(time.monotonic())
-        self._lost, self._said_lost = None, False
+            self._say(f"{self.name}: back after {time.monotonic() - self._lost_at:.0f} s")
+        self._lost_at = None
 
     def _lose(self, why: str) -> None:
         self.state.connected, self.state.fps = False, 0.0
-        if not self._said_lost:
+        if self._lost_at is None:
+            self._lost_at = time.monotonic()
             self._say(f"{why}; trying again")
-        self._lost, self._said_lost = self._lost or time.monotonic(), True
         self._ready.set()
 
     def _note(self, text: str) -> None:
-        """What should be known of it, said once."""
-        kind = re.sub(r"[-+\d.]+", "", text)
-        if all(re.sub(r"[-+\d.]+", "", note) != kind for note in self.state.notes):
+        """What should be known of it; of a kind, which its first words are, once."""
+        if all(note[:14] != text[:14] for note in self.state.notes):
             self.state.notes.append(text)
             self._say(f"{self.name}: {text}")
-
-    def _end(self, why: str) -> None:
-        with self._came:
-            self.state.ended, self.state.connected = why, False
-            self._came.notify_all()
-        self._ready.set()

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,9 @@ from vadkit.core.errors import DataError, shown
 from vadkit.core.parameters import make_config
 from vadkit.live.analysers import Analyser, Reading, analysers_of, look_together
 from vadkit.live.analysers.base import Looking, Ticks
-from vadkit.live.events import CLIP_FPS, CLIP_WIDTH, EventLog, Recorder, jpeg_of
+from vadkit.live.events import CLIP_FPS, EventLog, Recorder, jpeg_of
+from vadkit.live.overlay import Painter
+from vadkit.live.score import Shot
 from vadkit.live.source import STALL_SECONDS, Frame, LiveSource, names_of
 from vadkit.systems.record import TrainedModel
 from vadkit.systems.two_stream import TwoStreamSystem
@@ -55,57 +57,56 @@ def watch(
     calibrations: Mapping[str, Calibration] | None = None,
     stopped: Callable[[], bool] | None = None,
     say: Callable[[str], None] = print,
+    show: Callable[[Sequence[str]], None] | None = None,
 ) -> str:
     """Watch until it is `stopped` ("user") or every source is over ("source").
 
     fps: analysed frames a second, the training's by default; config: the model's own, or with changes that
     `System.scoring` allows; familiarity: called once a camera; calibrations: by a camera's name (`names_of`); stopped:
-    asked several times a second; say: told what happens, from any thread. Closes neither sinks nor page. Raises
+    asked several times a second; say: told what happens, from any thread; show: given a line of status a camera, every
+    second. Closes neither sinks nor page. Raises
     DataError where a file cannot be read, or breaks off while no other source lives, ConfigError for a rate that the
     system cannot take, DiskError for a folder that cannot be written, and as loading does.
     """
-    stopped, lock, ready, names = stopped or (lambda: False), threading.Lock(), threading.Event(), names_of(sources)
-    screen = Screen()
+    config, ready, shown_at = at_rate(trained, config or trained.config, fps), threading.Event(), time.monotonic()
 
-    def told(text: str) -> None:
-        with lock:
-            screen.clear()
-            say(text)
+    def tell(event: dict[str, Any]) -> None:
+        for sink in sinks:
+            sink.send(event, Path(folder))
+        if page is not None:
+            page.event(event)
 
-    config, changed = at_rate(trained, config or trained.config, fps), time.monotonic()
     with ExitStack() as stack:
-        log = EventLog(folder, sinks, page, told)
-        stack.callback(log.close, CLOSING_SECONDS + 30)
-        cameras, facts = [], {"system": trained.system.name, "run": trained.config.profile}
-        for number, (source, name) in enumerate(zip(sources, names, strict=True)):
-            calibration = (calibrations or {}).get(name)
+        live = [LiveSource(*one, say, ready) for one in zip(sources, names_of(sources), strict=True)]
+        log = EventLog(folder, tell, say)
+        stack.callback(log.close)
+        make, cameras = analysers_of(trained, config, endless=True), []
+        for source in live:
+            known, calibration = familiarity and familiarity(), (calibrations or {}).get(source.name)
             tau = calibration.tau if calibration else config.sas_tau
-            recorder = Recorder(log, name, number, {**facts, "threshold": tau}, told)
-            known, live = familiarity() if familiarity else None, LiveSource(source, name, told, ready)
-            cameras.append(Watched(live, recorder, trained, config, tau, told, page, known))
-            cameras[-1].notes += [one.note for one in (known, calibration) if one]
-        make = analysers_of(trained, config, endless=True)
-        for camera in cameras:
-            camera.make = make
-            stack.callback(camera.recorder.close, "closed at the end of the watch")
-            stack.enter_context(camera.source)
-        while not (by_user := stopped()) and not all(camera.over for camera in cameras):
+            facts = {"system": trained.system.name, "run": trained.config.profile, "threshold": tau}
+            recorder = Recorder(log, source.name, len(cameras), facts, say)
+            title = f"{trained.system.name} seed {trained.seed}"
+            notes = [one.note for one in (known, calibration) if one]
+            cameras.append(Watched(source, recorder, make, config, tau, trained.config, say, page, known, title, notes))
+            stack.callback(recorder.close, "closed at the end of the watch")
+        for source in live:
+            stack.enter_context(source)
+        while not (by_user := stopped is not None and stopped()) and not all(camera.over for camera in cameras):
             frames = [(camera, frame) for camera in cameras if (frame := camera.next())]
             looks = [(camera, frame) for camera, frame in frames if camera.looks(frame)]
-            readings = look_together(
-                [camera.analyser for camera, _ in looks], [camera.looking(f) for camera, f in looks]
-            )
+            steps = [camera.looking(frame) for camera, frame in looks]
+            readings = look_together([camera.analyser for camera, _ in looks], steps)
             for (camera, frame), reading in zip(looks, readings, strict=True):
                 if reading is not None:
                     camera.read(reading, frame)
-            if time.monotonic() - changed > STATUS_SECONDS:
-                changed = time.monotonic()
-                with lock:
-                    screen.show([camera.status() for camera in cameras])
+            if show is not None and time.monotonic() - shown_at > STATUS_SECONDS:
+                show([camera.status() for camera in cameras])
+                shown_at = time.monotonic()
             if not frames:
                 ready.wait(0.1)
                 ready.clear()
-    failed = [camera.source.state.ended for camera in cameras if camera.source.state.failed]
+    failed = [source.state.ended for source in live if source.state.failed]
     if failed and not by_user:
         raise DataError("\n".join(failed))
     return "user" if by_user else "source"
@@ -129,23 +130,22 @@ class Watched:
 
     source: LiveSource
     recorder: Recorder
-    trained: TrainedModel
+    make: Callable[[float], Analyser]
     config: Config
     tau: float
+    training: Config
     say: Callable[[str], None]
     page: Page | None
     known: Familiarity | None
-    notes: list[str] = field(default_factory=list)
-    make: Callable[[float], Analyser] | None = None
+    title: str
+    notes: list[str]
     analyser: Analyser | None = None
     reading: Reading | None = None
     lost: bool = False
     _of: tuple = ()  # which connection and size the analyser is for
     _start_s: float = 0.0  # of the analyser
-    _offered_s: float = -1.0  # by the decoding thread
-    _same: tuple[np.ndarray | None, float] = (None, 0.0)  # a picture that does not change, since when
-    _frozen: bool = False
-    _jpeg: bytes = b""
+    _few: np.ndarray | None = None  # some pixels of a picture, and since when they are the same
+    _since_s: float = 0.0
 
     @property
     def over(self) -> bool:
@@ -162,9 +162,9 @@ class Watched:
             return None
         self.lost = False
         if (of := (state.reconnects, frame.image.shape)) != self._of:
-            self._start(frame, of)
-        self._jpeg = jpeg_of(frame.image)
-        self.recorder.picture(frame, self._jpeg)
+            self._of = of
+            self._start(frame)
+        self.recorder.picture(frame, jpeg_of(frame.image))
         return frame
 
     def looks(self, frame: Frame) -> bool:
@@ -182,35 +182,39 @@ class Watched:
             self.notes.append(verdict)
             self.say(f"{self.source.name}: {verdict}")
         place = self.analyser.place() if reading.alarm and hasattr(self.analyser, "place") else None
-        notes = (*self.notes, *self.source.state.notes, *self.analyser.notes)
-        self.recorder.read(reading, frame, self.analyser.category, place, notes)
-        self._show(frame.image.shape[1])
+        self.recorder.read(reading, frame, self.analyser.category, place, self._notes)
+        if self.page is not None:
+            shot = Shot(frame.number, frame.time_s, frame.image, reading, 0.0, self.source.state.fps)
+            self._show(jpeg_of(self._painter.paint(shot)[: self._painter.height]))
 
     def status(self) -> str:
         """One line on how it is doing."""
-        state, score = self.source.state, "" if self.reading is None else f", score {self.reading.sas:.2f}"
-        doing = state.ended or ("lost" if self.lost else "ALARM" if self.recorder.open else "quiet")
         if self.reading is None:
-            doing = "waiting for its first frame"
-        facts = f"{state.fps:.1f} frames a second, lag {state.lag_s:.2f} s, {state.dropped} dropped{score}"
+            return f"{self.source.name}: waiting for its first frame"
+        state, score = self.source.state, self.reading.sas
+        doing = state.ended or ("lost" if self.lost else "ALARM" if self.recorder.event else "quiet")
+        facts = f"{state.fps:.1f} frames a second, lag {state.lag_s:.2f} s, {state.dropped} dropped, score {score:.2f}"
         return f"{self.source.name}: {facts}, {doing}"
 
-    def _start(self, frame: Frame, of: tuple) -> None:
-        """A new analyser: over another connection or size no flow leads from the frame before."""
-        self._of, fps = of, self.source.probe.fps
-        analyser = self.make(fps)
-        analyser.alarm_above(self.tau)
-        analyser.nominal_s = stride_frames(fps, self.trained.config.analysis_fps) / fps
-        self.analyser, self._start_s, self._offered_s = analyser, frame.time_s, frame.time_s
-        ticks, start = Ticks(fps), frame.time_s
-        self.source.keep_s = 1 / self.config.analysis_fps
+    @property
+    def _notes(self) -> list[str]:
+        return [*self.notes, *self.source.state.notes, *self.analyser.notes]
 
-        def wanted(time_s: float) -> bool:
+    def _start(self, frame: Frame) -> None:
+        """A new analyser: over another connection or size no flow leads from the frame before."""
+        fps, start, last = self.source.probe.fps, frame.time_s, [frame.time_s]
+        analyser = self.analyser = self.make(fps)
+        analyser.alarm_above(self.tau)
+        analyser.nominal_s = stride_frames(fps, self.training.analysis_fps) / fps
+        ticks, self._start_s, self.source.keep_s = Ticks(fps), start, 1 / self.config.analysis_fps
+        height, width = frame.image.shape[:2]
+        self._painter = Painter(width, height, self.title)
+
+        def wanted(time_s: float) -> bool:  # by the analysis, and else for a clip
             due = any([analyser.wants(tick) for tick in ticks.take(time_s - start)])
-            if due or time_s - self._offered_s >= 0.9 / CLIP_FPS:
-                self._offered_s = time_s
-                return True
-            return False
+            if due := due or time_s - last[0] >= 0.9 / CLIP_FPS:
+                last[0] = time_s
+            return due
 
         self.source.wanted = wanted
 
@@ -218,46 +222,46 @@ class Watched:
         self.lost = True
         if unsaid:
             self.say(f"{self.source.name}: {why}")
-        if self.reading is not None:
-            self.recorder.close("" if self.source.state.ended else f"the camera was lost: {why}")
-            self._show(0)
+        self.recorder.close("" if self.source.state.ended else f"the camera was lost: {why}")
+        if self.page is not None and self.reading is not None:
+            self._show(b"")
 
     def _check_frozen(self, frame: Frame) -> None:
         """A camera whose picture stays the very same sees nothing; said once."""
-        few, (before, since) = frame.image[::16, ::16], self._same
-        if before is None or before.shape != few.shape or not np.array_equal(before, few):
-            self._same, self._frozen = (few.copy(), frame.time_s), False
-        elif frame.time_s - since > FROZEN_SECONDS and not self._frozen:
-            self._frozen = True
+        few = frame.image[::16, ::16]
+        if self._few is None or not np.array_equal(self._few, few):
+            self._few, self._since_s = few.copy(), frame.time_s
+        elif frame.time_s - self._since_s > FROZEN_SECONDS:
+            self._since_s = np.inf
             self.say(f"{self.source.name}: its picture has not changed for {FROZEN_SECONDS:.0f} s: it may be frozen")
 
-    def _show(self, width: int) -> None:
-        """Give the page what it shows. width: of the frame that the boxes are of."""
-        if self.page is None:
-            return
+    def _show(self, jpeg: bytes) -> None:
         state, one = self.source.state, self.reading
-        zoom = min(1.0, CLIP_WIDTH / width) if width else 1.0
-        boxes = [[*(zoom * side for side in box[:4]), *box[4:]] for box in one.boxes.tolist()] if width else []
-        said = {"time_s": one.time_s, "confidence": one.confidence, "sas": one.sas, "alarm": one.alarm, "boxes": boxes}
-        doing = {"fps": state.fps, "lag_s": state.lag_s, "dropped": state.dropped, "connected": not self.lost}
-        notes = [*self.notes, *state.notes, *self.analyser.notes]
-        self.page.show(self.source.name, self._jpeg, {**said, **doing, "notes": notes})
+        said = {name: getattr(one, name) for name in ("time_s", "confidence", "sas", "alarm")}
+        said |= {"fps": state.fps, "lag_s": state.lag_s, "dropped": state.dropped, "connected": not self.lost}
+        self.page.show(self.source.name, jpeg, {**said, "boxes": one.boxes.tolist(), "notes": self._notes})
 
 
 class Screen:
-    """A line of status a camera, below what is said; none where the output is no terminal."""
+    """A terminal with a line of status a camera below what is said; of another output only what is said."""
 
-    def __init__(self):
-        self._terminal, self._lines = sys.stdout.isatty(), 0
+    def __init__(self, say: Callable[[str], None]):
+        self._say, self._lines, self._lock = say, 0, threading.Lock()
+
+    def say(self, text: str) -> None:
+        with self._lock:
+            self._clear()
+            self._say(text)
 
     def show(self, lines: Sequence[str]) -> None:
-        if self._terminal:
-            self.clear()
+        if sys.stdout.isatty():
             width = shutil.get_terminal_size().columns - 1
-            print("\n".join(shown(line)[:width] for line in lines), flush=True)
-            self._lines = len(lines)
+            with self._lock:
+                self._clear()
+                print("\n".join(shown(line)[:width] for line in lines), flush=True)
+                self._lines = len(lines)
 
-    def clear(self) -> None:
+    def _clear(self) -> None:
         if self._lines:
             print(f"\x1b[{self._lines}A\x1b[J", end="", flush=True)
         self._lines = 0

@@ -210,7 +210,8 @@ def watch(
     config = trained.changed(parameters) if parameters else None
     place = Path(out) if out else Path(folder) / "watch"
     tuned = {name: found for name in names if (found := calibrated(Path(folder), name, trained))}
-    sinks, page = sinks_of(webhook, email, mqtt), None
+    screen, page = live.Screen(say), None
+    sinks = sinks_of(webhook, email, mqtt, names, screen.say)
     try:
         if serve:
             host, _, port = serve.rpartition(":")
@@ -218,13 +219,16 @@ def watch(
                 raise ConfigError(f"--serve {serve}: expected HOST:PORT, such as 127.0.0.1:8000")
             page = Page(host, int(port), place, os.environ.get("VADKIT_PAGE_TOKEN"))
             say(f"live page: {page.url}")
-        told = {"sinks": sinks, "page": page, "familiarity": lambda: familiarity_of(trained), "calibrations": tuned}
         say(f"{system} seed {seed} watches {', '.join(names)}; events in {place}")
+        given = {"fps": fps, "config": config, "sinks": sinks, "page": page, "calibrations": tuned}
+        given |= {"familiarity": lambda: familiarity_of(trained), "say": screen.say, "show": screen.show}
         with stopping() as stopped:
-            ended = live.watch(sources, trained, place, fps=fps, config=config, stopped=stopped, say=say, **told)
+            ended = live.watch(sources, trained, place, stopped=stopped, **given)
     finally:
-        for one in (*sinks, *filter(None, [page])):
-            one.close(live.CLOSING_SECONDS) if one is not page else one.close()
+        for sink in sinks:
+            sink.close(live.CLOSING_SECONDS)
+        if page is not None:
+            page.close()
     say("ended by hand" if ended == "user" else "every source is over")
     sys.exit(130 if ended == "user" else 0)
 
