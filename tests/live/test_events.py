@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import av
 import cv2
@@ -18,8 +19,6 @@ from conftest import REPOSITORY
 
 from vadkit.core.errors import ConfigError
 from vadkit.live import events
-from vadkit.live.analysers import Reading
-from vadkit.live.analysers.base import NO_BOXES
 from vadkit.live.events import CURVE, EventLog, Recorder, jpeg_of, read_events
 from vadkit.live.source import Frame
 
@@ -41,7 +40,7 @@ class Scene:
             frame = Frame(self.number, image, self.number / 8, time.monotonic())
             self.recorder.picture(frame, jpeg_of(image))
             if self.number % 2 == 0:
-                reading = Reading(self.number, frame.time_s, score, score, score > 0.5, NO_BOXES)
+                reading = SimpleNamespace(time_s=frame.time_s, confidence=score, sas=score, alarm=score > 0.5)
                 self.recorder.read(reading, frame, "Fighting", place, ["a note"])
             self.number += 1
         return self

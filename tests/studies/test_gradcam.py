@@ -27,6 +27,7 @@ from vadkit.studies.gradcam import Explained, explain_video, heat_maps, in_frame
 from vadkit.studies.gradcam_checks import agreement, peak, pointing_game, points_at, randomised
 from vadkit.systems import runner
 from vadkit.systems.base import find_system
+from vadkit.systems.gradcam import place_of
 from vadkit.systems.scorer import Scorer, load_model
 from vadkit.views.clips import clip_picture, extract_clips
 
@@ -228,6 +229,19 @@ def test_nothing_that_speaks_for_an_anomaly_gives_no_peak():
         scorer.model.head.layers[0].weight[:, 0] = -3.0  # red in the frame now speaks against it
     heat = heat_maps(scorer, {"frame": red_at((12, 20)), "flow": red_at((52, 12))})[0]["frame"]
     assert heat.max() == 0 and peak(heat[0]) is None
+
+
+@pytest.mark.parametrize("seen", [(0.0, 0.0, 1.0, 1.0), (0.5, 0.25, 1.0, 0.75)])
+def test_a_box_is_around_the_place_that_the_streams_speak_for(seen):
+    images = {stream: red_at((44, 20))[0] for stream in ("frame", "flow")}
+    x1, y1, x2, y2 = place_of(toy_scorer(), images, np.zeros((1, 80)), dict.fromkeys(images, seen), (640, 480))
+    width, height = 640 * (seen[2] - seen[0]), 480 * (seen[3] - seen[1])
+    at = 640 * seen[0] + width * 44 / SIZE, 480 * seen[1] + height * 20 / SIZE
+    assert x1 < at[0] < x2 <= 640 and y1 < at[1] < y2 <= 480 and x2 - x1 < width / 3 and y2 - y1 < height / 3
+    silent = toy_scorer()
+    with torch.no_grad():
+        silent.model.head.layers[0].weight[:] = -3.0
+    assert place_of(silent, images, np.zeros((1, 80)), {}, (640, 480)) is None
 
 
 def test_equal_largest_cells_count_by_their_middle():

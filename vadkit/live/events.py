@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -31,8 +31,10 @@ import numpy as np
 from vadkit.core.encode import write_h264
 from vadkit.core.errors import ConfigError, VadkitError
 from vadkit.core.store import is_left, on_disk, write_atomic
-from vadkit.live.analysers import Reading
 from vadkit.live.source import Frame
+
+if TYPE_CHECKING:
+    from vadkit.live.analysers import Reading
 
 FILE, SNAPSHOT, CLIP = "events.jsonl", "snapshot.jpg", "clip.mp4"
 QUIET_SECONDS = 5.0  # without a score above 0.5, after which an alarm is over

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -47,11 +47,8 @@ def is_live(source: str) -> bool:
 def names_of(sources: Sequence[str]) -> list[str]:
     """What cameras are called, each otherwise: the number, the address without its password, or the file's name."""
     names = [shown(f"camera {one}" if one.isdigit() else one if is_live(one) else Path(one).name) for one in sources]
-    count, seen = Counter(names), Counter()
-    for number, name in enumerate(names):
-        seen[name] += 1
-        names[number] = f"{name} ({seen[name]})" if count[name] > 1 else name
-    return names
+    which = [names[: number + 1].count(name) for number, name in enumerate(names)]
+    return [name if names.count(name) == 1 else f"{name} ({n})" for name, n in zip(names, which, strict=True)]
 
 
 @dataclass(frozen=True, eq=False)

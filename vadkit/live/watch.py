@@ -64,9 +64,8 @@ def watch(
     fps: analysed frames a second, the training's by default; config: the model's own, or with changes that
     `System.scoring` allows; familiarity: called once a camera; calibrations: by a camera's name (`names_of`); stopped:
     asked several times a second; say: told what happens, from any thread; show: given a line of status a camera, every
-    second. Closes neither sinks nor page. Raises
-    DataError where a file cannot be read, or breaks off while no other source lives, ConfigError for a rate that the
-    system cannot take, DiskError for a folder that cannot be written, and as loading does.
+    second. Closes neither sinks nor page. Raises DataError where a file cannot be read, or breaks off while no other
+    source lives, ConfigError for a rate that the system cannot take, and as `EventLog` and loading do.
     """
     config, ready, shown_at = at_rate(trained, config or trained.config, fps), threading.Event(), time.monotonic()
 
