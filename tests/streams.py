@@ -3,8 +3,8 @@
     with camera([{"seconds": 2, "bright": True}, "cut", {"seconds": 2}]) as address: ...
 
 A step: seconds, fps (sent), says (the rate that its clock promises), width, height, bright, jump (of its clock, in
-seconds), still (the same picture), video (a file in a loop, in the place of drawings, with the time of sending in its
-corner). "stall" sends nothing any more and keeps the connection; "cut" closes it, and the next client gets what
+seconds), still (the same picture), video (a file in a loop, in the place of drawings, with the time of sending across
+its top). "stall" sends nothing any more and keeps the connection; "cut" closes it, and the next client gets what
 follows; a number is seconds to be away. After the plan the connection is closed and nobody listens.
 """
 
@@ -26,7 +26,7 @@ import numpy as np
 
 STEP = {"seconds": 1.0, "fps": 25, "says": None, "width": 64, "height": 48, "bright": False, "jump": 0.0}
 STEP |= {"still": False, "video": None}
-BITS, BLOCK = 32, 6  # of the time in the corner, milliseconds; pixels
+BITS = 32  # of the time, in milliseconds
 
 
 def picture(number: int, width: int, height: int, bright: bool, still: bool = False) -> np.ndarray:
@@ -50,18 +50,25 @@ def frames_of(step: dict) -> Iterator[np.ndarray]:
                 yield mark(frame.to_ndarray(format="bgr24", width=step["width"], height=step["height"]))
 
 
-def mark(image: np.ndarray) -> np.ndarray:
-    """Write the time into the corner."""
-    now = round(1000 * time.monotonic())
+def places(image: np.ndarray, shrink: float = 0.0) -> Iterator[np.ndarray]:
+    """The parts of a picture of any size that stand for the bits of the time."""
+    height, width = image.shape[:2]
     for bit in range(BITS):
-        image[:BLOCK, bit * BLOCK : (bit + 1) * BLOCK] = 255 * (now >> bit & 1)
+        left, right = (width * (0.1 + 0.8 * (bit + edge) / BITS) for edge in (shrink, 1 - shrink))
+        yield image[round(0.05 * height) : round(0.09 * height), round(left) : max(round(right), round(left) + 1)]
+
+
+def mark(image: np.ndarray) -> np.ndarray:
+    """Write the time across the top."""
+    now = round(1000 * time.monotonic())
+    for bit, place in enumerate(places(image)):
+        place[:] = 255 * (now >> bit & 1)
     return image
 
 
 def marked(image: np.ndarray) -> float:
-    """The time in the corner, in seconds."""
-    bits = [image[2 : BLOCK - 2, bit * BLOCK + 2 : (bit + 1) * BLOCK - 2].mean() > 127 for bit in range(BITS)]
-    return sum(bit << place for place, bit in enumerate(bits)) / 1000
+    """The time across the top, in seconds."""
+    return sum(int(place.mean() > 127) << bit for bit, place in enumerate(places(image, 0.25))) / 1000
 
 
 @contextmanager

@@ -31,6 +31,7 @@ ASSUMED_FPS = 30.0  # of a camera that does not say
 OPEN_SECONDS, STALL_SECONDS = 10.0, 5.0  # without an answer, without a frame: then a stream is lost
 RETRY_SECONDS = (1, 2, 4, 8, 15, 30)  # between attempts to reconnect; the last one stays
 BEHIND_SECONDS = 1.0  # a stream that comes later is caught up with, or its clock is wrong
+OLD_SECONDS = 1.0  # after connecting, in which frames that come at once are those that had to wait
 JUMP_SECONDS = 2.0  # a clock that goes further ahead of the wall's at once has been set anew
 WINDOW_SECONDS, WINDOWS = 3.0, 3  # a clock is held against the wall's so long, and is wrong when it was so many times
 SAME_RATE = (0.8, 1.25)  # of a clock and the wall's
@@ -294,9 +295,13 @@ class LiveSource:
             self._closed.wait(max(0.0, self._began + at - now))
         if not self.state.connected:
             self._connect()
+            self._old_until = now + OLD_SECONDS * (not self._played)
+        waited = self._arrivals and now - self._arrivals[-1] > 0.3 / self.probe.fps
+        self._old_until *= not waited
         self._arrivals.append(time.monotonic())
         self.state.fps = (len(self._arrivals) - 1) / max(self._arrivals[-1] - self._arrivals[0], 1e-3)
-        return self.wanted is None or self._closed.is_set() or self.wanted(self._time_s)
+        is_old = now < self._old_until and not self._closed.is_set()  # what was buffered while it connected
+        return not is_old and (self.wanted is None or self._closed.is_set() or self.wanted(self._time_s))
 
     def _connect(self) -> None:
         self.state.connected, self.probe = True, self._reader.probe
