@@ -29,7 +29,7 @@ from vadkit.live.analysers.base import Looking, Ticks
 from vadkit.live.events import CLIP_FPS, EventLog, Recorder, jpeg_of
 from vadkit.live.overlay import Painter
 from vadkit.live.score import Shot
-from vadkit.live.source import STALL_SECONDS, Frame, LiveSource, names_of
+from vadkit.live.source import ASSUMED_FPS, STALL_SECONDS, Frame, LiveSource, names_of
 from vadkit.systems.record import TrainedModel
 from vadkit.systems.two_stream import TwoStreamSystem
 from vadkit.views.sampling import stride_frames
@@ -80,6 +80,7 @@ def watch(
         log = EventLog(folder, tell, say)
         stack.callback(log.close)
         make, cameras = analysers_of(trained, config, endless=True), []
+        make(ASSUMED_FPS)  # what cannot be loaded is said before anything is watched
         for source in live:
             known, calibration = familiarity and familiarity(), (calibrations or {}).get(source.name)
             tau = calibration.tau if calibration else config.sas_tau
@@ -93,10 +94,9 @@ def watch(
             stack.enter_context(source)
         while not (by_user := stopped is not None and stopped()) and not all(camera.over for camera in cameras):
             frames = [(camera, frame) for camera in cameras if (frame := camera.next())]
-            looks = [(camera, frame) for camera, frame in frames if camera.looks(frame)]
-            steps = [camera.looking(frame) for camera, frame in looks]
-            readings = look_together([camera.analyser for camera, _ in looks], steps)
-            for (camera, frame), reading in zip(looks, readings, strict=True):
+            looks = [(camera, frame, steps) for camera, frame in frames if (steps := camera.looking(frame))]
+            readings = look_together([camera.analyser for camera, *_ in looks], [steps for *_, steps in looks])
+            for (camera, frame, _), reading in zip(looks, readings, strict=True):
                 if reading is not None:
                     camera.read(reading, frame)
             if show is not None and time.monotonic() - shown_at > STATUS_SECONDS:
@@ -166,12 +166,11 @@ class Watched:
         self.recorder.picture(frame, jpeg_of(frame.image))
         return frame
 
-    def looks(self, frame: Frame) -> bool:
-        """Whether the frame is to be analysed."""
-        return self.analyser.ticks.wanted(frame.time_s - self._start_s, self.analyser.wants)
-
-    def looking(self, frame: Frame) -> Looking:
-        return self.analyser.looking(frame.number, frame.image, frame.time_s - self._start_s)
+    def looking(self, frame: Frame) -> Looking | None:
+        """The analyser's steps at a frame, None where it is not to be analysed."""
+        time_s = frame.time_s - self._start_s
+        wanted = self.analyser.ticks.wanted(time_s, self.analyser.wants)
+        return self.analyser.looking(frame.number, frame.image, time_s) if wanted else None
 
     def read(self, reading: Reading, frame: Frame) -> None:
         """Take in what the analyser says of a frame."""

@@ -23,7 +23,9 @@ def analysers_of(trained: TrainedModel, config: Config, endless: bool = False) -
 
     endless: of a stream or camera. A file's analyser wants `look_ahead` called first. Raises as loading the model does.
     """
-    return (segments if isinstance(trained.system, BagSystem) else networks).analysers_of(trained, config, endless)
+    if isinstance(trained.system, BagSystem):
+        return lambda fps: segments.analyser_of(trained, config, fps, endless)
+    return networks.analysers_of(trained, config)
 
 
 def make_analyser(trained: TrainedModel, config: Config, fps: float, endless: bool = False) -> Analyser:

@@ -90,8 +90,8 @@ class NetworkAnalyser(Analyser):
             return float(confidence(logits)[0])
 
 
-def analysers_of(trained: TrainedModel, config: Config, endless: bool = False) -> Callable[[float], NetworkAnalyser]:
-    """With the model and detector loaded; a file and a stream are seen alike."""
+def analysers_of(trained: TrainedModel, config: Config) -> Callable[[float], NetworkAnalyser]:
+    """What makes them, with the model and detector loaded once; a file and a stream are seen alike."""
     loaded = scorer.load_model(trained.path, device_of(config))
     if not loaded.system.whole_frames:
         sees = "sees windows as large as its training tubes, cut for the corpus's own videos"

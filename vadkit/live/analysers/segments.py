@@ -12,11 +12,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from vadkit.core.config import Config
 from vadkit.core.errors import DataError
@@ -29,7 +27,7 @@ from vadkit.models.joint import Output
 from vadkit.models.network import recalled
 from vadkit.systems.bags import at_bag_rate, rows_per_second
 from vadkit.systems.joint import segment_count
-from vadkit.systems.mil import BagSystem, LearnerSystem
+from vadkit.systems.mil import LearnerSystem
 from vadkit.systems.record import TrainedModel, read_facts
 from vadkit.views.sampling import stride_frames
 from vadkit.views.segments import Bag, even_rows, segment_bag
@@ -41,10 +39,10 @@ class LearnerModel:
     networks: that make the features of a video's rows, by stream; note: what to know of a stream's scores.
     """
 
-    kind, category = "learner", None
+    category = None
 
-    def __init__(self, config: Config, system: BagSystem, facts: dict[str, Any], module: nn.Module, fps: float):
-        self._module = module
+    def __init__(self, config: Config, trained: TrainedModel, fps: float):
+        facts, self._module = read_facts(trained.path, "learner"), trained.system.load(trained.path)
         self.networks, self._segments = recalled(facts["networks"]), config.mil_segments
         seconds = facts["segment_seconds"]  # 0 where instances are rows
         self._window, self._rows = max(1, round(seconds * fps)), deque()
@@ -74,11 +72,11 @@ class LearnerModel:
 class SequenceModel:
     """LSTM, attention or joint model, as `LearnerModel`: all segments at once; a joint model names a class as well."""
 
-    kind = "model"
+    category = None  # the likeliest anomaly's, where it names classes
 
-    def __init__(self, config: Config, system: BagSystem, facts: dict[str, Any], module: nn.Module, fps: float):
-        self.networks, self._config, self._module = recalled(facts["networks"]), config, module
-        self._classes, self.category = system.classes, None
+    def __init__(self, config: Config, trained: TrainedModel, fps: float):
+        facts, self._module = read_facts(trained.path, "model"), trained.system.load(trained.path)
+        self.networks, self._config, self._classes = recalled(facts["networks"]), config, trained.system.classes
         seconds, self._most = config.joint_segment_seconds, config.joint_max_segments
         self._length, self._segment, self._rows = seconds * fps, 0, []
         self._before: deque[np.ndarray] = deque(maxlen=self._most - 1)
@@ -90,17 +88,12 @@ class SequenceModel:
 
     def scores(self, features: np.ndarray) -> np.ndarray:
         output = self._output(features)
-        if output.classes is not None:
-            self.category = next(name for _, name in self._likely(output) if name != NORMAL)
+        self.category = next((name for _, name in self._likely(output) if name != NORMAL), None)
         return output.scores[0].numpy()
 
     def remarks(self, features: np.ndarray) -> tuple[str, ...]:
-        output = self._output(features)
-        if output.classes is None:
-            return ()
-        likely = self._likely(output)[:2]
-        named = (f"{name} ({100 * share:.0f} %)" for share, name in likely)
-        return (f"its class, as the model sees it: {', then '.join(named)}",)
+        named = [f"{name} ({100 * share:.0f} %)" for share, name in self._likely(self._output(features))[:2]]
+        return (f"its class, as the model sees it: {', then '.join(named)}",) if named else ()
 
     def up_to(self, number: int, features: np.ndarray) -> np.ndarray:
         segment = int(number / self._length)
@@ -112,8 +105,9 @@ class SequenceModel:
         return np.stack([*self._before, _mean(self._rows)])
 
     def _likely(self, output: Output) -> list[tuple[float, str]]:
-        """The classes, the likeliest first, after their share."""
-        return sorted(zip(output.classes[0].softmax(dim=0).tolist(), self._classes, strict=True), reverse=True)
+        """Share and name of each class, the likeliest first; none where it tells no classes apart."""
+        shares = [] if output.classes is None else output.classes[0].softmax(dim=0).tolist()
+        return sorted(zip(shares, self._classes, strict=bool(shares)), reverse=True)
 
     @torch.inference_mode()
     def _output(self, features: np.ndarray) -> Output:
@@ -243,15 +237,13 @@ class FileAnalyser(_SegmentAnalyser):
             self.notes = (f"{count} segments of {length / count / self.fps:.1f} s: {ahead}", *self.notes)
 
 
-def analysers_of(trained: TrainedModel, config: Config, endless: bool = False) -> Callable[[float], Analyser]:
+def analyser_of(trained: TrainedModel, config: Config, fps: float, endless: bool = False) -> Analyser:
     """With model and backbones loaded. Raises WeightsError where a backbone's weights are no longer the training's."""
-    model = LearnerModel if isinstance(trained.system, LearnerSystem) else SequenceModel
-    facts, module = read_facts(trained.path, model.kind), trained.system.load(trained.path)
-    if not facts["networks"]:
+    model = (LearnerModel if isinstance(trained.system, LearnerSystem) else SequenceModel)(config, trained, fps)
+    if not model.networks:
         remedy = "a video can be scored where the features are our own (mil_features)"
         raise DataError(f"{trained.system.name} was trained on features that others publish; {remedy}")
-    kind = StreamAnalyser if endless else FileAnalyser
-    return lambda fps: kind(config, model(config, trained.system, facts, module, fps), fps)
+    return (StreamAnalyser if endless else FileAnalyser)(config, model, fps)
 
 
 def _mean(rows: list[np.ndarray]) -> np.ndarray:
