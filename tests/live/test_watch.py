@@ -286,7 +286,6 @@ def parts(monkeypatch):
     """Stand-ins of what the command also needs."""
     made = {"familiarity": {"familiarity_of": lambda trained: None}, "page": {"Page": Page}}
     made |= {"calibration": {"calibrated": lambda run, camera, trained: None}, "sinks": {"sinks_of": lambda *given: []}}
-    made["familiarity"] |= made["calibration"]
     for name, holds in made.items():
         stand_in = ModuleType(f"vadkit.live.{name}")
         vars(stand_in).update(holds)

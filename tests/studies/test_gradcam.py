@@ -27,7 +27,7 @@ from vadkit.studies.gradcam import Explained, explain_video, heat_maps, in_frame
 from vadkit.studies.gradcam_checks import agreement, peak, pointing_game, points_at, randomised
 from vadkit.systems import runner
 from vadkit.systems.base import find_system
-from vadkit.systems.gradcam import place_of
+from vadkit.systems.gradcam import _pooled, place_of
 from vadkit.systems.scorer import Scorer, load_model
 from vadkit.views.clips import clip_picture, extract_clips
 
@@ -106,9 +106,7 @@ def by_formula(scorer: Scorer, images: dict[str, np.ndarray]) -> dict[str, np.nd
         b.features(scorer.networks[s].preprocess(images[s])).detach().requires_grad_()
         for b, s in zip(model.backbones, scorer.networks, strict=True)
     ]
-    logit = model.head(torch.cat([gradcam._pooled(b, m) for b, m in zip(model.backbones, maps, strict=True)], dim=1))[
-        :, -1
-    ]
+    logit = model.head(torch.cat([_pooled(b, m) for b, m in zip(model.backbones, maps, strict=True)], dim=1))[:, -1]
     found = {}
     for stream, own, slope in zip(scorer.networks, maps, torch.autograd.grad(logit.sum(), maps), strict=True):
         positive = (slope.mean(dim=tuple(range(2, slope.ndim)), keepdim=True) * own).sum(dim=1).relu().detach().numpy()

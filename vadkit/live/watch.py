@@ -35,7 +35,8 @@ from vadkit.systems.two_stream import TwoStreamSystem
 from vadkit.views.sampling import stride_frames
 
 if TYPE_CHECKING:
-    from vadkit.live.familiarity import Calibration, Familiarity
+    from vadkit.live.calibration import Calibration
+    from vadkit.live.familiarity import Familiarity
     from vadkit.live.page import Page
     from vadkit.live.sinks import Sink
 

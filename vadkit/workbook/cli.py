@@ -132,7 +132,7 @@ def data(params: str, parameters: dict[str, Any], every: bool) -> None:
 
 
 @contextmanager
-def stopping() -> Iterator[Callable[[], bool]]:
+def ended_in_order() -> Iterator[Callable[[], bool]]:
     """Says whether Ctrl-C was pressed, or an end asked for; a second time it ends at once."""
     from vadkit.workbook.kernels import on_signals
 
@@ -147,7 +147,7 @@ def stopping() -> Iterator[Callable[[], bool]]:
         yield lambda: bool(interrupted)
 
 
-def model_options(command: Callable[..., None]) -> Callable[..., None]:
+def with_model(command: Callable[..., None]) -> Callable[..., None]:
     """Which trained model: a run's folder, a system, a seed."""
     run = click.option("--run", "folder", required=True, metavar="FOLDER", help="A run's results, outputs/<profile>.")
     system = click.option("--system", default="2S-bag-ha", show_default=True, help="One of its trained systems.")
@@ -156,7 +156,7 @@ def model_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @app.command()
 @click.argument("video", metavar="VIDEO")
-@model_options
+@with_model
 @click.option("--overlay", metavar="OUT.mp4", help="Write the video with scores, detections and alarms.")
 @click.option("--csv", "table", metavar="OUT.csv", help="Write a line for each analysed frame.")
 @parameter_option("Change what scoring may, such as sas_tau or flow_method.")
@@ -172,7 +172,7 @@ def score(
 
     trained = record.find_model(folder, system, seed, video)
     config = trained.changed(parameters) if parameters else None
-    with stopping() as stopped:
+    with ended_in_order() as stopped:
         verdict = live.score(video, trained, overlay, table, config, stopped=stopped)
     say("\n".join(live.describe(verdict, trained, overlay, table)))
     if verdict.broken:
@@ -182,7 +182,7 @@ def score(
 
 @app.command()
 @click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
-@model_options
+@with_model
 @click.option("--folder", "out", metavar="OUT", help="Where events go; else <run>/watch.")
 @click.option("--fps", type=click.FloatRange(0.1, 60), help="Analysed frames a second; else the training's.")
 @click.option("--webhook", metavar="URL", help="POST every event there; VADKIT_WEBHOOK_SECRET signs it.")
@@ -200,7 +200,8 @@ def watch(
     watched at once. Ctrl-C ends it in order: exit code 130; 0 where every source is over.
     """
     from vadkit.live import watch as live
-    from vadkit.live.familiarity import calibrated, familiarity_of
+    from vadkit.live.calibration import calibrated
+    from vadkit.live.familiarity import familiarity_of
     from vadkit.live.page import Page
     from vadkit.live.sinks import sinks_of
     from vadkit.live.source import names_of
@@ -222,7 +223,7 @@ def watch(
         say(f"{system} seed {seed} watches {', '.join(names)}; events in {place}")
         given = {"fps": fps, "config": config, "sinks": sinks, "page": page, "calibrations": tuned}
         given |= {"familiarity": lambda: familiarity_of(trained), "say": screen.say, "show": screen.show}
-        with stopping() as stopped:
+        with ended_in_order() as stopped:
             ended = live.watch(sources, trained, place, stopped=stopped, **given)
     finally:
         for sink in sinks:
