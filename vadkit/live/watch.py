@@ -87,9 +87,8 @@ def watch(
             tau = calibration.tau if calibration else config.sas_tau
             facts = {"system": trained.system.name, "run": trained.config.profile, "threshold": tau}
             recorder = Recorder(log, source.name, len(cameras), facts, say)
-            title = f"{trained.system.name} seed {trained.seed}"
             notes = [one.note for one in (known, calibration) if one]
-            cameras.append(Watched(source, recorder, make, config, tau, trained.config, say, page, known, title, notes))
+            cameras.append(Watched(source, recorder, make, tau, trained.config.analysis_fps, say, page, known, notes))
             stack.callback(recorder.close, "closed at the end of the watch")
         for source in live:
             stack.enter_context(source)
@@ -131,13 +130,11 @@ class Watched:
     source: LiveSource
     recorder: Recorder
     make: Callable[[float], Analyser]
-    config: Config
     tau: float
-    training: Config
+    rate: float  # that the score's reactivity is for
     say: Callable[[str], None]
     page: Page | None
     known: Familiarity | None
-    title: str
     notes: list[str]
     analyser: Analyser | None = None
     reading: Reading | None = None
@@ -204,10 +201,9 @@ class Watched:
         fps, start, last = self.source.probe.fps, frame.time_s, [frame.time_s]
         analyser = self.analyser = self.make(fps)
         analyser.alarm_above(self.tau)
-        analyser.nominal_s = stride_frames(fps, self.training.analysis_fps) / fps
-        ticks, self._start_s, self.source.keep_s = Ticks(fps), start, 1 / self.config.analysis_fps
-        height, width = frame.image.shape[:2]
-        self._painter = Painter(width, height, self.title)
+        analyser.nominal_s = stride_frames(fps, self.rate) / fps
+        ticks, self._start_s, self.source.keep_s = Ticks(fps), start, 1 / analyser.config.analysis_fps
+        self._painter = Painter(*frame.image.shape[1::-1], title="")
 
         def wanted(time_s: float) -> bool:  # by the analysis, and else for a clip
             due = any([analyser.wants(tick) for tick in ticks.take(time_s - start)])
