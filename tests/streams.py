@@ -4,8 +4,8 @@
 
 A step: seconds, fps (sent), says (the rate that its clock promises), width, height, bright, jump (of its clock, in
 seconds), still (the same picture), video (a file in a loop, in the place of drawings, with the time of sending across
-its top). "stall" sends nothing any more and keeps the connection; "cut" closes it, and the next client gets what
-follows; a number is seconds to be away. After the plan the connection is closed and nobody listens.
+its top). "stall" sends nothing any more until the client goes; "cut" closes the connection, and the next client gets
+what follows; a number is seconds to be away. After the plan the connection is closed and nobody listens.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def camera(plan: list, log: Path | None = None) -> Iterator[str]:
         child.wait()
 
 
-def send(steps: list[dict], stall: bool, file) -> None:
+def send(steps: list[dict], file) -> None:
     """One connection."""
     first = {**STEP, **steps[0]}
     with av.open(file, "w", format="mpegts", options={"flush_packets": "1"}) as container:
@@ -112,9 +112,6 @@ def send(steps: list[dict], stall: bool, file) -> None:
                     packet.stream, packet.time_base = stream, Fraction(1, 90000)
                     container.mux(packet)
                 at, due = at + 1 / (step["says"] or step["fps"]), due + 1 / step["fps"]
-        print("stalled" if stall else "cut", time.monotonic(), flush=True)
-        if stall:
-            time.sleep(600)
 
 
 def main() -> None:
@@ -131,7 +128,10 @@ def main() -> None:
             client.sendall(b"HTTP/1.0 200 OK\r\nContent-Type: video/mp2t\r\n\r\n")
             try:
                 with client.makefile("wb", buffering=0) as file:
-                    send(steps, one == "stall", file)
+                    send(steps, file)
+                print(one, time.monotonic(), flush=True)
+                while one == "stall" and client.recv(1000):
+                    pass
             except OSError as error:  # the client has gone
                 print("left", time.monotonic(), error, flush=True)
             client.close()

@@ -68,7 +68,7 @@ class NetworkAnalyser(Analyser):
 
     def features_of(self, rows: Sequence[Images]) -> torch.Tensor:
         with torch.inference_mode():
-            return row_features(self.config, self.trained.networks, rows)
+            return row_features(self.config, self.trained.networks, rows, self.nominal_s > 0)
 
     def place(self) -> Callable[[], tuple[float, ...] | None]:
         """What finds, by Grad-CAM, where the last frame that it analysed speaks for an anomaly."""

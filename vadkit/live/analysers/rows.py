@@ -121,10 +121,12 @@ class ClipRows:
         return None if again else self._clips
 
 
-def row_features(config: Config, networks: Mapping[str, Network], rows: Sequence[Mapping[str, np.ndarray]]):
+def row_features(
+    config: Config, networks: Mapping[str, Network], rows: Sequence[Mapping[str, np.ndarray]], export: bool = False
+) -> torch.Tensor:
     """Features of rows as they are stored for training, in half precision, streams side by side. Shape: -> (n, D).
 
-    rows: the images of each, by stream.
+    rows: the images of each, by stream. export: as `engine.frozen` says.
     """
     batches = [(one, one.preprocess(np.stack([row[stream] for row in rows]))) for stream, one in networks.items()]
-    return torch.cat([frozen(network, config, batch)(batch) for network, batch in batches], dim=1).half()
+    return torch.cat([frozen(network, config, batch, export)(batch) for network, batch in batches], dim=1).half()

@@ -128,7 +128,7 @@ class _SegmentAnalyser(Analyser):
 
     def features_of(self, rows: Sequence[Images]) -> torch.Tensor:
         with torch.inference_mode():
-            return row_features(self.config, self.model.networks, rows)
+            return row_features(self.config, self.model.networks, rows, self.nominal_s > 0)
 
     def _features(self, tick: int, frame: np.ndarray, again: bool = False) -> Generator:
         """In steps, as `looking`. Shape: (H, W, 3) -> (D,) float16 at a row, None between rows."""
