@@ -140,7 +140,7 @@ def test_a_system_on_tubes_is_refused_by_name(monkeypatch):
     loaded = SimpleNamespace(system=find_system("oracle-I3D"))
     monkeypatch.setattr(networks.scorer, "load_model", lambda path, device: loaded)
     with pytest.raises(ConfigError, match="oracle-I3D sees windows .* full-I3D"):
-        networks.analyser_of(SimpleNamespace(path=Path("."), system=loaded.system), Config(), 30.0)
+        networks.analysers_of(SimpleNamespace(path=Path("."), system=loaded.system), Config())
 
 
 # --- a Learner's segments ---------------------------------------------------------------------------------------------
