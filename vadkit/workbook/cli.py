@@ -149,9 +149,14 @@ def ended_in_order() -> Iterator[Callable[[], bool]]:
 
 def with_model(command: Callable[..., None]) -> Callable[..., None]:
     """Which trained model: a run's folder, a system, a seed."""
-    run = click.option("--run", "folder", required=True, metavar="FOLDER", help="A run's results, outputs/<profile>.")
-    system = click.option("--system", default="2S-bag-ha", show_default=True, help="One of its trained systems.")
-    return run(system(click.option("--seed", default=0, show_default=True, help="One of its seeds.")(command)))
+    options = [
+        click.option("--run", "folder", required=True, metavar="FOLDER", help="A run's results, outputs/<profile>."),
+        click.option("--system", default="2S-bag-ha", show_default=True, help="One of its trained systems."),
+        click.option("--seed", default=0, show_default=True, help="One of its seeds."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 @app.command()
