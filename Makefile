@@ -26,6 +26,9 @@ GET_UV := $(PIP) install uv==$(UV_VERSION)
 BY_UV := $(BIN)/uv pip install --python $(BIN)/python --no-deps
 BY_PIP := $(PIP) install --no-deps
 
+# Compiled once, at set-up: where Python may not write bytecode, as in many containers, every kernel and worker would do it again.
+COMPILED := cv2, torch._dynamo, torchvision, ultralytics, pandas, sklearn.metrics, scipy.stats, matplotlib.pyplot, papermill, ipykernel.kernelapp, torch
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo demo-light fights smoke book test bench lint notebooks sums lab lock clean
 
@@ -67,7 +70,7 @@ $(READY): pyproject.toml $(LOCK) | $(BIN)/python
 	echo "Installed by $$by in $$((SECONDS - start)) s. Adding vadkit itself and checking ..."
 	@$(BY_PIP) --no-build-isolation -e .
 	@$(BIN)/python -m ipykernel install --sys-prefix --name python3 > /dev/null
-	@$(BIN)/python -c 'import cv2, torch, torchvision; print("torch", torch.__version__, "torchvision", torchvision.__version__, "opencv", cv2.__version__)'
+	@PYTHONDONTWRITEBYTECODE= YOLO_OFFLINE=true YOLO_CONFIG_DIR=$(VENV) $(BIN)/python -c 'import $(COMPILED); print("torch", torch.__version__, "torchvision", torchvision.__version__, "opencv", cv2.__version__)'
 	@touch $@
 
 demo: $(READY)

@@ -28,9 +28,9 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from vadkit.core.disk import is_left, on_disk, write_atomic
 from vadkit.core.encode import write_h264
 from vadkit.core.errors import ConfigError, VadkitError
-from vadkit.core.store import is_left, on_disk, write_atomic
 from vadkit.live.source import Frame
 
 if TYPE_CHECKING:
