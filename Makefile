@@ -70,7 +70,7 @@ $(READY): pyproject.toml $(LOCK) | $(BIN)/python
 	echo "Installed by $$by in $$((SECONDS - start)) s. Adding vadkit itself and checking ..."
 	@$(BY_PIP) --no-build-isolation -e .
 	@$(BIN)/python -m ipykernel install --sys-prefix --name python3 > /dev/null
-	@PYTHONDONTWRITEBYTECODE= YOLO_OFFLINE=true YOLO_CONFIG_DIR=$(VENV) $(BIN)/python -c 'import $(COMPILED); print("torch", torch.__version__, "torchvision", torchvision.__version__, "opencv", cv2.__version__)'
+	@PYTHONDONTWRITEBYTECODE= YOLO_OFFLINE=true YOLO_VERBOSE=false YOLO_CONFIG_DIR=$(VENV) $(BIN)/python -c 'import $(COMPILED); print("torch", torch.__version__, "torchvision", torchvision.__version__, "opencv", cv2.__version__)'
 	@touch $@
 
 demo: $(READY)

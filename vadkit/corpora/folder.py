@@ -43,7 +43,7 @@ def load(config: Config, progress: Progress | None = None) -> Corpus:
     if not root.is_dir():
         raise DataError(f"data_root: {root} is not a folder; {EXPECTED}")
     reader, listed = _Reader(root, config.strict), root / LIST
-    found, passed_over = _found(root)
+    found, passed_over = clips_in(root)
     clips = list(reader.named(found))
     if not clips and not listed.is_file():
         raise DataError(f"{root}: no clips found; {EXPECTED}")
@@ -67,7 +67,7 @@ def is_normal(folder: str, others: Iterable[str] = ()) -> bool:
     return plain.startswith("normal") or plain in NEGATIVE_NAMES | negated
 
 
-def _found(root: Path) -> tuple[list[Path], Counter[str]]:
+def clips_in(root: Path) -> tuple[list[Path], Counter[str]]:
     """The clips below a folder, and how many other files there are, by suffix."""
     clips, others = [], Counter()
     for folder, below, files in os.walk(root, followlinks=True):

@@ -16,7 +16,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, logit
 
 VARIANTS = ("normalised", "as_printed", "as_released")
 ALARM = 0.5  # section 5.1: a video is anomalous where its score exceeds 0.5 at any point
@@ -85,6 +85,12 @@ class SasStream:
         if self.variant == "as_printed":
             return -(1.0 - confidence - self.tau) / (1.0 - self.tau) * self.reactivity
         return -(self.tau - confidence) / self.tau * self.reactivity
+
+
+def at_level(confidence, level: float):
+    """Confidences with a camera's own level taken off their logits (`live.calibration`): what was expit(level) is 0.5.
+    Shape: any, in [0, 1], as given back. Our reading."""
+    return confidence if level == 0 else expit(logit(np.asarray(confidence, np.float64)) - level)
 
 
 def frames_to_alarm(

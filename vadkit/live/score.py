@@ -11,7 +11,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,10 +25,12 @@ from vadkit.core.errors import DataError, shown
 from vadkit.core.progress import Progress
 from vadkit.core.video import Frames, read_frames
 from vadkit.live.analysers import Analyser, Reading, make_analyser
+from vadkit.live.familiarity import NOT_RECORDED, Familiarity, familiarity_of
 from vadkit.live.overlay import CLOSING_SECONDS, Painter
 from vadkit.live.source import Camera, is_live
 from vadkit.systems.record import TrainedModel
 
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what fails is said once, by us
 COLUMNS = ("frame", "time_s", "confidence", "sas", "alarm")
 RATE_WINDOW = 90  # frames, over which the shown speed is a mean
 
@@ -47,7 +49,8 @@ class Shot:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a whole video came to. seconds: time spent in each of `analysers.STAGES`, without drawing and encoding."""
+    """What a whole video came to. seconds: time spent in each of `analysers.STAGES`; wall_s: in all, with drawing and
+    encoding; lag_s: behind a stream at its end; unlike: that its picture is unlike what the system was trained on."""
 
     frames: int
     analysed: int
@@ -57,6 +60,9 @@ class Verdict:
     notes: tuple[str, ...] = ()
     broken: str = ""  # why the video ended early
     stopped: bool = False  # by hand
+    wall_s: float = 0.0
+    lag_s: float | None = None
+    unlike: str = ""
 
     @property
     def abnormal(self) -> bool:
@@ -68,30 +74,28 @@ class Verdict:
         return "abnormal" if self.abnormal else "normal"
 
     @property
-    def processing_fps(self) -> float:
-        return self.frames / max(sum(self.seconds.values()), 1e-9)
-
-    @property
     def real_time_factor(self) -> float:
-        """Seconds of video scored per second; above 1 it keeps up with a camera."""
-        return self.processing_fps / self.fps
+        """Seconds of video scored per second, drawing and encoding included; above 1 it keeps up with a camera."""
+        return self.frames / self.fps / max(self.wall_s, 1e-9)
 
 
 def score(
-    video: str | Path, trained: TrainedModel, overlay=None, table=None, config=None, stopped=None, progress=None
+    video, trained, overlay=None, table=None, config=None, stopped=None, progress=None, each=None, calibration=None
 ) -> Verdict:
     """Score a video file, stream URL or camera number; writes a film and a CSV where asked for, each whole.
 
-    overlay, table: paths. config: the model's own, or with changes that `System.scoring` allows.
-    stopped: asked after each frame. A video that breaks off midway is judged by what came: `Verdict.broken`. Raises
-    DataError for one that cannot be opened or gives no frame, DiskError for outputs that cannot be written, and as
-    loading does.
+    trained: a TrainedModel; overlay, table: paths; config: the model's own, or with changes that `System.scoring`
+    allows; calibration: of its camera; stopped: asked after each frame; each: called with every reading, of which none
+    looks ahead then. A video that breaks off midway is judged by what came: `Verdict.broken`. Raises DataError for one
+    that cannot be opened or gives no frame, DiskError for outputs that cannot be written, and as loading does.
     """
+    if str(video).startswith("/dev/video"):
+        raise DataError(f"{video}: a camera is given by its number, {str(video)[10:] or 0}")
     stopped = stopped or (lambda: False)
     config = trained.config if config is None else trained.changed(config.model_dump())
     now, then = (one.model_dump(exclude=PLACES) for one in (config, trained.config))
     changed = tuple(f"{name} is {now[name]}, in training {was}" for name, was in then.items() if now[name] != was)
-    overlay, table = _writable(overlay, video, ".mp4"), _writable(table, video, ".csv")
+    overlay, table = writable(overlay, video, ".mp4"), writable(table, video, ".csv")
     if overlay is not None and overlay == table:
         raise DataError(f"overlay and CSV are both {overlay}; give them two names")
     live = is_live(str(video))
@@ -100,10 +104,15 @@ def score(
         wanted = lambda _: analyser.ticks.wanted(source.time_s, analyser.wants)  # noqa: E731
     source = Camera(str(video)) if live else read_frames(video, wanted, config.picture_fps)
     try:
-        analyser = make_analyser(trained, config, source.probe.fps, endless=live)
-        if not live:
+        analyser = make_analyser(trained, config, source.probe.fps, endless=live or each is not None)
+        if not live and each is None:
             analyser.look_ahead(Path(video), stopped, progress)
-        session = _Session(analyser, source, str(video), stopped, progress, changed)
+        known = familiarity_of(trained)
+        said = [*changed, known.note if known else f"{trained.system.name} was {NOT_RECORDED}"]
+        if calibration:
+            analyser.alarm_above(calibration.tau)
+            said.append(calibration.note)
+        session = _Session(analyser, source, str(video), stopped, progress, said, known, each)
         with _table(table) as write:
             if overlay is None:
                 for _ in session.shots(write):
@@ -127,15 +136,17 @@ def describe(verdict: Verdict, trained: TrainedModel, *written: str | Path | Non
     if trained.folds > 1:
         held_out = "which tests this video" if trained.held_out else "which may have trained on this video"
         fold = f", fold {trained.fold}, {held_out}"
-    speed = f"{verdict.processing_fps:.0f} frames a second ({verdict.real_time_factor:.1f} times real time)"
+    speed = f"{verdict.real_time_factor:.1f} times real time (drawing and encoding included)"
+    lag = "" if verdict.lag_s is None else f"; at the end {verdict.lag_s:.1f} s behind the stream"
     spent = ", ".join(f"{stage} {1000 * seconds / verdict.analysed:.1f}" for stage, seconds in verdict.seconds.items())
     share = f"{100 * verdict.share:.1f} % of {verdict.frames} frames"
     return [
         f"{trained.system.name} seed {trained.seed}{fold}",
         *(f"note: {note}" for note in verdict.notes),
         *(f"written: {path}" for path in written if path is not None),
-        f"{verdict.frames} frames, {verdict.analysed} of them analysed, at {speed}",
+        f"{verdict.frames} frames, {verdict.analysed} of them analysed, at {speed}{lag}",
         f"ms per analysed frame: {spent}",
+        *filter(None, [verdict.unlike]),
         f"{verdict.word}: in alarm for {share}" + (", stopped by hand" if verdict.stopped else ""),
     ]
 
@@ -149,13 +160,17 @@ class _Session:
     where: str
     stopped: Callable[[], bool]
     progress: Progress | None
-    changed: tuple[str, ...] = ()  # parameters since the training
+    said: Sequence[str] = ()  # before it starts: parameters changed since the training, what that was on
+    known: Familiarity | None = None
+    each: Callable[[Reading], None] | None = None
     frames: int = 0
     in_alarm: int = 0
     reading: Reading | None = None
     broken: str = ""
     was_stopped: bool = False
     recent: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=RATE_WINDOW))
+    began: float = field(default_factory=time.perf_counter)
+    first: float | None = None  # when the first frame was there, by the same clock
 
     def shots(self, write: Callable[[Reading], None]) -> Iterator[Shot]:
         frames, seconds = iter(self.source), self.analyser.seconds
@@ -169,12 +184,17 @@ class _Session:
                 self.broken = str(error)
                 break
             seconds["decode"] += time.perf_counter() - started
+            self.first = self.first or time.perf_counter()
             self.count_to(number)
             time_s = self.source.time_s
             reading = self.analyser.look(number, image, time_s)
             if reading is not None:
                 self.reading = reading
                 write(reading)
+                if self.known:
+                    self.known.see(self.analyser.features, time_s)
+                if self.each:
+                    self.each(reading)
                 if self.progress is not None:
                     self.progress(number, max(self.source.probe.frames, number + 1), Path(shown(self.where)).name)
             self.recent.append((number, time.perf_counter() - started + self.analyser.ahead_seconds))
@@ -187,10 +207,13 @@ class _Session:
 
     def verdict(self, notes: tuple[str, ...] = ()) -> Verdict:
         """On the frames counted so far."""
-        a, share = self.analyser, self.in_alarm / self.frames
-        notes, seconds = (*self.changed, *notes, *a.notes), dict(a.seconds)
+        a, share, now = self.analyser, self.in_alarm / self.frames, time.perf_counter()
+        notes, seconds = (*self.said, *notes, *a.notes), dict(a.seconds)
         fps = a.fps * self.frames / (round(self.source.time_s * a.fps) + 1)
-        return Verdict(self.frames, a.analysed, fps, share, seconds, notes, self.broken, self.was_stopped)
+        lag = max(0.0, now - self.first - self.source.time_s) if isinstance(self.source, Camera) else None
+        unlike = self.known.verdict if self.known and self.known.unlike else ""
+        ends = (self.broken, self.was_stopped, now - self.began + a.ahead_seconds * self.frames, lag, unlike)
+        return Verdict(self.frames, a.analysed, fps, share, seconds, notes, *ends)
 
     def count_to(self, frames: int) -> None:
         """Frames below this number have been seen; what is not analysed is as the last reading."""
@@ -219,7 +242,7 @@ def _table(path: Path | None) -> Iterator[Callable[[Reading], None]]:
         yield lambda reading: file.write(numbers.format(reading))
 
 
-def _writable(path: str | Path | None, video: str | Path, suffix: str) -> Path | None:
+def writable(path: str | Path | None, video: str | Path, suffix: str) -> Path | None:
     """The path of an output, its folder made. DataError, DiskError: before any work, if it cannot be written."""
     if path is None:
         return None

@@ -10,14 +10,15 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
 from vadkit import __version__
-from vadkit.core.disk import refusal
-from vadkit.core.errors import ConfigError, DataError, VadkitError, shown
+from vadkit.core.disk import refusal, write_atomic
+from vadkit.core.errors import ConfigError, DataError, VadkitError, few, shown
 
 COUNT = click.IntRange(min=1)
 SMOOTHING = ("raw", "causal-mean", "gaussian", "video-mean")  # evaluation.smoothing.HOW
@@ -160,29 +161,75 @@ def with_model(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @app.command()
-@click.argument("video", metavar="VIDEO")
+@click.argument("videos", metavar="VIDEO...", nargs=-1, required=True)
 @with_model
 @click.option("--overlay", metavar="OUT.mp4", help="Write the video with scores, detections and alarms.")
 @click.option("--csv", "table", metavar="OUT.csv", help="Write a line for each analysed frame.")
+@click.option("--summary", metavar="OUT.csv", help="Write a line for each video.")
+@click.option("--camera", metavar="NAME", help="With the threshold that `vadkit calibrate` stored for it.")
 @parameter_option("Change what scoring may, such as sas_tau or flow_method.")
-def score(
-    video: str, folder: str, system: str, seed: int, overlay: str | None, table: str | None, parameters: dict[str, Any]
-) -> None:
+def score(videos: Sequence[str], folder: str, camera: str | None, parameters: dict[str, Any], **given: Any) -> None:
     """Score VIDEO, a file, a stream's URL or a camera's number, with a trained system.
 
-    Ctrl-C ends it in order: what was scored is kept.
+    Of several files, or a folder of them, --overlay and --csv are folders for a file each. Ctrl-C ends it in order:
+    what was scored is kept.
     """
+    from vadkit.live import calibration, many
     from vadkit.live import score as live
     from vadkit.systems import record
 
-    trained = record.find_model(folder, system, seed, video)
+    films, tables, summary = (given.pop(name) for name in ("overlay", "table", "summary"))
+    found, find = many.videos_of(videos), partial(record.find_model, folder, given["system"], given["seed"])
+    trained, summary = find(found[0]), live.writable(summary, found[0], ".csv")
+    options: dict[str, Any] = {"config": trained.changed(parameters)} if parameters else {}
+    if camera is not None:
+        options["calibration"] = calibration.calibrated(folder, camera, trained)
+        if options["calibration"] is None:
+            remedy = f"say `vadkit calibrate SOURCE --run {folder} --camera {camera}` first"
+            raise ConfigError(f"{folder} has no calibration of a camera {camera} by {trained.system.name}; {remedy}")
+    with ended_in_order() as stopped:
+        if [*videos] == found and len(found) == 1 and summary is None:
+            verdict = live.score(found[0], trained, films, tables, stopped=stopped, **options)
+            say("\n".join(live.describe(verdict, trained, films, tables)))
+            if verdict.broken:
+                kept = "; what was written of them is kept" if films or tables else ""
+                raise DataError(f"{verdict.broken}\n  the verdict is on the {verdict.frames} frames before that{kept}")
+            return
+        lines = many.score_each(found, find, say, films, tables, stopped=stopped, **options)
+    import pandas as pd
+
+    page = pd.DataFrame(lines)
+    if summary is not None:
+        write_atomic(summary, page.to_csv(index=False, float_format="%.6g"))
+    say(page.drop(columns=["unlike"], errors="ignore").to_string(index=False, na_rep="", max_colwidth=60))
+    if failed := [line["video"] for line in lines if line["error"]]:
+        raise DataError(f"{len(failed)} of {len(found)} videos failed: {', '.join(few(failed, 5))}")
+
+
+@app.command()
+@click.argument("source", metavar="SOURCE")
+@with_model
+@click.option("--minutes", type=click.FloatRange(1), default=10.0, show_default=True, help="Of normal footage.")
+@click.option("--false-alarms-an-hour", "an_hour", type=float, default=0.1, show_default=True, help="Wanted.")
+@click.option("--camera", metavar="NAME", help="What to store it under; else as `vadkit watch` calls the source.")
+@parameter_option("Change what scoring may, such as sas_tau or flow_method.")
+def calibrate(source: str, folder: str, camera: str | None, parameters: dict[str, Any], **given: Any) -> None:
+    """Choose the alarm threshold of one camera from normal footage of it.
+
+    SOURCE is a file, a stream's URL or a camera's number; a file takes as long as it decodes. Nothing abnormal may
+    happen in it. `vadkit watch` takes what is stored beside the run; so does `vadkit score --camera NAME`.
+    """
+    from vadkit.live import calibration
+    from vadkit.live import score as live
+    from vadkit.systems import record
+
+    trained = record.find_model(folder, given.pop("system"), given.pop("seed"), source)
     config = trained.changed(parameters) if parameters else None
     with ended_in_order() as stopped:
-        verdict = live.score(video, trained, overlay, table, config, stopped=stopped)
-    say("\n".join(live.describe(verdict, trained, overlay, table)))
-    if verdict.broken:
-        kept = "; what was written of them is kept" if overlay or table else ""
-        raise DataError(f"{verdict.broken}\n  the verdict is on the {verdict.frames} frames before that{kept}")
+        found, verdict = calibration.calibrate(source, trained, config=config, stopped=stopped, **given)
+    say("\n".join(live.describe(verdict, trained)[:-1]))
+    say(f"written: {calibration.write(folder, camera or calibration.camera_of(source), found)}")
+    say(f"{found.note}; with the threshold of training {found.alarms_before} began there")
 
 
 @app.command()
@@ -241,34 +288,25 @@ def watch(
 
 def reading_options(command: Callable[..., None]) -> Callable[..., None]:
     """What `evaluation.external.read` and `smoothing.smoothed` may be told."""
+    option = click.option
     options = [
-        click.option(
-            "--dataset", metavar="NAME", help="ucf-crime or xd-violence: its test videos; nothing else is needed."
-        ),
-        click.option(
-            "--annotations", metavar="FILE", help="Of other videos: <video> <class> start end ..., or .npy labels."
-        ),
-        click.option("--every", type=COUNT, metavar="N", help="Each score stands for N frames, such as 16."),
-        click.option("--list", "order", metavar="FILE", help="The videos of one long array, in its order, one a line."),
-        click.option("--frames", "lengths", metavar="FILE", help="CSV (name, frames) of true lengths."),
-        click.option("--fps", type=float, help="Frame rate of the videos; else the data set's, or 30."),
-        click.option(
-            "--slack", type=int, metavar="FRAMES", help="Lengths may differ so; else by a score's, at least 16."
-        ),
-        click.option(
-            "--first-frame", type=int, metavar="N", help="Annotations count from it, ends included; else from 1."
-        ),
-        click.option("--whole", is_flag=True, help="The one score that records give a video, over all of it."),
-        click.option(
+        option("--dataset", metavar="NAME", help="ucf-crime or xd-violence: its test videos, without other files."),
+        option("--annotations", metavar="FILE", help="Of other videos: <video> <class> start end ..., or .npy labels."),
+        option("--every", type=COUNT, metavar="N", help="Each score stands for N frames, such as 16."),
+        option("--list", "order", metavar="FILE", help="The videos of one long array, in its order, one a line."),
+        option("--frames", "lengths", metavar="FILE", help="CSV (name, frames) of true lengths."),
+        option("--fps", type=float, help="Frame rate of the videos; else the data set's, or 30."),
+        option("--slack", type=int, metavar="FRAMES", help="Lengths may differ so; else by a score's, at least 16."),
+        option("--first-frame", type=int, metavar="N", help="Annotations count from it, ends included; else from 1."),
+        option("--whole", is_flag=True, help="The one score that records give a video, over all of it."),
+        option(
             "--smooth", "how", default="raw", type=click.Choice(SMOOTHING), help="gaussian, video-mean: see the future."
         ),
-        click.option(
-            "--seconds", type=float, help="Width of --smooth; else 5 s of causal-mean, 10 scores of gaussian."
-        ),
-        click.option("--resamples", type=COUNT, default=1000, show_default=True, help="Of videos, for the intervals."),
+        option("--seconds", type=float, help="Width of --smooth; else 5 s of causal-mean, 10 scores of gaussian."),
+        option("--resamples", type=COUNT, default=1000, show_default=True, help="Of videos, for the intervals."),
     ]
-    for option in reversed(options):
-        command = option(command)
+    for one in reversed(options):
+        command = one(command)
     return command
 
 

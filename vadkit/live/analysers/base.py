@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from scipy.special import logit
 from torch import Tensor
 
 from vadkit.core.config import Config
 from vadkit.core.progress import Progress
-from vadkit.evaluation.sas import ALARM, SasStream
+from vadkit.evaluation.sas import ALARM, SasStream, at_level
 
 Images = dict[str, np.ndarray]  # of a row, by stream
 STAGES = ("decode", "flow", "detector", "backbone", "head", "SAS")
@@ -85,12 +86,15 @@ class Analyser(ABC):
     seconds: spent in each of STAGES; analysed: frames that the network has seen; notes: what a reader of the scores
     should know; ahead_seconds: spent by `look_ahead`, for each frame of the video. nominal_s: of a stream, the time
     between analysed frames that the score's reactivity is for; 0 where every analysed frame counts alike, as in the
-    paper. category: the class that it sees now, None where it recognises none.
+    paper. category: the class that it sees now, None where it recognises none. features: (dims,) float32 that the last
+    confidence is of, None before it and of tuned networks.
     """
 
     notes: tuple[str, ...] = ()
     ahead_seconds = nominal_s = 0.0
     category: str | None = None
+    features: np.ndarray | None = None
+    _level = 0.0
 
     def __init__(self, config: Config, fps: float):
         self.config, self.fps, self.ticks = config, fps, Ticks(fps)
@@ -101,8 +105,10 @@ class Analyser(ABC):
         self._time_s = self._read_s = None  # of the frame that is looked at, of the last reading
 
     def alarm_above(self, tau: float) -> None:
-        """Let confidences above tau raise the score, in the place of config.sas_tau."""
-        self._sas.tau = tau
+        """Let confidences above tau raise the score, in the place of config.sas_tau: that of a camera with a level of
+        its own (`sas.at_level`)."""
+        own = self.config.sas_tau
+        self._level = 0.0 if tau == own else float(logit(tau) - logit(own))
 
     def look(self, number: int, frame: np.ndarray, time_s: float) -> Reading | None:
         """Take in the frame shown at that time, (H, W, 3) uint8 BGR; the reading, where it is one to analyse: once."""
@@ -137,7 +143,7 @@ class Analyser(ABC):
     def _reading(self, number: int, value: float, boxes: np.ndarray = NO_BOXES) -> Reading:
         with self._timed("SAS"):
             self._sas.reactivity = self.config.sas_reactivity * self._steps()
-            score = self._sas.update(value)
+            score = self._sas.update(at_level(value, self._level))
         return Reading(number, number / self.fps, value, score, score > ALARM, boxes)
 
     def _steps(self) -> float:

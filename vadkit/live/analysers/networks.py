@@ -85,6 +85,7 @@ class NetworkAnalyser(Analyser):
                 given = {name: image[None] for name, image in images.items()}
                 return float(self.trained.confidence(given, self._bag())[0])
         features = yield images
+        self.features = features[0].float().cpu().numpy()
         with torch.inference_mode(), self._timed("head"):
             logits = self.trained.model.head(features, torch.as_tensor(self._bag(), device=self._device))
             return float(confidence(logits)[0])

@@ -164,7 +164,8 @@ class StreamAnalyser(_SegmentAnalyser):
 
     def seeing(self, tick: int, frame: np.ndarray, number: int | None, again: bool) -> Looking:
         if (features := (yield from self._features(tick, frame, again))) is not None:
-            self._now = float(self._scores(self.model.up_to(tick, features))[-1])
+            instances = self.model.up_to(tick, features)
+            self.features, self._now = instances[-1], float(self._scores(instances)[-1])
         return None if self._now is None or tick % self._stride or again else self._reading(tick, self._now)
 
 
@@ -183,6 +184,7 @@ class FileAnalyser(_SegmentAnalyser):
         if again or not self.wants(tick):
             return None
         segment = np.searchsorted(self._bag.starts, tick if number is None else number, side="right") - 1
+        self.features = self._bag.features[segment]
         return self._reading(tick, float(self._values[segment]))
 
     def look_ahead(self, path: Path, stopped: Callable[[], bool], progress: Progress | None) -> None:
