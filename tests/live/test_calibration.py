@@ -20,7 +20,8 @@ from vadkit.core.errors import ConfigError, DataError
 from vadkit.evaluation.sas import at_level, sigmoidal_anomaly_score
 from vadkit.live import calibration
 from vadkit.live.analysers import make_analyser
-from vadkit.live.calibration import calibrated, camera_of, chosen, most_an_hour, openings, replayed, write
+from vadkit.live.calibration import calibrated, chosen, most_an_hour, openings, replayed, write
+from vadkit.live.source import names_of
 from vadkit.systems import runner
 from vadkit.systems.record import find_model, save_models
 
@@ -121,8 +122,8 @@ def test_it_is_stored_whole_for_its_model(tmp_path):
 
 
 def test_a_camera_is_called_without_its_password_and_stored_under_a_plain_name(tmp_path):
-    assert camera_of("0") == "camera 0" and camera_of("/films/yard.mp4") == "yard.mp4"
-    name = camera_of("rtsp://me:secret@host/yard?x=1")
+    assert names_of(["0", "/films/yard.mp4"]) == ["camera 0", "yard.mp4"]
+    (name,) = names_of(["rtsp://me:secret@host/yard?x=1"])
     assert "secret" not in name
     assert calibration.path_of(tmp_path, name).name == "rtsp_me_host_yard_x_1.json"
     assert calibration.path_of(tmp_path, "../../up").parent == tmp_path / "calibration"

@@ -22,7 +22,7 @@ from scipy.stats import chi2, gumbel_r
 
 from vadkit.core.config import Config
 from vadkit.core.disk import write_atomic
-from vadkit.core.errors import ConfigError, DataError, reading, shown
+from vadkit.core.errors import ConfigError, DataError, reading
 from vadkit.evaluation.sas import ALARM, at_level, sigmoidal_anomaly_score
 from vadkit.live.score import Verdict, score
 from vadkit.systems.record import TrainedModel
@@ -125,11 +125,6 @@ def openings(sas: np.ndarray, before: float = 0.0) -> int:
 def most_an_hour(alarms: int, hours: float) -> float:
     """What the true rate is below with 95 % confidence, by Poisson's law: 18 an hour where ten minutes had none."""
     return float(chi2.ppf(SURE, 2 * alarms + 2) / 2 / hours) if hours > 0 else math.inf
-
-
-def camera_of(source: str) -> str:
-    """What a camera is called: its number, its address without the password, or its file's name."""
-    return shown(f"camera {source}" if source.isdigit() else source if "://" in source else Path(source).name)
 
 
 def path_of(run: str | Path, camera: str) -> Path:

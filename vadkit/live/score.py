@@ -30,7 +30,6 @@ from vadkit.live.overlay import CLOSING_SECONDS, Painter
 from vadkit.live.source import Camera, is_live
 from vadkit.systems.record import TrainedModel
 
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what fails is said once, by us
 COLUMNS = ("frame", "time_s", "confidence", "sas", "alarm")
 RATE_WINDOW = 90  # frames, over which the shown speed is a mean
 
@@ -89,8 +88,7 @@ def score(
     looks ahead then. A video that breaks off midway is judged by what came: `Verdict.broken`. Raises DataError for one
     that cannot be opened or gives no frame, DiskError for outputs that cannot be written, and as loading does.
     """
-    if str(video).startswith("/dev/video"):
-        raise DataError(f"{video}: a camera is given by its number, {str(video)[10:] or 0}")
+    live = is_live(str(video))
     stopped = stopped or (lambda: False)
     config = trained.config if config is None else trained.changed(config.model_dump())
     now, then = (one.model_dump(exclude=PLACES) for one in (config, trained.config))
@@ -98,7 +96,6 @@ def score(
     overlay, table = writable(overlay, video, ".mp4"), writable(table, video, ".csv")
     if overlay is not None and overlay == table:
         raise DataError(f"overlay and CSV are both {overlay}; give them two names")
-    live = is_live(str(video))
     wanted = None  # a film shows every frame
     if overlay is None:
         wanted = lambda _: analyser.ticks.wanted(source.time_s, analyser.wants)  # noqa: E731

@@ -27,6 +27,7 @@ from vadkit.core.container import Source
 from vadkit.core.errors import DataError, shown
 from vadkit.core.video import PLAUSIBLE_FPS, Probe, probe, read_frames
 
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what fails is said once, by us
 ASSUMED_FPS = 30.0  # of a camera that does not say
 OPEN_SECONDS, STALL_SECONDS = 10.0, 5.0  # without an answer, without a frame: then a stream is lost
 RETRY_SECONDS = (1, 2, 4, 8, 15, 30)  # between attempts to reconnect; the last one stays

@@ -221,6 +221,7 @@ def calibrate(source: str, folder: str, camera: str | None, parameters: dict[str
     """
     from vadkit.live import calibration
     from vadkit.live import score as live
+    from vadkit.live.source import names_of
     from vadkit.systems import record
 
     trained = record.find_model(folder, given.pop("system"), given.pop("seed"), source)
@@ -228,7 +229,7 @@ def calibrate(source: str, folder: str, camera: str | None, parameters: dict[str
     with ended_in_order() as stopped:
         found, verdict = calibration.calibrate(source, trained, config=config, stopped=stopped, **given)
     say("\n".join(live.describe(verdict, trained)[:-1]))
-    say(f"written: {calibration.write(folder, camera or calibration.camera_of(source), found)}")
+    say(f"written: {calibration.write(folder, camera or names_of([source])[0], found)}")
     say(f"{found.note}; with the threshold of training {found.alarms_before} began there")
 
 
