@@ -22,7 +22,7 @@ PARTS = {
     "For the reader and the teacher": ["syllabus", "glossary"],
     "Notebooks": [],
     "Solutions": [],
-    "Reference": ["architecture", "reproduction", "evaluate", "watch", "camera", "performance", "scale", "security"]
+    "Reference": ["architecture", "reproduction", "evaluate", "camera", "performance", "scale", "security"]
     + ["demo_world", "fights", "ucf_videos", "ucf_text"],
 }
 LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!https?:|mailto:|#)([^)\s]+)\)")
