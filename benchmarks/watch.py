@@ -1,6 +1,7 @@
 """Watch cameras that are cut, stall, change their size and come back: lag, memory, events, false alarms.
 
     python benchmarks/watch.py street.avi --run outputs/demo [--minutes 10] [--cameras 3] [--size 320x240] [--calm]
+    python benchmarks/watch.py street.avi --run outputs/demo --calm --calibrated NAME
     python benchmarks/watch.py --address rtsp://127.0.0.1:8554/street --run outputs/demo --minutes 2
 
 Each video is sent in a loop, at its own rate, by a process of its own: MPEG-TS over HTTP on the loopback. Across the
@@ -31,7 +32,9 @@ sys.path.append(str(REPOSITORY / "tests"))
 from streams import camera, marked  # noqa: E402
 
 from vadkit.core.video import probe  # noqa: E402
+from vadkit.live.calibration import calibrated  # noqa: E402
 from vadkit.live.events import read_events  # noqa: E402
+from vadkit.live.source import names_of  # noqa: E402
 from vadkit.live.watch import watch  # noqa: E402
 from vadkit.systems.record import find_model  # noqa: E402
 
@@ -82,6 +85,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--cameras", type=int, default=1)
     parser.add_argument("--size", help="of the pictures, such as 320x240; else the video's")
+    parser.add_argument("--calibrated", metavar="NAME", help="with what `vadkit calibrate --camera NAME` stored")
     parser.add_argument("--engine", help="inference: torch, onnxruntime, openvino")
     parser.add_argument("--calm", action="store_true", help="without cuts, stall and change of size")
     parser.add_argument("--address", action="append", default=[], help="a camera that is served already")
@@ -101,7 +105,9 @@ def main() -> None:
             given.address.append(stack.enter_context(camera(plan(video, size, given.minutes, given.calm))))
         until = time.monotonic() + 60 * given.minutes
         folder, stopped = Path(name), lambda: time.monotonic() > until
-        ended = watch(given.address, trained, folder, config=config, page=seen, say=say, stopped=stopped)
+        tuned = calibrated(given.run, given.calibrated, trained) if given.calibrated else None
+        own = {"calibrations": dict.fromkeys(names_of(given.address), tuned), "config": config, "page": seen}
+        ended = watch(given.address, trained, folder, say=say, stopped=stopped, **own)
         closing = time.monotonic() - until
         events = read_events(folder)
         whole = [
