@@ -13,7 +13,7 @@ from tiny import served
 
 from vadkit.core.errors import DataError
 from vadkit.live import source
-from vadkit.live.source import Camera, LiveClock, LiveSource, is_live, names_of
+from vadkit.live.source import Camera, LiveClock, LiveSource, is_live, named, names_of
 
 PATIENCE = 60.0  # seconds, far more than anything here takes
 
@@ -185,6 +185,16 @@ def test_a_file_that_is_none_is_refused_at_once_and_a_broken_one_fails(tmp_path)
 
 def test_names_are_unique(tmp_path):
     assert names_of(["0", "a/v.mp4", "b/v.mp4"]) == ["camera 0", "v.mp4 (1)", "v.mp4 (2)"]
+
+
+def test_a_camera_may_be_given_a_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    address = "rtsp://me:secret@10.0.0.7/live?channel=1"
+    assert named(f"front door={address}") == (address, "front door")
+    assert named(address) == (address, "")
+    (tmp_path / "a=1.mp4").write_bytes(b"")
+    assert named("a=1.mp4") == ("a=1.mp4", ""), "a file that is there"
+    assert names_of(["door=0", "door=1", "2"]) == ["door (1)", "door (2)", "camera 2"]
 
 
 def test_a_source_ends_its_thread(tmp_path):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -21,6 +20,7 @@ from vadkit.live import events, source
 from vadkit.live import watch as module
 from vadkit.live.analysers import analysers_of, look_together
 from vadkit.live.analysers.base import Analyser
+from vadkit.live.calibration import Calibration, write
 from vadkit.live.events import read_events
 from vadkit.live.watch import Screen, at_rate, watch
 from vadkit.systems import runner
@@ -281,18 +281,7 @@ def test_a_trained_system_watches_and_points_at_its_alarm(trained, tmp_path, mon
 # --- the command ------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def parts(monkeypatch):
-    """Stand-ins of what the command also needs."""
-    made = {"familiarity": {"familiarity_of": lambda trained: None}, "page": {"Page": Page}}
-    made |= {"calibration": {"calibrated": lambda run, camera, trained: None}, "sinks": {"sinks_of": lambda *given: []}}
-    for name, holds in made.items():
-        stand_in = ModuleType(f"vadkit.live.{name}")
-        vars(stand_in).update(holds)
-        monkeypatch.setitem(sys.modules, stand_in.__name__, stand_in)
-
-
-def test_the_command_says_how_it_ended(bright, parts, trained, tmp_path, capsys, monkeypatch):
+def test_the_command_says_how_it_ended(bright, trained, tmp_path, capsys, monkeypatch):
     root, _ = trained
     run = ["--run", str(root / "outputs" / "grid"), "--system", "2S-no-bag", "--folder", str(tmp_path)]
     code, out, _ = call(capsys, "watch", str(root / "v6.mp4"), *run)
@@ -306,6 +295,27 @@ def test_the_command_says_how_it_ended(bright, parts, trained, tmp_path, capsys,
     monkeypatch.setattr(module, "watch", lambda *args, stopped, **given: "user")
     code, out, _ = call(capsys, "watch", str(root / "v6.mp4"), *run)
     assert code == 130 and out.splitlines()[-1] == "ended by hand"
+
+
+def test_the_command_takes_a_named_cameras_calibration(trained, tmp_path, capsys, monkeypatch):
+    root, _ = trained
+    run, given = root / "outputs" / "grid", {}
+    model = find_model(run, "2S-no-bag")
+    tuned = Calibration(0.9, "from a quiet day", model.path.name, 3, 0)
+    write(run, "door", tuned)
+    monkeypatch.setattr(module, "watch", lambda *args, **more: given.update(more) or "source")
+    call(
+        capsys,
+        "watch",
+        f"door={root / 'v6.mp4'}",
+        "--run",
+        str(run),
+        "--system",
+        "2S-no-bag",
+        "--folder",
+        str(tmp_path),
+    )
+    assert given["calibrations"] == {"door": tuned}
 
 
 def test_a_file_that_breaks_off_is_an_error(bright, tmp_path):

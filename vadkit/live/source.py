@@ -46,9 +46,18 @@ def is_live(source: str) -> bool:
     return "://" in source or source.isdigit()
 
 
+def named(source: str) -> tuple[str, str]:
+    """A source and the name that was written before it, NAME=SOURCE; "" where there is none."""
+    found = re.fullmatch(r"([\w. -]+)=(.+)", source)
+    return (found[2], found[1]) if found and not Path(source).exists() else (source, "")
+
+
 def names_of(sources: Sequence[str]) -> list[str]:
-    """What cameras are called, each otherwise: the number, the address without its password, or the file's name."""
-    names = [shown(f"camera {one}" if one.isdigit() else one if is_live(one) else Path(one).name) for one in sources]
+    """What cameras are called, each otherwise: their names, or the number, the address without its password, or the
+    file's name."""
+    given = [named(source) for source in sources]
+    called = [f"camera {one}" if one.isdigit() else one if is_live(one) else Path(one).name for one, _ in given]
+    names = [name or shown(other) for (_, name), other in zip(given, called, strict=True)]
     which = [names[: number + 1].count(name) for number, name in enumerate(names)]
     return [name if names.count(name) == 1 else f"{name} ({n})" for name, n in zip(names, which, strict=True)]
 

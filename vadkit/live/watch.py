@@ -29,7 +29,7 @@ from vadkit.live.analysers.base import Looking, Ticks
 from vadkit.live.events import CLIP_FPS, EventLog, Recorder, jpeg_of
 from vadkit.live.overlay import Painter
 from vadkit.live.score import Shot
-from vadkit.live.source import ASSUMED_FPS, STALL_SECONDS, Frame, LiveSource, names_of
+from vadkit.live.source import ASSUMED_FPS, STALL_SECONDS, Frame, LiveSource, named, names_of
 from vadkit.systems.record import TrainedModel
 from vadkit.systems.two_stream import TwoStreamSystem
 from vadkit.views.sampling import stride_frames
@@ -77,7 +77,9 @@ def watch(
             page.event(event)
 
     with ExitStack() as stack:
-        live = [LiveSource(*one, say, ready) for one in zip(sources, names_of(sources), strict=True)]
+        live = [
+            LiveSource(named(one)[0], name, say, ready) for one, name in zip(sources, names_of(sources), strict=True)
+        ]
         log = EventLog(folder, tell, say)
         stack.callback(log.close)
         make, cameras = analysers_of(trained, config, endless=True), []

@@ -250,7 +250,8 @@ def watch(
     """Watch cameras, and tell of alarms.
 
     SOURCE is a stream's URL (RTSP, HTTP, UDP), a camera's number, or a file, which is played in real time; several are
-    watched at once. Ctrl-C ends it in order: exit code 130; 0 where every source is over.
+    watched at once. NAME=SOURCE gives a camera a name, by which its calibration is found. Ctrl-C ends it in order: exit
+    code 130; 0 where every source is over.
     """
     from vadkit.live import watch as live
     from vadkit.live.calibration import calibrated
