@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -140,6 +141,13 @@ def test_files_end_a_watch(bright, tmp_path):
     path = write_video(tmp_path / "v.mp4", moving_square(20), 30.0)
     assert watch([str(path)], TRAINED, tmp_path / "out", say=print) == "source"
     assert read_events(tmp_path / "out") == [] and (tmp_path / "out" / "events.jsonl").read_text() == ""
+
+
+def test_what_a_system_was_trained_on_is_said_before_anything_else(bright, tmp_path):
+    path, said = write_video(tmp_path / "v.avi", moving_square(30)), []
+    known = SimpleNamespace(note="trained on drawings", see=lambda features, time_s: None)
+    watch([str(path)], TRAINED, tmp_path / "out", familiarity=lambda: known, say=said.append)
+    assert said[0] == "note: trained on drawings"
 
 
 def test_the_status_is_a_line_a_camera(bright, tmp_path):

@@ -90,6 +90,10 @@ def watch(
             facts = {"system": trained.system.name, "run": trained.config.profile, "threshold": tau}
             recorder = Recorder(log, source.name, len(cameras), facts, say)
             notes = [one.note for one in (known, calibration) if one]
+            if known and not cameras:
+                say(f"note: {known.note}")
+            if calibration:
+                say(f"{source.name}: {calibration.note}")
             cameras.append(Watched(source, recorder, make, tau, trained.config.analysis_fps, say, page, known, notes))
             stack.callback(recorder.close, "closed at the end of the watch")
         for source in live:
