@@ -148,6 +148,9 @@ def test_what_a_system_was_trained_on_is_said_before_anything_else(bright, tmp_p
     known = SimpleNamespace(note="trained on drawings", see=lambda features, time_s: None)
     watch([str(path)], TRAINED, tmp_path / "out", familiarity=lambda: known, say=said.append)
     assert said[0] == "note: trained on drawings"
+    said.clear()
+    watch([str(path)], TRAINED, tmp_path / "out", familiarity=lambda: None, say=said.append)
+    assert "was recorded before vadkit kept what a system was trained on" in said[0]
 
 
 def test_the_status_is_a_line_a_camera(bright, tmp_path):

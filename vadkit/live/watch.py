@@ -27,6 +27,7 @@ from vadkit.core.parameters import make_config
 from vadkit.live.analysers import Analyser, Reading, analysers_of, look_together
 from vadkit.live.analysers.base import Looking, Ticks
 from vadkit.live.events import CLIP_FPS, EventLog, Recorder, jpeg_of
+from vadkit.live.familiarity import NOT_RECORDED
 from vadkit.live.overlay import Painter
 from vadkit.live.score import Shot
 from vadkit.live.source import ASSUMED_FPS, STALL_SECONDS, Frame, LiveSource, named, names_of
@@ -90,8 +91,8 @@ def watch(
             facts = {"system": trained.system.name, "run": trained.config.profile, "threshold": tau}
             recorder = Recorder(log, source.name, len(cameras), facts, say)
             notes = [one.note for one in (known, calibration) if one]
-            if known and not cameras:
-                say(f"note: {known.note}")
+            if familiarity and not cameras:
+                say(f"note: {known.note if known else f'{trained.system.name} was {NOT_RECORDED}'}")
             if calibration:
                 say(f"{source.name}: {calibration.note}")
             cameras.append(Watched(source, recorder, make, tau, trained.config.analysis_fps, say, page, known, notes))

@@ -216,18 +216,18 @@ def score(videos: Sequence[str], folder: str, camera: str | None, parameters: di
 def calibrate(source: str, folder: str, camera: str | None, parameters: dict[str, Any], **given: Any) -> None:
     """Choose the alarm threshold of one camera from normal footage of it.
 
-    SOURCE is a file, a stream's URL or a camera's number; a file takes as long as it decodes. Nothing abnormal may
-    happen in it. `vadkit watch` takes what is stored beside the run; so does `vadkit score --camera NAME`.
+    SOURCE is a file, a stream's URL or a camera's number, or NAME=SOURCE; a file takes as long as it decodes. Nothing
+    abnormal may happen in it. `vadkit watch` takes what is stored beside the run; so does `vadkit score --camera NAME`.
     """
     from vadkit.live import calibration
     from vadkit.live import score as live
-    from vadkit.live.source import names_of
+    from vadkit.live.source import named, names_of
     from vadkit.systems import record
 
     trained = record.find_model(folder, given.pop("system"), given.pop("seed"), source)
     config = trained.changed(parameters) if parameters else None
     with ended_in_order() as stopped:
-        found, verdict = calibration.calibrate(source, trained, config=config, stopped=stopped, **given)
+        found, verdict = calibration.calibrate(named(source)[0], trained, config=config, stopped=stopped, **given)
     say("\n".join(live.describe(verdict, trained)[:-1]))
     say(f"written: {calibration.write(folder, camera or names_of([source])[0], found)}")
     say(f"{found.note}; with the threshold of training {found.alarms_before} began there")
