@@ -90,9 +90,8 @@ def familiarity_of(trained: TrainedModel) -> Familiarity | None:
 def remember(*runs: Any) -> None:
     """Keep what trained models of runs have seen, in the cache beside them: of cached features, once for equal ones."""
     for run in runs:
-        if isinstance(run.system, BagSystem) or getattr(
-            run.system, "whole_frames", False
-        ):  # others score no other video
+        # others score no other video
+        if isinstance(run.system, BagSystem) or getattr(run.system, "whole_frames", False):
             for fold in (fold for seed in run.seeds for fold in seed.folds):
                 build = partial(_build, run, fold.sides.train)
                 Store(fold.path.parents[1]).fetch(KIND, _key(fold.path), build)
